@@ -1,0 +1,101 @@
+//! The class of a client: how its name, or the lack of one, is judged.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::lookup::HostName;
+use crate::names::{Judgement, Names};
+
+/// How suspicious a client is before it has said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The name server says that it has no name, or none that is a host name.
+    None,
+    /// Its name looks like an end user's line.
+    Dynamic,
+    /// Nobody could say its name.
+    Unknown,
+    /// Every other client.
+    Static,
+    /// Names are not looked up (`-H`): there are no classes.
+    GivenUp,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Dynamic => "dynamic",
+            Self::Unknown => "unknown",
+            Self::Static => "static",
+            Self::GivenUp => "-",
+        })
+    }
+}
+
+/// The class of `ip`, known by `host`.  A client without a name in one of
+/// `local_nets` is `static`; of several names one that is no end user's line
+/// is enough.
+#[must_use]
+pub fn classify(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]) -> Class {
+    let is_local = || local_nets.iter().any(|net| net.contains(&ip));
+    match host {
+        HostName::NotAsked => Class::GivenUp,
+        HostName::Found(found) => match found.iter().all(|name| is_line(names, name, ip)) {
+            true => Class::Dynamic,
+            false => Class::Static,
+        },
+        HostName::None | HostName::Unknown(_) if is_local() => Class::Static,
+        HostName::None => Class::None,
+        HostName::Unknown(_) => Class::Unknown,
+    }
+}
+
+fn is_line(names: &Names, name: &str, ip: IpAddr) -> bool {
+    matches!(names.judge(name, ip), Judgement::Dynamic(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Failure;
+    use crate::names::Patterns;
+
+    fn class(host: &HostName, local_nets: &str) -> Class {
+        let names = Names::new(true, Patterns::default(), Patterns::default());
+        let nets: Vec<IpNet> = local_nets.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        classify(host, "192.0.2.7".parse().unwrap(), &names, &nets)
+    }
+
+    fn found(names: &[&str]) -> HostName {
+        HostName::Found(names.iter().map(|name| String::from(*name)).collect())
+    }
+
+    #[test]
+    fn names_decide_and_one_good_one_is_enough() {
+        assert_eq!(class(&found(&["mx.example.org"]), ""), Class::Static);
+        let line = "dsl-192-0-2-7.isp.example";
+        assert_eq!(class(&found(&[line]), ""), Class::Dynamic);
+        assert_eq!(class(&found(&[line, "mx.example.org"]), ""), Class::Static);
+    }
+
+    #[test]
+    fn a_failed_look_up_is_never_taken_for_no_name() {
+        assert_eq!(class(&HostName::None, ""), Class::None);
+        for failure in [Failure::TimedOut, Failure::ServersFailed] {
+            assert_eq!(class(&HostName::Unknown(failure), ""), Class::Unknown);
+        }
+        assert_eq!(class(&HostName::NotAsked, ""), Class::GivenUp);
+    }
+
+    #[test]
+    fn nameless_neighbours_are_trusted() {
+        assert_eq!(class(&HostName::None, "192.0.2.0/24"), Class::Static);
+        assert_eq!(class(&HostName::Unknown(Failure::TimedOut), "192.0.2.0/24"), Class::Static);
+        assert_eq!(class(&HostName::None, "198.51.100.0/24"), Class::None);
+        let line = found(&["dsl-192-0-2-7.isp.example"]);
+        assert_eq!(class(&line, "192.0.2.0/24"), Class::Dynamic);
+    }
+}

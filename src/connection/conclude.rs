@@ -1,0 +1,188 @@
+//! The end of a connection on our side: the line in the log, then the program
+//! or the refusal.
+
+use std::time::{Duration, Instant};
+
+use super::class::Class;
+use super::handoff::become_program;
+use super::lookup::LocalName;
+use super::peer;
+use super::refusal::{Refusal, Why, our_name};
+use super::refuse::drop_with;
+use super::serve::{Stage, Visit};
+use super::talk::talk;
+use super::verdict::{Verdict, is_crowded, refuse_by};
+use super::watch::{Attention, Goal, Seen, watch};
+use crate::daemon::pool::{Counter, Stage as PoolStage};
+use crate::log::{Ends, Said, Subject};
+use crate::options::RefuseBy;
+
+/// How long a client waits for a place for its session.
+const PLACE_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks for one.
+const PLACE_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a held early talker is checked against a crowd.
+const HOLD_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Visit<'_> {
+    /// Does what `verdict` says.
+    pub(super) fn conclude(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Pass | Verdict::Condemned => {
+                if verdict == Verdict::Condemned {
+                    self.condemn();
+                }
+                if let Err(verdict) = self.take_place() {
+                    return self.conclude(verdict);
+                }
+                self.hand_over(verdict);
+            }
+            Verdict::Early => self.refuse_early_talker(),
+            Verdict::HangUp => {
+                self.count(Counter::HangUp);
+                self.shop.log.hangup(&self.subject(self.client.waited()));
+            }
+            Verdict::NoPlace => self.refuse_for_lack_of_place(),
+        }
+    }
+
+    fn condemn(&mut self) {
+        self.log_early("rblsmtpd", None);
+        self.attention = Attention::Off;
+        let refusal = self.early_refusal().rblsmtpd();
+        self.environment.set("RBLSMTPD", Some(refusal));
+    }
+
+    fn take_place(&mut self) -> Stage {
+        let patience = Instant::now() + PLACE_PATIENCE;
+        while !self.seat.pool.claim_prog(self.seat.slot, self.shop.options.max_prog()) {
+            let now = Instant::now();
+            if now >= patience {
+                return Err(Verdict::NoPlace);
+            }
+            self.watch_until(now + PLACE_INTERVAL, Goal::Time)?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, verdict: Verdict) {
+        self.learn_local_name();
+        let local_host = self.lookup.local_name_so_far();
+        let remote_host = self.lookup.name().and_then(|name| name.first());
+        peer::set_variables(&mut self.environment, &self.client, local_host, remote_host);
+        let waited = self.client.waited();
+        let class = self.class.map(|class| class.to_string());
+        self.environment.set("SMTPDELAY_CLASS", class);
+        self.environment.set("SMTPDELAY_WAITED", Some(format!("{:.2}", waited.as_secs_f64())));
+        if verdict == Verdict::Pass {
+            self.count(Counter::Pass);
+            self.shop.log.pass(&self.subject(waited), self.dns_time);
+        }
+        self.shop.log.tcpserver_ok(&Ends {
+            local: self.client.local,
+            local_name: local_host,
+            remote: self.client.peer,
+            remote_name: remote_host,
+        });
+        let why = become_program(&self.client, &self.shop.program, &self.environment);
+        self.seat.pool.enter(self.seat.slot, PoolStage::Busy);
+        self.count(Counter::Error);
+        self.shop.log.error(format_args!("unable to run {}: {why}", self.shop.program.name()));
+        self.refuse(&Refusal::temporary(Why::NoProgram, None, &self.our_name()));
+    }
+
+    fn learn_local_name(&self) {
+        if let Some(LocalName::Learnt(name)) = self.lookup.local_name() {
+            self.seat.pool.local_names().put(self.client.local.ip(), name.as_deref());
+        }
+    }
+
+    fn refuse_early_talker(&mut self) {
+        let options = &self.shop.options;
+        let refusal = self.early_refusal();
+        match refuse_by(options.refuse, self.seat.pool.clients(), self.seat.pool.slots()) {
+            RefuseBy::Drop => {
+                self.log_early("refuse", None);
+                self.hold();
+                self.refuse(&refusal);
+            }
+            RefuseBy::Talk => {
+                self.hold();
+                let said = talk(&self.client, &self.our_name(), &refusal);
+                self.log_early("talk", Some(&said));
+            }
+        }
+    }
+
+    /// Keeps an early talker waiting, unless it closes its side or the slots
+    /// are needed.
+    fn hold(&mut self) {
+        let until = Instant::now() + self.shop.options.hold;
+        let pool = self.seat.pool;
+        while Instant::now() < until && !is_crowded(pool.clients(), pool.slots()) {
+            let next = until.min(Instant::now() + HOLD_INTERVAL);
+            let seen = watch(&self.client, Attention::Leaving, &mut self.lookup, next, Goal::Time);
+            if seen == Seen::Gone {
+                return;
+            }
+        }
+    }
+
+    fn refuse_for_lack_of_place(&mut self) {
+        self.count(Counter::Limit);
+        let held = self.seat.pool.count(PoolStage::Prog);
+        self.shop.log.limit(&self.subject(self.client.waited()), "max-prog", held);
+        let words = self.shop.options.text_reserve.as_deref();
+        self.refuse(&Refusal::temporary(Why::AllBusy, words, &self.our_name()));
+    }
+
+    fn refuse(&self, refusal: &Refusal) {
+        drop_with(&self.client, &refusal.closing_line());
+    }
+
+    fn early_refusal(&self) -> Refusal {
+        let options = &self.shop.options;
+        let words = options.text_early.as_deref();
+        let refusal = Refusal::temporary(Why::EarlyTalk, words, &self.our_name());
+        if options.refuse_permanent { refusal.permanently() } else { refusal }
+    }
+
+    fn our_name(&self) -> String {
+        let local_host = match &self.shop.options.local_name {
+            Some(name) => Some(name.as_str()),
+            None => self.lookup.local_name_so_far(),
+        };
+        our_name(local_host, self.shop.host_name.as_deref(), self.client.local.ip())
+    }
+
+    pub(super) fn log_early(&self, action: &str, said: Option<&Said>) {
+        if let Some(early) = &self.early {
+            self.count(Counter::Early);
+            self.shop.log.early(&self.subject(early.at), &early.said, action, said);
+        }
+    }
+
+    fn subject(&self, waited: Duration) -> Subject<'_> {
+        Subject {
+            peer: self.client.peer,
+            host: self.lookup.name().and_then(|name| name.first()),
+            class: self.class,
+            delay: self.delay,
+            waited,
+        }
+    }
+
+    pub(super) fn count_class(&self, class: Class) {
+        match class {
+            Class::Static => self.count(Counter::Static),
+            Class::Dynamic => self.count(Counter::Dynamic),
+            Class::None => self.count(Counter::None),
+            Class::Unknown => self.count(Counter::Unknown),
+            Class::GivenUp => (),
+        }
+    }
+
+    fn count(&self, counter: Counter) {
+        self.seat.pool.add(counter);
+    }
+}

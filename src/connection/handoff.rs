@@ -1,0 +1,136 @@
+//! Becoming the program: descriptors, signals, exec.  The program gets the
+//! client on descriptors 0 and 1, and a process that looks as if nothing had
+//! ever been set up in it.
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, raise};
+use nix::unistd::{dup2_stdin, dup2_stdout, execve};
+
+use super::client::Client;
+use super::environment::Environment;
+use crate::sys;
+
+/// djb's path, for a daemon that was started without one.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// A program, its arguments, and the files that it may be.
+pub struct Program {
+    arguments: Vec<CString>,
+    files: Vec<CString>,
+}
+
+impl Program {
+    /// `words` are the program and its arguments; `path` is `$PATH`, in which
+    /// a program without a slash is looked for.
+    ///
+    /// # Errors
+    /// Where there is no program, or a NUL in a word.
+    pub fn new(words: &[OsString], path: Option<&[u8]>) -> Result<Self, String> {
+        let name = words.first().ok_or("there is no program")?.as_bytes();
+        let files: Vec<Vec<u8>> = match name.contains(&b'/') {
+            true => vec![name.to_vec()],
+            false => {
+                let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+                directories.map(|directory| in_directory(directory, name)).collect()
+            }
+        };
+        let arguments = words.iter().map(|word| word.clone().into_vec()).collect();
+        Ok(Self { arguments: strings(arguments)?, files: strings(files)? })
+    }
+
+    /// One file, run with `arguments` whatever the first of them says.
+    ///
+    /// # Errors
+    /// A NUL in a word.
+    pub fn at(file: &str, arguments: &[&str]) -> Result<Self, String> {
+        let arguments = arguments.iter().map(|word| word.as_bytes().to_vec()).collect();
+        Ok(Self { arguments: strings(arguments)?, files: strings(vec![file.into()])? })
+    }
+
+    /// The name that it was asked for by.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Runs the first file that can be, as djb's `pathexec_run` looks for it:
+    /// on past what is missing or must not be run, and never to a shell.
+    fn exec(&self, environment: &[CString]) -> Errno {
+        let mut why = Errno::ENOENT;
+        for file in &self.files {
+            let Err(error) = execve(file, &self.arguments, environment);
+            match error {
+                Errno::ENOENT => (),
+                Errno::EACCES | Errno::EPERM | Errno::EISDIR => why = error,
+                _ => return error,
+            }
+        }
+        why
+    }
+}
+
+fn in_directory(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let directory = if directory.is_empty() { b"." } else { directory };
+    [directory, b"/", name].concat()
+}
+
+fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
+    let strings = words.into_iter().map(CString::new).collect::<Result<_, _>>();
+    strings.map_err(|error| error.to_string())
+}
+
+/// Becomes `program`.  Comes back only where that fails, with the reason, and
+/// with everything as it was.
+pub fn become_program(client: &Client, program: &Program, environment: &Environment) -> io::Error {
+    let environment = environment.strings();
+    let why = match prepare(client) {
+        Ok(()) => program.exec(&environment),
+        Err(errno) => errno,
+    };
+    restore();
+    why.into()
+}
+
+fn prepare(client: &Client) -> nix::Result<()> {
+    dup2_stdin(client)?;
+    dup2_stdout(client)?;
+    // Handlers are reset by exec, ignored signals are not.
+    sys::reset(Signal::SIGPIPE)?;
+    set_pdeathsig(None)
+}
+
+fn restore() {
+    let _ = set_pdeathsig(Signal::SIGURG);
+    // The supervisor may have died meanwhile; the handler finds out.
+    let _ = raise(Signal::SIGURG);
+    let _ = sys::ignore(Signal::SIGPIPE);
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        let _ = dup2_stdin(&null);
+        let _ = dup2_stdout(&null);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(name: &str, path: Option<&[u8]>) -> Vec<String> {
+        let program = Program::new(&[name.into()], path).unwrap();
+        program.files.iter().map(|file| file.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn programs_are_looked_for_along_the_path() {
+        assert_eq!(files("p", Some(b"/a::/b")), ["/a/p", "./p", "/b/p"]);
+        assert_eq!(files("p", None), ["/bin/p", "/usr/bin/p"]);
+        assert_eq!(files("./p", Some(b"/a")), ["./p"]);
+        assert!(Program::new(&[], None).is_err());
+        assert!(Program::new(&[OsString::from_vec(b"a\0b".to_vec())], None).is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! What is looked up for a client: its name, with the forward check where it
+//! is asked for, and the name of our own address.  Nothing here waits: `watch`
+//! polls the sockets together with the client's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::Instant;
+
+use nix::poll::PollFlags;
+
+use crate::dns::{Answer, Failure, Query, Question, Records};
+
+/// Names of one client whose forward look-up is made.
+const MOST_CONFIRMED: usize = 8;
+
+/// What is known of a client's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostName {
+    /// It was not looked up.
+    NotAsked,
+    /// These host names, at least one.
+    Found(Vec<String>),
+    /// The name server says that there is none, or none that is a host name or
+    /// that leads back to the address.
+    None,
+    /// Nobody could say.
+    Unknown(Failure),
+}
+
+impl HostName {
+    /// The name that the program is told.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        match self {
+            Self::Found(names) => names.first().map(String::as_str),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of our own name; `None` where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalName {
+    /// It was given, it is known from before, or nobody could say.
+    Known(Option<String>),
+    /// A name server has told it just now: it is worth remembering.
+    Learnt(Option<String>),
+}
+
+/// The look-ups of one connection.
+pub struct Lookup {
+    remote: Remote,
+    local: Local,
+    servers: Rc<[SocketAddr]>,
+    ip: IpAddr,
+    paranoid: bool,
+    deadline: Instant,
+}
+
+enum Remote {
+    Asking(Query),
+    Confirming(Vec<(String, Query)>),
+    Settled(HostName),
+}
+
+enum Local {
+    Asking(Query),
+    Settled(LocalName),
+}
+
+/// What to look up.
+pub struct Wanted {
+    /// The client's address.
+    pub ip: IpAddr,
+    /// Whether its name is wanted.
+    pub name: bool,
+    /// Whether the name has to lead back to the address.
+    pub paranoid: bool,
+    /// Our address, if its name is wanted.
+    pub local: Option<IpAddr>,
+    /// Our name, if it is known.
+    pub local_name: Option<String>,
+}
+
+impl Lookup {
+    /// Nothing to look up, with our own name as given.
+    #[must_use]
+    pub fn nothing(ip: IpAddr, local_name: Option<String>, now: Instant) -> Self {
+        let wanted = Wanted { ip, name: false, paranoid: false, local: None, local_name };
+        Self::start(wanted, Rc::new([]), now, now)
+    }
+
+    /// Asks for what is wanted; everything is known by `deadline`.
+    #[must_use]
+    pub fn start(
+        wanted: Wanted,
+        servers: Rc<[SocketAddr]>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Self {
+        let ask = |ip| Query::ask(Question::Names(ip), Rc::clone(&servers), now, deadline);
+        let remote = match wanted.name {
+            true => Remote::Asking(ask(wanted.ip)),
+            false => Remote::Settled(HostName::NotAsked),
+        };
+        let local = match wanted.local {
+            Some(ip) => Local::Asking(ask(ip)),
+            None => Local::Settled(LocalName::Known(wanted.local_name)),
+        };
+        let (ip, paranoid) = (wanted.ip, wanted.paranoid);
+        let mut lookup = Self { remote, local, servers, ip, paranoid, deadline };
+        lookup.settle(now);
+        lookup
+    }
+
+    /// Whether nothing is being asked any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.name().is_some() && matches!(self.local, Local::Settled(_))
+    }
+
+    /// The client's name, once it is known.
+    #[must_use]
+    pub fn name(&self) -> Option<&HostName> {
+        match &self.remote {
+            Remote::Settled(name) => Some(name),
+            Remote::Asking(_) | Remote::Confirming(_) => None,
+        }
+    }
+
+    /// Our name, once it is known.
+    #[must_use]
+    pub fn local_name(&self) -> Option<&LocalName> {
+        match &self.local {
+            Local::Settled(name) => Some(name),
+            Local::Asking(_) => None,
+        }
+    }
+
+    /// Stops asking for the client's name: what is not known is unknown.
+    pub fn give_up(&mut self) {
+        if self.name().is_none() {
+            self.remote = Remote::Settled(HostName::Unknown(Failure::TimedOut));
+        }
+    }
+
+    /// Our name, as far as it is known by now.
+    #[must_use]
+    pub fn local_name_so_far(&self) -> Option<&str> {
+        match self.local_name()? {
+            LocalName::Known(name) | LocalName::Learnt(name) => name.as_deref(),
+        }
+    }
+
+    fn queries(&self) -> impl Iterator<Item = &Query> {
+        let remote: Vec<&Query> = match &self.remote {
+            Remote::Asking(query) => vec![query],
+            Remote::Confirming(queries) => queries.iter().map(|(_, query)| query).collect(),
+            Remote::Settled(_) => Vec::new(),
+        };
+        let local = match &self.local {
+            Local::Asking(query) => Some(query),
+            Local::Settled(_) => None,
+        };
+        remote.into_iter().chain(local)
+    }
+
+    /// The sockets to poll, and for what.
+    pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        self.queries().flat_map(Query::interests)
+    }
+
+    /// When [`Lookup::advance`] is due even if no socket is ready.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.queries().filter(|query| query.answer().is_none()).map(Query::due).min()
+    }
+
+    /// Goes on with the sockets that are ready, in the order of
+    /// [`Lookup::interests`].
+    pub fn advance(&mut self, now: Instant, ready: &[bool]) {
+        let mut rest = ready;
+        let mut advance = |query: &mut Query| {
+            let (mine, others) = rest.split_at(query.interests().count().min(rest.len()));
+            rest = others;
+            query.advance(now, mine);
+        };
+        match &mut self.remote {
+            Remote::Asking(query) => advance(query),
+            Remote::Confirming(queries) => queries.iter_mut().for_each(|(_, query)| advance(query)),
+            Remote::Settled(_) => (),
+        }
+        if let Local::Asking(query) = &mut self.local {
+            advance(query);
+        }
+        self.settle(now);
+    }
+
+    fn settle(&mut self, now: Instant) {
+        if let Remote::Asking(query) = &self.remote {
+            if let Some(answer) = query.answer() {
+                let name = host_name(answer);
+                self.remote = match name {
+                    HostName::Found(names) if self.paranoid => self.confirm(names, now),
+                    name => Remote::Settled(name),
+                };
+            }
+        }
+        if let Remote::Confirming(queries) = &self.remote {
+            if queries.iter().all(|(_, query)| query.answer().is_some()) {
+                self.remote = Remote::Settled(confirmed(queries, self.ip));
+            }
+        }
+        if let Local::Asking(query) = &self.local {
+            if let Some(answer) = query.answer() {
+                self.local = Local::Settled(match host_name(answer) {
+                    HostName::Unknown(_) => LocalName::Known(None),
+                    name => LocalName::Learnt(name.first().map(String::from)),
+                });
+            }
+        }
+    }
+
+    fn confirm(&self, names: Vec<String>, now: Instant) -> Remote {
+        let forward = |name: String| {
+            let question = match self.ip {
+                IpAddr::V4(_) => Question::Ipv4(name.clone()),
+                IpAddr::V6(_) => Question::Ipv6(name.clone()),
+            };
+            (name, Query::ask(question, Rc::clone(&self.servers), now, self.deadline))
+        };
+        Remote::Confirming(names.into_iter().take(MOST_CONFIRMED).map(forward).collect())
+    }
+}
+
+fn host_name(answer: &Answer) -> HostName {
+    match answer {
+        Answer::Found(Records::Names(names)) if !names.is_empty() => HostName::Found(names.clone()),
+        Answer::Found(_) | Answer::Absent => HostName::None,
+        Answer::Failed(why) => HostName::Unknown(*why),
+    }
+}
+
+/// The names that lead back to `ip`.  One that cannot be checked is neither
+/// believed nor held against the client.
+fn confirmed(queries: &[(String, Query)], ip: IpAddr) -> HostName {
+    let leads_back = |query: &Query| match query.answer() {
+        Some(Answer::Found(Records::Addresses(addresses))) => addresses.contains(&ip),
+        _ => false,
+    };
+    let kept = queries.iter().filter(|(_, query)| leads_back(query));
+    let kept: Vec<String> = kept.map(|(name, _)| name.clone()).collect();
+    if !kept.is_empty() {
+        return HostName::Found(kept);
+    }
+    let failure = queries.iter().find_map(|(_, query)| match query.answer() {
+        Some(Answer::Failed(why)) => Some(*why),
+        _ => None,
+    });
+    failure.map_or(HostName::None, HostName::Unknown)
+}

@@ -1,0 +1,16 @@
+//! One client's side, in the order of its life; `serve` tells the story.
+
+pub mod class;
+pub mod client;
+mod conclude;
+pub mod environment;
+pub mod handoff;
+pub mod lookup;
+mod peer;
+pub mod refusal;
+mod refuse;
+pub mod serve;
+mod talk;
+pub mod terms;
+pub mod verdict;
+pub mod watch;

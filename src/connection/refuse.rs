@@ -1,0 +1,78 @@
+//! Ending a connection that does not reach the program, so that the client can
+//! read why: a socket that is closed with unread bytes sends a reset, and the
+//! reply is lost with it.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::client::Client;
+use super::watch::wait_readable;
+use crate::sys;
+
+/// How long a client that goes on talking is listened to.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How much of it is read.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Sends `line` and closes the connection.
+pub(super) fn drop_with(client: &Client, line: &str) {
+    let mut drain = Drain { left: MOST_BYTES };
+    if drain.what_is_there(client) == Side::Reset {
+        return;
+    }
+    if send(client, line.as_bytes()) {
+        drain.until_closed(client);
+    }
+}
+
+/// Whether all of `bytes` was sent.  A client that does not read has no claim
+/// to be waited for.
+pub(super) fn send(client: &Client, bytes: &[u8]) -> bool {
+    sys::put(client, bytes) == Ok(bytes.len())
+}
+
+/// Closes our side, and then the connection once the client has closed its
+/// own.
+pub(super) fn close(client: &Client) {
+    Drain { left: MOST_BYTES }.until_closed(client);
+}
+
+#[derive(PartialEq, Eq)]
+enum Side {
+    Open,
+    Closed,
+    Reset,
+}
+
+struct Drain {
+    left: usize,
+}
+
+impl Drain {
+    fn what_is_there(&mut self, client: &Client) -> Side {
+        let mut buffer = [0; 8192];
+        while self.left > 0 {
+            match sys::take(client, &mut buffer) {
+                Ok(0) => return Side::Closed,
+                Ok(length) => self.left = self.left.saturating_sub(length),
+                Err(Errno::EAGAIN) => return Side::Open,
+                Err(error) if std::io::Error::from(error).kind() == ErrorKind::Interrupted => (),
+                Err(_) => return Side::Reset,
+            }
+        }
+        Side::Open
+    }
+
+    fn until_closed(&mut self, client: &Client) {
+        client.finish_sending();
+        let until = Instant::now() + PATIENCE;
+        while self.left > 0 && self.what_is_there(client) == Side::Open {
+            if !wait_readable(client.as_fd(), until) {
+                return;
+            }
+        }
+    }
+}

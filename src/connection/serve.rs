@@ -1,0 +1,283 @@
+//! The life of a connection, from the accept to the program or the refusal.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use super::class::{Class, classify};
+use super::client::{Client, Look};
+use super::environment::Environment;
+use super::handoff::Program;
+use super::lookup::{Lookup, Wanted};
+use super::refuse::send;
+use super::terms::{DelayBy, Offence, Terms, common_delay, delay, offence, terms};
+use super::verdict::{Next, Verdict, next};
+use super::watch::{Attention, Goal, Seen, watch};
+use crate::daemon::pool::{Pool, Slot};
+use crate::dns::Resolvers;
+use crate::log::{EarlyBytes, Log};
+use crate::names::Names;
+use crate::options::Options;
+
+/// How long the look-up goes on for a client that has talked, where its class
+/// decides whether it may.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What is the same for all clients; made before the pool is forked.
+pub struct Shop {
+    /// What the administrator asked for.
+    pub options: Options,
+    /// The expressions and words that names are judged by.
+    pub names: Names,
+    /// Where decisions are told.
+    pub log: Log,
+    /// What a client that passes gets.
+    pub program: Program,
+    /// The environment that the daemon was given.
+    pub environment: Environment,
+    /// The name servers.
+    pub resolvers: RefCell<Resolvers>,
+    /// The host's name.
+    pub host_name: Option<String>,
+}
+
+/// A child's place in the pool.
+pub struct Seat<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// The child's slot in it.
+    pub slot: Slot,
+}
+
+/// Serves one client.  Becomes the program if the client passes, and comes
+/// back if it does not.
+pub fn serve(shop: &Shop, seat: &Seat<'_>, client: Client) {
+    let mut visit = Visit::begin(shop, seat, client);
+    let verdict = visit.receive().err().unwrap_or(Verdict::Pass);
+    visit.conclude(verdict);
+}
+
+/// A client, and what is known of it so far.
+pub(super) struct Visit<'a> {
+    pub(super) shop: &'a Shop,
+    pub(super) seat: &'a Seat<'a>,
+    pub(super) client: Client,
+    pub(super) environment: Environment,
+    terms: Terms,
+    offence: Offence,
+    pub(super) attention: Attention,
+    pub(super) lookup: Lookup,
+    pub(super) dns_time: Option<Duration>,
+    pub(super) class: Option<Class>,
+    /// Known before the class where it does not depend on it.
+    pub(super) delay: Option<Duration>,
+    pub(super) early: Option<Early>,
+}
+
+/// Early talk.
+pub(super) struct Early {
+    pub(super) said: EarlyBytes,
+    /// Since the accept.
+    pub(super) at: Duration,
+    /// Whether the class has still to tell if it was an offence.
+    open: bool,
+}
+
+/// `Err` is a verdict that comes before the end of the story.
+pub(super) type Stage = Result<(), Verdict>;
+
+impl<'a> Visit<'a> {
+    fn begin(shop: &'a Shop, seat: &'a Seat<'a>, client: Client) -> Self {
+        let environment = shop.environment.clone();
+        let terms = terms(|name| environment.get(name));
+        let (classes, delays) = (possible_classes(&shop.options), &shop.options.delays);
+        let (offence, delay) = match shop.options.banner.is_empty() {
+            true => {
+                (offence(classes, terms.delay, delays), common_delay(classes, terms.delay, delays))
+            }
+            false => (Offence::Never, Some(Duration::ZERO)),
+        };
+        let watched = offence != Offence::Never;
+        let attention = if watched { Attention::Talk } else { Attention::Off };
+        let lookup = Lookup::nothing(client.ip(), None, client.accepted);
+        Self {
+            shop,
+            seat,
+            client,
+            environment,
+            terms,
+            offence,
+            attention,
+            lookup,
+            dns_time: None,
+            class: None,
+            delay,
+            early: None,
+        }
+    }
+
+    fn receive(&mut self) -> Stage {
+        self.set_up_socket();
+        self.complain_of_terms();
+        self.look_once()?;
+        self.tease();
+        self.look_up()?;
+        self.classify();
+        self.judge_talk()?;
+        self.wait()
+    }
+
+    fn set_up_socket(&self) {
+        if self.shop.options.no_delay {
+            let _ = self.client.send_at_once();
+        }
+        if !self.shop.options.banner.is_empty() {
+            send(&self.client, &self.shop.options.banner);
+        }
+    }
+
+    fn complain_of_terms(&self) {
+        if let Some((name, value)) = &self.terms.ignored {
+            self.shop.log.ignored_variable(name, value);
+        }
+    }
+
+    /// A client that is gone already costs no look-up.
+    fn look_once(&mut self) -> Stage {
+        if self.attention == Attention::Off {
+            return Ok(());
+        }
+        match self.client.look() {
+            Look::Silence => Ok(()),
+            Look::Talk => self.act_on(Seen::Talk),
+            Look::Gone => self.act_on(Seen::Gone),
+        }
+    }
+
+    /// Only a client that is sure to be delayed is teased.
+    fn tease(&self) {
+        let teaser = self.shop.options.teaser.as_ref().filter(|_| self.offence == Offence::Certain);
+        if let Some(text) = teaser {
+            send(&self.client, format!("220-{text}\r\n").as_bytes());
+        }
+    }
+
+    fn look_up(&mut self) -> Stage {
+        self.start_look_up();
+        let deadline = self.client.accepted + self.shop.options.dns_timeout;
+        while self.lookup.name().is_none() {
+            let open = self.early.as_ref().filter(|early| early.open);
+            let until = open.map_or(deadline, |early| self.client.accepted + early.at + GRACE);
+            let until = until.min(deadline);
+            let seen = watch(&self.client, self.attention, &mut self.lookup, until, Goal::Name);
+            self.act_on(seen)?;
+            if seen == Seen::Elapsed {
+                self.lookup.give_up();
+            }
+        }
+        let asked = self.shop.options.look_up && self.terms.delay != DelayBy::Condemned;
+        self.dns_time = asked.then(|| self.client.waited());
+        Ok(())
+    }
+
+    fn start_look_up(&mut self) {
+        let options = &self.shop.options;
+        let condemned = self.terms.delay == DelayBy::Condemned;
+        let local_ip = self.client.local.ip();
+        let known = match &options.local_name {
+            Some(name) => Some(Some(name.clone())),
+            None => self.seat.pool.local_names().get(local_ip),
+        };
+        let wanted = Wanted {
+            ip: self.client.ip(),
+            name: options.look_up && !condemned,
+            paranoid: options.paranoid,
+            local: (known.is_none() && !condemned).then_some(local_ip),
+            local_name: known.flatten(),
+        };
+        let mut resolvers = self.shop.resolvers.borrow_mut();
+        if wanted.name || wanted.local.is_some() {
+            resolvers.refresh();
+        }
+        let deadline = self.client.accepted + options.dns_timeout;
+        self.lookup = Lookup::start(wanted, resolvers.servers(), Instant::now(), deadline);
+    }
+
+    fn classify(&mut self) {
+        let options = &self.shop.options;
+        let Some(host) = self.lookup.name() else { return };
+        let class = classify(host, self.client.ip(), &self.shop.names, &options.local_nets);
+        let delay = match options.banner.is_empty() {
+            true => delay(class, self.terms.delay, &options.delays),
+            false => Duration::ZERO,
+        };
+        self.class = Some(class);
+        self.delay = Some(delay);
+        if delay.is_zero() {
+            self.offence = Offence::Never;
+            self.attention = Attention::Off;
+        } else {
+            self.offence = Offence::Certain;
+        }
+        self.count_class(class);
+    }
+
+    /// What was said before the class was known is an offence only in a class
+    /// that has a delay.
+    fn judge_talk(&mut self) -> Stage {
+        let Some(early) = self.early.as_mut().filter(|early| early.open) else { return Ok(()) };
+        early.open = false;
+        match next(Seen::Talk, self.attention, self.offence, self.shop.options.early) {
+            _ if self.offence == Offence::Never => self.early = None,
+            Next::End(verdict) => return Err(verdict),
+            Next::GoOn(_) => self.log_early("log", None),
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Stage {
+        match self.delay.unwrap_or_default() {
+            // Nothing but our own name can be missing.
+            Duration::ZERO => {
+                let deadline = self.client.accepted + self.shop.options.dns_timeout;
+                self.watch_until(deadline, Goal::Everything)
+            }
+            delay => self.watch_until(self.client.accepted + delay, Goal::Time),
+        }
+    }
+
+    pub(super) fn watch_until(&mut self, until: Instant, goal: Goal) -> Stage {
+        loop {
+            let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
+            self.act_on(seen)?;
+            if matches!(seen, Seen::Elapsed | Seen::Known) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn act_on(&mut self, seen: Seen) -> Stage {
+        let open = self.offence == Offence::ByClass;
+        if seen == Seen::Talk {
+            let (said, at) = (self.client.early_bytes(), self.client.waited());
+            self.early = Some(Early { said, at, open });
+        }
+        match next(seen, self.attention, self.offence, self.shop.options.early) {
+            Next::End(verdict) => Err(verdict),
+            Next::GoOn(attention) => {
+                self.attention = attention;
+                if seen == Seen::Talk && !open {
+                    self.log_early("log", None);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a client may turn out to be.
+fn possible_classes(options: &Options) -> &'static [Class] {
+    match options.look_up {
+        true => &[Class::None, Class::Dynamic, Class::Unknown, Class::Static],
+        false => &[Class::GivenUp],
+    }
+}

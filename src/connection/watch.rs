@@ -1,0 +1,157 @@
+//! One poll(2) over the client and whatever is looked up for it meanwhile.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::client::{Client, Look};
+use super::lookup::Lookup;
+
+/// The client has closed its side; nix has no name for it.
+const RDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+
+/// What of the client is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// Nothing: it may talk and leave as it likes.
+    Off,
+    /// Talk, and its leaving.
+    Talk,
+    /// Its leaving: it has talked, and more of that is no news.
+    Leaving,
+    /// A reset: it has talked and closed its side, and may still read.
+    Reset,
+}
+
+/// What the watch waits for, besides the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Only for the time to pass.
+    Time,
+    /// For the client's name to be known.
+    Name,
+    /// For everything that is looked up to be known.
+    Everything,
+}
+
+impl Goal {
+    fn is_reached(self, lookup: &Lookup) -> bool {
+        match self {
+            Self::Time => false,
+            Self::Name => lookup.name().is_some(),
+            Self::Everything => lookup.is_settled(),
+        }
+    }
+}
+
+/// Why the watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The time is up.
+    Elapsed,
+    /// What was waited for is known.
+    Known,
+    /// The client talked.
+    Talk,
+    /// The client left.
+    Gone,
+}
+
+/// Watches `client` until `until`, or until `goal` is reached, and moves the
+/// look-up on all the while.
+pub fn watch(
+    client: &Client,
+    attention: Attention,
+    lookup: &mut Lookup,
+    until: Instant,
+    goal: Goal,
+) -> Seen {
+    loop {
+        let now = Instant::now();
+        if goal.is_reached(lookup) {
+            return Seen::Known;
+        }
+        if now >= until {
+            return Seen::Elapsed;
+        }
+        let due = lookup.due().map_or(until, |due| due.min(until));
+        let (noticed, ready) = wait(client, attention, lookup, due.saturating_duration_since(now));
+        if noticed {
+            if let Some(seen) = judge(client, attention) {
+                return seen;
+            }
+        }
+        lookup.advance(Instant::now(), &ready);
+    }
+}
+
+/// Whether the client wants a look, and which of the look-up's sockets are
+/// ready.
+fn wait(
+    client: &Client,
+    attention: Attention,
+    lookup: &Lookup,
+    time: Duration,
+) -> (bool, Vec<bool>) {
+    let interest = match attention {
+        Attention::Off | Attention::Reset => PollFlags::empty(),
+        Attention::Talk => PollFlags::POLLIN | RDHUP,
+        Attention::Leaving => RDHUP,
+    };
+    let mut fds: Vec<PollFd<'_>> =
+        lookup.interests().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
+    let watched = attention != Attention::Off;
+    if watched {
+        fds.push(PollFd::new(client.as_fd(), interest));
+    }
+    let woken = poll_for(&mut fds, time);
+    // `None` means flags that nix has no name for, such as RDHUP.
+    let mut ready: Vec<bool> = fds.iter().map(|fd| woken && fd.any().unwrap_or(true)).collect();
+    let noticed = watched && ready.pop() == Some(true);
+    (noticed, ready)
+}
+
+/// `None` where it was nothing to act on.
+fn judge(client: &Client, attention: Attention) -> Option<Seen> {
+    match (attention, client.look()) {
+        (Attention::Talk, Look::Talk) => Some(Seen::Talk),
+        (Attention::Talk, Look::Silence) | (Attention::Off, _) => None,
+        _ => Some(Seen::Gone),
+    }
+}
+
+/// Polls until one of `fds` is ready (`true`) or the time is over; a signal
+/// counts as the latter, and the caller's clock tells it the difference.
+fn poll_for(fds: &mut [PollFd<'_>], time: Duration) -> bool {
+    match poll(fds, timeout(time)) {
+        Ok(ready) => ready > 0,
+        Err(Errno::EINTR) => false,
+        // ENOMEM and the like: no busy loop, and the deadline still holds.
+        Err(_) => {
+            std::thread::sleep(time.min(Duration::from_millis(50)));
+            false
+        }
+    }
+}
+
+/// Rounded up to the millisecond, so that a wait never ends early and spins.
+fn timeout(time: Duration) -> PollTimeout {
+    let millis = time.as_micros().div_ceil(1000);
+    PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
+}
+
+/// Waits until `fd` can be read (or has failed), `until` at the latest.
+#[must_use]
+pub fn wait_readable(fd: BorrowedFd<'_>, until: Instant) -> bool {
+    loop {
+        let time = until.saturating_duration_since(Instant::now());
+        if time.is_zero() {
+            return false;
+        }
+        if poll_for(&mut [PollFd::new(fd, PollFlags::POLLIN)], time) {
+            return true;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One child of the pool: it blocks in accept(2), serves the client that it
+//! gets, and comes back, unless it became the program.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, getppid};
+use socket2::{SockAddr, Socket};
+
+use super::pool::{Pool, Stage};
+use crate::connection::client::Client;
+use crate::connection::serve::{Seat, Shop, serve};
+use crate::error::TROUBLE;
+use crate::sys;
+
+/// How long a child waits when descriptors or memory ran out.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// A child, and what it was born with.
+pub struct Child<'a> {
+    /// What it serves clients with.
+    pub shop: &'a Shop,
+    /// Its place in the pool.
+    pub seat: Seat<'a>,
+    /// The socket that it accepts from.
+    pub listener: &'a Socket,
+    /// Its parent.
+    pub supervisor: Pid,
+    /// The set of files that it has.
+    pub generation: u64,
+}
+
+/// How a turn at accept(2) ended.
+enum Turn {
+    Again,
+    Finished,
+}
+
+impl Child<'_> {
+    /// Serves clients until there is no more use for it; the exit code.
+    #[must_use]
+    pub fn run(&self) -> u8 {
+        self.report_panics();
+        catch_unwind(AssertUnwindSafe(|| self.work())).unwrap_or(TROUBLE)
+    }
+
+    fn report_panics(&self) {
+        let log = self.shop.log.clone();
+        set_hook(Box::new(move |panic| log.panic(panic)));
+    }
+
+    fn work(&self) -> u8 {
+        if let Err(why) = self.settle_signals() {
+            self.shop.log.error(format_args!("unable to set up signals: {why}"));
+            return TROUBLE;
+        }
+        while self.pool().generation() == self.generation {
+            if let Turn::Finished = self.turn() {
+                break;
+            }
+        }
+        0
+    }
+
+    /// Until the hand-over, signals to the process group are counted and do
+    /// nothing; SIGURG is how the supervisor, or its death, wakes accept(2).
+    fn settle_signals(&self) -> nix::Result<()> {
+        sys::reset(Signal::SIGCHLD)?;
+        sys::shut_down_when_orphaned(self.listener.as_fd(), self.supervisor)?;
+        set_pdeathsig(Signal::SIGURG)?;
+        if getppid() != self.supervisor {
+            let _ = self.listener.shutdown(std::net::Shutdown::Both);
+        }
+        SigSet::empty().thread_set_mask()
+    }
+
+    fn turn(&self) -> Turn {
+        match self.listener.accept() {
+            Ok((socket, peer)) => {
+                self.host(socket, &peer);
+                self.come_back()
+            }
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Turn::Finished,
+            Err(error) if sys::is_shortage(&error) => {
+                if self.pool().may_complain() {
+                    self.shop.log.error(format_args!("unable to accept: {error}"));
+                }
+                thread::sleep(SHORTAGE_PAUSE);
+                Turn::Again
+            }
+            Err(error) if error.kind() == ErrorKind::NotConnected => Turn::Finished,
+            Err(_) => Turn::Again,
+        }
+    }
+
+    fn host(&self, socket: Socket, peer: &SockAddr) {
+        let accepted = Instant::now();
+        let Some(peer) = peer.as_socket() else { return };
+        let (pool, slot) = (self.pool(), self.seat.slot);
+        pool.set_client(slot, peer.ip(), accepted);
+        pool.enter(slot, Stage::Busy);
+        pool.wake_if_short();
+        let log = &self.shop.log;
+        match Client::new(socket, peer, accepted) {
+            Ok(client) => {
+                log.tcpserver_status(pool.clients(), pool.slots());
+                log.tcpserver_pid(client.peer);
+                serve(self.shop, &self.seat, client);
+            }
+            Err(why) => log.error(format_args!("unable to get local address: {why}")),
+        }
+    }
+
+    /// The client was refused, or left.
+    fn come_back(&self) -> Turn {
+        let pool = self.pool();
+        pool.enter(self.seat.slot, Stage::Idle);
+        self.shop.log.tcpserver_refused();
+        self.shop.log.tcpserver_status(pool.clients(), pool.slots());
+        let superfluous = pool.count(Stage::Idle) > self.shop.options.max_idle();
+        if superfluous { Turn::Finished } else { Turn::Again }
+    }
+
+    fn pool(&self) -> &Pool {
+        self.seat.pool
+    }
+}

@@ -1,0 +1,117 @@
+//! Binding the port.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::options::Options;
+use crate::sys;
+
+/// How long a port may stay in use: the idle children of a supervisor that
+/// was killed need a moment to let go of it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Where to listen.
+enum Host {
+    /// All addresses of both families.
+    Any,
+    /// One address, or all of one family.
+    One(IpAddr),
+}
+
+/// Binds and listens as asked.
+///
+/// # Errors
+/// An unknown host or port, an address that is not ours, a port in use: 111.
+pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
+    let port = port(&options.port)?;
+    let socket = match host(&options.host)? {
+        Host::One(ip) => bound(SocketAddr::new(ip, port))?,
+        Host::Any => bound_to_both(port, log)?,
+    };
+    let backlog = options.backlog();
+    warn_of_kernel_limit(backlog, log);
+    let listening = socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
+    listening.map_err(|why| Fatal::unable("listen", why))?;
+    Ok(socket)
+}
+
+fn port(text: &str) -> Result<u16, Fatal> {
+    let number = text.parse().ok().or_else(|| sys::service_port(text));
+    number.ok_or_else(|| Fatal::trouble(format!("unable to figure out port number for {text}")))
+}
+
+fn host(text: &str) -> Result<Host, Fatal> {
+    if text.is_empty() || text == "0" {
+        return Ok(Host::Any);
+    }
+    if let Ok(ip) = text.parse() {
+        return Ok(Host::One(ip));
+    }
+    let found = (text, 0).to_socket_addrs();
+    let found = found.map_err(|why| Fatal::unable(format!("find IP address for {text}"), why))?;
+    let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    let best = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
+    best.map(|ip| Host::One(*ip)).ok_or_else(|| Fatal::trouble(format!("no IP address for {text}")))
+}
+
+fn bound_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
+    let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match bind_patiently(six, false) {
+        Ok(socket) => Ok(socket),
+        Err(error) if error.raw_os_error() == Some(Errno::EADDRINUSE as i32) => {
+            Err(cannot_bind(six, &error))
+        }
+        Err(why) => {
+            log.warning(format_args!("unable to bind {six}: {why}: listening on IPv4 alone"));
+            bound(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        }
+    }
+}
+
+fn bound(address: SocketAddr) -> Result<Socket, Fatal> {
+    bind_patiently(address, true).map_err(|why| cannot_bind(address, &why))
+}
+
+fn cannot_bind(address: SocketAddr, why: &io::Error) -> Fatal {
+    Fatal::unable(format_args!("bind {address}"), why)
+}
+
+fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match bind(address, only_v6) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn warn_of_kernel_limit(backlog: u32, log: &Log) {
+    let limit = fs::read_to_string("/proc/sys/net/core/somaxconn");
+    let limit = limit.ok().and_then(|text| text.trim().parse::<u32>().ok());
+    if let Some(limit) = limit.filter(|limit| *limit < backlog) {
+        log.warning(format_args!(
+            "backlog {backlog} is cut to {limit}: raise net.core.somaxconn, or set -b"
+        ));
+    }
+}

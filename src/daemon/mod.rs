@@ -1,0 +1,11 @@
+//! The supervisor's side: the listener, the pool, and who looks after it.
+
+pub mod backoff;
+pub mod child;
+pub mod demand;
+pub mod listen;
+pub mod local_names;
+pub mod pool;
+pub mod privileges;
+pub mod start;
+pub mod supervisor;

@@ -1,0 +1,158 @@
+//! Giving up root for good: `-u`, `-g` and `-U`.
+
+use nix::errno::Errno;
+use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setgroups, setuid};
+use std::ffi::CString;
+
+use crate::error::Fatal;
+use crate::options::Options;
+
+/// Who the daemon is to become.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Identity {
+    user: Option<Uid>,
+    group: Option<Gid>,
+    /// The user whose supplementary groups are taken as well.
+    member: Option<(String, Gid)>,
+}
+
+/// Reads `-u`, `-g` and `-U`; `variable` reads the environment.
+///
+/// # Errors
+/// An unknown user or group, a number without an entry and without `-g`, or
+/// `-U` without `$UID` and `$GID`: 100.
+pub fn identity(
+    options: &Options,
+    variable: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Result<Identity, Fatal> {
+    let mut identity = Identity { user: None, group: None, member: None };
+    if options.ids_from_environment {
+        identity.user = Some(Uid::from_raw(number(&variable, "UID")?));
+        identity.group = Some(Gid::from_raw(number(&variable, "GID")?));
+    }
+    if let Some(name) = &options.group {
+        identity.group = Some(group(name)?);
+    }
+    if let Some(name) = &options.user {
+        let user = user(name)?;
+        identity.user = Some(user.id);
+        if options.group.is_none() {
+            let (name, group) = user.entry.ok_or_else(|| {
+                Fatal::usage(format!("-u {name}: there is no such user: say -g too"))
+            })?;
+            identity.group = Some(group);
+            identity.member = Some((name, group));
+        }
+    }
+    Ok(identity)
+}
+
+fn number(variable: &impl Fn(&str) -> Option<Vec<u8>>, name: &str) -> Result<u32, Fatal> {
+    let value = variable(name).and_then(|value| String::from_utf8(value).ok());
+    let number = value.and_then(|value| value.parse().ok());
+    number
+        .ok_or_else(|| Fatal::usage(format!("-U takes numbers from $UID and $GID: check ${name}")))
+}
+
+fn group(name: &str) -> Result<Gid, Fatal> {
+    if let Ok(number) = name.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    let group = Group::from_name(name);
+    let group = group.map_err(|why| Fatal::unable(format_args!("look up group {name}"), why))?;
+    group.map(|group| group.gid).ok_or_else(|| Fatal::usage(format!("-g {name}: no such group")))
+}
+
+struct Account {
+    id: Uid,
+    /// The name and the group of its passwd entry.
+    entry: Option<(String, Gid)>,
+}
+
+fn user(name: &str) -> Result<Account, Fatal> {
+    let unable = |why: Errno| Fatal::unable(format_args!("look up user {name}"), why);
+    if let Ok(number) = name.parse() {
+        let id = Uid::from_raw(number);
+        let entry = User::from_uid(id).map_err(unable)?.map(|user| (user.name, user.gid));
+        return Ok(Account { id, entry });
+    }
+    let user = User::from_name(name).map_err(unable)?;
+    let user = user.ok_or_else(|| Fatal::usage(format!("-u {name}: no such user")))?;
+    Ok(Account { id: user.uid, entry: Some((user.name, user.gid)) })
+}
+
+impl Identity {
+    /// Becomes it: groups first, since root is needed for them.
+    ///
+    /// # Errors
+    /// Where the process has not the right to: 111.
+    pub fn assume(&self) -> Result<(), Fatal> {
+        if let Some(group) = self.group {
+            self.set_groups(group).map_err(|why| Fatal::unable("set groups", why))?;
+            setgid(group).map_err(|why| Fatal::unable("set gid", why))?;
+        }
+        if let Some(user) = self.user {
+            setuid(user).map_err(|why| Fatal::unable("set uid", why))?;
+        }
+        Ok(())
+    }
+
+    fn set_groups(&self, group: Gid) -> nix::Result<()> {
+        match &self.member {
+            Some((name, group)) => {
+                let name = CString::new(name.as_str()).map_err(|_| Errno::EINVAL)?;
+                initgroups(&name, *group)
+            }
+            None => setgroups(&[group]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(user: Option<&str>, group: Option<&str>) -> Result<Identity, Fatal> {
+        let mut options = Options::default();
+        options.user = user.map(String::from);
+        options.group = group.map(String::from);
+        identity(&options, |_| None)
+    }
+
+    fn ids(identity: &Identity) -> (Option<u32>, Option<u32>) {
+        (identity.user.map(Uid::as_raw), identity.group.map(Gid::as_raw))
+    }
+
+    #[test]
+    fn a_user_alone_brings_its_groups() {
+        let root = who(Some("root"), None).unwrap();
+        assert_eq!(ids(&root), (Some(0), Some(0)));
+        assert_eq!(root.member, Some(("root".into(), Gid::from_raw(0))));
+        assert_eq!(who(Some("0"), None).unwrap(), root);
+    }
+
+    #[test]
+    fn a_group_that_is_named_is_the_only_one() {
+        let identity = who(Some("64001"), Some("64002")).unwrap();
+        assert_eq!(ids(&identity), (Some(64001), Some(64002)));
+        assert_eq!(identity.member, None);
+    }
+
+    #[test]
+    fn the_unknown_is_refused() {
+        for (user, group) in
+            [(Some("nosuchuser"), None), (None, Some("nosuchgroup")), (Some("64001"), None)]
+        {
+            let fatal = who(user, group).unwrap_err();
+            assert_eq!(fatal.code, crate::error::USAGE, "{fatal}");
+        }
+    }
+
+    #[test]
+    fn numbers_from_the_environment() {
+        let options = Options { ids_from_environment: true, ..Options::default() };
+        let set = |name: &str| Some(if name == "UID" { "71" } else { "72" }.into());
+        assert_eq!(ids(&identity(&options, set).unwrap()), (Some(71), Some(72)));
+        assert!(identity(&options, |_| None).is_err());
+    }
+}

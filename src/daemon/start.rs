@@ -1,0 +1,133 @@
+//! From the options to a pool that accepts clients.
+
+use std::cell::RefCell;
+use std::env;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
+
+use super::listen::listen;
+use super::pool::Pool;
+use super::privileges::identity;
+use super::supervisor::Supervisor;
+use crate::connection::environment::Environment;
+use crate::connection::handoff::Program;
+use crate::connection::serve::Shop;
+use crate::dns::Resolvers;
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::names::{Names, Patterns};
+use crate::options::Options;
+use crate::sys;
+
+/// Callout verifiers and common client libraries give up at 30 s.
+const LONG_DELAY: Duration = Duration::from_secs(25);
+
+/// Runs the daemon in front of the program that the options name.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run_program(options: Options, log: &Log) -> Result<(), Fatal> {
+    let path = env::var_os("PATH");
+    let path = path.as_ref().map(|path| path.as_bytes());
+    let program = Program::new(&options.program, path);
+    let program = program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))?;
+    run(options, program, log)
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
+    sys::reset_all_signals();
+    warn(&options, log);
+    let environment = Environment::inherit(env::vars_os());
+    let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
+    let listener = listen(&options, log)?;
+    identity.assume()?;
+    let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
+    let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
+    let names = read_names(&options, log)?;
+    let resolvers = Resolvers::new(
+        &options.resolvers,
+        env::var_os("DNSCACHEIP").as_deref(),
+        Path::new("/etc/resolv.conf"),
+    );
+    let pool = Pool::new(options.slots, options.min_idle());
+    let pool = pool.map_err(|why| Fatal::unable("share memory with children", why))?;
+    let idle = (options.min_idle(), options.max_idle());
+    release_standard_streams(options.print_port.then(|| local.port()))?;
+    let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
+    let resolvers = RefCell::new(resolvers);
+    let log = log.clone();
+    let shop = Shop { options, names, log, program, environment, resolvers, host_name };
+    let log = shop.log.clone();
+    let slots = pool.slots();
+    let supervisor = Supervisor::new(shop, listener, pool);
+    let supervisor = supervisor.map_err(|why| Fatal::unable("catch signals", why))?;
+    log.start(local, slots, idle);
+    supervisor.run();
+    Ok(())
+}
+
+/// Reads the expressions that names are judged by.
+///
+/// # Errors
+/// A file that cannot be read, or an expression that is none: 100.
+pub fn read_names(options: &Options, log: &Log) -> Result<Names, Fatal> {
+    let read = |path: &Option<std::path::PathBuf>| match path {
+        None => Ok(Patterns::default()),
+        Some(path) => Patterns::read(path).map_err(|error| Fatal::usage(error.to_string())),
+    };
+    let (dynamic, exceptions) = (read(&options.dynamic_file)?, read(&options.static_file)?);
+    for slow in dynamic.slow().chain(exceptions.slow()) {
+        log.warning(format_args!("{slow} does not fit a table: it is matched slowly"));
+    }
+    Ok(Names::new(options.builtin_patterns, dynamic, exceptions))
+}
+
+fn warn(options: &Options, log: &Log) {
+    let delays = &options.delays;
+    let by_class = [delays.ordinary, delays.dynamic, delays.none, delays.unknown];
+    let longest = delays.all.unwrap_or_else(|| match options.look_up {
+        true => by_class.into_iter().max().unwrap_or_default(),
+        false => delays.ordinary,
+    });
+    if longest > LONG_DELAY {
+        log.warning(format_args!(
+            "a delay of {} s: common clients give up after 30 s, 25 s is safe",
+            longest.as_secs_f64()
+        ));
+    }
+    if !options.look_up {
+        log.warning("-H gives up the classes: every client waits --delay, or --delay-static");
+    }
+    match options.port.as_str() {
+        "465" | "smtps" | "submissions" if !longest.is_zero() => {
+            log.warning("port 465 with a delay: every TLS client talks first, say --delay 0");
+        }
+        "587" | "submission" if !longest.is_zero() => {
+            log.warning("port 587 with a delay: people send from end users' lines, say --delay 0");
+        }
+        _ => (),
+    }
+}
+
+/// Prints the port if asked, and turns descriptors 0 and 1 into /dev/null:
+/// closed, they would be taken by the next socket.
+fn release_standard_streams(port: Option<u16>) -> Result<(), Fatal> {
+    if let Some(port) = port {
+        let mut output = std::io::stdout().lock();
+        let written = writeln!(output, "{port}").and_then(|()| output.flush());
+        written.map_err(|why| Fatal::unable("print the port", why))?;
+    }
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|why| Fatal::unable("open /dev/null", why))?;
+    let replaced = dup2_stdin(&null).and_then(|()| dup2_stdout(&null));
+    replaced.map_err(|why| Fatal::unable("replace descriptors 0 and 1", why))
+}

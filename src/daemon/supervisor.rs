@@ -1,0 +1,238 @@
+//! The supervisor: one poll loop that forks, reaps, reloads and stops.  It
+//! never touches a client.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, exit};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Pid, getpid};
+use socket2::Socket;
+
+use super::backoff::Backoff;
+use super::child::Child;
+use super::demand::Demand;
+use super::pool::{Pool, Slot, Stage};
+use super::start::read_names;
+use crate::connection::serve::{Seat, Shop};
+use crate::sys::{self, Fork};
+
+/// What the supervisor acts on; blocked but for the time that it polls.
+const SIGNALS: [Signal; 5] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
+/// How often idle children of an older generation are nudged, and how often a
+/// supervisor that stops looks whether it may.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// A child that has not been reaped.
+#[derive(Clone, Copy)]
+struct Member {
+    pid: Pid,
+    generation: u64,
+}
+
+/// The supervisor of a pool.
+pub struct Supervisor {
+    shop: Shop,
+    listener: Socket,
+    pool: Pool,
+    /// By slot.
+    members: Vec<Option<Member>>,
+    demand: Demand,
+    backoff: Backoff,
+    stopping: bool,
+}
+
+impl Supervisor {
+    /// Takes the signals over and forks the first children.
+    ///
+    /// # Errors
+    /// Where signals cannot be caught.
+    pub fn new(shop: Shop, listener: Socket, pool: Pool) -> nix::Result<Self> {
+        let mut blocked = SigSet::empty();
+        for signal in SIGNALS {
+            blocked.add(signal);
+            sys::count(signal)?;
+        }
+        blocked.thread_block()?;
+        sys::ignore(Signal::SIGPIPE)?;
+        let demand = Demand::new(shop.options.min_idle(), shop.options.max_idle());
+        let members = vec![None; pool.slots()];
+        let backoff = Backoff::default();
+        let mut supervisor =
+            Self { shop, listener, pool, members, demand, backoff, stopping: false };
+        supervisor.top_up();
+        Ok(supervisor)
+    }
+
+    /// Looks after the pool until the daemon is told to stop, and nobody waits
+    /// any more.
+    pub fn run(mut self) {
+        loop {
+            self.answer_signals();
+            self.pool.awake();
+            self.reap();
+            if self.stopping && (self.is_told_again() || !self.has_waiting_clients()) {
+                break;
+            }
+            self.top_up();
+            self.nudge_the_outdated();
+            self.sleep();
+        }
+        self.shop.log.stats(&self.pool.stats());
+        self.shop.log.stop(self.pool.count(Stage::Prog));
+    }
+
+    fn answer_signals(&mut self) {
+        if sys::take_count(Signal::SIGHUP) > 0 {
+            self.reload();
+        }
+        if sys::take_count(Signal::SIGUSR1) > 0 {
+            self.shop.log.stats(&self.pool.stats());
+        }
+        if !self.stopping && told_to_stop() > 0 {
+            self.stopping = true;
+            // Wakes every accept(2), now and later, and frees the port.
+            let _ = self.listener.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    fn is_told_again(&self) -> bool {
+        self.stopping && told_to_stop() > 0
+    }
+
+    fn has_waiting_clients(&self) -> bool {
+        let waits = |slot| self.pool.stage(slot).is_some_and(|stage| stage != Stage::Prog);
+        self.slots().any(|(slot, _)| waits(slot))
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (Slot, Member)> {
+        let members = self.members.iter().enumerate();
+        members.filter_map(|(number, member)| Some((self.pool.slot(number)?, (*member)?)))
+    }
+
+    fn alive(&self) -> usize {
+        self.members.iter().flatten().count()
+    }
+
+    fn reap(&mut self) {
+        while let Some((pid, status)) = sys::reap() {
+            let is_it = |member: &Option<Member>| member.is_some_and(|member| member.pid == pid);
+            let number = self.members.iter().position(is_it);
+            if let Some(slot) = number.and_then(|number| self.pool.slot(number)) {
+                self.bury(slot, pid, ExitStatus::from_raw(status));
+                self.members[number.unwrap_or_default()] = None;
+                self.pool.vacate(slot);
+            }
+        }
+        self.pool.set_alive(self.alive());
+    }
+
+    fn bury(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
+        let stage = self.pool.stage(slot);
+        let client = self.pool.client(slot);
+        if stage == Some(Stage::Prog) {
+            let (ip, time) = client.unzip();
+            self.shop.log.end(pid, ip, status, time.unwrap_or_default());
+        } else if !status.success() {
+            self.backoff.crashed(Instant::now());
+            self.shop.log.crash(pid, client.map(|client| client.0), status);
+        }
+        if stage.is_some_and(|stage| stage != Stage::Idle) {
+            let busy = self.pool.clients().saturating_sub(1);
+            self.shop.log.tcpserver_end(pid, status);
+            self.shop.log.tcpserver_status(busy, self.pool.slots());
+        }
+    }
+
+    fn top_up(&mut self) {
+        let now = Instant::now();
+        if self.stopping || !self.backoff.left(now).is_zero() {
+            return;
+        }
+        let room = self.members.len() - self.alive();
+        let wanted = self.demand.round(self.pool.count(Stage::Idle), room, now);
+        for _ in 0..wanted {
+            if !self.fork_one() {
+                break;
+            }
+        }
+        self.pool.set_alive(self.alive());
+    }
+
+    fn fork_one(&mut self) -> bool {
+        let Some(number) = self.members.iter().position(Option::is_none) else { return false };
+        let Some(slot) = self.pool.slot(number) else { return false };
+        let generation = self.pool.generation();
+        let supervisor = getpid();
+        self.pool.enter(slot, Stage::Idle);
+        match sys::fork() {
+            Ok(Fork::Child) => exit(i32::from(self.child(slot, supervisor, generation).run())),
+            Ok(Fork::Parent(pid)) => {
+                self.members[number] = Some(Member { pid, generation });
+                true
+            }
+            Err(why) => {
+                self.pool.vacate(slot);
+                self.backoff.fork_failed(Instant::now());
+                if self.pool.may_complain() {
+                    self.shop.log.error(format_args!("unable to fork: {why}: trying again"));
+                }
+                false
+            }
+        }
+    }
+
+    fn child(&self, slot: Slot, supervisor: Pid, generation: u64) -> Child<'_> {
+        let seat = Seat { pool: &self.pool, slot };
+        Child { shop: &self.shop, seat, listener: &self.listener, supervisor, generation }
+    }
+
+    /// Reads the expressions again; a mistake in them leaves everything as it
+    /// is.
+    fn reload(&mut self) {
+        match read_names(&self.shop.options, &self.shop.log) {
+            Ok(names) => {
+                self.shop.log.reload();
+                self.shop.names = names;
+                self.pool.next_generation();
+            }
+            Err(fatal) => self.shop.log.error(format_args!("{fatal}: the old ones stay")),
+        }
+    }
+
+    fn outdated(&self) -> impl Iterator<Item = Pid> {
+        let current = self.pool.generation();
+        let old = self.slots().filter(move |(_, member)| member.generation != current);
+        old.filter(|(slot, _)| self.pool.stage(*slot) == Some(Stage::Idle)).map(|old| old.1.pid)
+    }
+
+    /// Wakes idle children that have old files, so that they end.  The signal
+    /// is one that a program ignores, should a child become one just now.
+    fn nudge_the_outdated(&self) {
+        for pid in self.outdated() {
+            let _ = kill(pid, Signal::SIGURG);
+        }
+    }
+
+    fn sleep(&self) {
+        let left = self.backoff.left(Instant::now());
+        let short = self.pool.count(Stage::Idle) < self.shop.options.min_idle();
+        let time = if self.stopping || self.outdated().next().is_some() {
+            Some(INTERVAL)
+        } else if short && !left.is_zero() {
+            Some(left)
+        } else {
+            None
+        };
+        let mut fds = [PollFd::new(self.pool.waker().as_fd(), PollFlags::POLLIN)];
+        let _ = ppoll(&mut fds, time.map(TimeSpec::from), Some(SigSet::empty()));
+    }
+}
+
+fn told_to_stop() -> u32 {
+    sys::take_count(Signal::SIGTERM) + sys::take_count(Signal::SIGINT)
+}

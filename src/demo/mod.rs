@@ -1,0 +1,61 @@
+//! `--demo`: the daemon on loopback with nothing behind it and nothing beside
+//! it, so that a newcomer sees what it does without qmail, root or a name
+//! server.  Look-ups, delays and the hand-over are the real ones.
+
+mod names;
+mod smtp;
+
+use std::net::{IpAddr, UdpSocket};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+
+use crate::connection::handoff::Program;
+use crate::daemon::start;
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::options::Options;
+use crate::sys::{self, Fork};
+
+pub use smtp::respond;
+
+/// The name under which the program runs itself as the SMTP server of the
+/// demo.
+pub const RESPONDER: &str = "smtp-delay-demo";
+
+/// Runs the demo until it is told to stop.
+///
+/// # Errors
+/// An address that is not loopback, and whatever keeps the daemon from
+/// starting.
+pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
+    if !options.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) {
+        let wanted = "--demo listens on loopback only: say 127.0.0.1 or ::1";
+        return Err(Fatal::usage(format!("unable to use host {}: {wanted}", options.host)));
+    }
+    if options.resolvers.is_empty() {
+        options.resolvers.push(start_name_server()?);
+        options.local_nets.clear();
+    }
+    let program = Program::at("/proc/self/exe", &[RESPONDER]).map_err(Fatal::trouble)?;
+    start::run(options, program, log)
+}
+
+/// Forks a name server that knows a few loopback addresses, and ends with us.
+fn start_name_server() -> Result<std::net::SocketAddr, Fatal> {
+    let socket = UdpSocket::bind("127.0.0.1:0");
+    let socket = socket.map_err(|why| Fatal::unable("bind the demo's name server", why))?;
+    let address = socket.local_addr();
+    let address = address.map_err(|why| Fatal::unable("get local address", why))?;
+    match sys::fork().map_err(|why| Fatal::unable("fork", why))? {
+        Fork::Parent(_) => Ok(address),
+        Fork::Child => {
+            // Whoever stops the demo from a terminal signals us both, and
+            // clients that are still waiting need their names.
+            let ignored = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+            ignored.iter().try_for_each(|signal| sys::ignore(*signal)).ok();
+            let _ = set_pdeathsig(Signal::SIGKILL);
+            names::serve(&socket);
+        }
+    }
+}

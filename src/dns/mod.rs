@@ -1,0 +1,63 @@
+//! Questions to name servers.  A [`Query`] never waits: whoever asks polls its
+//! sockets together with the client's and tells it what became ready.
+
+mod attempt;
+pub mod message;
+mod query;
+pub mod resolvers;
+
+use std::fmt;
+use std::net::IpAddr;
+
+pub use query::Query;
+pub use resolvers::Resolvers;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The names of an address (PTR).
+    Names(IpAddr),
+    /// The IPv4 addresses of a host name (A).
+    Ipv4(String),
+    /// The IPv6 addresses of a host name (AAAA).
+    Ipv6(String),
+}
+
+/// What the name server has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// The targets of the PTR records that are host names, in the order of the
+    /// answer; empty where there are records but none is a host name.
+    Names(Vec<String>),
+    /// The addresses.
+    Addresses(Vec<IpAddr>),
+}
+
+/// The end of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// There are such records.
+    Found(Records),
+    /// The name server says that there are none: NXDOMAIN, or no data.
+    Absent,
+    /// Nobody could say.
+    Failed(Failure),
+}
+
+/// Why nobody could say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No answer before the deadline.
+    TimedOut,
+    /// Every name server refused, failed, or could not be reached.
+    ServersFailed,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "no name server answered in time",
+            Self::ServersFailed => "no name server could answer",
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! Which name servers to ask: those given, else `$DNSCACHEIP` as djbdns has
+//! it, else resolv.conf(5), else 127.0.0.1.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::net::if_::if_nametoindex;
+use resolv_conf::{Config, ScopedIp};
+
+const PORT: u16 = 53;
+/// Name servers that are asked at most; resolv.conf(5) allows 3.
+const MOST_SERVERS: usize = 8;
+
+/// The name servers, and the file that they came from.
+pub struct Resolvers {
+    servers: Rc<[SocketAddr]>,
+    file: Option<File>,
+}
+
+struct File {
+    path: PathBuf,
+    seen: Option<Stamp>,
+}
+
+/// What changes whenever the file does.
+#[derive(PartialEq, Eq)]
+struct Stamp(u64, u64, i64, i64);
+
+impl Resolvers {
+    /// `given` by option; `environment` is `$DNSCACHEIP`; `path` is
+    /// resolv.conf, which need not exist.
+    #[must_use]
+    pub fn new(given: &[SocketAddr], environment: Option<&OsStr>, path: &Path) -> Self {
+        let from_environment = environment.and_then(OsStr::to_str).map(dnscache_ip);
+        let fixed = match from_environment {
+            _ if !given.is_empty() => given.to_vec(),
+            Some(servers) => servers,
+            None => Vec::new(),
+        };
+        if !fixed.is_empty() {
+            return Self { servers: fixed.into(), file: None };
+        }
+        let file = File { path: path.into(), seen: None };
+        let mut resolvers = Self { servers: Rc::new([]), file: Some(file) };
+        resolvers.refresh();
+        resolvers
+    }
+
+    /// Reads the file again if it changed.
+    pub fn refresh(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        let seen = fs::metadata(&file.path)
+            .ok()
+            .map(|meta| Stamp(meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec()));
+        if self.servers.is_empty() || seen != file.seen {
+            self.servers = read_file(&file.path).unwrap_or_default().into();
+            file.seen = seen;
+        }
+        if self.servers.is_empty() {
+            self.servers = Rc::new([SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))]);
+        }
+    }
+
+    /// The name servers, in the order in which they are to be asked; never
+    /// empty.
+    #[must_use]
+    pub fn servers(&self) -> Rc<[SocketAddr]> {
+        Rc::clone(&self.servers)
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<SocketAddr>> {
+    let (config, _) = Config::parse_with_errors(&fs::read(path)?);
+    Ok(config.nameservers.iter().filter_map(socket_address).take(MOST_SERVERS).collect())
+}
+
+fn socket_address(ip: &ScopedIp) -> Option<SocketAddr> {
+    match ip {
+        ScopedIp::V4(ip) => Some(SocketAddr::from((*ip, PORT))),
+        ScopedIp::V6(ip, None) => Some(SocketAddr::from((*ip, PORT))),
+        ScopedIp::V6(ip, Some(zone)) => {
+            let scope = zone.parse().ok().or_else(|| if_nametoindex(zone.as_str()).ok())?;
+            Some(SocketAddrV6::new(*ip, PORT, 0, scope).into())
+        }
+    }
+}
+
+/// djbdns runs the addresses of `$DNSCACHEIP` together with dots; white space
+/// and commas separate them here as well, and IPv6 addresses are taken.
+fn dnscache_ip(text: &str) -> Vec<SocketAddr> {
+    let words = text.split([' ', '\t', ',']).filter(|word| !word.is_empty());
+    words.flat_map(addresses).take(MOST_SERVERS).map(|ip| SocketAddr::new(ip, PORT)).collect()
+}
+
+fn addresses(word: &str) -> Vec<IpAddr> {
+    if let Ok(ip) = word.parse() {
+        return vec![ip];
+    }
+    let octets: Option<Vec<u8>> = word.split('.').map(|part| part.parse().ok()).collect();
+    let octets = octets.filter(|octets| octets.len() % 4 == 0).unwrap_or_default();
+    octets
+        .chunks_exact(4)
+        .map(|four| Ipv4Addr::new(four[0], four[1], four[2], four[3]).into())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(resolvers: &Resolvers) -> Vec<String> {
+        resolvers.servers().iter().map(ToString::to_string).collect()
+    }
+
+    fn resolvers(given: &[&str], environment: Option<&str>, path: &Path) -> Vec<String> {
+        let given: Vec<SocketAddr> = given.iter().map(|text| text.parse().unwrap()).collect();
+        listed(&Resolvers::new(&given, environment.map(OsStr::new), path))
+    }
+
+    #[test]
+    fn options_come_before_the_environment_and_both_before_the_file() {
+        let nowhere = Path::new("/nonexistent");
+        let given = resolvers(&["192.0.2.1:5353"], Some("192.0.2.2"), nowhere);
+        assert_eq!(given, ["192.0.2.1:5353"]);
+        assert_eq!(resolvers(&[], Some("192.0.2.2"), nowhere), ["192.0.2.2:53"]);
+        assert_eq!(resolvers(&[], None, nowhere), ["127.0.0.1:53"]);
+        assert_eq!(resolvers(&[], Some("nonsense"), nowhere), ["127.0.0.1:53"]);
+    }
+
+    #[test]
+    fn dnscacheip_is_read_as_djbdns_writes_it() {
+        let servers = resolvers(&[], Some("192.0.2.1.192.0.2.2"), Path::new("/nonexistent"));
+        assert_eq!(servers, ["192.0.2.1:53", "192.0.2.2:53"]);
+        let servers = resolvers(&[], Some("192.0.2.1, ::1"), Path::new("/nonexistent"));
+        assert_eq!(servers, ["192.0.2.1:53", "[::1]:53"]);
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again() {
+        let path = std::env::temp_dir().join(format!("resolv.conf.{}", std::process::id()));
+        fs::write(&path, "# none\nnameserver 192.0.2.1\nnameserver ::1\nsearch x\n").unwrap();
+        let mut resolvers = Resolvers::new(&[], None, &path);
+        assert_eq!(listed(&resolvers), ["192.0.2.1:53", "[::1]:53"]);
+        let other = path.with_extension("new");
+        fs::write(&other, "nameserver 192.0.2.9\n").unwrap();
+        fs::rename(&other, &path).unwrap();
+        resolvers.refresh();
+        assert_eq!(listed(&resolvers), ["192.0.2.9:53"]);
+        fs::remove_file(&path).unwrap();
+        resolvers.refresh();
+        assert_eq!(listed(&resolvers), ["127.0.0.1:53"]);
+    }
+}

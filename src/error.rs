@@ -1,0 +1,43 @@
+//! What ends the program, and with which exit code.
+
+use std::fmt;
+
+/// Exit code for wrong usage or configuration, as in ucspi-tcp.
+pub const USAGE: u8 = 100;
+/// Exit code for system trouble that may pass, as in ucspi-tcp.
+pub const TROUBLE: u8 = 111;
+
+/// Why the program cannot go on.
+#[derive(Debug)]
+pub struct Fatal {
+    /// The exit code: [`USAGE`] or [`TROUBLE`].
+    pub code: u8,
+    /// The message, without the program's name.
+    pub message: String,
+}
+
+impl Fatal {
+    /// Wrong usage or configuration: exit 100.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into() }
+    }
+
+    /// System trouble: exit 111.
+    #[must_use]
+    pub fn trouble(message: impl Into<String>) -> Self {
+        Self { code: TROUBLE, message: message.into() }
+    }
+
+    /// System trouble: `unable to <what>: <why>`, exit 111.
+    #[must_use]
+    pub fn unable(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::trouble(format!("unable to {what}: {why}"))
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,14 @@
+//! smtp-delay: makes an SMTP server wait before its greeting, and watches the
+//! client while it waits.
+//!
+//! [`daemon`] is the supervisor's side, [`connection`] one client's.
+
+pub mod connection;
+pub mod daemon;
+pub mod demo;
+pub mod dns;
+pub mod error;
+pub mod log;
+pub mod names;
+pub mod options;
+pub mod sys;

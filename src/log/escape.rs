@@ -1,0 +1,72 @@
+//! The one way from the network into a log: no client and no name server can
+//! forge a line, or a key in it.
+
+use std::fmt::{self, Write as _};
+
+/// Bytes as a C string literal has them, without the quotes: printable ASCII
+/// stands for itself, `"` and `\` behind a `\`, the rest as `\n`, `\r`, `\t`
+/// or three octal digits.
+pub(super) struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            match byte {
+                b'"' | b'\\' => write!(f, "\\{}", char::from(*byte))?,
+                b' '..=b'~' => f.write_char(char::from(*byte))?,
+                b'\n' => f.write_str("\\n")?,
+                b'\r' => f.write_str("\\r")?,
+                b'\t' => f.write_str("\\t")?,
+                _ => write!(f, "\\{byte:03o}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value behind `key=`: bare where that is unambiguous, else quoted and
+/// escaped; `-` where there is none.
+pub(super) struct Value<'a>(pub Option<&'a [u8]>);
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("-"),
+            Some(bytes) if is_bare(bytes) => write!(f, "{}", Escaped(bytes)),
+            Some(bytes) => write!(f, "\"{}\"", Escaped(bytes)),
+        }
+    }
+}
+
+fn is_bare(bytes: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
+    !bytes.is_empty() && bytes != b"-" && bytes.iter().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_bytes_are_escaped() {
+        let text = Escaped(b"EHLO x\r\n\tpass ip=1\" \\ \x00\x1b[2J\xff%s").to_string();
+        assert_eq!(text, r#"EHLO x\r\n\tpass ip=1\" \\ \000\033[2J\377%s"#);
+    }
+
+    #[test]
+    fn a_digit_behind_an_escape_is_not_taken_for_part_of_it() {
+        assert_eq!(Escaped(b"\x017").to_string(), r"\0017");
+    }
+
+    #[test]
+    fn values_are_quoted_where_they_could_be_misread() {
+        let shown = |bytes: &[u8]| Value(Some(bytes)).to_string();
+        assert_eq!(shown(b"mx.example.org"), "mx.example.org");
+        assert_eq!(shown(b"a b"), "\"a b\"");
+        assert_eq!(shown(b"x=y"), "\"x=y\"");
+        assert_eq!(shown(b""), "\"\"");
+        assert_eq!(shown(b"-"), "\"-\"");
+        assert_eq!(shown(b"a\nb"), r#""a\nb""#);
+        assert_eq!(Value(None).to_string(), "-");
+    }
+}

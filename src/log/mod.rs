@@ -1,0 +1,273 @@
+//! What the daemon says, one named function a line.  The keys stand in the
+//! man page under LOG LINES; a test holds the two together.
+
+mod escape;
+mod line;
+mod tcpserver;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::ExitStatusExt;
+use std::panic::PanicHookInfo;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::unistd::{Pid, write};
+
+use crate::connection::class::Class;
+use crate::options::Verbosity;
+use line::{Brief, Line};
+
+pub use tcpserver::Ends;
+
+/// Every event and the keys of its line, in their order.
+pub const LINES: &[(&str, &[&str])] = &[
+    ("start", &["host", "port", "slots", "min-idle", "max-idle", "pid"]),
+    ("pass", &["ip", "port", "host", "class", "delay", "waited", "dns", "pid"]),
+    (
+        "early",
+        &[
+            "ip", "port", "host", "class", "delay", "waited", "bytes", "text", "action", "helo",
+            "mail", "rcpt",
+        ],
+    ),
+    ("hangup", &["ip", "port", "host", "class", "delay", "waited"]),
+    ("limit", &["ip", "port", "host", "class", "delay", "waited", "kind", "held"]),
+    ("end", &["pid", "ip", "exit", "signal", "secs"]),
+    ("reload", &["pid"]),
+    (
+        "stats",
+        &[
+            "pass", "early", "hangup", "limit", "error", "static", "dynamic", "none", "unknown",
+            "idle", "busy", "max",
+        ],
+    ),
+    ("stop", &["sessions", "pid"]),
+];
+
+/// What is known about a client when its line is written.
+pub struct Subject<'a> {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// Its name.
+    pub host: Option<&'a str>,
+    /// The class, if it is known.
+    pub class: Option<Class>,
+    /// The delay that it was given.
+    pub delay: Option<Duration>,
+    /// Since it was accepted.
+    pub waited: Duration,
+}
+
+/// Early talk, as it was seen.
+#[derive(Clone, Debug)]
+pub struct EarlyBytes {
+    /// How many bytes waited.
+    pub bytes: usize,
+    /// The first of them, 100 at most.
+    pub text: Vec<u8>,
+}
+
+/// What a client said in a limited conversation.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// The argument of the last HELO or EHLO.
+    pub helo: Option<Vec<u8>>,
+    /// The argument of the first MAIL.
+    pub mail: Option<Vec<u8>>,
+    /// The argument of the first RCPT.
+    pub rcpt: Option<Vec<u8>>,
+}
+
+/// Counts for the `stats` line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// By verdict, in the order of the line: pass, early, hangup, limit, error.
+    pub verdicts: [u64; 5],
+    /// By class, in the order of the line: static, dynamic, none, unknown.
+    pub classes: [u64; 4],
+    /// Idle children.
+    pub idle: usize,
+    /// Clients: waiting or handed over.
+    pub busy: usize,
+    /// Slots.
+    pub max: usize,
+}
+
+/// Where lines go, and which of them.
+#[derive(Clone, Debug)]
+pub struct Log {
+    program: String,
+    verbosity: Verbosity,
+}
+
+impl Log {
+    /// Writes to standard error, in the name of `program`.
+    #[must_use]
+    pub fn new(program: &str, verbosity: Verbosity) -> Self {
+        Self { program: program.into(), verbosity }
+    }
+
+    /// The daemon accepts clients from now on.
+    pub fn start(&self, local: SocketAddr, slots: usize, idle: (usize, usize)) {
+        let line = Line::new("start").plain("host", local.ip()).plain("port", local.port());
+        let line = line.plain("slots", slots).plain("min-idle", idle.0);
+        self.event(line.plain("max-idle", idle.1).plain("pid", std::process::id()));
+    }
+
+    /// A client waited out its delay and gets the program.
+    pub fn pass(&self, client: &Subject<'_>, dns: Option<Duration>) {
+        let dns = dns.map(|time| format!("{:.3}", time.as_secs_f64()));
+        let line = about("pass", client).name("dns", dns.as_deref());
+        self.event(line.plain("pid", std::process::id()));
+    }
+
+    /// A client talked before the greeting.
+    pub fn early(
+        &self,
+        client: &Subject<'_>,
+        early: &EarlyBytes,
+        action: &str,
+        said: Option<&Said>,
+    ) {
+        let line = about("early", client).plain("bytes", early.bytes);
+        let line = line.plain("text", format_args!("\"{}\"", escape::Escaped(&early.text)));
+        let mut line = line.plain("action", action);
+        if let Some(said) = said {
+            line = line.text("helo", said.helo.as_deref());
+            line = line.text("mail", said.mail.as_deref()).text("rcpt", said.rcpt.as_deref());
+        }
+        self.event(line);
+    }
+
+    /// A client left before the greeting.
+    pub fn hangup(&self, client: &Subject<'_>) {
+        self.event(about("hangup", client));
+    }
+
+    /// A client found no place; `held` are taken.
+    pub fn limit(&self, client: &Subject<'_>, kind: &str, held: usize) {
+        self.event(about("limit", client).plain("kind", kind).plain("held", held));
+    }
+
+    /// A program that was run for a client ended.
+    pub fn end(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, time: Duration) {
+        let line = Line::new("end").plain("pid", pid);
+        let line = line.name("ip", ip.map(|ip| ip.to_string()).as_deref());
+        let line = match (status.code(), status.signal()) {
+            (Some(code), _) => line.plain("exit", code),
+            (None, signal) => line.plain("signal", signal.unwrap_or_default()),
+        };
+        self.event(line.plain("secs", format_args!("{:.1}", time.as_secs_f64())));
+    }
+
+    /// A child died before it handed its client over, or before it had one.
+    pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus) {
+        let whose = ip.map(|ip| format!(" of {ip}")).unwrap_or_default();
+        self.error(format_args!("child {pid}{whose} died before the hand-over: {status}"));
+    }
+
+    /// A bug in a child: it ends, and its connection with it.
+    pub fn panic(&self, panic: &PanicHookInfo<'_>) {
+        let text = panic.to_string();
+        self.error(format_args!("bug: {}", escape::Escaped(text.as_bytes())));
+    }
+
+    /// New children use files that were read again.
+    pub fn reload(&self) {
+        self.event(Line::new("reload").plain("pid", std::process::id()));
+    }
+
+    /// The counters.
+    pub fn stats(&self, stats: &Stats) {
+        let keys = LINES.iter().find(|(event, _)| *event == "stats").map_or(&[][..], |line| line.1);
+        let counts = stats.verdicts.into_iter().chain(stats.classes);
+        let children = [stats.idle, stats.busy, stats.max].map(|number| number as u64);
+        let pairs = keys.iter().zip(counts.chain(children));
+        self.event(pairs.fold(Line::new("stats"), |line, (key, count)| line.plain(key, count)));
+    }
+
+    /// The daemon is gone; `sessions` programs go on without it.
+    pub fn stop(&self, sessions: usize) {
+        let line = Line::new("stop").plain("sessions", sessions);
+        self.event(line.plain("pid", std::process::id()));
+    }
+
+    /// Something that works, but not as the administrator may expect.
+    pub fn warning(&self, message: impl fmt::Display) {
+        self.message("warning", message);
+    }
+
+    /// Something that did not work, and that the daemon survives.
+    pub fn error(&self, message: impl fmt::Display) {
+        self.message("error", message);
+    }
+
+    /// A variable whose value is no number of seconds.
+    pub fn ignored_variable(&self, name: &str, value: &[u8]) {
+        let value = escape::Escaped(&value[..value.len().min(100)]);
+        self.warning(format_args!("unable to use {name}=\"{value}\": it takes seconds"));
+    }
+
+    /// Why the program ends.
+    pub fn fatal(&self, message: impl fmt::Display) {
+        self.message("fatal", message);
+    }
+
+    fn message(&self, severity: &str, message: impl fmt::Display) {
+        if self.verbosity > Verbosity::Quiet {
+            put(format!("{}: {severity}: {message}\n", self.program).as_bytes());
+        }
+    }
+
+    fn event(&self, line: Line) {
+        if self.verbosity > Verbosity::Quiet {
+            put(&line.finish());
+        }
+    }
+}
+
+fn about(event: &str, client: &Subject<'_>) -> Line {
+    let line = Line::new(event).ip(client.peer.ip()).plain("port", client.peer.port());
+    let class = client.class.map(|class| class.to_string());
+    let delay = client.delay.map(|delay| Brief(delay).to_string());
+    let line = line.name("host", client.host).plain("class", class.as_deref().unwrap_or("-"));
+    line.name("delay", delay.as_deref()).seconds("waited", client.waited)
+}
+
+/// A line that cannot be written is lost: there is no place to say so, and
+/// mail matters more.
+fn put(bytes: &[u8]) {
+    let _ = write(io::stderr(), bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject<'a>(host: Option<&'a str>, class: Option<Class>) -> Subject<'a> {
+        Subject {
+            peer: "192.0.2.7:40112".parse().unwrap(),
+            host,
+            class,
+            delay: class.map(|_| Duration::from_secs(2)),
+            waited: Duration::from_millis(2004),
+        }
+    }
+
+    #[test]
+    fn a_line_about_a_client() {
+        let line = about("pass", &subject(Some("mx1.example.org"), Some(Class::Static))).finish();
+        let expected = "pass ip=192.0.2.7 port=40112 host=mx1.example.org class=static delay=2 \
+                        waited=2.00\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let line = about("hangup", &subject(None, None)).finish();
+        let expected = "hangup ip=192.0.2.7 port=40112 host=- class=- delay=- waited=2.00\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+}

@@ -1,0 +1,89 @@
+//! tcpserver's own lines (`-v`), for those whose scripts read them.
+
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use nix::unistd::Pid;
+
+use super::{Log, put};
+use crate::options::Verbosity;
+
+/// The two ends of a connection, with their names.
+pub struct Ends<'a> {
+    /// Our side.
+    pub local: SocketAddr,
+    /// Our name.
+    pub local_name: Option<&'a str>,
+    /// The client's side.
+    pub remote: SocketAddr,
+    /// The client's name.
+    pub remote_name: Option<&'a str>,
+}
+
+/// tcpserver cuts a field at 100 bytes and masks what a logger could trip over.
+fn safe(text: &str) -> String {
+    let masked = text.bytes().take(100).map(|byte| match byte {
+        b'%' | b':' | ..=b' ' | 0x7f.. => '?',
+        _ => char::from(byte),
+    });
+    let mut masked: String = masked.collect();
+    if text.len() > 100 {
+        masked.push_str("...");
+    }
+    masked
+}
+
+impl Log {
+    /// `busy` connections of `limit`.
+    pub fn tcpserver_status(&self, busy: usize, limit: usize) {
+        self.tcpserver(format_args!("status: {busy}/{limit}"));
+    }
+
+    /// This process has accepted a client.
+    pub fn tcpserver_pid(&self, remote: SocketAddr) {
+        self.tcpserver(format_args!("pid {} from {}", std::process::id(), remote.ip()));
+    }
+
+    /// This process runs the program for its client.
+    pub fn tcpserver_ok(&self, ends: &Ends<'_>) {
+        self.tcpserver(format_args!(
+            "ok {} {}:{}:{} {}:{}::{}",
+            std::process::id(),
+            safe(ends.local_name.unwrap_or_default()),
+            ends.local.ip(),
+            ends.local.port(),
+            safe(ends.remote_name.unwrap_or_default()),
+            ends.remote.ip(),
+            ends.remote.port(),
+        ));
+    }
+
+    /// A process that had a client ended, with its raw wait status.
+    pub fn tcpserver_end(&self, pid: Pid, status: ExitStatus) {
+        self.tcpserver(format_args!("end {pid} status {}", status.into_raw()));
+    }
+
+    /// This process is done with a client that it refused, and lives on.
+    pub fn tcpserver_refused(&self) {
+        self.tcpserver(format_args!("end {} status 0", std::process::id()));
+    }
+
+    fn tcpserver(&self, message: std::fmt::Arguments<'_>) {
+        if self.verbosity == Verbosity::Verbose {
+            put(format!("{}: {message}\n", self.program).as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_masked_and_cut_as_in_tcpserver() {
+        assert_eq!(safe("a:b%c d\x7f"), "a?b?c?d?");
+        assert_eq!(safe(&"x".repeat(101)), format!("{}...", "x".repeat(100)));
+        assert_eq!(safe(&"x".repeat(100)), "x".repeat(100));
+    }
+}

@@ -1,0 +1,219 @@
+//! Is the client's address spelled in its name? Providers number the lines of
+//! their customers this way; nobody names a mail server so by hand.
+
+use std::array;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
+
+use super::runs::{is_separator, runs};
+
+/// How the address is spelled in the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// Three or more octets as separated decimal numbers, in either order.
+    Decimal,
+    /// Three or more octets as one decimal number, padded with zeros or not.
+    Joined,
+    /// Three or more octets in hexadecimal.
+    Hexadecimal,
+    /// Three or more groups of an IPv6 address.
+    Groups,
+    /// The network or the host half of an IPv6 address, digit by digit.
+    Nibbles,
+}
+
+/// What of the address is in the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelled {
+    Address(Spelling),
+    /// Too little to go by alone: `m42-4.mailgun.net` is 69.72.42.4.
+    TwoOctets,
+    Nothing,
+}
+
+/// Looks for `ip` in `text`, lower-case, in which the top-level domain is best
+/// left out.
+pub(super) fn spelled(text: &str, ip: IpAddr) -> Spelled {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => v4(text, ip),
+        IpAddr::V6(ip) => v6(text, ip),
+    }
+}
+
+fn v4(text: &str, ip: Ipv4Addr) -> Spelled {
+    let orders = both_orders(ip.octets());
+    let chain = orders.map(|octets| longest(text, &octets.map(u16::from), &OCTETS)).into_iter();
+    let Chain { links, digits } = chain.max().unwrap_or_default();
+    // Small numbers meet by chance: a version, a rack and a slot.
+    if links == 4 || (links == 3 && digits >= 4) {
+        Spelled::Address(Spelling::Decimal)
+    } else if orders.iter().any(|&octets| joined(text, octets)) {
+        Spelled::Address(Spelling::Joined)
+    } else if orders.iter().any(|&octets| hexadecimal(text, octets)) {
+        Spelled::Address(Spelling::Hexadecimal)
+    } else if links >= 2 && digits >= 3 {
+        Spelled::TwoOctets
+    } else {
+        Spelled::Nothing
+    }
+}
+
+fn v6(text: &str, ip: Ipv6Addr) -> Spelled {
+    let chains = both_orders(ip.segments()).map(|groups| longest(text, &groups, &GROUPS));
+    if chains.iter().any(|chain| chain.links >= 3 && chain.digits >= 6) {
+        return Spelled::Address(Spelling::Groups);
+    }
+    let mut orders = both_orders(nibbles::<32>(&ip.octets())).into_iter();
+    if orders.any(|order| order.chunks(16).any(|half| contains(text, half, 1))) {
+        return Spelled::Address(Spelling::Nibbles);
+    }
+    Spelled::Nothing
+}
+
+fn both_orders<T: Copy, const N: usize>(forward: [T; N]) -> [[T; N]; 2] {
+    [forward, array::from_fn(|i| forward[N - 1 - i])]
+}
+
+/// How the numbers of an address are written.
+struct Numerals {
+    radix: u32,
+    digit: fn(&u8) -> bool,
+    /// The most digits of one number.
+    widest: usize,
+    /// The most separators between two numbers.
+    gap: usize,
+    /// May numbers that are zero be left out?
+    skips_zeros: bool,
+}
+
+const OCTETS: Numerals =
+    Numerals { radix: 10, digit: u8::is_ascii_digit, widest: 3, gap: 1, skips_zeros: false };
+const GROUPS: Numerals =
+    Numerals { radix: 16, digit: u8::is_ascii_hexdigit, widest: 4, gap: 2, skips_zeros: true };
+
+impl Numerals {
+    fn value(&self, run: &str) -> Option<u16> {
+        (run.len() <= self.widest).then(|| u16::from_str_radix(run, self.radix).ok())?
+    }
+}
+
+/// Neighbouring numbers of the address that are neighbours in the name.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Chain {
+    links: usize,
+    /// The digits as written: short numbers prove little.
+    digits: usize,
+}
+
+/// The longest chain of the numbers `wanted` (eight at most), in that order.
+fn longest(text: &str, wanted: &[u16], numerals: &Numerals) -> Chain {
+    // ends[i] is the chain that ends at wanted[i] with the run just seen.
+    let mut ends = [Chain::default(); 8];
+    let mut best = Chain::default();
+    for run in runs(text, numerals.digit) {
+        let value = numerals.value(run.text);
+        let before = if run.follows(numerals.gap) { ends } else { [Chain::default(); 8] };
+        for (i, &number) in wanted.iter().enumerate() {
+            ends[i] = Chain::default();
+            if value == Some(number) {
+                let Chain { links, digits } = predecessor(&before[..i], wanted, numerals);
+                ends[i] = Chain { links: links + 1, digits: digits + run.text.len() };
+                best = best.max(ends[i]);
+            }
+        }
+    }
+    best
+}
+
+fn predecessor(before: &[Chain], wanted: &[u16], numerals: &Numerals) -> Chain {
+    for (chain, &number) in before.iter().zip(wanted).rev() {
+        if chain.links > 0 || !(numerals.skips_zeros && number == 0) {
+            return *chain;
+        }
+    }
+    Chain::default()
+}
+
+/// Below this many digits a serial number would do.
+const JOINED_DIGITS: usize = 6;
+
+fn joined(text: &str, octets: [u8; 4]) -> bool {
+    runs(text, u8::is_ascii_digit).filter(|run| run.text.len() >= JOINED_DIGITS).any(|run| {
+        let parts = [&octets[..], &octets[..3], &octets[1..]];
+        parts.iter().any(|part| is_joined(run.text, part, true) || is_joined(run.text, part, false))
+    })
+}
+
+fn is_joined(run: &str, octets: &[u8], padded: bool) -> bool {
+    let rest = octets.iter().try_fold(run.as_bytes(), |rest, &octet| {
+        let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+        let zeros = usize::from(octet < 100) + usize::from(octet < 10);
+        rest.strip_prefix(&digits[if padded { 0 } else { zeros }..])
+    });
+    rest.is_some_and(<[u8]>::is_empty)
+}
+
+fn hexadecimal(text: &str, octets: [u8; 4]) -> bool {
+    let all = nibbles::<8>(&octets);
+    contains(text, &all, 2)
+        || [&all[..6], &all[2..]]
+            .iter()
+            .any(|part| places(text, part, 2).any(|place| stands_alone(text, &place)))
+}
+
+fn stands_alone(text: &str, place: &Range<usize>) -> bool {
+    let (before, after) = (&text.as_bytes()[..place.start], &text.as_bytes()[place.end..]);
+    !before.last().is_some_and(u8::is_ascii_hexdigit)
+        && !after.first().is_some_and(u8::is_ascii_hexdigit)
+}
+
+/// The hexadecimal digits of `bytes`, in lower case.
+fn nibbles<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    array::from_fn(|i| {
+        let byte = bytes[i / 2];
+        let nibble = if i % 2 == 0 { byte >> 4 } else { byte & 15 };
+        b"0123456789abcdef"[usize::from(nibble)]
+    })
+}
+
+fn contains(text: &str, digits: &[u8], group: usize) -> bool {
+    places(text, digits, group).next().is_some()
+}
+
+/// Where `digits` stand in `text`, joined or with a separator after every
+/// `group` of them.
+fn places<'a>(
+    text: &'a str,
+    digits: &'a [u8],
+    group: usize,
+) -> impl Iterator<Item = Range<usize>> + 'a {
+    let text = text.as_bytes();
+    (0..text.len()).filter_map(move |start| Some(start..end_of(text, start, digits, group)?))
+}
+
+fn end_of(text: &[u8], start: usize, digits: &[u8], group: usize) -> Option<usize> {
+    let mut at = start;
+    for (i, digit) in digits.iter().enumerate() {
+        if i % group == 0 && text.get(at).is_some_and(|&byte| is_separator(byte)) {
+            at += 1;
+        }
+        if text.get(at) != Some(digit) {
+            return None;
+        }
+        at += 1;
+    }
+    Some(at)
+}
+
+impl fmt::Display for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Decimal => "decimal",
+            Self::Joined => "decimal, joined",
+            Self::Hexadecimal => "hexadecimal",
+            Self::Groups => "in groups",
+            Self::Nibbles => "digit by digit",
+        })
+    }
+}

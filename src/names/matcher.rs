@@ -1,0 +1,244 @@
+//! The engines behind a list of expressions: tables (DFAs) built beforehand,
+//! which a match reads and never writes, so that children share them; and the
+//! slow engine for the expressions that no table holds, with a cache that lives
+//! for one match. A cache kept in a child would cost every child its memory.
+
+use regex::bytes::RegexBuilder;
+use regex_automata::Input;
+use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::nfa::thompson::{self, NFA, WhichCaptures, pikevm::PikeVM};
+use regex_automata::util::syntax;
+
+/// All tables of one list together, in bytes.
+const TABLES: usize = 4 << 20;
+/// What making a table may take for a while on top of the table. With more, one
+/// bad expression would take the daemon over its softlimit.
+const DETERMINIZE: usize = 1 << 20;
+/// The most expressions in one table: the time to make one grows with the
+/// square of their number (half a second for 300, 20 s for 1,600).
+const GROUP: usize = 64;
+/// A table for several expressions may take so much for each, which is about
+/// what one takes in a table of its own. More, and the group is split.
+const GROUP_SHARE: usize = 16 << 10;
+/// One expression, or one group of them, compiled for the table-maker.
+const COMPILED: usize = 1 << 20;
+/// All expressions of the slow engine together.
+const SLOW: usize = 2 << 20;
+
+/// One expression of the list, which [`check`] has accepted.
+#[derive(Clone, Copy)]
+pub(super) struct Expression<'a> {
+    /// 1-based.
+    pub(super) line: u32,
+    pub(super) text: &'a str,
+}
+
+/// Is `text` an expression of the `regex` crate's syntax, of a bearable size?
+/// If not: the crate's own words.
+pub(super) fn check(text: &str) -> Result<(), regex::Error> {
+    let mut builder = RegexBuilder::new(text);
+    builder.unicode(false).case_insensitive(true).size_limit(COMPILED).build().map(drop)
+}
+
+/// Expressions ready to match.
+#[derive(Debug, Default)]
+pub(super) struct Matcher {
+    tables: Vec<Table>,
+    slow: Option<Slow>,
+}
+
+#[derive(Debug)]
+struct Table {
+    dfa: dense::DFA<Vec<u32>>,
+    /// The line of each expression in the table.
+    lines: Box<[u32]>,
+}
+
+#[derive(Debug)]
+struct Slow {
+    vm: PikeVM,
+    lines: Box<[u32]>,
+}
+
+impl Matcher {
+    /// Fails if what is left for the slow engine is too big for it as well.
+    pub(super) fn new(expressions: &[Expression<'_>]) -> Result<Self, TooBig> {
+        let mut builder = Builder { tables: Vec::new(), left: TABLES, slow: Vec::new() };
+        for group in expressions.chunks(GROUP) {
+            builder.add(group);
+        }
+        Ok(Self { tables: builder.tables, slow: Slow::new(&builder.slow)? })
+    }
+
+    /// The line of an expression that matches `name`. Allocates only where the
+    /// slow engine is asked.
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        let table = self.tables.iter().find_map(|table| table.find(name));
+        table.or_else(|| self.slow.as_ref()?.find(name))
+    }
+
+    /// The lines of the expressions that are in no table.
+    pub(super) fn slow(&self) -> impl Iterator<Item = u32> + '_ {
+        self.slow.iter().flat_map(|slow| slow.lines.iter().copied())
+    }
+}
+
+impl Table {
+    fn find(&self, name: &str) -> Option<u32> {
+        let found = self.dfa.try_search_fwd(&Input::new(name).earliest(true));
+        // An error needs a byte that makes the table give up; these have none.
+        let found = found.ok().flatten()?;
+        Some(self.lines[found.pattern().as_usize()])
+    }
+}
+
+impl Slow {
+    fn new(expressions: &[Expression<'_>]) -> Result<Option<Self>, TooBig> {
+        if expressions.is_empty() {
+            return Ok(None);
+        }
+        let nfa = nfa(expressions, SLOW).ok_or(TooBig)?;
+        let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
+        Ok(Some(Self { vm, lines: lines(expressions) }))
+    }
+
+    fn find(&self, name: &str) -> Option<u32> {
+        let mut cache = self.vm.create_cache();
+        let input = Input::new(name).earliest(true);
+        let found = self.vm.search_slots(&mut cache, &input, &mut [])?;
+        Some(self.lines[found.as_usize()])
+    }
+}
+
+/// The expressions that fit no table are too big together.
+#[derive(Debug)]
+pub(super) struct TooBig;
+
+struct Builder<'a> {
+    tables: Vec<Table>,
+    /// Bytes left for tables.
+    left: usize,
+    slow: Vec<Expression<'a>>,
+}
+
+impl<'a> Builder<'a> {
+    /// One table for the group; where that is too big, one for each half.
+    fn add(&mut self, group: &[Expression<'a>]) {
+        let share = if group.len() == 1 { TABLES } else { GROUP_SHARE * group.len() };
+        if let Some(dfa) = table(group, self.left.min(share)) {
+            self.left = self.left.saturating_sub(dfa.memory_usage());
+            self.tables.push(Table { dfa, lines: lines(group) });
+        } else if group.len() == 1 {
+            self.slow.extend_from_slice(group);
+        } else {
+            let (first, second) = group.split_at(group.len() / 2);
+            self.add(first);
+            self.add(second);
+        }
+    }
+}
+
+fn table(group: &[Expression<'_>], limit: usize) -> Option<dense::DFA<Vec<u32>>> {
+    let config = dense::Config::new()
+        .start_kind(StartKind::Unanchored)
+        .dfa_size_limit(Some(limit))
+        .determinize_size_limit(Some(DETERMINIZE.min(limit)));
+    dense::Builder::new().configure(config).build_from_nfa(&nfa(group, COMPILED)?).ok()
+}
+
+fn nfa(expressions: &[Expression<'_>], limit: usize) -> Option<NFA> {
+    let texts: Vec<&str> = expressions.iter().map(|expression| expression.text).collect();
+    NFA::compiler()
+        .syntax(syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(WhichCaptures::None)
+                .nfa_size_limit(Some(limit)),
+        )
+        .build_many(&texts)
+        .ok()
+}
+
+fn lines(expressions: &[Expression<'_>]) -> Box<[u32]> {
+    expressions.iter().map(|expression| expression.line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs a state for every set of the last 20 letters.
+    const EXPLODES: &str = "a.{20}b";
+
+    fn matcher(texts: &[impl AsRef<str>]) -> Result<Matcher, TooBig> {
+        let texts = (1..).zip(texts);
+        let expressions = texts.map(|(line, text)| Expression { line, text: text.as_ref() });
+        Matcher::new(&expressions.collect::<Vec<_>>())
+    }
+
+    fn bytes(matcher: &Matcher) -> usize {
+        matcher.tables.iter().map(|table| table.dfa.memory_usage()).sum()
+    }
+
+    #[test]
+    fn a_short_list_is_one_table() {
+        let matcher = matcher(&["^a", "b$", "\\bc\\b"]).unwrap();
+        assert_eq!((matcher.tables.len(), matcher.slow().count()), (1, 0));
+        for (name, line) in [("ax", Some(1)), ("xb", Some(2)), ("x-c-x", Some(3)), ("xcx", None)] {
+            assert_eq!(matcher.find(name), line, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_keeps_its_lines() {
+        let texts: Vec<_> = (1..=200).map(|line| format!("^n{line}\\.")).collect();
+        let matcher = matcher(&texts).unwrap();
+        assert_eq!((matcher.tables.len(), matcher.slow().count()), (4, 0));
+        for line in 1..=200 {
+            assert_eq!(matcher.find(&format!("n{line}.example")), Some(line));
+        }
+        assert_eq!(matcher.find("n201.example"), None);
+    }
+
+    #[test]
+    fn what_fits_no_table_is_slow_and_alone() {
+        let texts = ["^one", "^two", EXPLODES, "^four", "^five"];
+        let matcher = matcher(&texts).unwrap();
+        assert_eq!(matcher.slow().collect::<Vec<_>>(), [3]);
+        for (name, line) in [("one", 1), ("two", 2), ("four", 4), ("five", 5)] {
+            assert_eq!(matcher.find(name), Some(line), "{name}");
+        }
+        assert_eq!(matcher.find("A01234567890123456789B"), Some(3));
+        assert_eq!(matcher.find("a0123456789012345678b"), None);
+    }
+
+    #[test]
+    fn all_tables_together_are_bounded() {
+        let texts: Vec<_> = (10..60).map(|n| format!("a.{{9}}b{n}")).collect();
+        let matcher = matcher(&texts).unwrap();
+        assert!((TABLES / 2..=TABLES).contains(&bytes(&matcher)), "{}", bytes(&matcher));
+        let slow = matcher.slow().count();
+        assert!((1..texts.len()).contains(&slow), "{slow}");
+        for (line, n) in (1..).zip(10..60) {
+            assert_eq!(matcher.find(&format!("a123456789b{n}")), Some(line));
+        }
+    }
+
+    #[test]
+    fn the_slow_engine_is_bounded_too() {
+        let big = "a(.{100}){100}";
+        assert!(check(big).is_ok());
+        assert!(matcher(&[big]).is_ok());
+        assert!(matcher(&[big; 8]).is_err());
+    }
+
+    #[test]
+    fn check_takes_the_crates_syntax() {
+        for good in ["", "a|b", "(?i)a", "(?P<x>a)", "[[:digit:]]", "\\x41", "(?x) a # b"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        assert!(matches!(check("("), Err(regex::Error::Syntax(_))));
+        assert!(matches!(check("(a{900}){900}"), Err(regex::Error::CompiledTooBig(_))));
+    }
+}

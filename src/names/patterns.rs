@@ -1,0 +1,285 @@
+//! The administrator's own expressions: a file of them, one a line, in the
+//! `regex` crate's syntax, matched on ASCII without regard to case.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::{error, fmt};
+
+use super::matcher::{Expression, Matcher, check};
+
+/// The biggest file, in bytes.
+const MAX_FILE: usize = 1 << 20;
+/// The most expressions in a file.
+const MAX_EXPRESSIONS: usize = 4_000;
+/// The longest expression, in bytes.
+const MAX_EXPRESSION: usize = 1_000;
+
+/// The expressions of one file, ready to match; none by default.
+#[derive(Debug, Default)]
+pub struct Patterns {
+    file: String,
+    matcher: Matcher,
+}
+
+impl Patterns {
+    /// Reads and compiles a file of up to 1 MiB and 4,000 expressions, each of
+    /// up to 1,000 bytes. Blank lines and lines that start with `#` say nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, or an expression in it cannot be used.
+    pub fn read(path: &Path) -> Result<Self, PatternsError> {
+        let origin = path.display().to_string();
+        let mut text = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
+            .map_err(|why| PatternsError::Unreadable { file: origin.clone(), why })?;
+        Self::parse(&origin, &text)
+    }
+
+    /// Compiles `text`, which came from the file `origin`.
+    ///
+    /// # Errors
+    ///
+    /// Where an expression cannot be used.
+    pub fn parse(origin: &str, text: &[u8]) -> Result<Self, PatternsError> {
+        let file = origin.to_owned();
+        if text.len() > MAX_FILE {
+            return Err(PatternsError::unusable(file, "it is over 1 MiB"));
+        }
+        let mut expressions = Vec::new();
+        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+            match expression(line) {
+                Ok(None) => {}
+                Ok(Some(text)) => expressions.push(Expression { line: number, text }),
+                Err(why) => return Err(PatternsError::Expression { file, line: number, why }),
+            }
+        }
+        if expressions.len() > MAX_EXPRESSIONS {
+            return Err(PatternsError::unusable(file, "it has over 4000 expressions"));
+        }
+        match Matcher::new(&expressions) {
+            Ok(matcher) => Ok(Self { file, matcher }),
+            Err(_) => Err(PatternsError::unusable(file, "its expressions are too big together")),
+        }
+    }
+
+    /// An expression that matches `name`; not always the first that does.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Origin<'_>> {
+        self.matcher.find(name).map(|line| Origin { file: &self.file, line })
+    }
+
+    /// The expressions that did not fit into 4 MiB of tables. They cost some
+    /// memory and time in every match, which a warning at start should say.
+    pub fn slow(&self) -> impl Iterator<Item = Origin<'_>> {
+        self.matcher.slow().map(|line| Origin { file: &self.file, line })
+    }
+}
+
+/// The expression on a line, if there is one, or what is wrong with it.
+fn expression(line: &[u8]) -> Result<Option<&str>, String> {
+    let line = line.trim_ascii();
+    if line.is_empty() || line.starts_with(b"#") {
+        return Ok(None);
+    }
+    if line.len() > MAX_EXPRESSION {
+        return Err(format!("the expression is over {MAX_EXPRESSION} bytes"));
+    }
+    if line.contains(&0) {
+        return Err("the expression has a NUL byte".into());
+    }
+    let text = std::str::from_utf8(line).map_err(|_| "the expression is not UTF-8")?;
+    check(text).map_err(|error| explain(&error))?;
+    Ok(Some(text))
+}
+
+/// `why`, and below it the expression with a caret where the crate shows one.
+fn explain(error: &regex::Error) -> String {
+    let regex::Error::Syntax(message) = error else {
+        return "the expression is too big when compiled".into();
+    };
+    let body = message.strip_prefix("regex parse error:\n").unwrap_or(message);
+    match body.rsplit_once("\nerror: ") {
+        Some((marked, why)) => format!("{why}\n{marked}"),
+        None => body.to_owned(),
+    }
+}
+
+/// Where an expression stands. Displayed as `FILE line N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The file, as it was named to [`Patterns::read`].
+    pub file: &'a str,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} line {}", self.file, self.line)
+    }
+}
+
+/// Why a file of expressions cannot be used.
+#[derive(Debug)]
+pub enum PatternsError {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file, as it was named.
+        file: String,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The file is too big in one way or another.
+    Unusable {
+        /// The file, as it was named.
+        file: String,
+        /// In a few words.
+        why: &'static str,
+    },
+    /// An expression is wrong.
+    Expression {
+        /// The file, as it was named.
+        file: String,
+        /// The line, from 1.
+        line: u32,
+        /// In a few words; a wrong expression follows on lines of its own, with
+        /// a caret below.
+        why: String,
+    },
+}
+
+impl PatternsError {
+    fn unusable(file: String, why: &'static str) -> Self {
+        Self::Unusable { file, why }
+    }
+}
+
+impl fmt::Display for PatternsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { file, why } => write!(f, "unable to read {file}: {why}"),
+            Self::Unusable { file, why } => write!(f, "unable to use {file}: {why}"),
+            Self::Expression { file, line, why } => {
+                write!(f, "unable to use {file} line {line}: {why}")
+            }
+        }
+    }
+}
+
+impl error::Error for PatternsError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Unreadable { why, .. } => Some(why),
+            Self::Unusable { .. } | Self::Expression { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &[u8]) -> Patterns {
+        Patterns::parse("/etc/x", text).unwrap()
+    }
+
+    fn error(text: &[u8]) -> String {
+        Patterns::parse("/etc/x", text).unwrap_err().to_string()
+    }
+
+    fn line(patterns: &Patterns, name: &str) -> Option<u32> {
+        patterns.find(name).map(|origin| origin.line)
+    }
+
+    #[test]
+    fn one_expression_a_line() {
+        let patterns = parse(b"# (comment\r\n\r\n  ^a\\d+\\. \t\r\n\t# another\n\nb#c\n\\.DSL\\.");
+        assert_eq!(line(&patterns, "a12.example"), Some(3));
+        assert_eq!(line(&patterns, "xb#cx"), Some(6));
+        assert_eq!(line(&patterns, "x.dsl.example"), Some(7));
+        assert_eq!(line(&patterns, "A12.example"), Some(3));
+        assert_eq!(line(&patterns, "xa12.example"), None);
+        assert_eq!(line(&patterns, "(comment"), None);
+        assert_eq!(patterns.find("a1.b").unwrap().to_string(), "/etc/x line 3");
+        assert_eq!(patterns.slow().count(), 0);
+    }
+
+    #[test]
+    fn nothing_matches_nothing() {
+        assert_eq!(Patterns::default().find("a.example"), None);
+        assert_eq!(parse(b"# only\n\n").find(""), None);
+    }
+
+    #[test]
+    fn ascii_rules() {
+        let patterns = parse(b"^\\w\\.x$\n^.{3}\\.y$\n^z\\b");
+        assert_eq!(line(&patterns, "\u{e9}.x"), None);
+        assert_eq!(line(&patterns, "\u{20ac}.y"), Some(2));
+        assert_eq!(line(&patterns, "z\u{e9}"), Some(3));
+    }
+
+    #[test]
+    fn a_wrong_expression_is_shown_with_its_caret() {
+        assert_eq!(
+            error(b"ok\n\n  foo(bar\n"),
+            "unable to use /etc/x line 3: unclosed group\n    foo(bar\n       ^"
+        );
+        assert_eq!(
+            error(b"a**\n(?P<n>.)(?P<n>.)"),
+            "unable to use /etc/x line 2: duplicate capture group name\n    \
+             (?P<n>.)(?P<n>.)\n        ^       ^"
+        );
+        for wrong in ["\\pL", "(?u:\\b)x", "(?i", "x{3,2}", "\\", "a{9999999999}"] {
+            let message = error(wrong.as_bytes());
+            assert!(message.starts_with("unable to use /etc/x line 1: "), "{message}");
+            assert!(!message.contains("regex parse error"), "{message}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_no_expression_has() {
+        let start = "unable to use /etc/x line 2: the expression ";
+        assert_eq!(error(b"a\nb\0c"), format!("{start}has a NUL byte"));
+        assert_eq!(error(b"a\n\xff"), format!("{start}is not UTF-8"));
+        assert_eq!(line(&parse(b"# caf\xe9\na"), "a"), Some(2));
+    }
+
+    #[test]
+    fn limits() {
+        let longest = [b'a'; MAX_EXPRESSION];
+        assert_eq!(line(&parse(&longest), "a"), None);
+        assert_eq!(
+            error(&[b'a'; MAX_EXPRESSION + 1]),
+            "unable to use /etc/x line 1: the expression is over 1000 bytes"
+        );
+        assert_eq!(
+            error(b"((a{500}){500}){500}"),
+            "unable to use /etc/x line 1: the expression is too big when compiled"
+        );
+        assert_eq!(
+            error(&b"a\n".repeat(MAX_EXPRESSIONS + 1)),
+            "unable to use /etc/x: it has over 4000 expressions"
+        );
+        assert_eq!(
+            error(&b"#\n".repeat(MAX_FILE / 2 + 1)),
+            "unable to use /etc/x: it is over 1 MiB"
+        );
+        assert!(parse(&b"#\n".repeat(MAX_FILE / 2)).find("a").is_none());
+    }
+
+    #[test]
+    fn files() {
+        let missing = Patterns::read(Path::new("/nonexistent/x")).unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "unable to read /nonexistent/x: No such file or directory (os error 2)"
+        );
+        let directory = Patterns::read(Path::new("/")).unwrap_err();
+        assert!(matches!(directory, PatternsError::Unreadable { .. }), "{directory}");
+        let here = Patterns::read(Path::new("/dev/null")).unwrap();
+        assert!(here.find("a").is_none());
+    }
+}

@@ -1,0 +1,55 @@
+//! A name cut into runs: the letters of a word, the digits of a number, and
+//! what stands between one run and the next.
+
+/// The longest stretch of bytes of one kind.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    /// What stands between the run before (or the start) and this one.
+    pub(super) gap: &'a str,
+    pub(super) text: &'a str,
+}
+
+impl Run<'_> {
+    /// Is this run separated from the one before by `most` separators at most?
+    /// `x` is one, too: `64x233x161x5` is how some providers write it.
+    pub(super) fn follows(&self, most: usize) -> bool {
+        self.gap.len() <= most && self.gap.bytes().all(|byte| is_separator(byte) || byte == b'x')
+    }
+}
+
+pub(super) fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// The runs of the ASCII bytes that `member` accepts. It must accept ASCII
+/// bytes only, or a run could begin inside a character.
+pub(super) fn runs(text: &str, member: fn(&u8) -> bool) -> impl Iterator<Item = Run<'_>> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + bytes[at..].iter().position(member)?;
+        let length = bytes[start..].iter().position(|byte| !member(byte));
+        let end = length.map_or(bytes.len(), |length| start + length);
+        let run = Run { gap: &text[at..start], text: &text[start..end] };
+        at = end;
+        Some(run)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letters(text: &str) -> Vec<(&str, &str)> {
+        runs(text, u8::is_ascii_alphabetic).map(|run| (run.gap, run.text)).collect()
+    }
+
+    #[test]
+    fn runs_end_where_the_kind_changes() {
+        assert_eq!(letters("dsl12-3.ip_x"), [("", "dsl"), ("12-3.", "ip"), ("_", "x")]);
+        assert_eq!(letters("--mx"), [("--", "mx")]);
+        assert_eq!(letters("\u{e9}a\u{20ac}b"), [("\u{e9}", "a"), ("\u{20ac}", "b")]);
+        assert_eq!(letters("12"), []);
+        assert_eq!(letters(""), []);
+    }
+}

@@ -1,0 +1,218 @@
+//! The only unsafe code: fork, signal handlers, shared memory, and the few
+//! system calls that nix and std offer only as unsafe or on raw descriptors.
+//! Everything here is safe to call; the rest of the crate denies unsafe.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::{ForkResult, Pid};
+
+/// How often each signal was caught since it was last asked for.
+static CAUGHT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
+/// The descriptor that [`shut_down_when_orphaned`] shuts down.
+static LISTENER: AtomicI32 = AtomicI32::new(-1);
+/// The process whose death it waits for.
+static PARENT: AtomicI32 = AtomicI32::new(0);
+
+/// The two sides of a fork.
+pub enum Fork {
+    /// In the parent: the child's process id.
+    Parent(Pid),
+    /// In the child.
+    Child,
+}
+
+/// fork(2).  The process must have a single thread, as all of ours have.
+///
+/// # Errors
+/// EAGAIN where a process limit is reached, ENOMEM.
+pub fn fork() -> nix::Result<Fork> {
+    // SAFETY: no thread but the caller exists, so the child may go on using
+    // the allocator and every lock.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Fork::Parent(child)),
+        ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+/// Zeroed memory that this process and all that it forks share, for as long
+/// as any of them lives.
+///
+/// # Errors
+/// ENOMEM, also where an address space limit (`softlimit -m`) is in the way.
+pub fn shared_words(count: usize) -> nix::Result<&'static [AtomicU64]> {
+    let bytes = count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new);
+    let bytes = bytes.ok_or(Errno::EINVAL)?;
+    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new anonymous mapping aliases nothing that exists.
+    let memory = unsafe { mmap_anonymous(None, bytes, access, MapFlags::MAP_SHARED)? };
+    // SAFETY: the mapping is page-aligned, `count` words long, zeroed (a valid
+    // AtomicU64) and never unmapped.
+    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), count) })
+}
+
+extern "C" fn count_signal(number: libc::c_int) {
+    if let Some(counter) = usize::try_from(number).ok().and_then(|index| CAUGHT.get(index)) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+extern "C" fn shut_down_if_orphaned(_: libc::c_int) {
+    let errno = Errno::last_raw();
+    // SAFETY: getppid(2) is async-signal-safe and cannot fail.
+    let parent = unsafe { libc::getppid() };
+    if parent != PARENT.load(Ordering::Relaxed) {
+        // SAFETY: shutdown(2) is async-signal-safe; it takes any number and
+        // says EBADF or ENOTSOCK to one that is no socket.
+        unsafe { libc::shutdown(LISTENER.load(Ordering::Relaxed), libc::SHUT_RDWR) };
+    }
+    Errno::set_raw(errno);
+}
+
+fn install(signal: Signal, handler: SigHandler) -> nix::Result<()> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handlers of this file touch atomics and call only
+    // async-signal-safe functions.
+    unsafe { sigaction(signal, &action) }.map(drop)
+}
+
+/// Counts `signal` from now on instead of acting on it; system calls are
+/// interrupted (no `SA_RESTART`).
+///
+/// # Errors
+/// EINVAL for KILL and STOP.
+pub fn count(signal: Signal) -> nix::Result<()> {
+    install(signal, SigHandler::Handler(count_signal))
+}
+
+/// How often `signal` came since the last call.
+pub fn take_count(signal: Signal) -> u32 {
+    CAUGHT.get(signal as usize).map_or(0, |counter| counter.swap(0, Ordering::Relaxed))
+}
+
+/// Ignores `signal`.
+///
+/// # Errors
+/// EINVAL for KILL and STOP.
+pub fn ignore(signal: Signal) -> nix::Result<()> {
+    install(signal, SigHandler::SigIgn)
+}
+
+/// Gives `signal` its default action.
+///
+/// # Errors
+/// EINVAL for KILL and STOP.
+pub fn reset(signal: Signal) -> nix::Result<()> {
+    install(signal, SigHandler::SigDfl)
+}
+
+/// Gives every signal its default action and empties the mask, whatever was
+/// inherited from whoever started this process.
+pub fn reset_all_signals() {
+    let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
+    for number in (1..32).chain(real_time) {
+        // SAFETY: SIG_DFL installs no code.  KILL and STOP answer EINVAL,
+        // which is right.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    let _ = SigSet::empty().thread_set_mask();
+}
+
+/// Shuts `listener` down in this process once SIGURG comes and `parent` is no
+/// longer its parent: every process that blocks in accept(2) on it wakes with
+/// EINVAL, and its port is free.  SIGURG while the parent lives only
+/// interrupts system calls.
+///
+/// # Errors
+/// None that Linux documents.
+pub fn shut_down_when_orphaned(listener: BorrowedFd<'_>, parent: Pid) -> nix::Result<()> {
+    LISTENER.store(listener.as_raw_fd(), Ordering::Relaxed);
+    PARENT.store(parent.as_raw(), Ordering::Relaxed);
+    install(Signal::SIGURG, SigHandler::Handler(shut_down_if_orphaned))
+}
+
+/// Reaps one child that has ended: its process id and raw wait status.
+/// (nix cannot express an end by a real-time signal.)
+#[must_use]
+pub fn reap() -> Option<(Pid, i32)> {
+    let mut status = 0;
+    // SAFETY: waitpid(2) writes one int, and `status` is one.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    (pid > 0).then(|| (Pid::from_raw(pid), status))
+}
+
+/// Bytes that wait to be read on `fd` (FIONREAD).
+///
+/// # Errors
+/// Where `fd` is neither a socket nor a pipe.
+pub fn readable_bytes(fd: BorrowedFd<'_>) -> nix::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int, and `bytes` is one.
+    let status = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    Errno::result(status).map(|_| usize::try_from(bytes).unwrap_or(0))
+}
+
+/// A number that nobody can guess, by getrandom(2).
+///
+/// # Errors
+/// ENOSYS before Linux 3.17.
+pub fn random_u16() -> nix::Result<u16> {
+    let mut bytes = [0_u8; 2];
+    // SAFETY: `bytes` has room for the two bytes asked for.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    Errno::result(got).map(|_| u16::from_ne_bytes(bytes))
+}
+
+/// Looks at what waits on a socket, without taking it and without waiting.
+///
+/// # Errors
+/// EAGAIN where nothing is there, ECONNRESET and the like.
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<usize> {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(socket.as_fd().as_raw_fd(), buffer, flags)
+}
+
+/// Takes what waits on a socket, without waiting.  0 is the end of file.
+///
+/// # Errors
+/// EAGAIN where nothing is there, ECONNRESET and the like.
+pub fn take(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<usize> {
+    recv(socket.as_fd().as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+}
+
+/// Sends what the socket has room for, without waiting and without SIGPIPE.
+///
+/// # Errors
+/// EAGAIN where there is no room, EPIPE, ECONNRESET and the like.
+pub fn put(socket: impl AsFd, bytes: &[u8]) -> nix::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    send(socket.as_fd().as_raw_fd(), bytes, flags)
+}
+
+/// The TCP port that services(5) gives `name`, if it does.
+#[must_use]
+pub fn service_port(name: &str) -> Option<u16> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: both strings end in NUL; the answer lives in static storage that
+    // only this single thread uses.
+    let entry = unsafe { libc::getservbyname(name.as_ptr(), c"tcp".as_ptr()) };
+    // SAFETY: null, or a servent that stays valid until the next call.
+    let entry = unsafe { entry.as_ref() }?;
+    u16::try_from(entry.s_port).ok().map(u16::from_be)
+}
+
+/// Whether an error of accept(2), fork(2) and the like is one of resources that
+/// run out and come back: descriptors, memory, processes.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    let shortage = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN];
+    error.raw_os_error().is_some_and(|code| shortage.contains(&Errno::from_raw(code)))
+}

@@ -1,0 +1,160 @@
+//! Usage, mistakes and exit codes, and the option table against the manual.
+
+use std::process::{Command, Output};
+
+use smtp_delay::log::LINES;
+use smtp_delay::options::table::OPTIONS;
+
+use crate::lab::{Daemon, directory};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_smtp-delayd")).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn assert_fails(arguments: &[&str], code: i32, message: &str) {
+    let output = run(arguments);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(text.starts_with("smtp-delayd: fatal: ") && text.contains(message), "{text}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn mistakes_are_named_and_exit_100() {
+    assert_fails(&[], 100, "host, port and prog are missing (try --help)");
+    assert_fails(&["-c", "x", "0", "25", "p"], 100, "unable to use -c `x': it takes a number");
+    assert_fails(&["--no-such", "0", "25", "p"], 100, "unknown option --no-such");
+    assert_fails(&["-u", "nosuchuser", "127.0.0.1", "0", "p"], 100, "-u nosuchuser: no such user");
+    assert_fails(&["-g", "nosuchgroup", "127.0.0.1", "0", "p"], 100, "no such group");
+    assert_fails(&["-u", "64999", "127.0.0.1", "0", "p"], 100, "say -g too");
+    assert_fails(&["--demo", "192.0.2.1"], 100, "--demo listens on loopback only");
+    assert_fails(&["--demo", "0"], 100, "--demo listens on loopback only");
+    let long = "x".repeat(100_000);
+    assert_fails(&["--delay", &long, "0", "25", "p"], 100, "it takes seconds");
+}
+
+#[test]
+fn system_trouble_exits_111() {
+    assert_fails(&["127.0.0.1", "nosuchport", "p"], 111, "port number for nosuchport");
+    assert_fails(&["127.0.0.1", "99999", "p"], 111, "port number for 99999");
+    assert_fails(&["192.0.2.1", "0", "p"], 111, "unable to bind 192.0.2.1:0: ");
+    assert_fails(&["no.such.host.invalid", "0", "p"], 111, "no.such.host.invalid");
+}
+
+#[test]
+fn quiet_says_nothing_at_all() {
+    for arguments in [&["-q"][..], &["-q", "127.0.0.1", "nosuchport", "p"]] {
+        let output = run(arguments);
+        assert!(output.stderr.is_empty() && output.stdout.is_empty());
+        assert!(!output.status.success());
+    }
+    let program = ["sh", "-c", "echo 220"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+    command.args(["-qRHl0", "-1", "--delay", "0", "127.0.0.1", "0"]).args(program);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut daemon = command.spawn().unwrap();
+    let mut port = String::new();
+    let stdout = daemon.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut port).unwrap();
+    let address = format!("127.0.0.1:{}", port.trim()).parse().unwrap();
+    assert_eq!(crate::lab::Client::connect("127.0.0.1", address).read_all(), "220\n");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let output = daemon.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
+fn a_bad_expression_stops_the_start_and_is_pointed_at() {
+    let file = directory().join("expressions");
+    std::fs::write(&file, "good\n\nfoo(bar\n").unwrap();
+    let file = file.to_str().unwrap();
+    let output = run(&["--dynamic-file", file, "127.0.0.1", "0", "p"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(100), "{text}");
+    let expected = format!(
+        "smtp-delayd: fatal: unable to use {file} line 3: unclosed group\n    foo(bar\n       ^\n"
+    );
+    assert_eq!(text, expected);
+    assert_fails(
+        &["--static-file", "/nonexistent", "127.0.0.1", "0", "p"],
+        100,
+        "unable to read /nonexistent: No such file",
+    );
+}
+
+#[test]
+fn help_and_version() {
+    let help = run(&["--help"]);
+    assert!(help.status.success() && help.stderr.is_empty());
+    assert!(
+        String::from_utf8_lossy(&help.stdout)
+            .starts_with("usage: smtp-delayd [options] host port prog")
+    );
+    let version = String::from_utf8_lossy(&run(&["--version"]).stdout).into_owned();
+    assert_eq!(version, format!("smtp-delayd {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn suspicious_settings_draw_a_warning() {
+    let cases = [
+        ("--delay-none 26", "a delay of 26 s: common clients give up after 30 s"),
+        ("-H", "-H gives up the classes"),
+    ];
+    for (option, warning) in cases {
+        let daemon = Daemon::setup().option(option).run(&["false"]);
+        assert!(daemon.text().contains(warning), "{}", daemon.text());
+    }
+    let daemon = Daemon::setup().run(&["false"]);
+    assert!(!daemon.text().contains("warning"), "{}", daemon.text());
+}
+
+fn page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayd.8");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn every_option_stands_in_the_manual() {
+    let page = page();
+    for option in OPTIONS {
+        let name = match (option.letter, option.long) {
+            (Some(letter), _) => format!("Fl {letter}"),
+            (None, Some(long)) => format!("Fl \\-{long}"),
+            (None, None) => unreachable!(),
+        };
+        let item = format!(".It {name}");
+        let listed = page.lines().any(|line| {
+            line.strip_prefix(&item).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        });
+        assert!(listed, "{item} is missing");
+        if let Some(argument) = option.argument {
+            let argument = format!("{item} Ar {}", argument.split(['[', ':']).next().unwrap());
+            assert!(page.lines().any(|line| line.starts_with(&argument)), "{argument} is missing");
+        }
+    }
+    let items = page.lines().filter(|line| line.starts_with(".It Fl ")).count();
+    assert_eq!(items, OPTIONS.len(), "the manual has options that do not exist");
+}
+
+#[test]
+fn every_key_of_a_log_line_stands_in_the_manual() {
+    let page = page();
+    for (event, keys) in LINES {
+        assert!(page.contains(&format!(".It Li {event}\n")), "the {event} line is missing");
+        for key in *keys {
+            let item = format!(".It Li {key}=\n");
+            assert!(page.contains(&item), "key {key} of {event} is missing");
+        }
+    }
+}
+
+#[test]
+fn the_manual_is_clean() {
+    let mut lint = Command::new("mandoc");
+    lint.args(["-Tlint", "-Wwarning"]);
+    lint.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayd.8"));
+    let output = lint.output().expect("mandoc is installed by tests/run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

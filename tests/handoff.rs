@@ -1,0 +1,299 @@
+//! What the program gets: every line of the contract, told by a program that
+//! reports it.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+
+use crate::lab::report::{Report, program};
+use crate::lab::{Daemon, directory, is_root, only};
+
+fn report_with(setup: crate::lab::daemon::Setup) -> (Daemon, Report) {
+    let daemon = setup.run(&[program().to_str().unwrap(), "first", "", "a b"]);
+    let report = Report::read(&daemon.client("127.0.0.1").read_all());
+    (daemon, report)
+}
+
+fn setup() -> crate::lab::daemon::Setup {
+    Daemon::setup().option("-H --delay 0.1")
+}
+
+#[test]
+fn descriptors_are_the_socket_and_standard_error() {
+    let (_daemon, report) = report_with(setup());
+    assert_eq!(report.all("fd"), ["0 socket", "1 socket", "2 other"]);
+}
+
+#[test]
+fn signals_are_at_their_default() {
+    let (_daemon, report) = report_with(setup());
+    assert_eq!(report.all("signal"), Vec::<&str>::new());
+    assert_eq!(report.all("timer"), Vec::<&str>::new());
+    assert_eq!(report.one("pdeathsig"), "0");
+}
+
+#[test]
+fn signals_are_at_their_default_whatever_the_daemon_inherited() {
+    let ignoring = setup().command(|command| {
+        use nix::sys::signal::{SigHandler, SigSet, signal};
+        let prepare = || {
+            SigSet::all().thread_block()?;
+            // SAFETY: ignoring a signal runs no code.
+            unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
+            // SAFETY: as above.
+            unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+            Ok(())
+        };
+        // SAFETY: it makes system calls only.
+        unsafe { command.pre_exec(prepare) };
+    });
+    let (daemon, report) = report_with(ignoring);
+    assert_eq!(report.all("signal"), Vec::<&str>::new());
+    daemon.log("end ");
+}
+
+#[test]
+fn privileges_can_still_be_gained() {
+    let (_daemon, report) = report_with(setup());
+    assert_eq!(report.one("no_new_privs"), "0");
+    assert_eq!(report.one("seccomp"), "0");
+}
+
+#[test]
+fn arguments_are_passed_as_given() {
+    let (_daemon, report) = report_with(setup());
+    let arguments = report.all("arg");
+    assert_eq!(arguments, [program().to_str().unwrap(), "first", "", "a b"]);
+}
+
+#[test]
+fn the_environment_is_ours_and_the_connections() {
+    let forged = ["TCPREMOTEHOST", "TCPREMOTEINFO", "TCPLOCALIP", "TCP6REMOTEIP", "TCP6INTERFACE"];
+    let forging = forged.iter().fold(setup(), |setup, name| setup.env(name, "forged"));
+    let (daemon, report) = report_with(forging.env("OURS", "kept = as it is"));
+    assert_eq!(report.env("OURS"), Some("kept = as it is"));
+    assert_eq!(report.env("PROTO"), Some("TCP"));
+    assert_eq!(report.env("TCPLOCALIP"), Some("127.0.0.1"));
+    assert_eq!(report.env("TCPLOCALPORT"), Some(daemon.port.to_string().as_str()));
+    assert_eq!(report.env("TCPLOCALHOST"), Some("mx.test.example"));
+    assert_eq!(report.env("TCPREMOTEIP"), Some("127.0.0.1"));
+    let line = daemon.log("pass ");
+    let port = format!(" port={} ", report.env("TCPREMOTEPORT").unwrap());
+    assert!(line.contains(&port), "{line}");
+    for unknown in ["TCPREMOTEHOST", "TCPREMOTEINFO", "TCP6REMOTEIP", "TCP6INTERFACE"] {
+        assert_eq!(report.env(unknown), None, "{unknown}");
+    }
+    assert_eq!(report.env("SMTPDELAY_CLASS"), Some("-"));
+    let waited: f64 = report.env("SMTPDELAY_WAITED").unwrap().parse().unwrap();
+    assert!((0.1..0.4).contains(&waited), "{waited}");
+    let names: Vec<&str> =
+        report.all("env").into_iter().filter_map(|line| line.split('=').next()).collect();
+    let unique: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(names.len(), unique.len(), "a variable stands twice: {names:?}");
+}
+
+#[test]
+fn what_was_set_outside_is_left_alone() {
+    let cwd = directory();
+    let changed = setup().command(|command| {
+        command.current_dir(&cwd);
+        // SAFETY: system calls only.
+        unsafe {
+            command.pre_exec(|| {
+                nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
+                nix::sys::resource::setrlimit(
+                    nix::sys::resource::Resource::RLIMIT_NOFILE,
+                    321,
+                    321,
+                )?;
+                libc::setpriority(libc::PRIO_PROCESS, 0, 7);
+                Ok(())
+            })
+        };
+    });
+    let (_daemon, report) = report_with(changed);
+    assert_eq!(report.one("umask"), "27");
+    assert_eq!(report.one("cwd"), cwd.to_str().unwrap());
+    assert_eq!(report.one("files"), "321");
+    assert_eq!(report.one("nice"), "7");
+}
+
+#[test]
+fn inherited_descriptors_are_passed_on() {
+    let file = File::open("/dev/null").unwrap();
+    let number = file.as_raw_fd();
+    let inheriting = setup().command(move |command| {
+        // SAFETY: dup2 is a system call.
+        unsafe {
+            command.pre_exec(move || {
+                libc::dup2(number, 77);
+                Ok(())
+            })
+        };
+    });
+    let (_daemon, report) = report_with(inheriting);
+    assert_eq!(report.all("fd"), ["0 socket", "1 socket", "2 other", "77 other"]);
+}
+
+#[test]
+fn the_child_itself_becomes_the_program() {
+    let (daemon, report) = report_with(setup());
+    let pid = report.one("pid");
+    assert!(daemon.log("pass ").ends_with(&format!(" pid={pid}")));
+    assert!(daemon.log("end ").starts_with(&format!("end pid={pid} ip=127.0.0.1 exit=0 secs=")));
+}
+
+#[test]
+fn how_a_program_ended_is_logged() {
+    let daemon = setup().run(&["sh", "-c", "exit 7"]);
+    daemon.client("127.0.0.1").read_all();
+    assert!(daemon.log("end ").contains(" exit=7 "));
+    let daemon = setup().run(&["sh", "-c", "kill -9 $$"]);
+    daemon.client("127.0.0.1").read_all();
+    assert!(daemon.log("end ").contains(" signal=9 "));
+    let daemon = setup().run(&["sh", "-c", "kill -40 $$"]);
+    daemon.client("127.0.0.1").read_all();
+    assert!(daemon.log("end ").contains(" signal=40 "));
+}
+
+#[test]
+fn a_program_that_cannot_be_run_costs_a_421_and_nothing_else() {
+    let daemon = setup().option("-c 1").run(&["/nonexistent/prog"]);
+    for _ in 0..3 {
+        let mut client = daemon.client("127.0.0.1");
+        let expected = "421 4.3.0 mx.test.example unable to serve you now, try later\r\n";
+        assert_eq!(client.read_all(), expected);
+    }
+    let lines = daemon.log_lines("smtp-delayd: error: ", 3);
+    assert!(
+        lines[0]
+            .ends_with("unable to run /nonexistent/prog: No such file or directory (os error 2)"),
+        "{lines:?}"
+    );
+    assert_eq!(daemon.children().len(), 1);
+    assert_eq!(daemon.lines("end "), Vec::<String>::new());
+}
+
+#[test]
+fn the_path_is_searched_on_past_what_must_not_be_run() {
+    let files = directory();
+    let [first, second] = ["first", "second"].map(|name| files.join(name));
+    std::fs::create_dir(&first).unwrap();
+    std::fs::create_dir(&second).unwrap();
+    std::fs::write(first.join("prog"), "not executable").unwrap();
+    std::os::unix::fs::symlink(program(), second.join("prog")).unwrap();
+    let path = format!("/nonexistent:{}:{}", first.display(), second.display());
+    let daemon = setup().env("PATH", &path).run(&["prog"]);
+    let report = Report::read(&daemon.client("127.0.0.1").read_all());
+    assert_eq!(report.all("arg"), ["prog"]);
+}
+
+#[test]
+fn a_file_without_an_interpreter_is_not_given_to_a_shell() {
+    let script = directory().join("script");
+    std::fs::write(&script, "echo 220 from a shell\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let daemon = setup().run(&[script.to_str().unwrap()]);
+    assert!(daemon.client("127.0.0.1").read_all().starts_with("421 4.3.0 "));
+    assert!(daemon.log("smtp-delayd: error: ").contains("Exec format error"));
+}
+
+#[test]
+fn users_and_groups() {
+    if !is_root("users_and_groups") {
+        return;
+    }
+    let (_daemon, report) = report_with(setup().option("-u 64001 -g 64002"));
+    assert_eq!(report.one("uid"), "64001 64001");
+    assert_eq!(report.one("gid"), "64002 64002");
+    assert_eq!(report.one("groups"), "64002");
+    let (_daemon, report) = report_with(setup().option("-u nobody"));
+    assert_eq!(report.one("uid"), "65534 65534");
+    assert_eq!(report.one("gid"), "65534 65534");
+    let (_daemon, report) = report_with(setup().option("-u nobody -g daemon"));
+    assert_eq!((report.one("gid"), report.one("groups")), ("1 1", "1"));
+    let (_daemon, report) =
+        report_with(setup().option("-U").env("UID", "64003").env("GID", "64004"));
+    assert_eq!((report.one("uid"), report.one("gid")), ("64003 64003", "64004 64004"));
+    assert_eq!(report.one("groups"), "64004");
+}
+
+#[test]
+fn supplementary_groups_come_with_a_user() {
+    if !is_root("supplementary_groups_come_with_a_user") {
+        return;
+    }
+    let groups = std::fs::read_to_string("/etc/group").unwrap();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    let has_user = |name: &str| passwd.lines().any(|line| line.starts_with(&format!("{name}:")));
+    let member = groups.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let user = fields[3].split(',').next().filter(|user| has_user(user))?;
+        Some((user.to_string(), fields[2].to_string()))
+    });
+    let Some((user, group)) = member else {
+        let added =
+            std::process::Command::new("usermod").args(["-aG", "daemon", "nobody"]).status();
+        assert!(added.unwrap().success());
+        return supplementary_groups_come_with_a_user();
+    };
+    let (_daemon, report) = report_with(setup().option_with("-u", user));
+    let all: Vec<&str> = report.one("groups").split(' ').collect();
+    assert!(all.contains(&group.as_str()), "{all:?}");
+}
+
+#[test]
+fn small_packets_are_sent_at_once_where_asked() {
+    let (_daemon, report) = report_with(setup());
+    assert_eq!(report.one("nodelay"), "0");
+    let (_daemon, report) = report_with(setup().option("-D"));
+    assert_eq!(report.one("nodelay"), "1");
+    let (_daemon, report) = report_with(setup().option("-D -d"));
+    assert_eq!(report.one("nodelay"), "0");
+}
+
+#[test]
+fn ipv6_clients_are_told_about_as_in_ucspi_tcp6() {
+    let (daemon, report) = {
+        let daemon = setup().host("::1").run(&[program().to_str().unwrap()]);
+        let report = Report::read(&daemon.client("::1").read_all());
+        (daemon, report)
+    };
+    for name in ["TCPLOCALIP", "TCPREMOTEIP", "TCP6LOCALIP", "TCP6REMOTEIP"] {
+        assert_eq!(report.env(name), Some("::1"), "{name}");
+    }
+    assert_eq!(report.env("PROTO"), Some("TCP6"));
+    assert_eq!(report.env("TCP6LOCALPORT"), Some(daemon.port.to_string().as_str()));
+    assert_eq!(report.env("TCP6REMOTEPORT"), report.env("TCPREMOTEPORT"));
+    assert_eq!(report.env("TCP6LOCALHOST"), Some("mx.test.example"));
+}
+
+#[test]
+fn both_families_at_once_and_mapped_addresses_as_ipv4() {
+    let daemon = setup().host("0").run(&[program().to_str().unwrap()]);
+    let report = Report::read(&daemon.client("127.0.0.5").read_all());
+    assert_eq!(report.env("PROTO"), Some("TCP"));
+    assert_eq!(report.env("TCPREMOTEIP"), Some("127.0.0.5"));
+    assert_eq!(report.env("TCPLOCALIP"), Some("127.0.0.1"));
+    let six = std::net::SocketAddr::new("::1".parse().unwrap(), daemon.port);
+    let report = Report::read(&crate::lab::Client::connect("::1", six).read_all());
+    assert_eq!(report.env("PROTO"), Some("TCP6"));
+    assert_eq!(report.env("TCPREMOTEIP"), Some("::1"));
+}
+
+#[test]
+fn a_slow_reader_of_the_program_sees_blocking_descriptors() {
+    let script = "head -c 3000000 /dev/zero";
+    let daemon = setup().run(&["sh", "-c", script]);
+    let mut client = daemon.client("127.0.0.1");
+    client.read_line();
+    let rest = client.read_all();
+    assert!(rest.len() < 3_000_000);
+    let line = only(daemon.log_lines("end ", 1));
+    assert!(line.contains(" exit=0 "), "{line}");
+    assert!(Path::new("/dev/null").exists());
+}

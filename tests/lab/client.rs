@@ -1,0 +1,77 @@
+//! A client that says and reads exactly what a test wants.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) connected: Instant,
+}
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn connect(source: &str, server: SocketAddr) -> Self {
+        Self::try_connect(source, server).unwrap()
+    }
+
+    pub(crate) fn try_connect(source: &str, server: SocketAddr) -> std::io::Result<Self> {
+        let source: IpAddr = source.parse().unwrap();
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        let connected = Instant::now();
+        socket.connect(&server.into())?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(Duration::from_secs(40)))?;
+        Ok(Self { stream, connected })
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Ends our side of the conversation; the server may still talk.
+    pub(crate) fn finish(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Everything up to the end of file.
+    #[track_caller]
+    pub(crate) fn read_all(&mut self) -> String {
+        let mut bytes = Vec::new();
+        self.stream.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// One line, and the time from the connect to its first byte.
+    #[track_caller]
+    pub(crate) fn read_line(&mut self) -> (String, Duration) {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        let mut time = None;
+        while !line.ends_with(b"\n") {
+            let length = self.stream.read(&mut byte).unwrap();
+            time.get_or_insert_with(|| self.connected.elapsed());
+            if length == 0 {
+                break;
+            }
+            line.push(byte[0]);
+        }
+        (String::from_utf8_lossy(&line).into_owned(), time.unwrap())
+    }
+
+    /// Whether nothing can be read for `time`.
+    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let result = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+        result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Closes the connection with a reset.
+    pub(crate) fn reset(self) {
+        let socket = Socket::from(self.stream);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}

@@ -1,0 +1,251 @@
+//! A running `smtp-delayd` and what it logs.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::{Client, wait_until};
+
+/// Tests that load the machine run alone, so that those that measure a delay
+/// are not disturbed.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+thread_local! {
+    static IS_ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps all other tests with a daemon waiting.
+pub(crate) struct Alone(#[allow(dead_code)] RwLockWriteGuard<'static, ()>);
+
+impl Alone {
+    pub(crate) fn on_the_machine() -> Self {
+        let guard = MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        IS_ALONE.set(true);
+        Self(guard)
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        IS_ALONE.set(false);
+    }
+}
+
+fn share_machine() -> Option<RwLockReadGuard<'static, ()>> {
+    let shared = || MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (!IS_ALONE.get()).then(shared)
+}
+
+fn close_inherited_descriptors() -> std::io::Result<()> {
+    // SAFETY: the descriptors of the parent are only marked in the child.
+    let status = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// How a daemon is to be started.
+pub(crate) struct Setup {
+    command: Command,
+    host: String,
+    port: u16,
+    options: Vec<String>,
+}
+
+impl Setup {
+    pub(crate) fn option(mut self, option: &str) -> Self {
+        self.options.extend(option.split(' ').map(String::from));
+        self
+    }
+
+    /// An option whose value has blanks in it.
+    pub(crate) fn option_with(mut self, option: &str, value: impl ToString) -> Self {
+        self.options.extend([option.to_string(), value.to_string()]);
+        self
+    }
+
+    /// Lets it look our own name up.
+    pub(crate) fn without_local_name(mut self) -> Self {
+        self.options.drain(..2);
+        self
+    }
+
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn command(mut self, change: impl FnOnce(&mut Command)) -> Self {
+        change(&mut self.command);
+        self
+    }
+
+    /// Starts it in front of `program`, and waits until it accepts clients.
+    #[track_caller]
+    pub(crate) fn run(mut self, program: &[&str]) -> Daemon {
+        let shared = share_machine();
+        self.command.arg("-1").args(&self.options).arg(&self.host).arg(self.port.to_string());
+        self.command.args(program).process_group(0).env("RUST_BACKTRACE", "0");
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let shown = format!("{:?}", self.command);
+        let mut child = self.command.spawn().unwrap();
+        let log = Log::default();
+        log.fill_from(child.stderr.take().unwrap());
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let port = port.trim().parse();
+        let port = port.unwrap_or_else(|_| panic!("{shown}\ndid not start:\n{}", log.text()));
+        let daemon = Daemon { child, port, log, shown, host: self.host, _shared: shared };
+        daemon.log("start ");
+        daemon
+    }
+}
+
+/// Lines that a program has written so far.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn fill_from(&self, stream: impl Read + Send + 'static) {
+        let lines = Arc::clone(&self.0);
+        thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            }
+        });
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+}
+
+pub(crate) struct Daemon {
+    child: Child,
+    pub(crate) port: u16,
+    log: Log,
+    shown: String,
+    host: String,
+    _shared: Option<RwLockReadGuard<'static, ()>>,
+}
+
+impl Daemon {
+    /// Quick defaults for tests: loopback, any port, no delay, no look-up of
+    /// our own name, and no trust in loopback addresses.
+    pub(crate) fn setup() -> Setup {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+        command.env_remove("RELAYCLIENT").env_remove("SMTPDELAY").env_remove("RBLSMTPD");
+        // What the test runner was given is not what the daemon was given.
+        // SAFETY: close_range is a system call.
+        unsafe { command.pre_exec(close_inherited_descriptors) };
+        let options = ["-l", "mx.test.example", "--local-nets", "none"].map(String::from).into();
+        Setup { command, host: "127.0.0.1".into(), port: 0, options }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let host = if self.host == "0" { "127.0.0.1" } else { &self.host };
+        SocketAddr::new(host.parse().unwrap(), self.port)
+    }
+
+    /// A client from `source`.
+    #[track_caller]
+    pub(crate) fn client(&self, source: &str) -> Client {
+        Client::connect(source, self.address())
+    }
+
+    /// The lines so far that start with `start`.
+    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+        let lines = self.log.lines().into_iter();
+        lines.filter(|line| line.starts_with(start)).collect()
+    }
+
+    /// Waits for a line that starts with `start`.
+    #[track_caller]
+    pub(crate) fn log(&self, start: &str) -> String {
+        self.log_lines(start, 1).remove(0)
+    }
+
+    /// Waits for `count` lines that start with `start`.
+    #[track_caller]
+    pub(crate) fn log_lines(&self, start: &str, count: usize) -> Vec<String> {
+        let what = format!("{count} lines `{start}' of {}", self.shown);
+        wait_until(&what, || {
+            let lines = self.lines(start);
+            (lines.len() >= count).then_some(lines)
+        })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.log.text()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        killpg(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for the supervisor to end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let what = format!("the end of {}", self.shown);
+        wait_until(&what, || self.child.try_wait().unwrap())
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Kills the supervisor, and nobody else.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().unwrap();
+    }
+
+    /// The process ids of the supervisor's children.
+    pub(crate) fn children(&self) -> Vec<Pid> {
+        children_of(self.pid())
+    }
+}
+
+pub(crate) fn children_of(pid: Pid) -> Vec<Pid> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- {}\n{}\n---", self.shown, self.log.text());
+        }
+    }
+}

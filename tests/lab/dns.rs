@@ -1,0 +1,218 @@
+//! Name servers: the real nsd with zones for loopback addresses, and a double
+//! for the faults that nsd does not produce on demand.
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use domain::base::iana::Rcode;
+use domain::base::{Message, MessageBuilder, Name, Rtype};
+use domain::rdata::Ptr;
+
+use super::{directory, wait_until};
+
+/// Addresses with a PTR record in the zones of [`Nsd`], and their names.
+pub(crate) const ORDINARY: &str = "127.0.1.1";
+pub(crate) const LINE: &str = "127.0.2.1";
+pub(crate) const NAMELESS: &str = "127.0.3.1";
+/// nsd refuses to answer for this one.
+pub(crate) const REFUSED: &str = "127.9.9.9";
+/// The PTR is reached through a CNAME.
+pub(crate) const DELEGATED: &str = "127.0.1.2";
+/// The name does not lead back.
+pub(crate) const LIAR: &str = "127.0.1.3";
+/// It leads to a zone that nsd refuses to answer for.
+pub(crate) const UNCHECKABLE: &str = "127.0.1.4";
+/// It has so many names that the answer is truncated.
+pub(crate) const CROWDED: &str = "127.0.1.5";
+/// The name has bytes that no host name has.
+pub(crate) const HOSTILE: &str = "127.0.1.6";
+
+const REVERSE: &str = r"$TTL 60
+@ SOA ns.test. root.test. 1 60 60 60 60
+@ NS ns.test.
+1.1 PTR MX1.Example.ORG.
+1.2 PTR dsl-127-0-2-1.isp.example.
+2.1 CNAME 2.sub.test.
+3.1 PTR liar.example.org.
+4.1 PTR elsewhere.invalid-zone.example.
+6.1 PTR evil\010pass\032ip=1.2.3.4.example.org.
+";
+
+const SUB: &str = "$TTL 60
+@ SOA ns.test. root.test. 1 60 60 60 60
+@ NS ns.test.
+2.sub PTR cname.example.org.
+";
+
+const FORWARD: &str = "$TTL 60
+@ SOA ns.test. root.test. 1 60 60 60 60
+@ NS ns.test.
+mx1 A 192.0.2.1
+mx1 A 127.0.1.1
+mx6 AAAA ::1
+liar A 192.0.2.9
+";
+
+const REVERSE6: &str = "$TTL 60
+@ SOA ns.test. root.test. 1 60 60 60 60
+@ NS ns.test.
+1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 PTR mx6.example.org.
+";
+
+/// nsd on a port of its own.
+pub(crate) struct Nsd {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Nsd {
+    pub(crate) fn start() -> Self {
+        let directory = directory();
+        let path = directory.display();
+        let port = free_udp_port();
+        let crowd: String =
+            (0..60).map(|n| format!("5.1 PTR host-number-{n}.of.many.example.org.\n")).collect();
+        let zones = [
+            ("0.127.in-addr.arpa", format!("{REVERSE}{crowd}")),
+            ("test", SUB.into()),
+            ("example.org", FORWARD.into()),
+            ("ip6.arpa", REVERSE6.into()),
+        ];
+        let mut config = format!(
+            "server:\n ip-address: 127.0.0.1\n port: {port}\n zonesdir: \"{path}\"\n username: \"\"\n \
+             chroot: \"\"\n pidfile: \"{path}/pid\"\n xfrdfile: \"{path}/xfrd\"\n database: \"\"\n \
+             zonelistfile: \"{path}/list\"\n xfrdir: \"{path}\"\n server-count: 1\n \
+             minimal-responses: yes\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n"
+        );
+        for (zone, text) in zones {
+            fs::write(directory.join(zone), text).unwrap();
+            config += &format!("zone:\n name: \"{zone}\"\n zonefile: \"{zone}\"\n");
+        }
+        let file = directory.join("nsd.conf");
+        fs::write(&file, config).unwrap();
+        let mut nsd = Command::new("nsd");
+        nsd.arg("-d").arg("-c").arg(&file);
+        nsd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = nsd.spawn().expect("nsd is installed by tests/run");
+        let nsd = Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) };
+        wait_until("nsd", || nsd.answers().then_some(()));
+        nsd
+    }
+
+    fn answers(&self) -> bool {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut query = MessageBuilder::new_vec().question();
+        query.push((Name::vec_from_str("mx1.example.org").unwrap(), Rtype::A)).unwrap();
+        let mut reply = [0; 512];
+        socket.send_to(&query.finish(), self.address).unwrap();
+        socket.recv(&mut reply).is_ok_and(|length| {
+            Message::from_octets(&reply[..length]).is_ok_and(|m| m.header_counts().ancount() > 0)
+        })
+    }
+
+    pub(crate) fn option(&self) -> String {
+        format!("--resolver {}", self.address)
+    }
+}
+
+impl Drop for Nsd {
+    fn drop(&mut self) {
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
+            nix::sys::signal::Signal::SIGTERM,
+        );
+        let _ = self.child.wait();
+    }
+}
+
+fn free_udp_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What the double does with a query.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// It says nothing.
+    Silence,
+    /// It answers with this code.
+    Code(Rcode),
+    /// It waits, and then gives this name.
+    Late(Duration, &'static str),
+    /// It sends answers with another id, another question and no sense, and
+    /// then this name.
+    AmongStrangers(&'static str),
+}
+
+/// A name server that misbehaves.
+pub(crate) struct FakeDns {
+    pub(crate) address: SocketAddr,
+    queries: Arc<AtomicUsize>,
+}
+
+impl FakeDns {
+    pub(crate) fn start(fault: Fault) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let queries = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&queries);
+        thread::spawn(move || {
+            let mut buffer = [0; 1500];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let (socket, fault) = (socket.try_clone().unwrap(), fault.clone());
+                let query = buffer[..length].to_vec();
+                thread::spawn(move || misbehave(&socket, from, &query, &fault));
+            }
+        });
+        Self { address, queries }
+    }
+
+    pub(crate) fn option(&self) -> String {
+        format!("--resolver {}", self.address)
+    }
+
+    pub(crate) fn queries(&self) -> usize {
+        self.queries.load(Ordering::SeqCst)
+    }
+}
+
+fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) {
+    let send = |bytes: &[u8]| {
+        let _ = socket.send_to(bytes, from);
+    };
+    match fault {
+        Fault::Silence => (),
+        Fault::Code(code) => send(&reply(query, *code, None)),
+        Fault::Late(delay, name) => {
+            thread::sleep(*delay);
+            send(&reply(query, Rcode::NOERROR, Some(name)));
+        }
+        Fault::AmongStrangers(name) => {
+            let mut other_id = reply(query, Rcode::NOERROR, Some("forged.example.org"));
+            other_id[0] ^= 0xff;
+            send(&other_id);
+            let mut other_question = reply(query, Rcode::NOERROR, Some("forged.example.org"));
+            other_question[13] ^= 1;
+            send(&other_question);
+            send(b"nonsense");
+            send(&[]);
+            send(&reply(query, Rcode::NOERROR, Some(name)));
+        }
+    }
+}
+
+fn reply(query: &[u8], code: Rcode, name: Option<&str>) -> Vec<u8> {
+    let query = Message::from_octets(query).unwrap();
+    let mut reply = MessageBuilder::new_vec().start_answer(&query, code).unwrap();
+    if let Some(name) = name {
+        let owner = query.first_question().unwrap().into_qname();
+        reply.push((owner, 60, Ptr::new(Name::vec_from_str(name).unwrap()))).unwrap();
+    }
+    reply.finish()
+}

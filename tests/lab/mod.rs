@@ -1,0 +1,66 @@
+//! What the tests stand on: a daemon in a process group of its own, clients
+//! from any loopback address, name servers, and waiting for a condition
+//! instead of sleeping.
+
+pub(crate) mod client;
+pub(crate) mod daemon;
+pub(crate) mod dns;
+pub(crate) mod report;
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) use client::Client;
+pub(crate) use daemon::{Alone, Daemon};
+
+/// How long anything that must happen may take on a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` gives something.
+#[track_caller]
+pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < until, "waited {PATIENCE:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A new empty directory, readable by everybody.
+pub(crate) fn directory() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("smtp-delay-test.{}.{number}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// Whether `time` is `expected`, as far as a delay can be measured from
+/// outside.
+#[track_caller]
+pub(crate) fn assert_about(time: Duration, expected: f64) {
+    let off = (time.as_secs_f64() - expected).abs();
+    assert!(off <= 0.3, "{:.2} s instead of {expected} s", time.as_secs_f64());
+}
+
+/// Whether this is root; says so where it is not, and the test is skipped.
+pub(crate) fn is_root(test: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: {test} needs root");
+    }
+    root
+}
+
+/// The one element that there has to be.
+#[track_caller]
+pub(crate) fn only<T: Debug>(all: Vec<T>) -> T {
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.into_iter().next().unwrap()
+}

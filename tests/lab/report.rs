@@ -1,0 +1,45 @@
+//! The program of `report.c`, which tells what it was given.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Where the compiled program is.
+pub(crate) fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/report.c");
+        let program = super::directory().join("report");
+        let done = Command::new("cc").args(["-O", "-o"]).arg(&program).arg(source).status();
+        assert!(done.expect("cc comes with rustc").success());
+        program
+    })
+}
+
+/// What it has told.
+#[derive(Debug)]
+pub(crate) struct Report(Vec<String>);
+
+impl Report {
+    pub(crate) fn read(text: &str) -> Self {
+        assert!(text.contains("env PROTO="), "no report: {text}");
+        Self(text.lines().map(String::from).collect())
+    }
+
+    /// The facts of one kind.
+    pub(crate) fn all(&self, kind: &str) -> Vec<&str> {
+        let start = format!("{kind} ");
+        self.0.iter().filter_map(|line| line.strip_prefix(&start)).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn one(&self, kind: &str) -> &str {
+        super::only(self.all(kind))
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn env(&self, name: &str) -> Option<&str> {
+        let start = format!("{name}=");
+        self.all("env").into_iter().find_map(|line| line.strip_prefix(start.as_str()))
+    }
+}

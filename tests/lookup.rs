@@ -1,0 +1,135 @@
+//! The look-up: driven beside the client, bounded, and never a reason to hold
+//! a client for having no name when nobody could say.
+
+use std::time::Duration;
+
+use domain::base::iana::Rcode;
+
+use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
+use crate::lab::report::{Report, program};
+use crate::lab::{Daemon, assert_about};
+
+#[test]
+fn a_dead_name_server_costs_the_delay_of_the_unknown() {
+    let dns = FakeDns::start(Fault::Silence);
+    let setup = || Daemon::setup().option(&dns.option());
+    let daemon = setup().option("--delay-unknown 2.5 --dns-timeout 1").run(&["echo", "220"]);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 2.5);
+    let line = daemon.log("pass ");
+    assert!(line.contains(" class=unknown delay=2.5 waited=2.5"), "{line}");
+    assert!(line.contains(" dns=1.0"), "{line}");
+    let daemon = setup().option("--delay-unknown 1 --dns-timeout 2.5").run(&["echo", "220"]);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 2.5);
+    let line = daemon.log("pass ");
+    assert!(line.contains(" class=unknown delay=1 waited=2.5"), "{line}");
+}
+
+#[test]
+fn a_name_server_that_fails_is_not_taken_for_an_answer() {
+    for code in [Rcode::SERVFAIL, Rcode::REFUSED, Rcode::NOTIMP, Rcode::FORMERR] {
+        let dns = FakeDns::start(Fault::Code(code));
+        let daemon = Daemon::setup()
+            .option(&dns.option())
+            .option("--delay-unknown 0.2 --delay-none 5")
+            .run(&["echo", "220"]);
+        assert_about(daemon.client("127.0.0.1").read_line().1, 0.2);
+        assert!(daemon.log("pass ").contains(" class=unknown "), "{code}");
+    }
+}
+
+#[test]
+fn nobody_at_the_resolvers_port_is_noticed_at_once() {
+    let daemon =
+        Daemon::setup().option("--resolver 127.0.0.1:9 --delay-unknown 0.2").run(&["echo", "220"]);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 0.2);
+    assert!(daemon.log("pass ").contains(" class=unknown "));
+}
+
+#[test]
+fn the_next_resolver_is_asked() {
+    let nsd = Nsd::start();
+    let failing = FakeDns::start(Fault::Code(Rcode::SERVFAIL));
+    let daemon = Daemon::setup()
+        .option(&failing.option())
+        .option(&nsd.option())
+        .option("--delay 0.1")
+        .run(&["echo", "220"]);
+    assert_about(daemon.client(ORDINARY).read_line().1, 0.1);
+    assert!(daemon.log("pass ").contains(" host=mx1.example.org class=static "));
+    assert_eq!(failing.queries(), 1);
+}
+
+#[test]
+fn the_time_of_the_look_up_counts() {
+    let dns = FakeDns::start(Fault::Late(Duration::from_millis(700), "mx.example.org"));
+    let setup = || Daemon::setup().option(&dns.option());
+    let daemon = setup().option("--delay-static 1.5").run(&["echo", "220"]);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 1.5);
+    let daemon = setup().option("--delay-static 0.2").run(&["echo", "220"]);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 0.7);
+}
+
+#[test]
+fn an_answer_that_takes_five_seconds_is_waited_for() {
+    let dns = FakeDns::start(Fault::Late(Duration::from_secs(5), "mx.example.org"));
+    let daemon = Daemon::setup().option(&dns.option()).run(&["echo", "220"]);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 5.0);
+    let line = daemon.log("pass ");
+    assert!(line.contains(" host=mx.example.org class=static delay=2 "), "{line}");
+    assert!(dns.queries() > 1, "it was asked again meanwhile");
+}
+
+#[test]
+fn strangers_are_not_believed() {
+    let dns = FakeDns::start(Fault::AmongStrangers("true.example.org"));
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("--delay 0.1")
+        .run(&[program().to_str().unwrap()]);
+    let report = Report::read(&daemon.client("127.0.0.1").read_all());
+    assert_eq!(report.env("TCPREMOTEHOST"), Some("true.example.org"));
+}
+
+#[test]
+fn talk_and_leaving_are_seen_during_the_look_up() {
+    let dns = FakeDns::start(Fault::Silence);
+    let daemon = Daemon::setup().option(&dns.option()).run(&["false"]);
+    let mut talker = daemon.client("127.0.0.1");
+    let mut leaver = daemon.client("127.0.0.2");
+    assert!(talker.is_silent_for(Duration::from_millis(300)));
+    talker.say("EHLO\r\n");
+    assert!(talker.read_all().starts_with("421 4.7.0 "));
+    assert_about(talker.connected.elapsed(), 0.3);
+    assert!(leaver.is_silent_for(Duration::from_millis(300)));
+    drop(leaver);
+    let line = daemon.log("hangup ip=127.0.0.2 ");
+    assert!(line.contains(" class=- delay=- "), "{line}");
+}
+
+#[test]
+fn a_client_that_is_gone_already_costs_no_query() {
+    let dns = FakeDns::start(Fault::Silence);
+    let daemon = Daemon::setup().option("-c 1").option(&dns.option()).run(&["false"]);
+    let first = daemon.client("127.0.0.1");
+    crate::lab::wait_until("the first query", || (dns.queries() > 0).then_some(()));
+    (0..5).for_each(|_| drop(daemon.client("127.0.0.2")));
+    let asked = dns.queries();
+    drop(first);
+    daemon.log_lines("hangup ip=127.0.0.2 ", 5);
+    assert_eq!(dns.queries(), asked);
+}
+
+#[test]
+fn our_own_name_is_looked_up_once_for_all_children() {
+    let dns = FakeDns::start(Fault::Late(Duration::ZERO, "mx.example.org"));
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("--delay 0.1")
+        .without_local_name()
+        .run(&[program().to_str().unwrap()]);
+    for clients in 1..=4 {
+        let report = Report::read(&daemon.client("127.0.0.1").read_all());
+        assert_eq!(report.env("TCPLOCALHOST"), Some("mx.example.org"));
+        assert_eq!(dns.queries(), clients + 1, "one a client, and one for us");
+    }
+}

@@ -1,0 +1,301 @@
+//! The pool: how many children there are, what becomes of those that end, and
+//! what happens when processes run out.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::lab::{Alone, Client, Daemon, assert_about, directory, is_root, wait_until};
+
+#[test]
+fn idle_children_are_kept_ahead_of_the_demand() {
+    let daemon = Daemon::setup().option("-H --delay 20 --min-idle 3 -c 20").run(&["false"]);
+    assert_eq!(daemon.children().len(), 3);
+    let held: Vec<Client> = (0..10).map(|_| daemon.client("127.0.0.1")).collect();
+    wait_until("three idle beside ten busy", || (daemon.children().len() >= 13).then_some(()));
+    assert!(daemon.children().len() <= 20);
+    drop(held);
+}
+
+#[test]
+fn there_are_never_more_than_slots() {
+    let daemon = Daemon::setup().option("-H --delay 20 -c 4").run(&["false"]);
+    let held: Vec<Client> = (0..12).map(|_| daemon.client("127.0.0.1")).collect();
+    wait_until("all slots taken", || (daemon.children().len() == 4).then_some(()));
+    let until = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < until {
+        assert!(daemon.children().len() <= 4);
+    }
+    drop(held);
+    daemon.log_lines("hangup ", 12);
+    assert!(daemon.children().len() <= 4);
+}
+
+#[test]
+fn a_child_whose_client_leaves_takes_the_next_one() {
+    let daemon = Daemon::setup().option("-H --delay 20 -c 1").run(&["false"]);
+    let before = daemon.children();
+    for _ in 0..50 {
+        drop(daemon.client("127.0.0.1"));
+    }
+    daemon.log_lines("hangup ", 50);
+    assert_eq!(daemon.children(), before, "nobody was forked");
+}
+
+#[test]
+fn superfluous_children_end() {
+    let daemon =
+        Daemon::setup().option("-H --delay 20 -c 50 --min-idle 2 --max-idle 4").run(&["false"]);
+    let held: Vec<Client> = (0..30).map(|_| daemon.client("127.0.0.1")).collect();
+    wait_until("thirty busy ones", || (daemon.children().len() >= 32).then_some(()));
+    drop(held);
+    daemon.log_lines("hangup ", 30);
+    wait_until("the rest to end", || (daemon.children().len() <= 4).then_some(()));
+    assert!(daemon.children().len() >= 2);
+    assert!(daemon.lines("smtp-delayd: error").is_empty(), "they end in peace");
+}
+
+#[test]
+fn a_program_that_ends_at_once_is_no_crash() {
+    let daemon = Daemon::setup().option("-H --delay 0 -c 3").run(&["sh", "-c", "echo 220; exit 1"]);
+    let start = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    daemon.log_lines("end ", 100);
+    assert!(daemon.lines("smtp-delayd: error").is_empty());
+}
+
+#[test]
+fn children_that_die_before_the_hand_over_are_told_replaced_and_held_back() {
+    let daemon = Daemon::setup().option("-H --delay 0 --min-idle 1").run(&["echo", "220"]);
+    let mut killed = 0;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        for child in daemon.children() {
+            killed += usize::from(kill(child, Signal::SIGKILL).is_ok());
+            wait_until("its end", || (!daemon.children().contains(&child)).then_some(()));
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!((6..=14).contains(&killed), "{killed} children were forked and killed in 4 s");
+    let lines = daemon.log_lines("smtp-delayd: error: child ", killed);
+    assert!(lines[0].ends_with(" died before the hand-over: signal: 9 (SIGKILL)"), "{lines:?}");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+}
+
+#[test]
+fn places_for_programs_are_bounded_and_waited_for() {
+    let daemon = Daemon::setup().option("-H --delay 0.1 --max-prog 2").run(&[
+        "sh",
+        "-c",
+        "echo 220; exec cat",
+    ]);
+    let first = daemon.client("127.0.0.1");
+    let mut second = daemon.client("127.0.0.1");
+    second.read_line();
+    let mut third = daemon.client("127.0.0.1");
+    let mut talker = daemon.client("127.0.0.1");
+    assert!(third.is_silent_for(Duration::from_millis(600)));
+    talker.say("EHLO\r\n");
+    assert!(talker.read_all().starts_with("421 4.7.0 "), "it is still watched");
+    drop(first);
+    assert_eq!(third.read_line().0, "220\n");
+    let mut fourth = daemon.client("127.0.0.1");
+    let text = fourth.read_all();
+    assert_eq!(text, "421 4.3.2 mx.test.example all slots are busy, try later\r\n");
+    assert_about(fourth.connected.elapsed(), 10.1);
+    let line = daemon.log("limit ");
+    assert!(line.ends_with(" kind=max-prog held=2"), "{line}");
+}
+
+/// Clients that come one after the other in several threads, until told to
+/// stop.
+struct Load {
+    stop: AtomicBool,
+    served: AtomicUsize,
+}
+
+impl Load {
+    fn new() -> Self {
+        Self { stop: AtomicBool::new(false), served: AtomicUsize::new(0) }
+    }
+
+    fn press(&self, daemon: &Daemon) {
+        while !self.stop.load(Ordering::SeqCst) {
+            assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+            self.served.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn service_goes_on_when_idle_children_are_killed_under_load() {
+    let _alone = Alone::on_the_machine();
+    let daemon = Daemon::setup().option("-H --delay 0.05 --min-idle 6").run(&["echo", "220"]);
+    let load = Load::new();
+    thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(|| load.press(&daemon))));
+        wait_until("some load", || (load.served() > 20).then_some(()));
+        let mut killed = BTreeSet::new();
+        wait_until("three idle children to kill", || {
+            for child in daemon.children() {
+                if killed.len() < 3 && is_idle(child) && kill(child, Signal::SIGKILL).is_ok() {
+                    killed.insert(child.as_raw());
+                }
+            }
+            (killed.len() == 3).then_some(())
+        });
+        let before = load.served();
+        wait_until("service to go on", || (load.served() > before + 100).then_some(()));
+        load.stop.store(true, Ordering::SeqCst);
+    });
+    daemon.log_lines("smtp-delayd: error: child ", 3);
+}
+
+/// Whether a child is blocked in accept(2).
+fn is_idle(pid: Pid) -> bool {
+    let wait = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    wait.contains("accept")
+}
+
+#[test]
+fn service_goes_on_after_forks_have_failed() {
+    if !is_root("service_goes_on_after_forks_have_failed") {
+        return;
+    }
+    let _alone = Alone::on_the_machine();
+    let daemon = Daemon::setup().option("-H --delay 0 -u 64010 -g 64010").run(&["echo", "220"]);
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+    limit_processes(daemon.pid(), 1);
+    let until = Instant::now() + Duration::from_secs(2);
+    let mut served = 0;
+    let mut waiting = Vec::new();
+    while Instant::now() < until {
+        let mut client = daemon.client("127.0.0.1");
+        if client.is_silent_for(Duration::from_millis(300)) {
+            waiting.push(client);
+        } else {
+            assert_eq!(client.read_all(), "220\n");
+            served += 1;
+        }
+    }
+    assert!(served >= 1 && !waiting.is_empty(), "{served} served, {} wait", waiting.len());
+    let complaints = daemon.lines("smtp-delayd: error: unable to fork: ");
+    assert!((1..=4).contains(&complaints.len()), "{complaints:?}");
+    limit_processes(daemon.pid(), 100);
+    for mut client in waiting {
+        assert_eq!(client.read_all(), "220\n", "it waited for a child");
+    }
+    for _ in 0..20 {
+        assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+    }
+}
+
+/// As the daemon's own user: root needs a capability for it that containers
+/// withhold.
+fn limit_processes(pid: Pid, limit: u64) {
+    let set = std::process::Command::new("setpriv")
+        .args(["--reuid=64010", "--regid=64010", "--clear-groups", "prlimit"])
+        .args([format!("--pid={pid}"), format!("--nproc={limit}:")])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+#[test]
+fn a_shortage_of_descriptors_is_told_and_survived() {
+    let daemon = Daemon::setup().option("-H --delay 0.1 -c 1").run(&["echo", "220"]);
+    let child = daemon.children()[0];
+    let limit = |files: u64| {
+        let set = std::process::Command::new("prlimit")
+            .args([format!("--pid={child}"), format!("--nofile={files}:")])
+            .status();
+        assert!(set.unwrap().success());
+    };
+    limit(3);
+    // Its accept(2) has a descriptor already; the next one has none.
+    drop(daemon.client("127.0.0.1"));
+    let mut client = daemon.client("127.0.0.1");
+    let line = daemon.log("smtp-delayd: error: unable to accept: ");
+    assert!(line.contains("Too many open files"), "{line}");
+    assert!(client.is_silent_for(Duration::from_millis(1500)));
+    assert!(daemon.lines("smtp-delayd: error: unable to accept: ").len() <= 4);
+    limit(100);
+    assert_eq!(client.read_all(), "220\n");
+}
+
+#[test]
+fn tcpservers_own_lines_come_with_v() {
+    let daemon =
+        Daemon::setup().option("-vRH -c 7 --delay 0.1").run(&["sh", "-c", "echo 220; exit 3"]);
+    daemon.client("127.0.0.1").read_all();
+    let end = daemon.log("smtp-delayd: end ");
+    let pid = daemon.log("smtp-delayd: pid ");
+    let pid = pid.strip_prefix("smtp-delayd: pid ").unwrap().split(' ').next().unwrap().to_string();
+    assert_eq!(end, format!("smtp-delayd: end {pid} status 768"));
+    let ok = daemon.log("smtp-delayd: ok ");
+    let start =
+        format!("smtp-delayd: ok {pid} mx.test.example:127.0.0.1:{} :127.0.0.1::", daemon.port);
+    assert!(ok.starts_with(&start), "{ok}");
+    let status = daemon.log_lines("smtp-delayd: status: ", 2);
+    assert_eq!(status, ["smtp-delayd: status: 1/7", "smtp-delayd: status: 0/7"]);
+    let mut early = daemon.client("127.0.0.1");
+    early.say("x");
+    early.read_all();
+    wait_until("the end of a refused client", || {
+        daemon.lines("smtp-delayd: end ").get(1).filter(|line| line.ends_with(" status 0")).cloned()
+    });
+}
+
+#[test]
+fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
+    let nsd = crate::lab::dns::Nsd::start();
+    let file = directory().join("dynamic");
+    fs::write(&file, "nothing\\.like\\.this\n").unwrap();
+    let daemon = Daemon::setup()
+        .option(&nsd.option())
+        .option("--delay 0.1")
+        .option_with("--dynamic-file", file.display())
+        .run(&["sh", "-c", "echo $SMTPDELAY_CLASS"]);
+    let class = || daemon.client(crate::lab::dns::ORDINARY).read_all();
+    assert_eq!(class(), "static\n");
+    fs::write(&file, "mx1\\.example\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.log("reload ");
+    wait_until("old children to end", || (class() == "dynamic\n").then_some(()));
+    (0..10).for_each(|_| assert_eq!(class(), "dynamic\n"));
+    fs::write(&file, "fine\n(unclosed\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    let line = daemon.log("smtp-delayd: error: unable to use ");
+    assert!(line.contains(" line 2: "), "{line}");
+    assert_eq!(class(), "dynamic\n");
+}
+
+#[test]
+fn usr1_tells_the_counters() {
+    let daemon = Daemon::setup().option("-H --delay 0.2").run(&["echo", "220"]);
+    daemon.client("127.0.0.1").read_all();
+    let mut early = daemon.client("127.0.0.1");
+    early.say("x");
+    early.read_all();
+    drop(daemon.client("127.0.0.1"));
+    daemon.log("hangup ");
+    daemon.log("end ");
+    let expected =
+        "stats pass=1 early=1 hangup=1 limit=0 error=0 static=0 dynamic=0 none=0 unknown=0 ";
+    wait_until("counters at rest", || {
+        daemon.signal(Signal::SIGUSR1);
+        let line = daemon.lines("stats ").pop()?;
+        (line.starts_with(expected) && line.ends_with(" busy=0 max=40")).then_some(())
+    });
+}
