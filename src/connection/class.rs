@@ -43,10 +43,10 @@ pub fn classify(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]
     let is_local = || local_nets.iter().any(|net| net.contains(&ip));
     match host {
         HostName::NotAsked => Class::GivenUp,
-        HostName::Found(found) => match found.iter().all(|name| is_line(names, name, ip)) {
-            true => Class::Dynamic,
-            false => Class::Static,
-        },
+        HostName::Found(found) if found.iter().all(|name| is_line(names, name, ip)) => {
+            Class::Dynamic
+        }
+        HostName::Found(_) => Class::Static,
         HostName::None | HostName::Unknown(_) if is_local() => Class::Static,
         HostName::None => Class::None,
         HostName::Unknown(_) => Class::Unknown,

@@ -33,12 +33,11 @@ impl Program {
     /// Where there is no program, or a NUL in a word.
     pub fn new(words: &[OsString], path: Option<&[u8]>) -> Result<Self, String> {
         let name = words.first().ok_or("there is no program")?.as_bytes();
-        let files: Vec<Vec<u8>> = match name.contains(&b'/') {
-            true => vec![name.to_vec()],
-            false => {
-                let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
-                directories.map(|directory| in_directory(directory, name)).collect()
-            }
+        let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+        let files = if name.contains(&b'/') {
+            vec![name.to_vec()]
+        } else {
+            directories.map(|directory| in_directory(directory, name)).collect()
         };
         let arguments = words.iter().map(|word| word.clone().into_vec()).collect();
         Ok(Self { arguments: strings(arguments)?, files: strings(files)? })
@@ -87,6 +86,7 @@ fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
 
 /// Becomes `program`.  Comes back only where that fails, with the reason, and
 /// with everything as it was.
+#[must_use]
 pub fn become_program(client: &Client, program: &Program, environment: &Environment) -> io::Error {
     let environment = environment.strings();
     let why = match prepare(client) {

@@ -100,9 +100,10 @@ impl Lookup {
         deadline: Instant,
     ) -> Self {
         let ask = |ip| Query::ask(Question::Names(ip), Rc::clone(&servers), now, deadline);
-        let remote = match wanted.name {
-            true => Remote::Asking(ask(wanted.ip)),
-            false => Remote::Settled(HostName::NotAsked),
+        let remote = if wanted.name {
+            Remote::Asking(ask(wanted.ip))
+        } else {
+            Remote::Settled(HostName::NotAsked)
         };
         let local = match wanted.local {
             Some(ip) => Local::Asking(ask(ip)),

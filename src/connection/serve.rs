@@ -88,14 +88,13 @@ pub(super) type Stage = Result<(), Verdict>;
 impl<'a> Visit<'a> {
     fn begin(shop: &'a Shop, seat: &'a Seat<'a>, client: Client) -> Self {
         let environment = shop.environment.clone();
-        let terms = terms(|name| environment.get(name));
+        let mut terms = terms(|name| environment.get(name));
+        if !shop.options.banner.is_empty() {
+            terms = terms.without_delay();
+        }
         let (classes, delays) = (possible_classes(&shop.options), &shop.options.delays);
-        let (offence, delay) = match shop.options.banner.is_empty() {
-            true => {
-                (offence(classes, terms.delay, delays), common_delay(classes, terms.delay, delays))
-            }
-            false => (Offence::Never, Some(Duration::ZERO)),
-        };
+        let offence = offence(classes, terms.delay, delays);
+        let delay = common_delay(classes, terms.delay, delays);
         let watched = offence != Offence::Never;
         let attention = if watched { Attention::Talk } else { Attention::Off };
         let lookup = Lookup::nothing(client.ip(), None, client.accepted);
@@ -206,10 +205,7 @@ impl<'a> Visit<'a> {
         let options = &self.shop.options;
         let Some(host) = self.lookup.name() else { return };
         let class = classify(host, self.client.ip(), &self.shop.names, &options.local_nets);
-        let delay = match options.banner.is_empty() {
-            true => delay(class, self.terms.delay, &options.delays),
-            false => Duration::ZERO,
-        };
+        let delay = delay(class, self.terms.delay, &options.delays);
         self.class = Some(class);
         self.delay = Some(delay);
         if delay.is_zero() {
@@ -276,8 +272,9 @@ impl<'a> Visit<'a> {
 
 /// What a client may turn out to be.
 fn possible_classes(options: &Options) -> &'static [Class] {
-    match options.look_up {
-        true => &[Class::None, Class::Dynamic, Class::Unknown, Class::Static],
-        false => &[Class::GivenUp],
+    if options.look_up {
+        &[Class::None, Class::Dynamic, Class::Unknown, Class::Static]
+    } else {
+        &[Class::GivenUp]
     }
 }

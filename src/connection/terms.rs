@@ -37,6 +37,18 @@ pub struct Terms {
     pub ignored: Option<(&'static str, Vec<u8>)>,
 }
 
+impl Terms {
+    /// The same for a client that has been greeted already (`-B`): there is
+    /// nothing left to wait for.
+    #[must_use]
+    pub fn without_delay(mut self) -> Self {
+        if self.delay != DelayBy::Condemned {
+            self.delay = DelayBy::Exempt;
+        }
+        self
+    }
+}
+
 /// The terms that the variables in `get`, those of the rules laid over the
 /// environment, grant.  `RELAYCLIENT` goes before `RBLSMTPD` with a text,
 /// that before `SMTPDELAY`, that before its synonym `GREETDELAY`, and that
@@ -123,6 +135,8 @@ mod tests {
     use super::*;
     use crate::options::Options;
 
+    type Variables = &'static [(&'static str, &'static str)];
+
     fn terms_of(variables: &[(&str, &'static str)]) -> Terms {
         terms(|name| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
@@ -134,7 +148,7 @@ mod tests {
     fn each_variable_exempts_from_its_own() {
         let second = Duration::from_secs(1);
         let half = Duration::from_millis(500);
-        let cases: &[(&[(&str, &'static str)], DelayBy, bool, bool)] = &[
+        let cases: &[(Variables, DelayBy, bool, bool)] = &[
             (&[], DelayBy::Class, true, true),
             (&[("RELAYCLIENT", "")], DelayBy::Exempt, false, false),
             (&[("RELAYCLIENT", "x"), ("SMTPDELAY", "5")], DelayBy::Exempt, false, false),

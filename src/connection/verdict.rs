@@ -36,10 +36,11 @@ pub fn next(seen: Seen, attention: Attention, offence: Offence, early: EarlyTalk
         (Seen::Elapsed | Seen::Known, _) => Next::GoOn(attention),
         (Seen::Talk, _) => match (offence, early) {
             (Offence::Never, _) => Next::GoOn(Attention::Off),
-            (Offence::ByClass, _) => Next::GoOn(Attention::Leaving),
             (Offence::Certain, EarlyTalk::Refuse) => Next::End(Verdict::Early),
             (Offence::Certain, EarlyTalk::Rblsmtpd) => Next::End(Verdict::Condemned),
-            (Offence::Certain, EarlyTalk::Log) => Next::GoOn(Attention::Leaving),
+            (Offence::ByClass, _) | (Offence::Certain, EarlyTalk::Log) => {
+                Next::GoOn(Attention::Leaving)
+            }
         },
         // An end of file behind early bytes: it may still read what it is told.
         (Seen::Gone, Attention::Leaving) => Next::GoOn(Attention::Reset),

@@ -16,7 +16,8 @@ const ENTRY_WORDS: usize = 5 + 32;
 /// Words that the table takes.
 pub(super) const WORDS: usize = ENTRIES * ENTRY_WORDS;
 
-const KEPT: Duration = Duration::from_secs(600);
+/// Milliseconds for which an entry is good.
+const KEPT: u64 = 600_000;
 /// A writer that has not finished by then is dead.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -53,7 +54,7 @@ impl<'a> LocalNames<'a> {
             *to = from.load(Ordering::Acquire);
         }
         let untouched = entry[0].load(Ordering::Acquire) == sequence;
-        let fresh = self.now().saturating_sub(copy[3]) < KEPT.as_millis() as u64;
+        let fresh = self.now().saturating_sub(copy[3]) < KEPT;
         let usable = untouched && fresh && sequence > 0 && sequence % 2 == 0;
         (usable && copy[1..3] == address_words(ip)).then(|| name_of(&copy[4..]))
     }

@@ -269,7 +269,8 @@ pub(super) fn address_words(ip: IpAddr) -> [u64; 2] {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => ip.to_bits(),
     };
-    [(bits >> 64) as u64, bits as u64]
+    let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)];
+    [high, low].map(|word| u64::try_from(word).unwrap_or_default())
 }
 
 fn ip_of(words: [u64; 2]) -> IpAddr {

@@ -113,9 +113,8 @@ mod tests {
     use super::*;
 
     fn who(user: Option<&str>, group: Option<&str>) -> Result<Identity, Fatal> {
-        let mut options = Options::default();
-        options.user = user.map(String::from);
-        options.group = group.map(String::from);
+        let [user, group] = [user, group].map(|name| name.map(String::from));
+        let options = Options { group, user, ..Options::default() };
         identity(&options, |_| None)
     }
 

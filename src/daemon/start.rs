@@ -94,10 +94,8 @@ pub fn read_names(options: &Options, log: &Log) -> Result<Names, Fatal> {
 fn warn(options: &Options, log: &Log) {
     let delays = &options.delays;
     let by_class = [delays.ordinary, delays.dynamic, delays.none, delays.unknown];
-    let longest = delays.all.unwrap_or_else(|| match options.look_up {
-        true => by_class.into_iter().max().unwrap_or_default(),
-        false => delays.ordinary,
-    });
+    let by_class = if options.look_up { &by_class[..] } else { &[delays.ordinary] };
+    let longest = delays.all.or(by_class.iter().max().copied()).unwrap_or_default();
     if longest > LONG_DELAY {
         log.warning(format_args!(
             "a delay of {} s: common clients give up after 30 s, 25 s is safe",

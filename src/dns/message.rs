@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use domain::base::iana::Rcode;
 use domain::base::message_builder::PushError;
-use domain::base::name::{FromStrError, ToLabelIter};
+use domain::base::name::{FromStrError, Label, ToLabelIter};
 use domain::base::{Message, MessageBuilder, Name, ParsedName, Rtype};
 use domain::rdata::{A, Aaaa, Ns, Ptr, Soa};
 
@@ -142,7 +142,7 @@ fn names(message: &Message<&[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)>
         }
         any = true;
         let labels = record.data().ptrdname().iter_labels();
-        let labels = labels.filter(|label| !label.is_root()).map(|label| label.as_slice());
+        let labels = labels.filter(|label| !label.is_root()).map(Label::as_slice);
         names.extend(host_name(labels));
     }
     Some((Records::Names(names), any))
@@ -176,7 +176,7 @@ fn ipv6_addresses(message: &Message<&[u8]>, owner: &Owner<'_>) -> Option<(Record
 /// from a server that does not recurse, it says nothing about the name.
 fn is_referral(message: &Message<&[u8]>) -> Option<bool> {
     let authority = message.authority().ok()?;
-    let has_soa = authority.clone().limit_to_in::<Soa<_>>().next().is_some();
+    let has_soa = authority.limit_to_in::<Soa<_>>().next().is_some();
     let has_ns = authority.limit_to_in::<Ns<_>>().next().is_some();
     Some(has_ns && !has_soa)
 }
@@ -185,6 +185,7 @@ fn is_referral(message: &Message<&[u8]>) -> Option<bool> {
 mod tests {
     use super::*;
     use domain::base::message_builder::AnswerBuilder;
+    use domain::base::record::ComposeRecord;
     use domain::rdata::Cname;
 
     fn question() -> Question {
@@ -203,7 +204,7 @@ mod tests {
         (answer.finish(), asked)
     }
 
-    fn ptr(owner: &str, target: &str) -> (Name<Vec<u8>>, u32, Ptr<Name<Vec<u8>>>) {
+    fn ptr(owner: &str, target: &str) -> impl ComposeRecord {
         (name(owner), 60, Ptr::new(name(target)))
     }
 

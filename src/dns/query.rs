@@ -156,16 +156,13 @@ impl Query {
         if self.open.len() == MOST_OPEN {
             self.open.remove(0);
         }
-        match Attempt::start(server, &self.question, self.edns) {
-            Ok(attempt) => {
-                self.open.push(attempt);
-                true
-            }
-            Err(_) => {
-                self.give_up_on(server);
-                false
-            }
+        let attempt = Attempt::start(server, &self.question, self.edns).ok();
+        let sent = attempt.is_some();
+        self.open.extend(attempt);
+        if !sent {
+            self.give_up_on(server);
         }
+        sent
     }
 }
 

@@ -72,7 +72,7 @@ mod tests {
     fn a_line_is_cut_below_four_kilobytes() {
         let line = Line::new("early").text("text", Some(&[1; 9000])).finish();
         assert!(line.len() < LIMIT);
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(line.split(|byte| *byte == b'\n').count(), 2);
         assert_eq!(line.last(), Some(&b'\n'));
     }
 

@@ -246,7 +246,7 @@ fn put(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn subject<'a>(host: Option<&'a str>, class: Option<Class>) -> Subject<'a> {
+    fn subject(host: Option<&str>, class: Option<Class>) -> Subject<'_> {
         Subject {
             peer: "192.0.2.7:40112".parse().unwrap(),
             host,

@@ -62,6 +62,7 @@ pub struct Delays {
 }
 
 /// Everything that can be set.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `-q`, `-Q`, `-v`.
@@ -304,7 +305,7 @@ fn place_operands(options: &mut Options, operands: Vec<OsString>) -> Result<(), 
         if let Some(program) = options.program.first() {
             return Err(usage(&format!(
                 "--demo runs no program, {} is left over",
-                program.display()
+                program.to_string_lossy()
             )));
         }
         return Ok(());

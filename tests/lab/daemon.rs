@@ -46,7 +46,8 @@ fn share_machine() -> Option<RwLockReadGuard<'static, ()>> {
 
 fn close_inherited_descriptors() -> std::io::Result<()> {
     // SAFETY: the descriptors of the parent are only marked in the child.
-    let status = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    let status =
+        unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
     if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
