@@ -247,8 +247,8 @@ fn tcpservers_own_lines_come_with_v() {
     let start =
         format!("smtp-delayd: ok {pid} mx.test.example:127.0.0.1:{} :127.0.0.1::", daemon.port);
     assert!(ok.starts_with(&start), "{ok}");
-    let status = daemon.log_lines("smtp-delayd: status: ", 2);
-    assert_eq!(status, ["smtp-delayd: status: 1/7", "smtp-delayd: status: 0/7"]);
+    let status = daemon.log_lines("smtp-delayd: status: ", 3);
+    assert_eq!(status, ["0/7", "1/7", "0/7"].map(|count| format!("smtp-delayd: status: {count}")));
     let mut early = daemon.client("127.0.0.1");
     early.say("x");
     early.read_all();
@@ -279,6 +279,25 @@ fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
     let line = daemon.log("smtp-delayd: error: unable to use ");
     assert!(line.contains(" line 2: "), "{line}");
     assert_eq!(class(), "dynamic\n");
+}
+
+#[test]
+fn a_storm_of_hups_loses_no_client_and_ends_no_session() {
+    let _alone = Alone::on_the_machine();
+    let daemon = Daemon::setup().option("-H --delay 0.02").run(&["sh", "-c", "echo 220"]);
+    let load = Load::new();
+    thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(|| load.press(&daemon))));
+        for reloads in 1..=100 {
+            daemon.signal(Signal::SIGHUP);
+            daemon.log_lines("reload ", reloads);
+        }
+        wait_until("some load", || (load.served() > 100).then_some(()));
+        load.stop.store(true, Ordering::SeqCst);
+    });
+    let ends = daemon.log_lines("end ", load.served());
+    assert!(ends.iter().all(|line| line.contains(" exit=0 ")), "{ends:?}");
+    assert!(daemon.lines("smtp-delayd: error").is_empty());
 }
 
 #[test]

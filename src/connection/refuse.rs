@@ -2,7 +2,6 @@
 //! read why: a socket that is closed with unread bytes sends a reset, and the
 //! reply is lost with it.
 
-use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -59,7 +58,7 @@ impl Drain {
                 Ok(0) => return Side::Closed,
                 Ok(length) => self.left = self.left.saturating_sub(length),
                 Err(Errno::EAGAIN) => return Side::Open,
-                Err(error) if std::io::Error::from(error).kind() == ErrorKind::Interrupted => (),
+                Err(Errno::EINTR) => (),
                 Err(_) => return Side::Reset,
             }
         }

@@ -49,13 +49,6 @@ impl Backoff {
     pub fn left(&self, now: Instant) -> Duration {
         self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
-
-    /// A fork worked: what failed before was a shortage that is over.
-    pub fn fork_worked(&mut self, now: Instant) {
-        if self.last.is_none_or(|last| now.duration_since(last) >= CALM) {
-            *self = Self::default();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! One child of the pool: it blocks in accept(2), serves the client that it
 //! gets, and comes back, unless it became the program.
 
-use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::thread;
@@ -94,7 +93,6 @@ impl Child<'_> {
                 thread::sleep(SHORTAGE_PAUSE);
                 Turn::Again
             }
-            Err(error) if error.kind() == ErrorKind::NotConnected => Turn::Finished,
             Err(_) => Turn::Again,
         }
     }

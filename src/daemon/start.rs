@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 
 use super::listen::listen;
@@ -45,6 +46,7 @@ pub fn run_program(options: Options, log: &Log) -> Result<(), Fatal> {
 /// What keeps it from starting.
 pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     sys::reset_all_signals();
+    sys::ignore(Signal::SIGPIPE).map_err(|why| Fatal::unable("ignore SIGPIPE", why))?;
     warn(&options, log);
     let environment = Environment::inherit(env::vars_os());
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
@@ -71,6 +73,7 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let supervisor = Supervisor::new(shop, listener, pool);
     let supervisor = supervisor.map_err(|why| Fatal::unable("catch signals", why))?;
     log.start(local, slots, idle);
+    log.tcpserver_status(0, slots);
     supervisor.run();
     Ok(())
 }

@@ -58,7 +58,6 @@ impl Supervisor {
             sys::count(signal)?;
         }
         blocked.thread_block()?;
-        sys::ignore(Signal::SIGPIPE)?;
         let demand = Demand::new(shop.options.min_idle(), shop.options.max_idle());
         let members = vec![None; pool.slots()];
         let backoff = Backoff::default();

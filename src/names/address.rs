@@ -183,11 +183,7 @@ fn contains(text: &str, digits: &[u8], group: usize) -> bool {
 
 /// Where `digits` stand in `text`, joined or with a separator after every
 /// `group` of them.
-fn places<'a>(
-    text: &'a str,
-    digits: &'a [u8],
-    group: usize,
-) -> impl Iterator<Item = Range<usize>> + 'a {
+fn places<'a>(text: &'a str, digits: &'a [u8], group: usize) -> impl Iterator<Item = Range<usize>> {
     let text = text.as_bytes();
     (0..text.len()).filter_map(move |start| Some(start..end_of(text, start, digits, group)?))
 }

@@ -78,7 +78,7 @@ impl Matcher {
     }
 
     /// The lines of the expressions that are in no table.
-    pub(super) fn slow(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn slow(&self) -> impl Iterator<Item = u32> {
         self.slow.iter().flat_map(|slow| slow.lines.iter().copied())
     }
 }
