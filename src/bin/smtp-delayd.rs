@@ -8,7 +8,8 @@ use smtp_delay::daemon::start;
 use smtp_delay::demo;
 use smtp_delay::error::Fatal;
 use smtp_delay::log::Log;
-use smtp_delay::options::{Request, parse, table};
+use smtp_delay::options::parse::{Request, parse};
+use smtp_delay::options::table;
 
 const NAME: &str = "smtp-delayd";
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use domain::base::iana::Rcode;
 use domain::base::message_builder::PushError;
 use domain::base::name::{FromStrError, Label, ToLabelIter};
-use domain::base::{Message, MessageBuilder, Name, ParsedName, Rtype};
+use domain::base::{Message, MessageBuilder, Name, ParseRecordData, ParsedName, Rtype};
 use domain::rdata::{A, Aaaa, Ns, Ptr, Soa};
 
 use super::{Answer, Question, Records};
@@ -90,12 +90,11 @@ fn wanted_type(question: &Question) -> Rtype {
 /// Reads what a name server sent in return for `asked`, a query of ours.
 #[must_use]
 pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
-    let (Ok(message), Ok(asked)) = (Message::from_octets(bytes), Message::from_octets(asked))
-    else {
+    let (Ok(message), Ok(asked)) = (Message::from_slice(bytes), Message::from_slice(asked)) else {
         return Reading::Stranger;
     };
     let header = message.header();
-    let matches = message.is_answer(&asked);
+    let matches = message.is_answer(asked);
     // A server that cannot parse the question need not repeat it.
     let bare = header.qr()
         && header.id() == asked.header().id()
@@ -107,22 +106,22 @@ pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
     match header.rcode() {
         _ if header.tc() => Reading::Truncated,
         Rcode::NXDOMAIN if matches => Reading::Answer(Answer::Absent),
-        Rcode::NOERROR => records(&message, question).unwrap_or(Reading::Useless),
+        Rcode::NOERROR => records(message, question).unwrap_or(Reading::Useless),
         Rcode::FORMERR if asked.opt().is_some() => Reading::NoEdns,
         _ => Reading::Useless,
     }
 }
 
 /// `None` where the message is malformed.
-fn records(message: &Message<&[u8]>, question: &Question) -> Option<Reading> {
+fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
     if message.header_counts().ancount() > MOST_ANSWERS {
         return None;
     }
     let owner = message.canonical_name()?;
     let (records, any) = match question {
         Question::Names(_) => names(message, &owner)?,
-        Question::Ipv4(_) => ipv4_addresses(message, &owner)?,
-        Question::Ipv6(_) => ipv6_addresses(message, &owner)?,
+        Question::Ipv4(_) => addresses(message, &owner, |data: &A| data.addr().into())?,
+        Question::Ipv6(_) => addresses(message, &owner, |data: &Aaaa| data.addr().into())?,
     };
     Some(match any {
         true => Reading::Answer(Answer::Found(records)),
@@ -133,7 +132,7 @@ fn records(message: &Message<&[u8]>, question: &Question) -> Option<Reading> {
 
 type Owner<'a> = ParsedName<&'a [u8]>;
 
-fn names(message: &Message<&[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
+fn names(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
     let (mut names, mut any) = (Vec::new(), false);
     for record in message.answer().ok()?.limit_to_in::<Ptr<_>>() {
         let record = record.ok()?;
@@ -148,24 +147,16 @@ fn names(message: &Message<&[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)>
     Some((Records::Names(names), any))
 }
 
-fn ipv4_addresses(message: &Message<&[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for record in message.answer().ok()?.limit_to_in::<A>() {
+fn addresses<'a, Data: ParseRecordData<'a, [u8]>>(
+    message: &'a Message<[u8]>,
+    owner: &Owner<'_>,
+    address: impl Fn(&Data) -> IpAddr,
+) -> Option<(Records, bool)> {
+    let mut addresses = Vec::new();
+    for record in message.answer().ok()?.limit_to_in::<Data>() {
         let record = record.ok()?;
         if record.owner() == owner {
-            addresses.push(record.data().addr().into());
-        }
-    }
-    let any = !addresses.is_empty();
-    Some((Records::Addresses(addresses), any))
-}
-
-fn ipv6_addresses(message: &Message<&[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for record in message.answer().ok()?.limit_to_in::<Aaaa>() {
-        let record = record.ok()?;
-        if record.owner() == owner {
-            addresses.push(record.data().addr().into());
+            addresses.push(address(record.data()));
         }
     }
     let any = !addresses.is_empty();
@@ -174,7 +165,7 @@ fn ipv6_addresses(message: &Message<&[u8]>, owner: &Owner<'_>) -> Option<(Record
 
 /// An answer without records that points to other servers (RFC 2308, 2.2):
 /// from a server that does not recurse, it says nothing about the name.
-fn is_referral(message: &Message<&[u8]>) -> Option<bool> {
+fn is_referral(message: &Message<[u8]>) -> Option<bool> {
     let authority = message.authority().ok()?;
     let has_soa = authority.limit_to_in::<Soa<_>>().next().is_some();
     let has_ns = authority.limit_to_in::<Ns<_>>().next().is_some();
