@@ -4,11 +4,14 @@
 //! [`daemon`] is the supervisor's side, [`connection`] one client's.
 
 pub mod connection;
+pub mod ctl;
 pub mod daemon;
 pub mod demo;
+pub mod djb;
 pub mod dns;
 pub mod error;
 pub mod log;
 pub mod names;
 pub mod options;
+pub mod rules;
 pub mod sys;

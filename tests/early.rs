@@ -56,6 +56,17 @@ fn a_client_that_goes_on_talking_can_read_it_too() {
 }
 
 #[test]
+fn a_client_that_talks_on_behind_its_refusal_meets_no_reset() {
+    let daemon = Daemon::setup().option("-H").run(&["false"]);
+    let mut client = daemon.client("127.0.0.1");
+    client.say(DIALOGUE);
+    assert!(client.stream.peek(&mut [0]).is_ok(), "the refusal is there, and not read yet");
+    client.say(DIALOGUE);
+    client.finish();
+    assert_eq!(client.read_all(), format!("421 {TEXT}\r\n"));
+}
+
+#[test]
 fn early_talk_is_seen_at_any_time() {
     let daemon = Daemon::setup().option("-H --delay 5").run(&["false"]);
     let mut client = daemon.client("127.0.0.1");

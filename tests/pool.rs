@@ -270,9 +270,13 @@ fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
     let class = || daemon.client(crate::lab::dns::ORDINARY).read_all();
     assert_eq!(class(), "static\n");
     fs::write(&file, "mx1\\.example\n").unwrap();
+    let old = daemon.children();
     daemon.signal(Signal::SIGHUP);
     daemon.log("reload ");
-    wait_until("old children to end", || (class() == "dynamic\n").then_some(()));
+    wait_until("idle children of old to end", || {
+        let new = daemon.children();
+        (!new.is_empty() && old.iter().all(|pid| !new.contains(pid))).then_some(())
+    });
     (0..10).for_each(|_| assert_eq!(class(), "dynamic\n"));
     fs::write(&file, "fine\n(unclosed\n").unwrap();
     daemon.signal(Signal::SIGHUP);

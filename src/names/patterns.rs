@@ -169,14 +169,7 @@ impl fmt::Display for PatternsError {
     }
 }
 
-impl error::Error for PatternsError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Unreadable { why, .. } => Some(why),
-            Self::Unusable { .. } | Self::Expression { .. } => None,
-        }
-    }
-}
+impl error::Error for PatternsError {}
 
 #[cfg(test)]
 mod tests {
@@ -211,6 +204,13 @@ mod tests {
     fn nothing_matches_nothing() {
         assert_eq!(Patterns::default().find("a.example"), None);
         assert_eq!(parse(b"# only\n\n").find(""), None);
+    }
+
+    #[test]
+    fn slow_expressions_are_named() {
+        let patterns = parse(b"# names\na.{20}b\nc");
+        let slow: Vec<_> = patterns.slow().map(|origin| origin.to_string()).collect();
+        assert_eq!(slow, ["/etc/x line 2"]);
     }
 
     #[test]
@@ -279,6 +279,8 @@ mod tests {
         );
         let directory = Patterns::read(Path::new("/")).unwrap_err();
         assert!(matches!(directory, PatternsError::Unreadable { .. }), "{directory}");
+        let endless = Patterns::read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(endless.to_string(), "unable to use /dev/zero: it is over 1 MiB");
         let here = Patterns::read(Path::new("/dev/null")).unwrap();
         assert!(here.find("a").is_none());
     }

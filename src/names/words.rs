@@ -7,8 +7,11 @@ use super::runs::runs;
 /// The first word of each kind in a name.
 #[derive(Default)]
 pub(super) struct Words<'a> {
+    /// A mail server, or a line whose owner has a fixed address to run one on.
     pub(super) server: Option<&'a str>,
+    /// An end user's line.
     pub(super) line: Option<&'a str>,
+    /// A line, where other things in the name say so, too.
     pub(super) weak: Option<&'a str>,
 }
 
@@ -18,32 +21,19 @@ impl<'a> Words<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         let mut words = Self::default();
         for run in runs(text, u8::is_ascii_alphabetic) {
-            let kind = match hint(run.text) {
-                Some(Hint::Server) => &mut words.server,
-                Some(Hint::Line) => &mut words.line,
-                Some(Hint::Weak) => &mut words.weak,
-                None => continue,
+            let kind = if is_server(run.text) {
+                &mut words.server
+            } else if is_line(run.text) {
+                &mut words.line
+            } else if is_weak(run.text) {
+                &mut words.weak
+            } else {
+                continue;
             };
             kind.get_or_insert(run.text);
         }
         words
     }
-}
-
-enum Hint {
-    /// A mail server, or a line whose owner has a fixed address to run one on.
-    Server,
-    /// An end user's line.
-    Line,
-    /// A line, where other things in the name say so, too.
-    Weak,
-}
-
-fn hint(word: &str) -> Option<Hint> {
-    is_server(word)
-        .then_some(Hint::Server)
-        .or_else(|| is_line(word).then_some(Hint::Line))
-        .or_else(|| is_weak(word).then_some(Hint::Weak))
 }
 
 /// Not here, for what else they mean: `pop` (point of presence), `sta`
@@ -109,4 +99,69 @@ fn is_weak(word: &str) -> bool {
         | "nat" | "wan" | "vpn" | "isp" | "internet" | "tel" | "telecom"
         | "mobile" | "fiber" | "fibre" | "fios" | "pc" | "station"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_end_at_separators_and_digits() {
+        let words = Words::of("xdsl12ip_smtp-pooler.net9mx.dyn");
+        assert_eq!(words.server, Some("smtp"));
+        assert_eq!(words.line, Some("xdsl"));
+        assert_eq!(words.weak, Some("ip"));
+        let words = Words::of("mailx.xmail.pooler.homer.maximum.outer.hostess.net-work");
+        assert_eq!((words.server, words.line, words.weak), (None, None, Some("net")));
+    }
+
+    #[test]
+    fn each_word_counts_once() {
+        for word in ["mx", "mail", "smtp", "relay", "out", "mta", "static", "fixed"] {
+            assert!(is_server(word) && !is_line(word) && !is_weak(word), "{word}");
+        }
+        for word in [
+            "dyn",
+            "dynamic",
+            "dhcp",
+            "pool",
+            "ppp",
+            "dsl",
+            "adsl",
+            "vdsl",
+            "sdsl",
+            "xdsl",
+            "dialup",
+            "dial",
+            "dialin",
+            "cable",
+            "cust",
+            "customer",
+            "client",
+            "broadband",
+            "res",
+            "residential",
+            "home",
+            "pppoe",
+            "ftth",
+            "fttb",
+            "fttx",
+            "gpon",
+            "dip",
+            "dynip",
+            "catv",
+            "docsis",
+            "hsd",
+            "wimax",
+            "umts",
+            "lte",
+            "gprs",
+            "cpe",
+        ] {
+            assert!(is_line(word) && !is_server(word) && !is_weak(word), "{word}");
+        }
+        for word in ["host", "ip", "user", "net", "node", "line", "port", "unassigned", "access"] {
+            assert!(is_weak(word) && !is_server(word) && !is_line(word), "{word}");
+        }
+    }
 }

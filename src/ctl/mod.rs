@@ -1,0 +1,42 @@
+//! The administrator's tools.
+
+pub mod tcprules;
+pub mod tcprulescheck;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+/// How a tool ended: what goes to standard error, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The message, as bytes: it may quote a file.
+    pub message: Vec<u8>,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<Vec<u8>>) -> Self {
+        Self { message: message.into(), code }
+    }
+}
+
+/// Runs a tool that ends like those of ucspi-tcp: a message and an exit code.
+#[must_use]
+pub fn end(result: Result<(), Failure>) -> u8 {
+    let Err(failure) = result else { return 0 };
+    let mut line = failure.message;
+    line.push(b'\n');
+    let _ = io::stderr().write_all(&line);
+    failure.code
+}
+
+/// The tool that goes by `name`, if there is one.
+#[must_use]
+pub fn tool(name: &str) -> Option<fn(&[OsString]) -> u8> {
+    match name {
+        "tcprules" => Some(|arguments| end(tcprules::run(arguments, &mut io::stdin().lock()))),
+        "tcprulescheck" => Some(|arguments| end(tcprulescheck::run(arguments))),
+        _ => None,
+    }
+}

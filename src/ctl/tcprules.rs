@@ -1,0 +1,89 @@
+//! `tcprules rules.cdb rules.tmp`: compiles rules in text form from standard
+//! input.  The file, the messages and the exit codes are those of ucspi-tcp
+//! 0.88; like it, this ignores a line without a colon.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufRead};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use cdb2::CDBMake;
+
+use super::Failure;
+use crate::djb::words;
+use crate::error::{TROUBLE, USAGE};
+use crate::rules::text::{Line, Parsed, keys, parse, trimmed};
+
+const FATAL: &str = "tcprules: fatal: ";
+const USAGE_LINE: &str = "tcprules: usage: tcprules rules.cdb rules.tmp";
+
+/// Compiles `input` into a temporary file and moves that into place.
+///
+/// # Errors
+/// 100 for wrong usage or a line that cannot be parsed, 111 for system trouble.
+pub fn run(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failure> {
+    let [target, temporary, ..] = arguments else { return Err(Failure::new(USAGE, USAGE_LINE)) };
+    let file = create(Path::new(temporary))
+        .map_err(|why| trouble(&[b"unable to create ", temporary.as_bytes()], &why))?;
+    let unable_to_write = |why| trouble(&[b"unable to write to ", temporary.as_bytes()], &why);
+    let sync = file.try_clone().map_err(unable_to_write)?;
+    let mut cdb = CDBMake::new(file).map_err(unable_to_write)?;
+    let mut line = Vec::new();
+    while read_line(input, &mut line)? {
+        for (key, record) in records(&line)? {
+            cdb.add(&key, &record).map_err(unable_to_write)?;
+        }
+    }
+    cdb.finish().map_err(unable_to_write)?;
+    sync.sync_all().map_err(unable_to_write)?;
+    fs::rename(temporary, target).map_err(|why| {
+        trouble(&[b"unable to move ", temporary.as_bytes(), b" to ", target.as_bytes()], &why)
+    })
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NDELAY;
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .custom_flags(flags)
+        .open(path)
+}
+
+/// Whether there was a line; its newline is left on it.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
+    line.clear();
+    let length = input.read_until(b'\n', line);
+    let length = length.map_err(|why| trouble(&[b"unable to read input"], &why))?;
+    Ok(length > 0)
+}
+
+/// A key and a record.
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn records(line: &[u8]) -> Result<Vec<Pair>, Failure> {
+    let bad = || {
+        let shown = trimmed(line).split(|byte| *byte == 0).next().unwrap_or_default();
+        Failure::new(USAGE, [FATAL.as_bytes(), b"unable to parse this line: ", shown].concat())
+    };
+    match parse(line) {
+        Parsed::Empty | Parsed::NoColon => Ok(Vec::new()),
+        Parsed::Bad => Err(bad()),
+        Parsed::Rules(Line { address, rule }) => {
+            let record = rule.encode();
+            let keys = keys(address).map_err(|_| bad())?;
+            Ok(keys.into_iter().map(|key| (key, record.clone())).collect())
+        }
+    }
+}
+
+/// A file that grows over 4 GB is "out of memory", as in djb's cdb library.
+fn trouble(what: &[&[u8]], why: &io::Error) -> Failure {
+    let why = if why.raw_os_error().is_some() { words(why) } else { "out of memory" };
+    let what = what.concat();
+    Failure::new(TROUBLE, [FATAL.as_bytes(), &what, b": ", why.as_bytes()].concat())
+}

@@ -1,0 +1,99 @@
+//! The administrator's rules: who is denied, and which variables a client's
+//! program gets.
+
+pub mod keys;
+pub mod list;
+pub mod record;
+pub mod text;
+
+use std::io;
+use std::path::PathBuf;
+
+use cdb2::CDB;
+
+use keys::{Place, Subject, places};
+use list::List;
+use record::Rule;
+
+/// Where rules come from.
+pub enum Rules {
+    /// There are none: everybody is allowed.
+    None,
+    /// A cdb that tcprules made, opened anew for every client.
+    Cdb {
+        /// The file.
+        path: PathBuf,
+        /// Whether everybody is allowed where the file is missing (`-X`).
+        may_be_missing: bool,
+    },
+    /// Rules that were compiled at start (`--rules`).
+    List(List),
+}
+
+/// The rule that decides about a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// The key that it stands under; a network for one that stands there.
+    pub key: Vec<u8>,
+    /// What it says, in the form of a cdb.
+    pub record: Vec<u8>,
+}
+
+impl Match {
+    /// What it says.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        Rule::decode(&self.record)
+    }
+}
+
+impl Rules {
+    /// Whether there are any.
+    #[must_use]
+    pub fn exist(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// The first rule for `subject`, in tcpserver's order of keys.
+    ///
+    /// # Errors
+    /// A cdb that cannot be read, or that is broken.
+    pub fn first_match(&self, subject: &Subject<'_>) -> io::Result<Option<Match>> {
+        self.search(places(subject))
+    }
+
+    /// The rule for the whole address, which goes before all others where
+    /// nobody asks for ident.
+    ///
+    /// # Errors
+    /// As [`Rules::first_match`].
+    pub fn match_address(&self, ip: &[u8]) -> io::Result<Option<Match>> {
+        self.search(vec![Place::Key(ip.to_vec())])
+    }
+
+    fn search(&self, places: Vec<Place>) -> io::Result<Option<Match>> {
+        match self {
+            Self::None => Ok(None),
+            Self::List(list) => Ok(list.search(&places)),
+            Self::Cdb { path, may_be_missing } => match CDB::open(path) {
+                Ok(cdb) => search_cdb(&cdb, places),
+                Err(why) if *may_be_missing && why.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(why) => Err(why),
+            },
+        }
+    }
+}
+
+/// The first of `places` that a cdb has; it knows no networks.
+///
+/// # Errors
+/// A file that is broken.
+pub fn search_cdb(cdb: &CDB, places: Vec<Place>) -> io::Result<Option<Match>> {
+    for place in places {
+        let Place::Key(key) = place else { continue };
+        if let Some(record) = cdb.get(&key) {
+            return Ok(Some(Match { record: record?, key }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,74 @@
+//! What a rule says, in the form that tcprules writes into a cdb: `D` for a
+//! denial, `+NAME=value` for a variable, a NUL behind each.
+
+/// What a rule says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Whether the connection is denied.
+    pub deny: bool,
+    /// Variables to set, by name and value, in their order.
+    pub variables: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Rule {
+    /// Reads a record as tcpserver does: what it does not know, or what lacks
+    /// its NUL, says nothing.
+    #[must_use]
+    pub fn decode(record: &[u8]) -> Self {
+        let mut rule = Self::default();
+        for part in parts(record) {
+            match part.split_first() {
+                Some((b'D', _)) => rule.deny = true,
+                Some((b'+', variable)) => rule.variables.extend(split_variable(variable)),
+                _ => (),
+            }
+        }
+        rule
+    }
+
+    /// The record that tcprules would write.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut record = if self.deny { b"D\0".to_vec() } else { Vec::new() };
+        for (name, value) in &self.variables {
+            record.extend_from_slice(&[b"+", name.as_slice(), b"=", value, b"\0"].concat());
+        }
+        record
+    }
+}
+
+/// The parts of a record that end in NUL.
+pub(crate) fn parts(record: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let complete = record.iter().rposition(|byte| *byte == 0).unwrap_or(0);
+    let complete = &record[..complete];
+    let none = record.iter().all(|byte| *byte != 0);
+    complete.split(|byte| *byte == 0).filter(move |_| !none)
+}
+
+fn split_variable(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let split = text.iter().position(|byte| *byte == b'=')?;
+    Some((text[..split].to_vec(), text[split + 1..].to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_as_tcpserver_reads_them() {
+        let rule = Rule::decode(b"D\0+A=1\0+B=x=y\0+C=\0?\0+NOTHING\0+CUT=1");
+        let variable = |name: &str, value: &str| (name.into(), value.into());
+        let variables = vec![variable("A", "1"), variable("B", "x=y"), variable("C", "")];
+        assert_eq!(rule, Rule { deny: true, variables });
+        for nothing in [&b""[..], b"D", b"\0", b"+A=1"] {
+            assert_eq!(Rule::decode(nothing), Rule::default(), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for record in [&b""[..], b"D\0", b"+A=1\0+B=\xff\n\0", b"D\0+A=1\0"] {
+            assert_eq!(Rule::decode(record).encode(), record);
+        }
+    }
+}

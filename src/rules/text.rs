@@ -1,0 +1,159 @@
+//! Rules in tcprules' text form, a line at a time.  tcprules and `--rules`
+//! read the same grammar; what they do with a line that they cannot use is
+//! their own business.
+
+use super::record::Rule;
+
+/// A line that makes rules.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// What stands before the colon.
+    pub address: &'a [u8],
+    /// What stands behind it.
+    pub rule: Rule,
+}
+
+/// What a line is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed<'a> {
+    /// A comment, or nothing.
+    Empty,
+    /// It has no colon; tcprules ignores it.
+    NoColon,
+    /// It cannot be parsed.
+    Bad,
+    /// It makes rules.
+    Rules(Line<'a>),
+}
+
+/// A line without the blanks at its end, as tcprules quotes it.
+#[must_use]
+pub fn trimmed(line: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n');
+    let end = line.iter().rposition(|byte| !blank(byte)).map_or(0, |last| last + 1);
+    &line[..end]
+}
+
+/// Parses a line.
+#[must_use]
+pub fn parse(line: &[u8]) -> Parsed<'_> {
+    if matches!(line.first(), None | Some(b'#' | b'\n')) {
+        return Parsed::Empty;
+    }
+    let line = trimmed(line);
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Parsed::NoColon };
+    match rule(&line[colon + 1..]) {
+        Some(rule) => Parsed::Rules(Line { address: &line[..colon], rule }),
+        None => Parsed::Bad,
+    }
+}
+
+fn rule(text: &[u8]) -> Option<Rule> {
+    let (deny, mut rest) = match text.strip_prefix(b"deny") {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix(b"allow")?),
+    };
+    let mut variables = Vec::new();
+    while !rest.is_empty() {
+        let (variable, after) = variable(rest)?;
+        variables.push(variable);
+        rest = after;
+    }
+    Some(Rule { deny, variables })
+}
+
+type Variable = (Vec<u8>, Vec<u8>);
+
+/// `,NAME=qVALUEq`, where q is any byte.
+fn variable(text: &[u8]) -> Option<(Variable, &[u8])> {
+    let text = text.strip_prefix(b",")?;
+    let equals = text.iter().position(|byte| *byte == b'=')?;
+    let (quote, text) = (text.get(equals + 1)?, (text, text.get(equals + 2..)?));
+    let (name, value) = (&text.0[..equals], text.1);
+    let end = value.iter().position(|byte| byte == quote)?;
+    Some(((name.to_vec(), value[..end].to_vec()), &value[end + 1..]))
+}
+
+/// The keys that an address stands for: itself, or each of a range such as
+/// `1.2.3.4-9` or `10.2-3.`.
+///
+/// # Errors
+/// A range whose ends are no numbers.
+pub fn keys(address: &[u8]) -> Result<Vec<Vec<u8>>, BadRange> {
+    let is_name = address.iter().any(|byte| matches!(byte, b'=' | b'@'));
+    let dash = address.iter().position(|byte| *byte == b'-');
+    let Some(dash) = dash.filter(|_| !is_name) else { return Ok(vec![address.to_vec()]) };
+    let left = address[..dash].iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
+    let top_end = address[dash + 1..].iter().position(|byte| *byte == b'.');
+    let right = top_end.map_or(address.len(), |length| dash + 1 + length);
+    let bottom = number(&address[left..dash])?;
+    let top = number(&address[dash + 1..right])?.min(255);
+    let key =
+        |number: u64| [&address[..left], number.to_string().as_bytes(), &address[right..]].concat();
+    Ok((bottom..=top).map(key).collect())
+}
+
+/// A range that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadRange;
+
+/// As djb's `scan_ulong` reads it: no digit at all is 0, and overflow wraps.
+fn number(text: &[u8]) -> Result<u64, BadRange> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    text.iter().try_fold(0_u64, |number, byte| match byte {
+        b'0'..=b'9' => Ok(number.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'))),
+        _ => Err(BadRange),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(line: &str) -> Vec<(String, String)> {
+        let Parsed::Rules(line) = parse(line.as_bytes()) else { panic!("{line}") };
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        line.rule.variables.into_iter().map(|(name, value)| (text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn lines_are_told_apart() {
+        assert_eq!(parse(b""), Parsed::Empty);
+        assert_eq!(parse(b"\n"), Parsed::Empty);
+        assert_eq!(parse(b"#x:deny\n"), Parsed::Empty);
+        assert_eq!(parse(b"1.2.3.4 deny\n"), Parsed::NoColon);
+        for bad in
+            ["x:", "x:denied", "x:allow,A", "x:allow,A=", "x:allow,A=/x", "x:allow A=/x/", "x:Deny"]
+        {
+            assert_eq!(parse(bad.as_bytes()), Parsed::Bad, "{bad}");
+        }
+        let Parsed::Rules(line) = parse(b"1.2.3.:deny \t\n") else { panic!() };
+        assert_eq!((line.address, line.rule.deny), (&b"1.2.3."[..], true));
+    }
+
+    #[test]
+    fn any_byte_quotes() {
+        let pair = |name: &str, value: &str| (String::from(name), String::from(value));
+        let line = "x:allow,A=/1/,B==,,=,C=\"\",RELAYCLIENT=xx";
+        let expected = [pair("A", "1"), pair("B", ",,"), pair("C", ""), pair("RELAYCLIENT", "")];
+        assert_eq!(variables(line), expected);
+    }
+
+    fn keys_of(address: &str) -> Vec<String> {
+        let keys = keys(address.as_bytes()).unwrap().into_iter();
+        keys.map(|key| String::from_utf8(key).unwrap()).collect()
+    }
+
+    #[test]
+    fn ranges_are_spelled_out() {
+        assert_eq!(keys_of("1.2.3.4"), ["1.2.3.4"]);
+        assert_eq!(keys_of("1.2.3.4-6"), ["1.2.3.4", "1.2.3.5", "1.2.3.6"]);
+        assert_eq!(keys_of("10.2-3."), ["10.2.", "10.3."]);
+        assert_eq!(keys_of("9-8."), Vec::<String>::new());
+        assert_eq!(keys_of("=a-b.example"), ["=a-b.example"]);
+        assert_eq!(keys_of("x-y@1.2.3.4-5"), ["x-y@1.2.3.4-5"]);
+        assert_eq!(keys_of("1.254-999").len(), 2);
+        assert_eq!(keys_of("1.-2."), ["1.0.", "1.1.", "1.2."]);
+        assert_eq!(keys(b"1.a-b."), Err(BadRange));
+    }
+}
