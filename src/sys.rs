@@ -160,6 +160,13 @@ pub fn readable_bytes(fd: BorrowedFd<'_>) -> nix::Result<usize> {
     Errno::result(status).map(|_| usize::try_from(bytes).unwrap_or(0))
 }
 
+/// Removes the IP options of a connection, as tcpserver does without `-o`.
+pub fn kill_ip_options(socket: BorrowedFd<'_>) {
+    let (level, name) = (libc::IPPROTO_IP, libc::IP_OPTIONS);
+    // SAFETY: no bytes are read from a null pointer with a length of zero.
+    unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::null(), 0) };
+}
+
 /// A number that nobody can guess, by getrandom(2).
 ///
 /// # Errors

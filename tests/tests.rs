@@ -14,4 +14,5 @@ mod early;
 mod handoff;
 mod lookup;
 mod pool;
+mod rules;
 mod stop;

@@ -87,6 +87,14 @@ impl Client {
         EarlyBytes { bytes, text }
     }
 
+    /// Takes the IP options of the client back (tcpserver's `-O`): a source
+    /// route would let it pose as another host.
+    pub fn kill_ip_options(&self) {
+        if self.local.is_ipv4() {
+            sys::kill_ip_options(self.as_fd());
+        }
+    }
+
     /// Disables Nagle's algorithm.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::class::Class;
 use super::handoff::become_program;
 use super::lookup::LocalName;
-use super::peer;
+use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
 use super::serve::{Stage, Visit};
@@ -14,6 +14,7 @@ use super::talk::talk;
 use super::verdict::{Verdict, is_crowded, refuse_by};
 use super::watch::{Attention, Goal, Seen, watch};
 use crate::daemon::pool::{Counter, Stage as PoolStage};
+use crate::error::{TROUBLE, USAGE};
 use crate::log::{Ends, Said, Subject};
 use crate::options::RefuseBy;
 
@@ -25,35 +26,60 @@ const PLACE_INTERVAL: Duration = Duration::from_millis(50);
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Visit<'_> {
-    /// Does what `verdict` says.
-    pub(super) fn conclude(&mut self, verdict: Verdict) {
+    /// Does what `verdict` says; the exit code that tcpserver's child would
+    /// have had.
+    pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
         match verdict {
-            Verdict::Pass | Verdict::Condemned => {
-                if verdict == Verdict::Condemned {
-                    self.condemn();
-                }
-                if let Err(verdict) = self.take_place() {
-                    return self.conclude(verdict);
-                }
-                self.hand_over(verdict);
-            }
+            Verdict::Pass | Verdict::Condemned => match self.take_place(verdict) {
+                Ok(()) => return self.hand_over(verdict),
+                Err(verdict) => return self.conclude(verdict),
+            },
             Verdict::Early => self.refuse_early_talker(),
             Verdict::HangUp => {
                 self.count(Counter::HangUp);
                 self.shop.log.hangup(&self.subject(self.client.waited()));
             }
             Verdict::NoPlace => self.refuse_for_lack_of_place(),
+            Verdict::Denied => {
+                self.deny();
+                return USAGE;
+            }
+            Verdict::Dropped => {
+                self.drop_for_lack_of_rules();
+                return TROUBLE;
+            }
+        }
+        0
+    }
+
+    fn deny(&self) {
+        self.count(Counter::Deny);
+        let key = self.rule.as_ref().map(|rule| rule.key.as_slice()).unwrap_or_default();
+        self.shop.log.deny(&self.subject(self.client.waited()), key);
+        self.shop.log.tcpserver_decision("deny", &self.ends());
+    }
+
+    fn drop_for_lack_of_rules(&self) {
+        self.count(Counter::Error);
+        if let (Some(why), Some(file)) = (&self.unreadable, &self.shop.options.cdb) {
+            self.shop.log.dropping(format_args!("read {}", file.display()), why);
         }
     }
 
-    fn condemn(&mut self) {
-        self.log_early("rblsmtpd", None);
-        self.attention = Attention::Off;
-        let refusal = self.early_refusal().rblsmtpd();
-        self.environment.set("RBLSMTPD", Some(refusal));
+    fn ends(&self) -> Ends<'_> {
+        Ends {
+            local: self.client.local,
+            local_name: self.lookup.local_name_so_far(),
+            remote: self.client.peer,
+            remote_name: self.lookup.name().and_then(|name| name.first()),
+            info: self.lookup.info(),
+        }
     }
 
-    fn take_place(&mut self) -> Stage {
+    fn take_place(&mut self, verdict: Verdict) -> Stage {
+        if verdict == Verdict::Condemned {
+            self.attention = Attention::Off;
+        }
         let patience = Instant::now() + PLACE_PATIENCE;
         while !self.seat.pool.claim_prog(self.seat.slot, self.shop.options.max_prog()) {
             let now = Instant::now();
@@ -65,35 +91,60 @@ impl Visit<'_> {
         Ok(())
     }
 
-    fn hand_over(&mut self, verdict: Verdict) {
+    fn hand_over(&mut self, verdict: Verdict) -> u8 {
         self.learn_local_name();
-        let local_host = self.lookup.local_name_so_far();
-        let remote_host = self.lookup.name().and_then(|name| name.first());
-        peer::set_variables(&mut self.environment, &self.client, local_host, remote_host);
-        let waited = self.client.waited();
-        let class = self.class.map(|class| class.to_string());
-        self.environment.set("SMTPDELAY_CLASS", class);
-        self.environment.set("SMTPDELAY_WAITED", Some(format!("{:.2}", waited.as_secs_f64())));
+        self.set_environment(verdict);
         if verdict == Verdict::Pass {
             self.count(Counter::Pass);
-            self.shop.log.pass(&self.subject(waited), self.dns_time);
+            self.shop.log.pass(&self.subject(self.client.waited()), self.dns_time);
+        } else {
+            self.log_early("rblsmtpd", None);
         }
-        self.shop.log.tcpserver_ok(&Ends {
-            local: self.client.local,
-            local_name: local_host,
-            remote: self.client.peer,
-            remote_name: remote_host,
-        });
+        self.shop.log.tcpserver_decision("ok", &self.ends());
         let why = become_program(&self.client, &self.shop.program, &self.environment);
         self.seat.pool.enter(self.seat.slot, PoolStage::Busy);
         self.count(Counter::Error);
-        self.shop.log.error(format_args!("unable to run {}: {why}", self.shop.program.name()));
-        self.refuse(&Refusal::temporary(Why::NoProgram, None, &self.our_name()));
+        let program = self.shop.program.name();
+        if self.shop.options.as_tcpserver {
+            self.shop.log.dropping(format_args!("run {program}"), &why);
+        } else {
+            self.shop.log.error(format_args!("unable to run {program}: {why}"));
+            self.refuse(&Refusal::temporary(Why::NoProgram, None, &self.our_name()));
+        }
+        TROUBLE
+    }
+
+    /// What is known of the connection, then what a rule says about it, and
+    /// what came out of it.
+    fn set_environment(&mut self, verdict: Verdict) {
+        let environment = &mut self.environment;
+        let local_host = self.lookup.local_name_so_far();
+        let remote_host = self.lookup.name().and_then(|name| name.first());
+        let names = Names { local_host, remote_host, info: self.lookup.info() };
+        peer::set_variables(environment, &self.client, &names);
+        for (name, value) in
+            self.rule.as_ref().map(|rule| rule.rule().variables).unwrap_or_default()
+        {
+            environment.set_by_rule(name, value);
+        }
+        if !self.shop.options.as_tcpserver {
+            let waited = format!("{:.2}", self.client.waited().as_secs_f64());
+            environment
+                .set("SMTPDELAY_CLASS", Some(self.class.unwrap_or(Class::GivenUp).to_string()));
+            environment.set("SMTPDELAY_WAITED", Some(waited));
+        }
+        if verdict == Verdict::Condemned {
+            let refusal = self.early_refusal().rblsmtpd();
+            self.environment.set("RBLSMTPD", Some(refusal));
+        }
     }
 
     fn learn_local_name(&self) {
-        if let Some(LocalName::Learnt(name)) = self.lookup.local_name() {
-            self.seat.pool.local_names().put(self.client.local.ip(), name.as_deref());
+        let (names, ip) = (self.seat.pool.local_names(), self.client.local.ip());
+        match self.lookup.local_name() {
+            Some(LocalName::Learnt(name)) => names.put(ip, name.as_deref()),
+            Some(LocalName::Failed) => names.put_failure(ip),
+            Some(LocalName::Known(_)) | None => (),
         }
     }
 

@@ -1,16 +1,20 @@
 //! The environment of the program: what the daemon itself was given, with the
 //! variables of one connection laid over it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 
+/// A variable that is set or, without a value, removed.
+type Own = (Cow<'static, [u8]>, Option<Vec<u8>>);
+
 /// Variables by name.  Cloning costs little: what was inherited is shared.
 #[derive(Clone, Default)]
 pub struct Environment {
     inherited: Rc<BTreeMap<Vec<u8>, Vec<u8>>>,
-    own: Vec<(&'static str, Option<Vec<u8>>)>,
+    own: Vec<Own>,
 }
 
 impl Environment {
@@ -23,14 +27,23 @@ impl Environment {
 
     /// Sets a variable, or removes it.
     pub fn set(&mut self, name: &'static str, value: Option<impl Into<Vec<u8>>>) {
+        self.put(Cow::Borrowed(name.as_bytes()), value.map(Into::into));
+    }
+
+    /// Sets a variable of a rule.
+    pub fn set_by_rule(&mut self, name: Vec<u8>, value: Vec<u8>) {
+        self.put(Cow::Owned(name), Some(value));
+    }
+
+    fn put(&mut self, name: Cow<'static, [u8]>, value: Option<Vec<u8>>) {
         self.own.retain(|(known, _)| *known != name);
-        self.own.push((name, value.map(Into::into)));
+        self.own.push((name, value));
     }
 
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        match self.own.iter().find(|(known, _)| *known == name) {
+        match self.own.iter().find(|(known, _)| **known == *name.as_bytes()) {
             Some((_, value)) => value.as_deref(),
             None => self.inherited.get(name.as_bytes()).map(Vec::as_slice),
         }
@@ -39,11 +52,11 @@ impl Environment {
     /// `NAME=value` strings for execve(2).
     #[must_use]
     pub fn strings(&self) -> Vec<CString> {
-        let is_own = |name: &[u8]| self.own.iter().any(|(own, _)| own.as_bytes() == name);
+        let is_own = |name: &[u8]| self.own.iter().any(|(own, _)| **own == *name);
         let inherited = self.inherited.iter().filter(|(name, _)| !is_own(name));
         let inherited = inherited.map(|(name, value)| (name.as_slice(), value.as_slice()));
         let own = self.own.iter();
-        let own = own.filter_map(|(name, value)| Some((name.as_bytes(), value.as_deref()?)));
+        let own = own.filter_map(|(name, value)| Some((&**name, value.as_deref()?)));
         inherited.chain(own).filter_map(|(name, value)| string(name, value)).collect()
     }
 }

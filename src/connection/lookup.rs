@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use nix::poll::PollFlags;
 
+use super::ident::{Ident, Owner};
 use crate::dns::{Answer, Failure, Query, Question, Records};
 
 /// Names of one client whose forward look-up is made.
@@ -42,16 +43,19 @@ impl HostName {
 /// What is known of our own name; `None` where there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalName {
-    /// It was given, it is known from before, or nobody could say.
+    /// It was given, or is known from before.
     Known(Option<String>),
     /// A name server has told it just now: it is worth remembering.
     Learnt(Option<String>),
+    /// No name server could tell just now.
+    Failed,
 }
 
 /// The look-ups of one connection.
 pub struct Lookup {
     remote: Remote,
     local: Local,
+    ident: Option<Ident>,
     servers: Rc<[SocketAddr]>,
     ip: IpAddr,
     paranoid: bool,
@@ -81,13 +85,26 @@ pub struct Wanted {
     pub local: Option<IpAddr>,
     /// Our name, if it is known.
     pub local_name: Option<String>,
+    /// Whether names are taken that are no host names, as tcpserver takes
+    /// them.
+    pub raw_names: bool,
+    /// The question to the client's ident server, if there is one.
+    pub ident: Option<Ident>,
 }
 
 impl Lookup {
     /// Nothing to look up, with our own name as given.
     #[must_use]
     pub fn nothing(ip: IpAddr, local_name: Option<String>, now: Instant) -> Self {
-        let wanted = Wanted { ip, name: false, paranoid: false, local: None, local_name };
+        let wanted = Wanted {
+            ip,
+            name: false,
+            paranoid: false,
+            local: None,
+            local_name,
+            raw_names: false,
+            ident: None,
+        };
         Self::start(wanted, Rc::new([]), now, now)
     }
 
@@ -99,7 +116,8 @@ impl Lookup {
         now: Instant,
         deadline: Instant,
     ) -> Self {
-        let ask = |ip| Query::ask(Question::Names(ip), Rc::clone(&servers), now, deadline);
+        let question = if wanted.raw_names { Question::RawNames } else { Question::Names };
+        let ask = |ip| Query::ask(question(ip), Rc::clone(&servers), now, deadline);
         let remote = if wanted.name {
             Remote::Asking(ask(wanted.ip))
         } else {
@@ -110,7 +128,8 @@ impl Lookup {
             None => Local::Settled(LocalName::Known(wanted.local_name)),
         };
         let (ip, paranoid) = (wanted.ip, wanted.paranoid);
-        let mut lookup = Self { remote, local, servers, ip, paranoid, deadline };
+        let ident = wanted.ident;
+        let mut lookup = Self { remote, local, ident, servers, ip, paranoid, deadline };
         lookup.settle(now);
         lookup
     }
@@ -118,7 +137,22 @@ impl Lookup {
     /// Whether nothing is being asked any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.name().is_some() && matches!(self.local, Local::Settled(_))
+        self.knows_client() && matches!(self.local, Local::Settled(_))
+    }
+
+    /// Whether all is known of the client that can be.
+    #[must_use]
+    pub fn knows_client(&self) -> bool {
+        self.name().is_some() && self.ident.as_ref().is_none_or(|ident| ident.answer().is_some())
+    }
+
+    /// What the client's ident server said (`TCPREMOTEINFO`).
+    #[must_use]
+    pub fn info(&self) -> Option<&[u8]> {
+        match self.ident.as_ref()?.answer()? {
+            Owner::Said(info) => Some(info),
+            Owner::Unknown => None,
+        }
     }
 
     /// The client's name, once it is known.
@@ -139,8 +173,9 @@ impl Lookup {
         }
     }
 
-    /// Stops asking for the client's name: what is not known is unknown.
+    /// Stops asking about the client: what is not known is unknown.
     pub fn give_up(&mut self) {
+        self.ident.take_if(|ident| ident.answer().is_none());
         if self.name().is_none() {
             self.remote = Remote::Settled(HostName::Unknown(Failure::TimedOut));
         }
@@ -151,6 +186,7 @@ impl Lookup {
     pub fn local_name_so_far(&self) -> Option<&str> {
         match self.local_name()? {
             LocalName::Known(name) | LocalName::Learnt(name) => name.as_deref(),
+            LocalName::Failed => None,
         }
     }
 
@@ -169,13 +205,19 @@ impl Lookup {
 
     /// The sockets to poll, and for what.
     pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
-        self.queries().flat_map(Query::interests)
+        let ident = self.open_ident().map(Ident::interest);
+        self.queries().flat_map(Query::interests).chain(ident)
+    }
+
+    fn open_ident(&self) -> Option<&Ident> {
+        self.ident.as_ref().filter(|ident| ident.answer().is_none())
     }
 
     /// When [`Lookup::advance`] is due even if no socket is ready.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.queries().filter(|query| query.answer().is_none()).map(Query::due).min()
+        let queries = self.queries().filter(|query| query.answer().is_none()).map(Query::due);
+        queries.chain(self.open_ident().map(Ident::due)).min()
     }
 
     /// Goes on with the sockets that are ready, in the order of
@@ -194,6 +236,9 @@ impl Lookup {
         }
         if let Local::Asking(query) = &mut self.local {
             advance(query);
+        }
+        if let Some(ident) = self.ident.as_mut().filter(|ident| ident.answer().is_none()) {
+            ident.advance(now, rest.first().copied().unwrap_or(false));
         }
         self.settle(now);
     }
@@ -216,7 +261,7 @@ impl Lookup {
         if let Local::Asking(query) = &self.local {
             if let Some(answer) = query.answer() {
                 self.local = Local::Settled(match host_name(answer) {
-                    HostName::Unknown(_) => LocalName::Known(None),
+                    HostName::Unknown(_) => LocalName::Failed,
                     name => LocalName::Learnt(name.first().map(String::from)),
                 });
             }

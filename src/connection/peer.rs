@@ -8,25 +8,30 @@ use nix::net::if_::if_indextoname;
 use super::client::Client;
 use super::environment::Environment;
 
+/// The names that were found.
+pub(super) struct Names<'a> {
+    /// Ours.
+    pub(super) local_host: Option<&'a str>,
+    /// The client's.
+    pub(super) remote_host: Option<&'a str>,
+    /// What the client's ident server said.
+    pub(super) info: Option<&'a [u8]>,
+}
+
 /// Sets them all; a name that is not known is unset, also where the daemon
 /// inherited one.
-pub(super) fn set_variables(
-    environment: &mut Environment,
-    client: &Client,
-    local_host: Option<&str>,
-    remote_host: Option<&str>,
-) {
+pub(super) fn set_variables(environment: &mut Environment, client: &Client, names: &Names<'_>) {
     let six = matches!(client.ip(), IpAddr::V6(_));
-    let text = |value: String| Some(value);
-    let own = |value: Option<&str>| value.map(String::from);
+    let text = |value: String| Some(value.into_bytes());
+    let own = |value: Option<&str>| value.map(Vec::from);
     let values = [
         ("TCPLOCALIP", "TCP6LOCALIP", text(client.local.ip().to_string())),
         ("TCPLOCALPORT", "TCP6LOCALPORT", text(client.local.port().to_string())),
-        ("TCPLOCALHOST", "TCP6LOCALHOST", own(local_host)),
+        ("TCPLOCALHOST", "TCP6LOCALHOST", own(names.local_host)),
         ("TCPREMOTEIP", "TCP6REMOTEIP", text(client.ip().to_string())),
         ("TCPREMOTEPORT", "TCP6REMOTEPORT", text(client.peer.port().to_string())),
-        ("TCPREMOTEHOST", "TCP6REMOTEHOST", own(remote_host)),
-        ("TCPREMOTEINFO", "TCP6REMOTEINFO", None),
+        ("TCPREMOTEHOST", "TCP6REMOTEHOST", own(names.remote_host)),
+        ("TCPREMOTEINFO", "TCP6REMOTEINFO", names.info.map(<[u8]>::to_vec)),
     ];
     environment.set("PROTO", Some(if six { "TCP6" } else { "TCP" }));
     for (name, six_name, value) in values {

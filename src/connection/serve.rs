@@ -1,15 +1,17 @@
 //! The life of a connection, from the accept to the program or the refusal.
 
 use std::cell::RefCell;
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::class::{Class, classify};
 use super::client::{Client, Look};
 use super::environment::Environment;
 use super::handoff::Program;
+use super::ident::Ident;
 use super::lookup::{Lookup, Wanted};
 use super::refuse::send;
-use super::terms::{DelayBy, Offence, Terms, common_delay, delay, offence, terms};
+use super::terms::{Offence, Terms, delay, terms};
 use super::verdict::{Next, Verdict, next};
 use super::watch::{Attention, Goal, Seen, watch};
 use crate::daemon::pool::{Pool, Slot};
@@ -17,6 +19,7 @@ use crate::dns::Resolvers;
 use crate::log::{EarlyBytes, Log};
 use crate::names::Names;
 use crate::options::Options;
+use crate::rules::{Match, Rules};
 
 /// How long the look-up goes on for a client that has talked, where its class
 /// decides whether it may.
@@ -28,6 +31,8 @@ pub struct Shop {
     pub options: Options,
     /// The expressions and words that names are judged by.
     pub names: Names,
+    /// The administrator's rules.
+    pub rules: Rules,
     /// Where decisions are told.
     pub log: Log,
     /// What a client that passes gets.
@@ -49,11 +54,12 @@ pub struct Seat<'a> {
 }
 
 /// Serves one client.  Becomes the program if the client passes, and comes
-/// back if it does not.
-pub fn serve(shop: &Shop, seat: &Seat<'_>, client: Client) {
+/// back if it does not, with the exit code that tcpserver's child would have
+/// had.
+pub fn serve(shop: &Shop, seat: &Seat<'_>, client: Client) -> u8 {
     let mut visit = Visit::begin(shop, seat, client);
     let verdict = visit.receive().err().unwrap_or(Verdict::Pass);
-    visit.conclude(verdict);
+    visit.conclude(verdict)
 }
 
 /// A client, and what is known of it so far.
@@ -62,8 +68,8 @@ pub(super) struct Visit<'a> {
     pub(super) seat: &'a Seat<'a>,
     pub(super) client: Client,
     pub(super) environment: Environment,
-    terms: Terms,
-    offence: Offence,
+    pub(super) terms: Terms,
+    pub(super) offence: Offence,
     pub(super) attention: Attention,
     pub(super) lookup: Lookup,
     pub(super) dns_time: Option<Duration>,
@@ -71,6 +77,10 @@ pub(super) struct Visit<'a> {
     /// Known before the class where it does not depend on it.
     pub(super) delay: Option<Duration>,
     pub(super) early: Option<Early>,
+    pub(super) rules_asked: bool,
+    pub(super) rule: Option<Match>,
+    /// Why the rules could not be asked.
+    pub(super) unreadable: Option<io::Error>,
 }
 
 /// Early talk.
@@ -88,15 +98,7 @@ pub(super) type Stage = Result<(), Verdict>;
 impl<'a> Visit<'a> {
     fn begin(shop: &'a Shop, seat: &'a Seat<'a>, client: Client) -> Self {
         let environment = shop.environment.clone();
-        let mut terms = terms(|name| environment.get(name));
-        if !shop.options.banner.is_empty() {
-            terms = terms.without_delay();
-        }
-        let (classes, delays) = (possible_classes(&shop.options), &shop.options.delays);
-        let offence = offence(classes, terms.delay, delays);
-        let delay = common_delay(classes, terms.delay, delays);
-        let watched = offence != Offence::Never;
-        let attention = if watched { Attention::Talk } else { Attention::Off };
+        let terms = terms(|name| environment.get(name));
         let lookup = Lookup::nothing(client.ip(), None, client.accepted);
         Self {
             shop,
@@ -104,28 +106,37 @@ impl<'a> Visit<'a> {
             client,
             environment,
             terms,
-            offence,
-            attention,
+            offence: Offence::Never,
+            attention: Attention::Off,
             lookup,
             dns_time: None,
             class: None,
-            delay,
+            delay: None,
             early: None,
+            rules_asked: false,
+            rule: None,
+            unreadable: None,
         }
     }
 
     fn receive(&mut self) -> Stage {
         self.set_up_socket();
-        self.complain_of_terms();
+        self.settle_terms();
+        self.ask_rules_by_address()?;
         self.look_once()?;
         self.tease();
         self.look_up()?;
+        self.ask_rules()?;
+        self.complain_of_terms();
         self.classify();
         self.judge_talk()?;
         self.wait()
     }
 
     fn set_up_socket(&self) {
+        if self.shop.options.kill_ip_options {
+            self.client.kill_ip_options();
+        }
         if self.shop.options.no_delay {
             let _ = self.client.send_at_once();
         }
@@ -162,25 +173,27 @@ impl<'a> Visit<'a> {
 
     fn look_up(&mut self) -> Stage {
         self.start_look_up();
-        let deadline = self.client.accepted + self.shop.options.dns_timeout;
-        while self.lookup.name().is_none() {
+        let options = &self.shop.options;
+        let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
+        let deadline = self.client.accepted + options.dns_timeout.max(ident_time);
+        while !self.lookup.knows_client() {
             let open = self.early.as_ref().filter(|early| early.open);
             let until = open.map_or(deadline, |early| self.client.accepted + early.at + GRACE);
             let until = until.min(deadline);
-            let seen = watch(&self.client, self.attention, &mut self.lookup, until, Goal::Name);
+            let seen = watch(&self.client, self.attention, &mut self.lookup, until, Goal::Client);
             self.act_on(seen)?;
             if seen == Seen::Elapsed {
                 self.lookup.give_up();
             }
         }
-        let asked = self.shop.options.look_up && self.terms.delay != DelayBy::Condemned;
+        let asked = self.shop.options.look_up && !self.is_condemned();
         self.dns_time = asked.then(|| self.client.waited());
         Ok(())
     }
 
     fn start_look_up(&mut self) {
         let options = &self.shop.options;
-        let condemned = self.terms.delay == DelayBy::Condemned;
+        let condemned = self.is_condemned();
         let local_ip = self.client.local.ip();
         let known = match &options.local_name {
             Some(name) => Some(Some(name.clone())),
@@ -192,6 +205,8 @@ impl<'a> Visit<'a> {
             paranoid: options.paranoid,
             local: (known.is_none() && !condemned).then_some(local_ip),
             local_name: known.flatten(),
+            raw_names: options.as_tcpserver,
+            ident: self.ident().filter(|_| !condemned),
         };
         let mut resolvers = self.shop.resolvers.borrow_mut();
         if wanted.name || wanted.local.is_some() {
@@ -199,6 +214,13 @@ impl<'a> Visit<'a> {
         }
         let deadline = self.client.accepted + options.dns_timeout;
         self.lookup = Lookup::start(wanted, resolvers.servers(), Instant::now(), deadline);
+    }
+
+    fn ident(&self) -> Option<Ident> {
+        let options = &self.shop.options;
+        let deadline = self.client.accepted + options.ident_timeout;
+        let ask = || Ident::ask(self.client.peer, self.client.local, deadline).ok();
+        options.ident.then(ask).flatten()
     }
 
     fn classify(&mut self) {
@@ -271,7 +293,7 @@ impl<'a> Visit<'a> {
 }
 
 /// What a client may turn out to be.
-fn possible_classes(options: &Options) -> &'static [Class] {
+pub(super) fn possible_classes(options: &Options) -> &'static [Class] {
     if options.look_up {
         &[Class::None, Class::Dynamic, Class::Unknown, Class::Static]
     } else {

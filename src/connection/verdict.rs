@@ -18,6 +18,10 @@ pub enum Verdict {
     HangUp,
     /// No place for its session came free in time.
     NoPlace,
+    /// A rule denies it.
+    Denied,
+    /// The rules cannot be read: nobody knows.
+    Dropped,
 }
 
 /// What a connection does next.

@@ -30,8 +30,8 @@ pub enum Attention {
 pub enum Goal {
     /// Only for the time to pass.
     Time,
-    /// For the client's name to be known.
-    Name,
+    /// For the client's name, and its owner where that is asked, to be known.
+    Client,
     /// For everything that is looked up to be known.
     Everything,
 }
@@ -40,7 +40,7 @@ impl Goal {
     fn is_reached(self, lookup: &Lookup) -> bool {
         match self {
             Self::Time => false,
-            Self::Name => lookup.name().is_some(),
+            Self::Client => lookup.knows_client(),
             Self::Everything => lookup.is_settled(),
         }
     }

@@ -59,12 +59,18 @@ impl Child<'_> {
             self.shop.log.error(format_args!("unable to set up signals: {why}"));
             return TROUBLE;
         }
-        while self.pool().generation() == self.generation {
+        while self.is_wanted() {
             if let Turn::Finished = self.turn() {
                 break;
             }
         }
         0
+    }
+
+    /// Not where its files are old, or where there are idle children enough.
+    fn is_wanted(&self) -> bool {
+        let superfluous = self.pool().count(Stage::Idle) > self.shop.options.max_idle();
+        self.pool().generation() == self.generation && !superfluous
     }
 
     /// Until the hand-over, signals to the process group are counted and do
@@ -82,8 +88,9 @@ impl Child<'_> {
     fn turn(&self) -> Turn {
         match self.listener.accept() {
             Ok((socket, peer)) => {
-                self.host(socket, &peer);
-                self.come_back()
+                let code = self.host(socket, &peer);
+                self.come_back(code);
+                Turn::Again
             }
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Turn::Finished,
             Err(error) if sys::is_shortage(&error) => {
@@ -97,9 +104,10 @@ impl Child<'_> {
         }
     }
 
-    fn host(&self, socket: Socket, peer: &SockAddr) {
+    /// The exit code that tcpserver's child would have had.
+    fn host(&self, socket: Socket, peer: &SockAddr) -> u8 {
         let accepted = Instant::now();
-        let Some(peer) = peer.as_socket() else { return };
+        let Some(peer) = peer.as_socket() else { return TROUBLE };
         let (pool, slot) = (self.pool(), self.seat.slot);
         pool.set_client(slot, peer.ip(), accepted);
         pool.enter(slot, Stage::Busy);
@@ -109,20 +117,21 @@ impl Child<'_> {
             Ok(client) => {
                 log.tcpserver_status(pool.clients(), pool.slots());
                 log.tcpserver_pid(client.peer);
-                serve(self.shop, &self.seat, client);
+                serve(self.shop, &self.seat, client)
             }
-            Err(why) => log.error(format_args!("unable to get local address: {why}")),
+            Err(why) => {
+                log.dropping("get local address", &why);
+                TROUBLE
+            }
         }
     }
 
     /// The client was refused, or left.
-    fn come_back(&self) -> Turn {
+    fn come_back(&self, code: u8) {
         let pool = self.pool();
         pool.enter(self.seat.slot, Stage::Idle);
-        self.shop.log.tcpserver_refused();
+        self.shop.log.tcpserver_lives_on(code);
         self.shop.log.tcpserver_status(pool.clients(), pool.slots());
-        let superfluous = pool.count(Stage::Idle) > self.shop.options.max_idle();
-        if superfluous { Turn::Finished } else { Turn::Again }
     }
 
     fn pool(&self) -> &Pool {

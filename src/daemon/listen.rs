@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::Fatal;
@@ -22,8 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 enum Host {
     /// All addresses of both families.
     Any,
-    /// One address, or all of one family.
-    One(IpAddr),
+    /// One address, or all of one family, in a scope (IPv6 link-local).
+    One(IpAddr, u32),
 }
 
 /// Binds and listens as asked.
@@ -33,7 +34,8 @@ enum Host {
 pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
     let port = port(&options.port)?;
     let socket = match host(&options.host)? {
-        Host::One(ip) => bound(SocketAddr::new(ip, port))?,
+        Host::One(IpAddr::V6(ip), scope) => bound(SocketAddrV6::new(ip, port, 0, scope).into())?,
+        Host::One(ip, _) => bound(SocketAddr::new(ip, port))?,
         Host::Any => bound_to_both(port, log)?,
     };
     let backlog = options.backlog();
@@ -53,13 +55,22 @@ fn host(text: &str) -> Result<Host, Fatal> {
         return Ok(Host::Any);
     }
     if let Ok(ip) = text.parse() {
-        return Ok(Host::One(ip));
+        return Ok(Host::One(ip, 0));
+    }
+    if let Some((ip, zone)) = text.split_once('%') {
+        let scope = if_nametoindex(zone);
+        let scope =
+            scope.map_err(|why| Fatal::unable(format_args!("find interface {zone}"), why))?;
+        let ip: Ipv6Addr =
+            ip.parse().map_err(|why| Fatal::unable(format_args!("use host {text}"), why))?;
+        return Ok(Host::One(ip.into(), scope));
     }
     let found = (text, 0).to_socket_addrs();
     let found = found.map_err(|why| Fatal::unable(format!("find IP address for {text}"), why))?;
     let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     let best = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
-    best.map(|ip| Host::One(*ip)).ok_or_else(|| Fatal::trouble(format!("no IP address for {text}")))
+    best.map(|ip| Host::One(*ip, 0))
+        .ok_or_else(|| Fatal::trouble(format!("no IP address for {text}")))
 }
 
 fn bound_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {

@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 use super::pool::address_words;
 
 const ENTRIES: usize = 16;
-/// Sequence, address (2), when it was written, length, and up to 256 bytes.
-const ENTRY_WORDS: usize = 5 + 32;
+/// Sequence, address (2), when it was written, for how long it is good, length,
+/// and up to 256 bytes.
+const ENTRY_WORDS: usize = 6 + 32;
 /// Words that the table takes.
 pub(super) const WORDS: usize = ENTRIES * ENTRY_WORDS;
 
-/// Milliseconds for which an entry is good.
+/// Milliseconds for which an answer is good.
 const KEPT: u64 = 600_000;
+/// And for how long a name server that cannot answer is not asked again.
+const FAILURE_KEPT: u64 = 30_000;
 /// A writer that has not finished by then is dead.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -54,13 +57,23 @@ impl<'a> LocalNames<'a> {
             *to = from.load(Ordering::Acquire);
         }
         let untouched = entry[0].load(Ordering::Acquire) == sequence;
-        let fresh = self.now().saturating_sub(copy[3]) < KEPT;
+        let fresh = self.now().saturating_sub(copy[3]) < copy[4];
         let usable = untouched && fresh && sequence > 0 && sequence % 2 == 0;
-        (usable && copy[1..3] == address_words(ip)).then(|| name_of(&copy[4..]))
+        (usable && copy[1..3] == address_words(ip)).then(|| name_of(&copy[5..]))
     }
 
     /// Remembers the name of `ip`, or that it has none.
     pub fn put(&self, ip: IpAddr, name: Option<&str>) {
+        self.write(ip, name, KEPT);
+    }
+
+    /// Remembers that nobody could say, for a short while: no client has to
+    /// wait for our own name again and again.
+    pub fn put_failure(&self, ip: IpAddr) {
+        self.write(ip, None, FAILURE_KEPT);
+    }
+
+    fn write(&self, ip: IpAddr, name: Option<&str>, kept: u64) {
         let entry = self.entry(ip);
         let sequence = entry[0].load(Ordering::Acquire);
         let now = self.now();
@@ -76,7 +89,8 @@ impl<'a> LocalNames<'a> {
         let [high, low] = address_words(ip);
         entry[1].store(high, Ordering::Release);
         entry[2].store(low, Ordering::Release);
-        write_name(&entry[4..], name.unwrap_or_default().as_bytes());
+        entry[4].store(kept, Ordering::Release);
+        write_name(&entry[5..], name.unwrap_or_default().as_bytes());
         let _ = entry[0].compare_exchange(odd, odd + 1, Ordering::AcqRel, Ordering::Relaxed);
     }
 }

@@ -18,7 +18,7 @@ const ALIVE: usize = 1;
 const GENERATION: usize = 2;
 const LAST_COMPLAINT: usize = 3;
 const COUNTERS: usize = 8;
-const COUNTED: usize = 9;
+const COUNTED: usize = 10;
 const NAMES: usize = 32;
 const SETS: usize = NAMES + local_names::WORDS;
 /// Words of a slot: the client's address in two, and when it was accepted.
@@ -50,6 +50,7 @@ pub enum Counter {
     Pass,
     Early,
     HangUp,
+    Deny,
     Limit,
     Error,
     Static,
@@ -249,7 +250,7 @@ impl Pool {
         let count = |index: usize| counters[index].load(Ordering::Relaxed);
         Stats {
             verdicts: std::array::from_fn(count),
-            classes: std::array::from_fn(|index| count(index + 5)),
+            classes: std::array::from_fn(|index| count(index + 6)),
             idle: self.count(Stage::Idle),
             busy: self.clients(),
             max: self.slots,

@@ -23,6 +23,8 @@ use crate::error::Fatal;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
+use crate::rules::Rules;
+use crate::rules::list::List;
 use crate::sys;
 
 /// Callout verifiers and common client libraries give up at 30 s.
@@ -47,14 +49,14 @@ pub fn run_program(options: Options, log: &Log) -> Result<(), Fatal> {
 pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     sys::reset_all_signals();
     sys::ignore(Signal::SIGPIPE).map_err(|why| Fatal::unable("ignore SIGPIPE", why))?;
-    warn(&options, log);
     let environment = Environment::inherit(env::vars_os());
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
     let listener = listen(&options, log)?;
     identity.assume()?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
-    let names = read_names(&options, log)?;
+    warn(&options, local.port(), log);
+    let (names, rules) = read_files(&options, log)?;
     let resolvers = Resolvers::new(
         &options.resolvers,
         env::var_os("DNSCACHEIP").as_deref(),
@@ -67,7 +69,7 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
     let resolvers = RefCell::new(resolvers);
     let log = log.clone();
-    let shop = Shop { options, names, log, program, environment, resolvers, host_name };
+    let shop = Shop { options, names, rules, log, program, environment, resolvers, host_name };
     let log = shop.log.clone();
     let slots = pool.slots();
     let supervisor = Supervisor::new(shop, listener, pool);
@@ -78,11 +80,11 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Reads the expressions that names are judged by.
+/// Reads the expressions that names are judged by, and the rules.
 ///
 /// # Errors
 /// A file that cannot be read, or an expression that is none: 100.
-pub fn read_names(options: &Options, log: &Log) -> Result<Names, Fatal> {
+pub fn read_files(options: &Options, log: &Log) -> Result<(Names, Rules), Fatal> {
     let read = |path: &Option<std::path::PathBuf>| match path {
         None => Ok(Patterns::default()),
         Some(path) => Patterns::read(path).map_err(|error| Fatal::usage(error.to_string())),
@@ -91,32 +93,49 @@ pub fn read_names(options: &Options, log: &Log) -> Result<Names, Fatal> {
     for slow in dynamic.slow().chain(exceptions.slow()) {
         log.warning(format_args!("{slow} does not fit a table: it is matched slowly"));
     }
-    Ok(Names::new(options.builtin_patterns, dynamic, exceptions))
+    let names = Names::new(options.builtin_patterns, dynamic, exceptions);
+    Ok((names, read_rules(options)?))
 }
 
-fn warn(options: &Options, log: &Log) {
-    let delays = &options.delays;
-    let by_class = [delays.ordinary, delays.dynamic, delays.none, delays.unknown];
-    let by_class = if options.look_up { &by_class[..] } else { &[delays.ordinary] };
-    let longest = delays.all.or(by_class.iter().max().copied()).unwrap_or_default();
+fn read_rules(options: &Options) -> Result<Rules, Fatal> {
+    Ok(match (&options.rules, &options.cdb) {
+        (Some(path), _) => {
+            Rules::List(List::read(path).map_err(|why| Fatal::usage(why.to_string()))?)
+        }
+        (None, Some(path)) => {
+            Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing }
+        }
+        (None, None) => Rules::None,
+    })
+}
+
+fn warn(options: &Options, port: u16, log: &Log) {
+    if !options.look_up {
+        log.warning("-H gives up the classes: every client waits --delay, or --delay-static");
+    }
+    let longest = longest_delay(options);
     if longest > LONG_DELAY {
         log.warning(format_args!(
             "a delay of {} s: common clients give up after 30 s, 25 s is safe",
             longest.as_secs_f64()
         ));
     }
-    if !options.look_up {
-        log.warning("-H gives up the classes: every client waits --delay, or --delay-static");
+    let why = match port {
+        465 => "every TLS client talks first",
+        587 => "people send from end users' lines",
+        _ => return,
+    };
+    if !longest.is_zero() {
+        log.warning(format_args!("port {port} with a delay: {why}, say --delay 0"));
     }
-    match options.port.as_str() {
-        "465" | "smtps" | "submissions" if !longest.is_zero() => {
-            log.warning("port 465 with a delay: every TLS client talks first, say --delay 0");
-        }
-        "587" | "submission" if !longest.is_zero() => {
-            log.warning("port 587 with a delay: people send from end users' lines, say --delay 0");
-        }
-        _ => (),
-    }
+}
+
+fn longest_delay(options: &Options) -> Duration {
+    let delays = &options.delays;
+    let by_class = [delays.ordinary, delays.dynamic, delays.none, delays.unknown];
+    let by_class = if options.look_up { &by_class[..] } else { &[delays.ordinary] };
+    let longest = delays.all.or(by_class.iter().max().copied()).unwrap_or_default();
+    if options.banner.is_empty() { longest } else { Duration::ZERO }
 }
 
 /// Prints the port if asked, and turns descriptors 0 and 1 into /dev/null:

@@ -16,7 +16,7 @@ use super::backoff::Backoff;
 use super::child::Child;
 use super::demand::Demand;
 use super::pool::{Pool, Slot, Stage};
-use super::start::read_names;
+use super::start::read_files;
 use crate::connection::serve::{Seat, Shop};
 use crate::sys::{self, Fork};
 
@@ -190,13 +190,14 @@ impl Supervisor {
         Child { shop: &self.shop, seat, listener: &self.listener, supervisor, generation }
     }
 
-    /// Reads the expressions again; a mistake in them leaves everything as it
+    /// Reads expressions and rules again; a mistake in them leaves everything as it
     /// is.
     fn reload(&mut self) {
-        match read_names(&self.shop.options, &self.shop.log) {
-            Ok(names) => {
+        match read_files(&self.shop.options, &self.shop.log) {
+            Ok((names, rules)) => {
                 self.shop.log.reload();
                 self.shop.names = names;
+                self.shop.rules = rules;
                 self.pool.next_generation();
             }
             Err(fatal) => self.shop.log.error(format_args!("{fatal}: the old ones stay")),

@@ -1,6 +1,7 @@
 //! DNS messages as bytes (RFC 1035, EDNS0 of RFC 6891), built and read by the
 //! `domain` crate.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 
 use domain::base::iana::Rcode;
@@ -74,14 +75,16 @@ impl From<FromStrError> for Unaskable {
 
 fn wanted_name(question: &Question) -> Result<Name<Vec<u8>>, Unaskable> {
     match question {
-        Question::Names(ip) => Name::reverse_from_addr(*ip).map_err(|_| Unaskable),
+        Question::Names(ip) | Question::RawNames(ip) => {
+            Name::reverse_from_addr(*ip).map_err(|_| Unaskable)
+        }
         Question::Ipv4(host) | Question::Ipv6(host) => Ok(Name::vec_from_str(host)?),
     }
 }
 
 fn wanted_type(question: &Question) -> Rtype {
     match question {
-        Question::Names(_) => Rtype::PTR,
+        Question::Names(_) | Question::RawNames(_) => Rtype::PTR,
         Question::Ipv4(_) => Rtype::A,
         Question::Ipv6(_) => Rtype::AAAA,
     }
@@ -119,7 +122,8 @@ fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
     }
     let owner = message.canonical_name()?;
     let (records, any) = match question {
-        Question::Names(_) => names(message, &owner)?,
+        Question::Names(_) => names(message, &owner, |labels| host_name(labels))?,
+        Question::RawNames(_) => names(message, &owner, |labels| Some(dotted(labels)))?,
         Question::Ipv4(_) => addresses(message, &owner, |data: &A| data.addr().into())?,
         Question::Ipv6(_) => addresses(message, &owner, |data: &Aaaa| data.addr().into())?,
     };
@@ -132,7 +136,13 @@ fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
 
 type Owner<'a> = ParsedName<&'a [u8]>;
 
-fn names(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
+type Labels<'a> = &'a mut dyn Iterator<Item = &'a [u8]>;
+
+fn names(
+    message: &Message<[u8]>,
+    owner: &Owner<'_>,
+    name_of: impl Fn(Labels<'_>) -> Option<String>,
+) -> Option<(Records, bool)> {
     let (mut names, mut any) = (Vec::new(), false);
     for record in message.answer().ok()?.limit_to_in::<Ptr<_>>() {
         let record = record.ok()?;
@@ -141,10 +151,29 @@ fn names(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> 
         }
         any = true;
         let labels = record.data().ptrdname().iter_labels();
-        let labels = labels.filter(|label| !label.is_root()).map(Label::as_slice);
-        names.extend(host_name(labels));
+        let mut labels = labels.filter(|label| !label.is_root()).map(Label::as_slice);
+        names.extend(name_of(&mut labels));
     }
     Some((Records::Names(names), any))
+}
+
+/// A name as djb's `dns_domain_todot_cat` writes it.
+fn dotted(labels: Labels<'_>) -> String {
+    let mut text = String::new();
+    for label in labels {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        for byte in label.to_ascii_lowercase() {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => text.push(char::from(byte)),
+                _ => {
+                    let _ = write!(text, "\\{byte:03o}");
+                }
+            }
+        }
+    }
+    if text.is_empty() { ".".into() } else { text }
 }
 
 fn addresses<'a, Data: ParseRecordData<'a, [u8]>>(
@@ -252,6 +281,18 @@ mod tests {
             answer.push(ptr(OWNER, "localhost")).unwrap();
         });
         assert_eq!(read(&bytes, &asked, &question()), found(&[]));
+    }
+
+    #[test]
+    fn raw_names_are_written_as_tcpserver_writes_them() {
+        let raw = Question::RawNames("192.0.2.7".parse().unwrap());
+        let (bytes, asked) = reply(Rcode::NOERROR, |answer| {
+            answer.push(ptr(OWNER, "Lo\\010cal\\.x.EXAMPLE")).unwrap();
+            answer.push(ptr(OWNER, ".")).unwrap();
+        });
+        let names = vec![r"lo\012cal\056x.example".into(), ".".into()];
+        let expected = Reading::Answer(Answer::Found(Records::Names(names)));
+        assert_eq!(read(&bytes, &asked, &raw), expected);
     }
 
     #[test]

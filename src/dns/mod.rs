@@ -15,8 +15,11 @@ pub use resolvers::Resolvers;
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// The names of an address (PTR).
+    /// The host names of an address (PTR).
     Names(IpAddr),
+    /// The same, whatever they are made of, as tcpserver writes them: bytes
+    /// that no host name has become `\ooo`.
+    RawNames(IpAddr),
     /// The IPv4 addresses of a host name (A).
     Ipv4(String),
     /// The IPv6 addresses of a host name (AAAA).

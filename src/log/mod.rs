@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::unistd::{Pid, write};
 
 use crate::connection::class::Class;
+use crate::djb;
 use crate::options::Verbosity;
 use line::{Brief, Line};
 
@@ -33,14 +34,15 @@ pub const LINES: &[(&str, &[&str])] = &[
         ],
     ),
     ("hangup", &["ip", "port", "host", "class", "delay", "waited"]),
+    ("deny", &["ip", "port", "host", "waited", "rule"]),
     ("limit", &["ip", "port", "host", "class", "delay", "waited", "kind", "held"]),
     ("end", &["pid", "ip", "exit", "signal", "secs"]),
     ("reload", &["pid"]),
     (
         "stats",
         &[
-            "pass", "early", "hangup", "limit", "error", "static", "dynamic", "none", "unknown",
-            "idle", "busy", "max",
+            "pass", "early", "hangup", "deny", "limit", "error", "static", "dynamic", "none",
+            "unknown", "idle", "busy", "max",
         ],
     ),
     ("stop", &["sessions", "pid"]),
@@ -83,8 +85,9 @@ pub struct Said {
 /// Counts for the `stats` line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// By verdict, in the order of the line: pass, early, hangup, limit, error.
-    pub verdicts: [u64; 5],
+    /// By verdict, in the order of the line: pass, early, hangup, deny, limit,
+    /// error.
+    pub verdicts: [u64; 6],
     /// By class, in the order of the line: static, dynamic, none, unknown.
     pub classes: [u64; 4],
     /// Idle children.
@@ -192,6 +195,20 @@ impl Log {
     pub fn stop(&self, sessions: usize) {
         let line = Line::new("stop").plain("sessions", sessions);
         self.event(line.plain("pid", std::process::id()));
+    }
+
+    /// A rule denies a client; `key` is where the rule stands.
+    pub fn deny(&self, client: &Subject<'_>, key: &[u8]) {
+        let line = Line::new("deny").ip(client.peer.ip()).plain("port", client.peer.port());
+        let line = line.name("host", client.host).seconds("waited", client.waited);
+        self.event(line.plain("rule", format_args!("\"{}:\"", escape::Escaped(key))));
+    }
+
+    /// A client gets nothing, for a reason that lies with us; in tcpserver's
+    /// words.
+    pub fn dropping(&self, what: impl fmt::Display, why: &io::Error) {
+        let why = djb::words(why);
+        self.message("warning", format_args!("dropping connection, unable to {what}: {why}"));
     }
 
     /// Something that works, but not as the administrator may expect.

@@ -19,13 +19,15 @@ pub struct Ends<'a> {
     pub remote: SocketAddr,
     /// The client's name.
     pub remote_name: Option<&'a str>,
+    /// What its ident server said.
+    pub info: Option<&'a [u8]>,
 }
 
 /// tcpserver cuts a field at 100 bytes and masks what a logger could trip over.
-fn safe(text: &str) -> String {
-    let masked = text.bytes().take(100).map(|byte| match byte {
+fn safe(text: &[u8]) -> String {
+    let masked = text.iter().take(100).map(|byte| match byte {
         b'%' | b':' | ..=b' ' | 0x7f.. => '?',
-        _ => char::from(byte),
+        _ => char::from(*byte),
     });
     let mut masked: String = masked.collect();
     if text.len() > 100 {
@@ -45,16 +47,18 @@ impl Log {
         self.tcpserver(format_args!("pid {} from {}", std::process::id(), remote.ip()));
     }
 
-    /// This process runs the program for its client.
-    pub fn tcpserver_ok(&self, ends: &Ends<'_>) {
+    /// This process runs the program for its client (`ok`), or does not
+    /// (`deny`).
+    pub fn tcpserver_decision(&self, decision: &str, ends: &Ends<'_>) {
         self.tcpserver(format_args!(
-            "ok {} {}:{}:{} {}:{}::{}",
+            "{decision} {} {}:{}:{} {}:{}:{}:{}",
             std::process::id(),
-            safe(ends.local_name.unwrap_or_default()),
+            safe(ends.local_name.unwrap_or_default().as_bytes()),
             ends.local.ip(),
             ends.local.port(),
-            safe(ends.remote_name.unwrap_or_default()),
+            safe(ends.remote_name.unwrap_or_default().as_bytes()),
             ends.remote.ip(),
+            safe(ends.info.unwrap_or_default()),
             ends.remote.port(),
         ));
     }
@@ -64,9 +68,11 @@ impl Log {
         self.tcpserver(format_args!("end {pid} status {}", status.into_raw()));
     }
 
-    /// This process is done with a client that it refused, and lives on.
-    pub fn tcpserver_refused(&self) {
-        self.tcpserver(format_args!("end {} status 0", std::process::id()));
+    /// This process is done with a client, and lives on; tcpserver's would have
+    /// exited with `code`.
+    pub fn tcpserver_lives_on(&self, code: u8) {
+        let status = u32::from(code) << 8;
+        self.tcpserver(format_args!("end {} status {status}", std::process::id()));
     }
 
     fn tcpserver(&self, message: std::fmt::Arguments<'_>) {
@@ -82,8 +88,8 @@ mod tests {
 
     #[test]
     fn fields_are_masked_and_cut_as_in_tcpserver() {
-        assert_eq!(safe("a:b%c d\x7f"), "a?b?c?d?");
-        assert_eq!(safe(&"x".repeat(101)), format!("{}...", "x".repeat(100)));
-        assert_eq!(safe(&"x".repeat(100)), "x".repeat(100));
+        assert_eq!(safe(b"a:b%c d\x7f"), "a?b?c?d?");
+        assert_eq!(safe(&[b'x'; 101]), format!("{}...", "x".repeat(100)));
+        assert_eq!(safe(&[b'x'; 100]), "x".repeat(100));
     }
 }

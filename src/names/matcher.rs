@@ -15,7 +15,8 @@ const TABLES: usize = 4 << 20;
 /// bad expression would take the daemon over its softlimit.
 const DETERMINIZE: usize = 1 << 20;
 /// The most expressions in one table: the time to make one grows with the
-/// square of their number (half a second for 300, 20 s for 1,600).
+/// square of their number (half a second for 300, 20 s for 1,600). Also the most
+/// that the slow engine compiles at once, for that takes many times the result.
 const GROUP: usize = 64;
 /// A table for several expressions may take so much for each, which is about
 /// what one takes in a table of its own. More, and the group is split.
@@ -44,7 +45,7 @@ pub(super) fn check(text: &str) -> Result<(), regex::Error> {
 #[derive(Debug, Default)]
 pub(super) struct Matcher {
     tables: Vec<Table>,
-    slow: Option<Slow>,
+    slow: Vec<Slow>,
 }
 
 #[derive(Debug)]
@@ -71,14 +72,14 @@ impl Matcher {
         for group in expressions.chunks(GROUP) {
             builder.add(group);
         }
-        Ok(Self { tables: builder.tables, slow: Slow::new(&builder.slow)? })
+        Ok(Self { tables: builder.tables, slow: Slow::groups(&builder.slow)? })
     }
 
     /// The line of an expression that matches `name`. Allocates only where the
     /// slow engine is asked.
     pub(super) fn find(&self, name: &str) -> Option<u32> {
         let table = self.tables.iter().find_map(|table| table.find(name));
-        table.or_else(|| self.slow.as_ref()?.find(name))
+        table.or_else(|| self.slow.iter().find_map(|slow| slow.find(name)))
     }
 
     /// The lines of the expressions that are in no table.
@@ -97,13 +98,16 @@ impl Table {
 }
 
 impl Slow {
-    fn new(expressions: &[Expression<'_>]) -> Result<Option<Self>, TooBig> {
-        if expressions.is_empty() {
-            return Ok(None);
+    fn groups(expressions: &[Expression<'_>]) -> Result<Vec<Self>, TooBig> {
+        let mut left = SLOW;
+        let mut groups = Vec::new();
+        for group in expressions.chunks(GROUP) {
+            let nfa = nfa(group, left).ok_or(TooBig)?;
+            left = left.saturating_sub(nfa.memory_usage());
+            let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
+            groups.push(Self { vm, lines: lines(group) });
         }
-        let nfa = nfa(expressions, SLOW).ok_or(TooBig)?;
-        let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
-        Ok(Some(Self { vm, lines: lines(expressions) }))
+        Ok(groups)
     }
 
     fn find(&self, name: &str) -> Option<u32> {
@@ -147,10 +151,7 @@ fn table(group: &[Expression<'_>], limit: usize) -> Option<dense::DFA<Vec<u32>>>
         .start_kind(StartKind::Unanchored)
         .dfa_size_limit(Some(limit))
         .determinize_size_limit(Some(DETERMINIZE.min(limit)));
-    let dfa =
-        dense::Builder::new().configure(config).build_from_nfa(&nfa(group, COMPILED)?).ok()?;
-    // The copy has no room to grow, which may be as much again.
-    Some(dfa.to_owned())
+    dense::Builder::new().configure(config).build_from_nfa(&nfa(group, COMPILED)?).ok()
 }
 
 fn nfa(expressions: &[Expression<'_>], limit: usize) -> Option<NFA> {
@@ -204,12 +205,22 @@ mod tests {
     #[test]
     fn a_long_list_keeps_its_lines() {
         let texts: Vec<_> = (1..=200).map(|line| format!("^n{line}\\.")).collect();
-        let matcher = matcher(&texts);
-        assert_eq!((matcher.tables.len(), matcher.slow().count()), (4, 0));
-        for line in 1..=200 {
-            assert_eq!(matcher.find(&format!("n{line}.example")), Some(line));
+        for (tables, expected) in [(TABLES, (4, 0)), (0, (0, 200))] {
+            let matcher = within(tables, &texts).unwrap();
+            assert_eq!((matcher.tables.len(), matcher.slow().count()), expected);
+            for line in 1..=200 {
+                assert_eq!(matcher.find(&format!("n{line}.example")), Some(line));
+            }
+            assert_eq!(matcher.find("n201.example"), None);
         }
-        assert_eq!(matcher.find("n201.example"), None);
+    }
+
+    #[test]
+    fn a_big_expression_has_a_table_of_its_own() {
+        let big = matcher(&["a.{9}b"]);
+        assert_eq!((big.tables.len(), big.slow().count()), (1, 0));
+        assert!(bytes(&big) > 2 * GROUP_SHARE, "{}", bytes(&big));
+        assert_eq!(matcher(&["a.{9}b", "c.{9}d"]).tables.len(), 2);
     }
 
     #[test]
@@ -239,10 +250,9 @@ mod tests {
 
     #[test]
     fn the_slow_engine_is_bounded_too() {
-        let big = "a(.{100}){100}";
-        assert!(check(big).is_ok());
-        assert!(within(0, &[big]).is_ok());
-        assert!(within(0, &[big; 5]).is_err());
+        assert!(within(0, &["a.{400}"; GROUP]).is_ok());
+        assert!(within(0, &["a.{400}"; 2 * GROUP]).is_err());
+        assert!(within(0, &["a(.{100}){100}"; 5]).is_err());
     }
 
     #[test]

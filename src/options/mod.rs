@@ -84,6 +84,20 @@ pub struct Options {
     pub look_up: bool,
     /// `-p`, `-P`: check that the name leads back to the address.
     pub paranoid: bool,
+    /// `-r`, `-R`: ask the client's ident server.
+    pub ident: bool,
+    /// `-t`: how long it has for its answer.
+    pub ident_timeout: Duration,
+    /// `-x`: rules that tcprules compiled.
+    pub cdb: Option<PathBuf>,
+    /// `-X`: everybody is allowed where that file is missing.
+    pub cdb_may_be_missing: bool,
+    /// `--rules`: rules in text form.
+    pub rules: Option<PathBuf>,
+    /// `-o`, `-O`: take the client's IP options away.
+    pub kill_ip_options: bool,
+    /// Called as tcpserver: what differs from it is left out.
+    pub as_tcpserver: bool,
     /// `-d`, `-D`: enable `TCP_NODELAY`.
     pub no_delay: bool,
     /// The class delays.
@@ -151,6 +165,13 @@ impl Default for Options {
             local_name: None,
             look_up: true,
             paranoid: false,
+            ident: false,
+            ident_timeout: Duration::from_secs(26),
+            cdb: None,
+            cdb_may_be_missing: false,
+            rules: None,
+            kill_ip_options: true,
+            as_tcpserver: false,
             no_delay: false,
             delays,
             dns_timeout: Duration::from_secs(8),
@@ -178,6 +199,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// tcpserver's own defaults: ident is asked, and nobody waits.
+    #[must_use]
+    pub fn for_tcpserver() -> Self {
+        let zero = Duration::ZERO;
+        let delays = Delays { ordinary: zero, dynamic: zero, none: zero, unknown: zero, all: None };
+        Self { ident: true, delays, as_tcpserver: true, ..Self::default() }
+    }
+
     /// Idle children to keep, within the slots.
     #[must_use]
     pub fn min_idle(&self) -> usize {
@@ -196,9 +225,13 @@ impl Options {
         self.max_prog.unwrap_or(self.slots).min(self.slots)
     }
 
-    /// The backlog: `-b`, else the number of slots within 20 and 1024.
+    /// The backlog: `-b`, else the number of slots within 20 and 1024 (20 for
+    /// tcpserver).
     #[must_use]
     pub fn backlog(&self) -> u32 {
+        if self.as_tcpserver {
+            return self.backlog.unwrap_or(20);
+        }
         self.backlog.unwrap_or_else(|| u32::try_from(self.slots.clamp(20, 1024)).unwrap_or(1024))
     }
 }

@@ -122,6 +122,9 @@ fn place_operands(options: &mut Options, operands: Vec<OsString>) -> Result<(), 
 }
 
 fn check_together(options: &Options) -> Result<(), Fatal> {
+    if options.cdb.is_some() && options.rules.is_some() {
+        return Err(usage("-x and --rules exclude each other"));
+    }
     if let (Some(min), Some(max)) = (options.min_idle, options.max_idle) {
         if min > max {
             return Err(usage(&format!("--min-idle {min} is more than --max-idle {max}")));

@@ -143,7 +143,23 @@ pub static OPTIONS: &[Opt] = &[
     letter('H', "do not, and give up the classes", |o| o.look_up = false),
     letter('p', "drop a name that does not lead back to the address", |o| o.paranoid = true),
     letter('P', "keep it [yes]", |o| o.paranoid = false),
-    letter('R', "do not ask the client's ident server [yes]", |_| ()),
+    letter('r', "ask the client's ident server (TCPREMOTEINFO)", |o| o.ident = true),
+    letter('R', "do not [yes]", |o| o.ident = false),
+    letter_with(
+        't',
+        "SECS",
+        "how long the ident server has [26]",
+        store!(seconds_value => ident_timeout),
+    ),
+    letter_with(
+        'x',
+        "CDB",
+        "rules that tcprules compiled",
+        store!(|v| Ok::<_, String>(Some(PathBuf::from(v))) => cdb),
+    ),
+    letter('X', "allow everybody if that file is missing", |o| o.cdb_may_be_missing = true),
+    letter('o', "leave the client's IP options alone", |o| o.kill_ip_options = false),
+    letter('O', "take them away [yes]", |o| o.kill_ip_options = true),
     letter('D', "send small packets at once (TCP_NODELAY)", |o| o.no_delay = true),
     letter('d', "let the kernel delay them [yes]", |o| o.no_delay = false),
     with(
@@ -245,6 +261,12 @@ pub static OPTIONS: &[Opt] = &[
         "TEXT",
         "the refusal when all slots are busy",
         store!(|v| reply_text(v).map(Some) => text_reserve),
+    ),
+    with(
+        "rules",
+        "FILE",
+        "rules in text form, read at start and on SIGHUP",
+        store!(|v| Ok::<_, String>(Some(PathBuf::from(v))) => rules),
     ),
     with(
         "min-idle",

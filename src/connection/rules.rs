@@ -1,0 +1,84 @@
+//! The rules' stage: what the administrator says about this client, first by
+//! its address alone, then by all that is known of it.
+
+use super::serve::{Stage, Visit};
+use super::terms::{DelayBy, Offence, Terms, common_delay, offence, terms};
+use super::verdict::Verdict;
+use super::watch::Attention;
+use crate::rules::Match;
+use crate::rules::keys::Subject;
+
+impl Visit<'_> {
+    /// A rule for the whole address goes before all others, unless somebody
+    /// may have told whose connection it is: then there is no need to wait.
+    pub(super) fn ask_rules_by_address(&mut self) -> Stage {
+        if self.shop.options.ident || !self.shop.rules.exist() {
+            return Ok(());
+        }
+        let ip = self.client.ip().to_string();
+        let found = self.shop.rules.match_address(ip.as_bytes());
+        match found {
+            Ok(None) => Ok(()),
+            found => self.follow(found),
+        }
+    }
+
+    /// The first rule in tcpserver's order of keys.
+    pub(super) fn ask_rules(&mut self) -> Stage {
+        if self.rules_asked || !self.shop.rules.exist() {
+            return Ok(());
+        }
+        let ip = self.client.ip().to_string();
+        let host = self.lookup.name().and_then(|name| name.first()).map(str::as_bytes);
+        let subject = Subject { ip: ip.as_bytes(), host, info: self.lookup.info() };
+        let found = self.shop.rules.first_match(&subject);
+        self.follow(found)
+    }
+
+    fn follow(&mut self, found: std::io::Result<Option<Match>>) -> Stage {
+        self.rules_asked = true;
+        match found {
+            Ok(found) => self.rule = found,
+            Err(why) => {
+                self.unreadable = Some(why);
+                return Err(Verdict::Dropped);
+            }
+        }
+        let Some(rule) = self.rule.as_ref().map(Match::rule) else { return Ok(()) };
+        if rule.deny {
+            return Err(Verdict::Denied);
+        }
+        for (name, value) in rule.variables {
+            self.environment.set_by_rule(name, value);
+        }
+        self.settle_terms();
+        Ok(())
+    }
+
+    /// Works out on which terms the client is received, as far as the rules
+    /// have been asked.
+    pub(super) fn settle_terms(&mut self) {
+        let options = &self.shop.options;
+        let mut terms: Terms = terms(|name| self.environment.get(name));
+        if !options.banner.is_empty() {
+            terms = terms.without_delay();
+        }
+        let (classes, delays) = (super::serve::possible_classes(options), &options.delays);
+        self.offence = offence(classes, terms.delay, delays);
+        self.delay = common_delay(classes, terms.delay, delays);
+        if self.shop.rules.exist() && !self.rules_asked && self.offence != Offence::Never {
+            self.offence = Offence::ByClass;
+            self.delay = None;
+        }
+        if self.early.is_none() {
+            let watched = self.offence != Offence::Never;
+            self.attention = if watched { Attention::Talk } else { Attention::Off };
+        }
+        self.terms = terms;
+    }
+
+    /// Whether the client was condemned before it was received.
+    pub(super) fn is_condemned(&self) -> bool {
+        self.terms.delay == DelayBy::Condemned
+    }
+}
