@@ -45,6 +45,12 @@ impl Client {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The same for a client that may be cut off.
+    pub(crate) fn try_read_all(&mut self) -> std::io::Result<String> {
+        let mut text = String::new();
+        self.stream.read_to_string(&mut text).map(|_| text)
+    }
+
     /// One line, and the time from the connect to its first byte.
     #[track_caller]
     pub(crate) fn read_line(&mut self) -> (String, Duration) {
