@@ -1,6 +1,5 @@
 //! How ucspi-tcp puts things: its words for errors, and its exit messages.
 
-use std::fmt::Display;
 use std::io;
 
 /// The words of djb's `error_str` (ucspi-tcp 0.88); of two names for one
@@ -102,15 +101,29 @@ pub fn words(error: &io::Error) -> &'static str {
     WORDS.iter().find(|(known, _)| *known == code).map_or("unknown error", |(_, words)| words)
 }
 
-/// `program: fatal: unable to …: why`, as djb's `strerr_die` writes it.
+/// tcpserver's usage.
+pub const TCPSERVER_USAGE: &str = "usage: tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c limit ] \
+    [ -x rules.cdb ] [ -B banner ] [ -g gid ] [ -u uid ] [ -b backlog ] [ -l localname ] \
+    [ -t timeout ] host port program";
+
+/// What djb's `scan_ulong` reads: the digits at the start, 0 where there are
+/// none; overflow wraps.
 #[must_use]
-pub fn fatal(program: &str, what: impl Display, why: &io::Error) -> String {
-    format!("{program}: fatal: unable to {what}: {}", words(why))
+pub fn scan_ulong(text: &[u8]) -> u64 {
+    let digits = text.iter().map_while(|byte| char::from(*byte).to_digit(10));
+    digits.fold(0, |number, digit| number.wrapping_mul(10).wrapping_add(digit.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_read_leniently() {
+        for (text, number) in [("40", 40), ("40abc", 40), ("", 0), ("x", 0), ("-1", 0)] {
+            assert_eq!(scan_ulong(text.as_bytes()), number, "{text}");
+        }
+    }
 
     #[test]
     fn errors_have_djbs_words() {

@@ -1,6 +1,9 @@
 //! What ends the program, and with which exit code.
 
 use std::fmt;
+use std::io;
+
+use crate::djb;
 
 /// Exit code for wrong usage or configuration, as in ucspi-tcp.
 pub const USAGE: u8 = 100;
@@ -14,25 +17,34 @@ pub struct Fatal {
     pub code: u8,
     /// The message, without the program's name.
     pub message: String,
+    /// The same as tcpserver would put it, where that differs.
+    pub in_djbs_words: Option<String>,
 }
 
 impl Fatal {
     /// Wrong usage or configuration: exit 100.
     #[must_use]
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { code: USAGE, message: message.into() }
+        Self { code: USAGE, message: message.into(), in_djbs_words: None }
     }
 
     /// System trouble: exit 111.
     #[must_use]
     pub fn trouble(message: impl Into<String>) -> Self {
-        Self { code: TROUBLE, message: message.into() }
+        Self { code: TROUBLE, message: message.into(), in_djbs_words: None }
     }
 
     /// System trouble: `unable to <what>: <why>`, exit 111.
     #[must_use]
     pub fn unable(what: impl fmt::Display, why: impl fmt::Display) -> Self {
         Self::trouble(format!("unable to {what}: {why}"))
+    }
+
+    /// Says how tcpserver would put it: `what`, and djb's words for `why`.
+    #[must_use]
+    pub fn or_djb(mut self, what: &str, why: &io::Error) -> Self {
+        self.in_djbs_words = Some(format!("unable to {what}: {}", djb::words(why)));
+        self
     }
 }
 

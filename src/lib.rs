@@ -13,5 +13,6 @@ pub mod error;
 pub mod log;
 pub mod names;
 pub mod options;
+pub mod programs;
 pub mod rules;
 pub mod sys;

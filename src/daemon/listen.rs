@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::host_name;
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::options::Options;
@@ -33,7 +34,7 @@ enum Host {
 /// An unknown host or port, an address that is not ours, a port in use: 111.
 pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
     let port = port(&options.port)?;
-    let socket = match host(&options.host)? {
+    let socket = match host(options)? {
         Host::One(IpAddr::V6(ip), scope) => bound(SocketAddrV6::new(ip, port, 0, scope).into())?,
         Host::One(ip, _) => bound(SocketAddr::new(ip, port))?,
         Host::Any => bound_to_both(port, log)?,
@@ -41,7 +42,7 @@ pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
     let backlog = options.backlog();
     warn_of_kernel_limit(backlog, log);
     let listening = socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
-    listening.map_err(|why| Fatal::unable("listen", why))?;
+    listening.map_err(|why| Fatal::unable("listen", &why).or_djb("listen", &why))?;
     Ok(socket)
 }
 
@@ -50,27 +51,28 @@ fn port(text: &str) -> Result<u16, Fatal> {
     number.ok_or_else(|| Fatal::trouble(format!("unable to figure out port number for {text}")))
 }
 
-fn host(text: &str) -> Result<Host, Fatal> {
+fn host(options: &Options) -> Result<Host, Fatal> {
+    let text = options.host.as_str();
     if text.is_empty() || text == "0" {
-        return Ok(Host::Any);
+        let any = Host::One(Ipv4Addr::UNSPECIFIED.into(), 0);
+        return Ok(if options.as_tcpserver { any } else { Host::Any });
     }
     if let Ok(ip) = text.parse() {
         return Ok(Host::One(ip, 0));
     }
-    if let Some((ip, zone)) = text.split_once('%') {
-        let scope = if_nametoindex(zone);
-        let scope =
-            scope.map_err(|why| Fatal::unable(format_args!("find interface {zone}"), why))?;
-        let ip: Ipv6Addr =
-            ip.parse().map_err(|why| Fatal::unable(format_args!("use host {text}"), why))?;
-        return Ok(Host::One(ip.into(), scope));
+    match text.split_once('%') {
+        Some((ip, zone)) => scoped(ip, zone),
+        None if options.as_tcpserver => host_name::in_dns(options).map(|ip| Host::One(ip, 0)),
+        None => host_name::on_this_system(text).map(|ip| Host::One(ip, 0)),
     }
-    let found = (text, 0).to_socket_addrs();
-    let found = found.map_err(|why| Fatal::unable(format!("find IP address for {text}"), why))?;
-    let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-    let best = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
-    best.map(|ip| Host::One(*ip, 0))
-        .ok_or_else(|| Fatal::trouble(format!("no IP address for {text}")))
+}
+
+fn scoped(ip: &str, zone: &str) -> Result<Host, Fatal> {
+    let scope = if_nametoindex(zone);
+    let scope = scope.map_err(|why| Fatal::unable(format_args!("find interface {zone}"), why))?;
+    let ip: Ipv6Addr =
+        ip.parse().map_err(|why| Fatal::unable(format_args!("use host {ip}"), why))?;
+    Ok(Host::One(ip.into(), scope))
 }
 
 fn bound_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
@@ -92,7 +94,7 @@ fn bound(address: SocketAddr) -> Result<Socket, Fatal> {
 }
 
 fn cannot_bind(address: SocketAddr, why: &io::Error) -> Fatal {
-    Fatal::unable(format_args!("bind {address}"), why)
+    Fatal::unable(format_args!("bind {address}"), why).or_djb("bind", why)
 }
 
 fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod child;
 pub mod demand;
+mod host_name;
 pub mod listen;
 pub mod local_names;
 pub mod pool;

@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setgroups, setuid};
 use std::ffi::CString;
 
+use crate::djb::scan_ulong;
 use crate::error::Fatal;
 use crate::options::Options;
 
@@ -25,6 +26,9 @@ pub fn identity(
     options: &Options,
     variable: impl Fn(&str) -> Option<Vec<u8>>,
 ) -> Result<Identity, Fatal> {
+    if options.as_tcpserver {
+        return Ok(tcpservers_identity(options, variable));
+    }
     let mut identity = Identity { user: None, group: None, member: None };
     if options.ids_from_environment {
         identity.user = Some(Uid::from_raw(number(&variable, "UID")?));
@@ -45,6 +49,21 @@ pub fn identity(
         }
     }
     Ok(identity)
+}
+
+/// tcpserver takes numbers only, 0 for none, and no groups along with a user.
+fn tcpservers_identity(options: &Options, variable: impl Fn(&str) -> Option<Vec<u8>>) -> Identity {
+    let of_environment = |name| variable(name).filter(|_| options.ids_from_environment);
+    let given = |value: &Option<String>| value.as_ref().map(|value| value.clone().into_bytes());
+    let number = |value: Option<Vec<u8>>| {
+        let number = value.map(|value| scan_ulong(&value)).filter(|number| *number != 0)?;
+        u32::try_from(number).ok()
+    };
+    Identity {
+        user: number(given(&options.user).or(of_environment("UID"))).map(Uid::from_raw),
+        group: number(given(&options.group).or(of_environment("GID"))).map(Gid::from_raw),
+        member: None,
+    }
 }
 
 fn number(variable: &impl Fn(&str) -> Option<Vec<u8>>, name: &str) -> Result<u32, Fatal> {
@@ -88,11 +107,11 @@ impl Identity {
     /// Where the process has not the right to: 111.
     pub fn assume(&self) -> Result<(), Fatal> {
         if let Some(group) = self.group {
-            self.set_groups(group).map_err(|why| Fatal::unable("set groups", why))?;
-            setgid(group).map_err(|why| Fatal::unable("set gid", why))?;
+            self.set_groups(group).map_err(|why| denied("set groups", "set gid", why))?;
+            setgid(group).map_err(|why| denied("set gid", "set gid", why))?;
         }
         if let Some(user) = self.user {
-            setuid(user).map_err(|why| Fatal::unable("set uid", why))?;
+            setuid(user).map_err(|why| denied("set uid", "set uid", why))?;
         }
         Ok(())
     }
@@ -106,6 +125,10 @@ impl Identity {
             None => setgroups(&[group]),
         }
     }
+}
+
+fn denied(what: &str, in_djbs_words: &str, why: Errno) -> Fatal {
+    Fatal::unable(what, why).or_djb(in_djbs_words, &why.into())
 }
 
 #[cfg(test)]

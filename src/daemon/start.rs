@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::env;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -94,19 +94,37 @@ pub fn read_files(options: &Options, log: &Log) -> Result<(Names, Rules), Fatal>
         log.warning(format_args!("{slow} does not fit a table: it is matched slowly"));
     }
     let names = Names::new(options.builtin_patterns, dynamic, exceptions);
-    Ok((names, read_rules(options)?))
+    Ok((names, read_rules(options, log)?))
 }
 
-fn read_rules(options: &Options) -> Result<Rules, Fatal> {
+fn read_rules(options: &Options, log: &Log) -> Result<Rules, Fatal> {
     Ok(match (&options.rules, &options.cdb) {
         (Some(path), _) => {
             Rules::List(List::read(path).map_err(|why| Fatal::usage(why.to_string()))?)
         }
         (None, Some(path)) => {
+            check_cdb(path, options, log)?;
             Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing }
         }
         (None, None) => Rules::None,
     })
+}
+
+/// A cdb that only root may read fails now, not at the first client.  One that
+/// is not there may come.
+fn check_cdb(path: &Path, options: &Options, log: &Log) -> Result<(), Fatal> {
+    match File::open(path) {
+        Ok(_) => Ok(()),
+        Err(_) if options.as_tcpserver => Ok(()),
+        Err(why) if why.kind() == ErrorKind::NotFound => {
+            if !options.cdb_may_be_missing {
+                let file = path.display();
+                log.warning(format_args!("unable to read {file}: {why}: every client is dropped"));
+            }
+            Ok(())
+        }
+        Err(why) => Err(Fatal::unable(format_args!("read {}", path.display()), why)),
+    }
 }
 
 fn warn(options: &Options, port: u16, log: &Log) {

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, exit};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::time::TimeSpec;
@@ -22,7 +23,9 @@ use crate::sys::{self, Fork};
 
 /// What the supervisor acts on; blocked but for the time that it polls.
 const SIGNALS: [Signal; 5] =
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD];
+    [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1];
+/// The first of these are all that tcpserver handles; the others end it.
+const TCPSERVERS: usize = 2;
 /// How often idle children of an older generation are nudged, and how often a
 /// supervisor that stops looks whether it may.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -53,7 +56,8 @@ impl Supervisor {
     /// Where signals cannot be caught.
     pub fn new(shop: Shop, listener: Socket, pool: Pool) -> nix::Result<Self> {
         let mut blocked = SigSet::empty();
-        for signal in SIGNALS {
+        let signals = if shop.options.as_tcpserver { TCPSERVERS } else { SIGNALS.len() };
+        for signal in SIGNALS.into_iter().take(signals) {
             blocked.add(signal);
             sys::count(signal)?;
         }
@@ -74,7 +78,7 @@ impl Supervisor {
             self.answer_signals();
             self.pool.awake();
             self.reap();
-            if self.stopping && (self.is_told_again() || !self.has_waiting_clients()) {
+            if self.stopping && self.may_end() {
                 break;
             }
             self.top_up();
@@ -99,8 +103,9 @@ impl Supervisor {
         }
     }
 
-    fn is_told_again(&self) -> bool {
-        self.stopping && told_to_stop() > 0
+    /// tcpserver ends at once; who waits goes on alone.
+    fn may_end(&self) -> bool {
+        self.shop.options.as_tcpserver || told_to_stop() > 0 || !self.has_waiting_clients()
     }
 
     fn has_waiting_clients(&self) -> bool {
@@ -177,11 +182,20 @@ impl Supervisor {
             Err(why) => {
                 self.pool.vacate(slot);
                 self.backoff.fork_failed(Instant::now());
-                if self.pool.may_complain() {
-                    self.shop.log.error(format_args!("unable to fork: {why}: trying again"));
-                }
+                self.complain_of_fork(why);
                 false
             }
+        }
+    }
+
+    fn complain_of_fork(&self, why: Errno) {
+        if !self.pool.may_complain() {
+            return;
+        }
+        if self.shop.options.as_tcpserver {
+            self.shop.log.dropping("fork", &why.into());
+        } else {
+            self.shop.log.error(format_args!("unable to fork: {why}: trying again"));
         }
     }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 use nix::unistd::{Pid, write};
 
 use crate::connection::class::Class;
-use crate::djb;
+use crate::djb::{self, TCPSERVER_USAGE};
+use crate::error::Fatal;
 use crate::options::Verbosity;
 use line::{Brief, Line};
 
@@ -103,13 +104,21 @@ pub struct Stats {
 pub struct Log {
     program: String,
     verbosity: Verbosity,
+    /// Called as tcpserver: only what tcpserver would say is said.
+    as_tcpserver: bool,
 }
 
 impl Log {
     /// Writes to standard error, in the name of `program`.
     #[must_use]
     pub fn new(program: &str, verbosity: Verbosity) -> Self {
-        Self { program: program.into(), verbosity }
+        Self { program: program.into(), verbosity, as_tcpserver: false }
+    }
+
+    /// Says only what tcpserver would say, in its name.
+    #[must_use]
+    pub fn as_tcpserver(verbosity: Verbosity) -> Self {
+        Self { program: "tcpserver".into(), verbosity, as_tcpserver: true }
     }
 
     /// The daemon accepts clients from now on.
@@ -213,7 +222,9 @@ impl Log {
 
     /// Something that works, but not as the administrator may expect.
     pub fn warning(&self, message: impl fmt::Display) {
-        self.message("warning", message);
+        if !self.as_tcpserver {
+            self.message("warning", message);
+        }
     }
 
     /// Something that did not work, and that the daemon survives.
@@ -228,8 +239,16 @@ impl Log {
     }
 
     /// Why the program ends.
-    pub fn fatal(&self, message: impl fmt::Display) {
-        self.message("fatal", message);
+    pub fn fatal(&self, fatal: &Fatal) {
+        match &fatal.in_djbs_words {
+            Some(words) if self.as_tcpserver && words.contains(TCPSERVER_USAGE) => {
+                if self.verbosity > Verbosity::Quiet {
+                    put(format!("{words}\n").as_bytes());
+                }
+            }
+            Some(words) if self.as_tcpserver => self.message("fatal", words),
+            _ => self.message("fatal", fatal),
+        }
     }
 
     fn message(&self, severity: &str, message: impl fmt::Display) {
@@ -239,7 +258,7 @@ impl Log {
     }
 
     fn event(&self, line: Line) {
-        if self.verbosity > Verbosity::Quiet {
+        if self.verbosity > Verbosity::Quiet && !self.as_tcpserver {
             put(&line.finish());
         }
     }

@@ -199,12 +199,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// tcpserver's own defaults: ident is asked, and nobody waits.
+    /// tcpserver's own defaults: ident is asked, nobody waits, and a look-up may
+    /// take a minute.
     #[must_use]
     pub fn for_tcpserver() -> Self {
         let zero = Duration::ZERO;
         let delays = Delays { ordinary: zero, dynamic: zero, none: zero, unknown: zero, all: None };
-        Self { ident: true, delays, as_tcpserver: true, ..Self::default() }
+        let dns_timeout = Duration::from_secs(60);
+        Self { ident: true, delays, dns_timeout, as_tcpserver: true, ..Self::default() }
     }
 
     /// Idle children to keep, within the slots.

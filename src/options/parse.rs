@@ -7,6 +7,7 @@ use lexopt::Arg;
 
 use super::table::{OPTIONS, Opt, Setter};
 use super::{Options, Verbosity};
+use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
 
 /// What a command line asks for.
@@ -34,8 +35,20 @@ pub struct Parsed {
 /// # Errors
 /// An unknown option, a bad value, or an operand that is missing: exit 100.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Parsed {
-    let mut options = Options::default();
+    parse_with(arguments, Options::default())
+}
+
+/// The same, starting from `options`; called as tcpserver, mistakes are told
+/// as tcpserver tells them.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(arguments: impl IntoIterator<Item = OsString>, mut options: Options) -> Parsed {
     let request = read(arguments, &mut options);
+    let request = match request {
+        Err(fatal) if options.as_tcpserver => Err(in_tcpservers_words(fatal)),
+        request => request,
+    };
     let verbosity = options.verbosity;
     let request = request.map(|other| other.unwrap_or(Request::Run(Box::new(options))));
     Parsed { verbosity, request }
@@ -60,6 +73,7 @@ fn read(
             Some(Arg::Long("version")) => return Ok(Some(Request::Version)),
             Some(Arg::Short(letter)) => {
                 find(|opt| opt.letter == Some(letter), &format!("-{letter}"))
+                    .map_err(|fatal| with_djbs_words(fatal, format!("illegal option -- {letter}")))
             }
             Some(Arg::Long(name)) => find(|opt| opt.long == Some(name), &format!("--{name}")),
         }?;
@@ -68,6 +82,13 @@ fn read(
     place_operands(options, operands)?;
     check_together(options)?;
     Ok(None)
+}
+
+fn in_tcpservers_words(mut fatal: Fatal) -> Fatal {
+    let usage = format!("tcpserver: {TCPSERVER_USAGE}");
+    let about = fatal.in_djbs_words.take().map(|what| format!("tcpserver: {what}\n"));
+    fatal.in_djbs_words = Some(about.unwrap_or_default() + &usage);
+    fatal
 }
 
 fn find(is_it: impl Fn(&Opt) -> bool, written: &str) -> Result<&'static Opt, Fatal> {
@@ -80,8 +101,12 @@ fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<
         Setter::Flag(set) => set(options),
         Setter::Value(set) => {
             let value = parser.value().map_err(|_| {
-                usage(&format!("{} takes {}", opt.written(), opt.argument.unwrap_or("a value")))
+                let takes = opt.argument.unwrap_or("a value");
+                let fatal = usage(&format!("{} takes {takes}", opt.written()));
+                let letter = opt.letter.unwrap_or_default();
+                with_djbs_words(fatal, format!("option requires an argument -- {letter}"))
             })?;
+            let value = if options.as_tcpserver { as_djb_reads(opt, value) } else { value };
             set(options, &value).map_err(|why| {
                 let value = value.to_string_lossy();
                 let shown: String = value.chars().take(60).collect();
@@ -91,6 +116,24 @@ fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<
         Setter::Answer => {}
     }
     Ok(())
+}
+
+fn with_djbs_words(mut fatal: Fatal, words: String) -> Fatal {
+    fatal.in_djbs_words = Some(words);
+    fatal
+}
+
+/// tcpserver takes the digits at the start of a number, and no mistake for
+/// one.
+fn as_djb_reads(opt: &Opt, value: OsString) -> OsString {
+    let most = match opt.letter {
+        Some('c' | 'b') => 65_535,
+        Some('t') => 86_400,
+        Some('u' | 'g') => u64::from(u32::MAX),
+        _ => return value,
+    };
+    let least = u64::from(opt.letter == Some('c'));
+    djb::scan_ulong(value.as_encoded_bytes()).clamp(least, most).to_string().into()
 }
 
 fn place_operands(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {

@@ -123,7 +123,7 @@ pub static OPTIONS: &[Opt] = &[
         'b',
         "N",
         "let about N clients queue for a child [-c, from 20 to 1024]",
-        store!(|v| number(v, 1..=65_535).map(Some) => backlog),
+        store!(|v| number(v, 0..=65_535).map(Some) => backlog),
     ),
     letter_with('B', "BANNER", "write BANNER at once, and do not watch", |o, v| {
         o.banner = v.as_encoded_bytes().to_vec();

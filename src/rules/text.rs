@@ -3,6 +3,7 @@
 //! their own business.
 
 use super::record::Rule;
+use crate::djb::scan_ulong;
 
 /// A line that makes rules.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,10 +101,7 @@ pub struct BadRange;
 /// As djb's `scan_ulong` reads it: no digit at all is 0, and overflow wraps.
 fn number(text: &[u8]) -> Result<u64, BadRange> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-    text.iter().try_fold(0_u64, |number, byte| match byte {
-        b'0'..=b'9' => Ok(number.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'))),
-        _ => Err(BadRange),
-    })
+    if text.iter().all(u8::is_ascii_digit) { Ok(scan_ulong(text)) } else { Err(BadRange) }
 }
 
 #[cfg(test)]

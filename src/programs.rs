@@ -1,0 +1,107 @@
+//! The programs: each answers to its own name, and a symlink of another name
+//! makes it ucspi-tcp's program of that name.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::ctl;
+use crate::daemon::start;
+use crate::demo;
+use crate::error::{Fatal, TROUBLE, USAGE};
+use crate::log::Log;
+use crate::options::parse::{Parsed, Request, parse, parse_with};
+use crate::options::{Options, table};
+
+const DAEMON: &str = "smtp-delayd";
+const CTL: &str = "smtp-delayctl";
+const CTL_HELP: &str = "\
+usage: smtp-delayctl tcprules rules.cdb rules.tmp < rules
+       smtp-delayctl tcprulescheck rules.cdb
+
+tcprules       compile rules for smtp-delayd -x
+tcprulescheck  say which rule decides about $TCPREMOTEIP, $TCPREMOTEHOST and
+               $TCPREMOTEINFO
+
+Called as tcprules or tcprulescheck, it is that program.
+";
+
+/// Runs the program that `arguments` name, as another than its own if it was
+/// called so; the exit code.
+#[must_use]
+pub fn run(
+    mut arguments: impl Iterator<Item = OsString>,
+    own: impl FnOnce(&[OsString]) -> u8,
+) -> u8 {
+    let called = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    match base_name(&called) {
+        demo::RESPONDER => demo::respond().map_or(TROUBLE, |()| 0),
+        "tcpserver" => tcpserver(arguments),
+        name => ctl::tool(name).map_or_else(|| own(&arguments), |tool| tool(&arguments)),
+    }
+}
+
+fn base_name(called: &OsStr) -> &str {
+    Path::new(called).file_name().and_then(OsStr::to_str).unwrap_or_default()
+}
+
+/// `smtp-delayd`.
+#[must_use]
+pub fn daemon(arguments: &[OsString]) -> u8 {
+    let parsed = parse(arguments.iter().cloned());
+    let log = Log::new(DAEMON, parsed.verbosity);
+    finish(parsed, &log)
+}
+
+fn tcpserver(arguments: Vec<OsString>) -> u8 {
+    let parsed = parse_with(arguments, Options::for_tcpserver());
+    let log = Log::as_tcpserver(parsed.verbosity);
+    finish(parsed, &log)
+}
+
+fn finish(parsed: Parsed, log: &Log) -> u8 {
+    match parsed.request.and_then(|request| answer(request, log)) {
+        Ok(()) => 0,
+        Err(fatal) => {
+            log.fatal(&fatal);
+            fatal.code
+        }
+    }
+}
+
+fn answer(request: Request, log: &Log) -> Result<(), Fatal> {
+    match request {
+        Request::Run(options) if options.demo => demo::run(*options, log),
+        Request::Run(options) => start::run_program(*options, log),
+        Request::Help => print(&table::help(DAEMON)),
+        Request::Version => print(&format!("{DAEMON} {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// `smtp-delayctl`.
+#[must_use]
+pub fn ctl(arguments: &[OsString]) -> u8 {
+    let Some((name, rest)) = arguments.split_first() else {
+        return mistake("a command is missing");
+    };
+    let done = match name.to_str().unwrap_or_default() {
+        "--help" => print(CTL_HELP),
+        "--version" => print(&format!("{CTL} {}\n", env!("CARGO_PKG_VERSION"))),
+        name => match ctl::tool(name) {
+            Some(tool) => return tool(rest),
+            None => return mistake(&format!("unknown command {}", name.escape_debug())),
+        },
+    };
+    done.map_or(TROUBLE, |()| 0)
+}
+
+fn mistake(what: &str) -> u8 {
+    let _ = writeln!(io::stderr(), "{CTL}: fatal: {what} (try --help)");
+    USAGE
+}
+
+fn print(text: &str) -> Result<(), Fatal> {
+    let written = io::stdout().write_all(text.as_bytes());
+    written.map_err(|why| Fatal::unable("write to standard output", why))
+}
