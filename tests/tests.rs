@@ -16,3 +16,5 @@ mod lookup;
 mod pool;
 mod rules;
 mod stop;
+mod tcprules;
+mod tcpserver;

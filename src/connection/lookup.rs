@@ -173,11 +173,14 @@ impl Lookup {
         }
     }
 
-    /// Stops asking about the client: what is not known is unknown.
+    /// Stops asking: what is not known is unknown.
     pub fn give_up(&mut self) {
         self.ident.take_if(|ident| ident.answer().is_none());
         if self.name().is_none() {
             self.remote = Remote::Settled(HostName::Unknown(Failure::TimedOut));
+        }
+        if self.local_name().is_none() {
+            self.local = Local::Settled(LocalName::Known(None));
         }
     }
 

@@ -11,8 +11,10 @@ use crate::rules::keys::Subject;
 impl Visit<'_> {
     /// A rule for the whole address goes before all others, unless somebody
     /// may have told whose connection it is: then there is no need to wait.
+    /// (tcpserver looks everything up first, and its log shows it.)
     pub(super) fn ask_rules_by_address(&mut self) -> Stage {
-        if self.shop.options.ident || !self.shop.rules.exist() {
+        let options = &self.shop.options;
+        if options.ident || options.as_tcpserver || !self.shop.rules.exist() {
             return Ok(());
         }
         let ip = self.client.ip().to_string();

@@ -99,7 +99,8 @@ impl<'a> Visit<'a> {
     fn begin(shop: &'a Shop, seat: &'a Seat<'a>, client: Client) -> Self {
         let environment = shop.environment.clone();
         let terms = terms(|name| environment.get(name));
-        let lookup = Lookup::nothing(client.ip(), None, client.accepted);
+        let local_name = shop.options.local_name.clone();
+        let lookup = Lookup::nothing(client.ip(), local_name, client.accepted);
         Self {
             shop,
             seat,
@@ -176,11 +177,13 @@ impl<'a> Visit<'a> {
         let options = &self.shop.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
         let deadline = self.client.accepted + options.dns_timeout.max(ident_time);
-        while !self.lookup.knows_client() {
+        // tcpserver's log shows our own name with a denial.
+        let goal = if options.as_tcpserver { Goal::Everything } else { Goal::Client };
+        while !goal.is_reached(&self.lookup) {
             let open = self.early.as_ref().filter(|early| early.open);
             let until = open.map_or(deadline, |early| self.client.accepted + early.at + GRACE);
             let until = until.min(deadline);
-            let seen = watch(&self.client, self.attention, &mut self.lookup, until, Goal::Client);
+            let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
             self.act_on(seen)?;
             if seen == Seen::Elapsed {
                 self.lookup.give_up();

@@ -37,7 +37,9 @@ pub enum Goal {
 }
 
 impl Goal {
-    fn is_reached(self, lookup: &Lookup) -> bool {
+    /// Whether `lookup` has come that far.
+    #[must_use]
+    pub fn is_reached(self, lookup: &Lookup) -> bool {
         match self {
             Self::Time => false,
             Self::Client => lookup.knows_client(),

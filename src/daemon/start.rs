@@ -72,10 +72,10 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let shop = Shop { options, names, rules, log, program, environment, resolvers, host_name };
     let log = shop.log.clone();
     let slots = pool.slots();
+    log.tcpserver_status(0, slots);
     let supervisor = Supervisor::new(shop, listener, pool);
     let supervisor = supervisor.map_err(|why| Fatal::unable("catch signals", why))?;
     log.start(local, slots, idle);
-    log.tcpserver_status(0, slots);
     supervisor.run();
     Ok(())
 }

@@ -127,9 +127,8 @@ impl Supervisor {
             let is_it = |member: &Option<Member>| member.is_some_and(|member| member.pid == pid);
             let number = self.members.iter().position(is_it);
             if let Some(slot) = number.and_then(|number| self.pool.slot(number)) {
-                self.bury(slot, pid, ExitStatus::from_raw(status));
                 self.members[number.unwrap_or_default()] = None;
-                self.pool.vacate(slot);
+                self.bury(slot, pid, ExitStatus::from_raw(status));
             }
         }
         self.pool.set_alive(self.alive());
@@ -138,6 +137,7 @@ impl Supervisor {
     fn bury(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
         let stage = self.pool.stage(slot);
         let client = self.pool.client(slot);
+        self.pool.vacate(slot);
         if stage == Some(Stage::Prog) {
             let (ip, time) = client.unzip();
             self.shop.log.end(pid, ip, status, time.unwrap_or_default());
@@ -146,9 +146,8 @@ impl Supervisor {
             self.shop.log.crash(pid, client.map(|client| client.0), status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
-            let busy = self.pool.clients().saturating_sub(1);
             self.shop.log.tcpserver_end(pid, status);
-            self.shop.log.tcpserver_status(busy, self.pool.slots());
+            self.shop.log.tcpserver_status(self.pool.clients(), self.pool.slots());
         }
     }
 

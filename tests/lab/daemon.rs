@@ -44,7 +44,7 @@ fn share_machine() -> Option<RwLockReadGuard<'static, ()>> {
     (!IS_ALONE.get()).then(shared)
 }
 
-fn close_inherited_descriptors() -> std::io::Result<()> {
+pub(crate) fn close_inherited_descriptors() -> std::io::Result<()> {
     // SAFETY: the descriptors of the parent are only marked in the child.
     let status =
         unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };

@@ -37,6 +37,8 @@ const REVERSE: &str = r"$TTL 60
 @ NS ns.test.
 1.1 PTR MX1.Example.ORG.
 1.2 PTR dsl-127-0-2-1.isp.example.
+1.0 PTR front.test.
+31.1 PTR joes.example.org.
 2.1 CNAME 2.sub.test.
 3.1 PTR liar.example.org.
 4.1 PTR elsewhere.invalid-zone.example.
@@ -47,6 +49,11 @@ const SUB: &str = "$TTL 60
 @ SOA ns.test. root.test. 1 60 60 60 60
 @ NS ns.test.
 2.sub PTR cname.example.org.
+";
+
+const EMPTY: &str = "$TTL 60
+@ SOA ns.test. root.test. 1 60 60 60 60
+@ NS ns.test.
 ";
 
 const FORWARD: &str = "$TTL 60
@@ -73,23 +80,28 @@ pub(crate) struct Nsd {
 impl Nsd {
     /// Starts it; on another port if somebody was quicker to take the first.
     pub(crate) fn start() -> Self {
-        (0..5).find_map(|_| Self::try_start()).expect("nsd starts")
+        (0..5).find_map(|_| Self::try_start("127.0.0.1", free_udp_port())).expect("nsd starts")
     }
 
-    fn try_start() -> Option<Self> {
+    /// Starts it where a client that cannot be told a port looks for it.
+    pub(crate) fn start_at(ip: &str, port: u16) -> Self {
+        Self::try_start(ip, port).expect("nsd starts")
+    }
+
+    fn try_start(ip: &str, port: u16) -> Option<Self> {
         let directory = directory();
         let path = directory.display();
-        let port = free_udp_port();
         let crowd: String =
             (0..60).map(|n| format!("5.1 PTR host-number-{n}.of.many.example.org.\n")).collect();
         let zones = [
             ("0.127.in-addr.arpa", format!("{REVERSE}{crowd}")),
             ("test", SUB.into()),
+            ("isp.example", EMPTY.into()),
             ("example.org", FORWARD.into()),
             ("ip6.arpa", REVERSE6.into()),
         ];
         let mut config = format!(
-            "server:\n ip-address: 127.0.0.1\n port: {port}\n zonesdir: \"{path}\"\n username: \"\"\n \
+            "server:\n ip-address: {ip}\n port: {port}\n zonesdir: \"{path}\"\n username: \"\"\n \
              chroot: \"\"\n pidfile: \"{path}/pid\"\n xfrdfile: \"{path}/xfrd\"\n database: \"\"\n \
              zonelistfile: \"{path}/list\"\n xfrdir: \"{path}\"\n server-count: 1\n \
              minimal-responses: yes\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n"
@@ -104,7 +116,7 @@ impl Nsd {
         nsd.arg("-d").arg("-c").arg(&file);
         nsd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = nsd.spawn().expect("nsd is installed by tests/run");
-        let mut nsd = Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) };
+        let mut nsd = Self { child, address: SocketAddr::new(ip.parse().unwrap(), port) };
         let started = wait_until("nsd, or its end", || {
             let ended = nsd.child.try_wait().unwrap().is_some();
             (ended || nsd.answers()).then_some(!ended)

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod dns;
 pub(crate) mod report;
+pub(crate) mod twins;
 
 use std::fmt::Debug;
 use std::io::Write;

@@ -1,0 +1,181 @@
+//! tcprules and tcprulescheck against the real ones: the same files, messages
+//! and exit codes.
+
+use std::fs;
+use std::process::Output;
+
+use crate::lab::directory;
+use crate::lab::twins::{Dice, ours, run, theirs};
+
+const ADDRESSES: &[&str] = &[
+    "1.2.3.4",
+    "1.2.3.",
+    "10.2-3.",
+    "1.2.3.4-9",
+    "=x.y",
+    "=.y",
+    "=",
+    "",
+    "a@1.2.3.4",
+    "a@=x.y",
+    "-",
+    "1-2",
+    "1.a-b.",
+    "1.-3",
+    "3-2.",
+    "300-400.",
+    "1.250-900.",
+    "99999999999999999999-5.",
+    "x-y",
+    "1.2-3.4-5",
+    "1.2.3.0/24",
+    "007-9.",
+    "\u{7f}",
+];
+const RULES: &[&str] = &[
+    "deny",
+    "allow",
+    "den",
+    "allow,A=/1/",
+    "deny,A=\"x\",B=,y,",
+    "allow,A",
+    "allow,A=",
+    "allow,A=/x",
+    "allow,",
+    "allow,=//",
+    "allow,A=//",
+    "denyx",
+    "allow,RELAYCLIENT=\"\"",
+    "",
+    " allow",
+    "allow ",
+    "deny,A=\u{1}b\u{1}",
+    "allow,A=/\u{e9}/",
+    "allow,A=/1/,A=/2/",
+    "allow,A=/x,y=z/",
+];
+
+fn line(dice: &mut Dice) -> String {
+    let start = dice.pick(&["", "", "", "", "", "#", " "]);
+    let colon = dice.pick(&[":", ":", ":", ":", ":", " ", "::"]);
+    let end = dice.pick(&["", "", " ", "\t ", "\r"]);
+    format!("{start}{}{colon}{}{end}", dice.pick(ADDRESSES), dice.pick(RULES))
+}
+
+fn file(dice: &mut Dice) -> Vec<u8> {
+    let lines: Vec<String> = (0..dice.below(7)).map(|_| line(dice)).collect();
+    let mut text = lines.join("\n").into_bytes();
+    text.extend_from_slice(dice.pick(&["", "\n", "\n\n", "\0x\n"]).as_bytes());
+    text
+}
+
+#[track_caller]
+fn assert_same(theirs: &Output, ours: &Output, about: &str) {
+    let shown = |output: &Output| {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(shown(theirs), shown(ours), "theirs and ours differ: {about}");
+}
+
+#[test]
+fn compiled_files_and_answers_are_the_same() {
+    let (tcprules, check) = ("tcprules", "tcprulescheck");
+    let [their_rules, their_check] = [tcprules, check].map(theirs);
+    let [our_rules, our_check] = [tcprules, check].map(ours);
+    let [their_place, our_place] = [directory(), directory()];
+    let mut dice = Dice::new(1);
+    let mut compiled = 0;
+    for round in 0..500 {
+        let text = file(&mut dice);
+        let about = format!("round {round}: {:?}", String::from_utf8_lossy(&text));
+        let compile = |program, place: &std::path::PathBuf| {
+            run(
+                program,
+                |c| {
+                    c.current_dir(place).args(["r.cdb", "r.tmp"]);
+                },
+                &text,
+            )
+        };
+        let (theirs, ours) = (compile(&their_rules, &their_place), compile(&our_rules, &our_place));
+        assert_same(&theirs, &ours, &about);
+        if !theirs.status.success() {
+            continue;
+        }
+        compiled += 1;
+        let cdb = |place: &std::path::PathBuf| fs::read(place.join("r.cdb")).unwrap();
+        assert!(cdb(&their_place) == cdb(&our_place), "{about}");
+        let variables = [
+            ("TCPREMOTEIP", dice.pick(&["1.2.3.4", "1.2.3.9", "10.2.1.1", "5.5.5.5", "", "unset"])),
+            ("TCPREMOTEHOST", dice.pick(&["x.y", "z.y", "q", "", "unset", "unset"])),
+            ("TCPREMOTEINFO", dice.pick(&["a", "b", "", "unset", "unset"])),
+        ];
+        let ask = |program| {
+            run(
+                program,
+                |c| {
+                    c.current_dir(&their_place).arg("r.cdb");
+                    let set = variables.iter().filter(|(_, value)| *value != "unset");
+                    c.envs(set.copied());
+                },
+                b"",
+            )
+        };
+        assert_same(&ask(&their_check), &ask(&our_check), &format!("{about} {variables:?}"));
+    }
+    assert!(compiled > 50, "{compiled} files could be compiled");
+}
+
+#[test]
+fn usage_and_system_trouble_are_the_same() {
+    let cases: &[(&str, &[&str])] = &[
+        ("tcprules", &[]),
+        ("tcprules", &["only.cdb"]),
+        ("tcprules", &["x.cdb", "/nonexistent/tmp"]),
+        ("tcprules", &["/nonexistent/cdb", "x.tmp"]),
+        ("tcprules", &["/", "x.tmp"]),
+        ("tcprules", &["x.cdb", "/"]),
+        ("tcprules", &["x.cdb", "/dev/full"]),
+        ("tcprules", &["x.cdb", "x.tmp", "more"]),
+        ("tcprulescheck", &[]),
+        ("tcprulescheck", &["/nonexistent"]),
+        ("tcprulescheck", &["short.cdb"]),
+    ];
+    for (name, arguments) in cases {
+        let place = directory();
+        fs::write(place.join("short.cdb"), "no cdb").unwrap();
+        let of = |program| {
+            let here = |c: &mut std::process::Command| {
+                c.current_dir(&place).args(*arguments);
+            };
+            run(program, here, b"1.2.3.4:deny\n")
+        };
+        assert_same(&of(&theirs(name)), &of(&ours(name)), &format!("{name} {arguments:?}"));
+    }
+}
+
+#[test]
+fn a_long_line_and_a_long_file_are_compiled_alike() {
+    let long = format!("1.2.3.4:allow,A=/{}/\n", "x".repeat(1_000_000));
+    let many: String = (0..200_000)
+        .map(|n| format!("10.{}.{}.{}:deny\n", n >> 16, n >> 8 & 255, n & 255))
+        .collect();
+    for text in [long, many] {
+        let [their_place, our_place] = [directory(), directory()];
+        let compile = |program: std::path::PathBuf, place: &std::path::PathBuf| {
+            let output = run(
+                &program,
+                |c| {
+                    c.current_dir(place).args(["r.cdb", "r.tmp"]);
+                },
+                text.as_bytes(),
+            );
+            assert!(output.status.success());
+            fs::read(place.join("r.cdb")).unwrap()
+        };
+        let same =
+            compile(theirs("tcprules"), &their_place) == compile(ours("tcprules"), &our_place);
+        assert!(same, "they differ");
+    }
+}

@@ -1,0 +1,228 @@
+//! tcpserver and our daemon under its name, with the same arguments, rules and
+//! clients: the same environment, decisions, log lines and exit codes.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use crate::lab::dns::{LIAR, LINE, NAMELESS, Nsd, ORDINARY};
+use crate::lab::report::program;
+use crate::lab::twins::{Dice, Server, ours, run, theirs};
+use crate::lab::{Client, directory, is_root};
+
+/// Where the name server for both listens: neither can be told a port.
+const NAME_SERVER: &str = "127.0.0.77";
+/// The only client with an ident server.
+const IDENTIFIED: &str = "127.0.1.31";
+
+const SOURCES: [&str; 5] = [ORDINARY, LINE, NAMELESS, LIAR, IDENTIFIED];
+
+const RULES: &[&str] = &[
+    "127.0.1.1:allow,A=/address/\n127.0.2.:deny\n:allow,A=/default/\n",
+    "=mx1.example.org:allow,A=/name/\n=.isp.example:deny,B=/x/\n=:allow,A=/named/\n:deny\n",
+    "joe@127.0.1.31:allow,A=/joe/\n127.0.1.31:deny\n127.:allow,A=\"127\",B==two words=\n",
+    "joe@=x:deny\n127.0.1-2.:allow,PATH=/elsewhere/,TCPREMOTEHOST=/forged/,A=//\n",
+    "127.0.1.1:allow,RELAYCLIENT=//,RBLSMTPD=//\n",
+    ":deny\n",
+    "",
+];
+
+/// Runs the same clients against one server, and tells all that can be seen.
+fn observe(mut server: Server, verbose: bool) -> String {
+    let port = server.port.to_string();
+    let mut seen = String::new();
+    let (mut clients, mut log) = (Vec::new(), Vec::new());
+    for source in SOURCES {
+        let mut client = Client::connect(source, server.address());
+        let own = client.stream.local_addr().unwrap().port().to_string();
+        let answer = client.try_read_all();
+        let answer = answer.unwrap_or_else(|error| format!("{}\n", error.kind()));
+        let mut lines: Vec<&str> =
+            answer.lines().filter(|line| !line.starts_with("pid ")).collect();
+        lines.sort_unstable();
+        let text = lines.join("\n").replace(&port, "LPORT").replace(&own, "RPORT");
+        seen += &format!("--- {source}\n{text}\n");
+        clients.push(own);
+        if verbose {
+            log.extend(server.session());
+        }
+    }
+    let (code, rest) = server.stop();
+    log.extend(rest);
+    seen += &format!("exit {code:?}\n");
+    for line in log {
+        let words = line.split(' ').map(|word| match word.parse::<u32>() {
+            Ok(number) if number > 20_000 || is_pid_of(&line, word) => "PID".to_string(),
+            _ => word.to_string(),
+        });
+        let line = words.collect::<Vec<_>>().join(" ").replace(&format!(":{port} "), ":LPORT ");
+        seen +=
+            &clients.iter().fold(line, |line, own| line.replace(&format!(":{own}\n"), ":RPORT\n"));
+    }
+    seen
+}
+
+/// Whether `word` stands where a line has a process id.
+fn is_pid_of(line: &str, word: &str) -> bool {
+    let words: Vec<&str> = line.split(' ').collect();
+    matches!(words.get(1), Some(&("pid" | "ok" | "deny" | "end"))) && words.get(2) == Some(&word)
+}
+
+#[track_caller]
+fn assert_same(options: &[String], verbose: bool) {
+    let program = [program().to_str().unwrap(), "an argument"];
+    let of =
+        |server: &Path| observe(Server::start(server, options, &program, NAME_SERVER), verbose);
+    let (theirs, ours) = (of(&theirs("tcpserver")), of(&ours("tcpserver")));
+    let mut pairs = theirs.lines().zip(ours.lines()).enumerate();
+    let first = pairs.find(|(_, (one, other))| one != other);
+    assert!(theirs == ours, "{options:?}\n{first:?}\n=== theirs\n{theirs}\n=== ours\n{ours}");
+}
+
+fn compiled(rules: &str) -> PathBuf {
+    let place = directory();
+    let output = run(
+        &theirs("tcprules"),
+        |c| {
+            c.current_dir(&place).args(["r.cdb", "r.tmp"]);
+        },
+        rules.as_bytes(),
+    );
+    assert!(output.status.success());
+    place.join("r.cdb")
+}
+
+/// A file that is no cdb.
+fn short_file() -> String {
+    let file = directory().join("short");
+    std::fs::write(&file, "no cdb").unwrap();
+    file.display().to_string()
+}
+
+fn serve_ident() {
+    let listener = TcpListener::bind((IDENTIFIED, 113)).expect("port 113 of a loopback address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 100]);
+            let _ = stream.write_all(b"1 , 2 : USERID : UNIX : j oe\r\n");
+        }
+    });
+}
+
+/// One combination of options.
+fn combination(dice: &mut Dice) -> (Vec<String>, bool) {
+    let mut options: Vec<String> = Vec::new();
+    let verbosity = dice.pick(&["-v", "-v", "-v", "-Q", "-q"]);
+    options.push(verbosity.into());
+    options.extend(
+        dice.pick(&["", "-H", "-h", "-p", "-P", "-hp"]).split_whitespace().map(String::from),
+    );
+    options
+        .extend(dice.pick(&["-R", "-r", "-t2", "-Rt1", ""]).split_whitespace().map(String::from));
+    options.extend(
+        dice.pick(&["-l0", "-lmx.example.org", "-l", "", "-lodd:na%me"])
+            .split_whitespace()
+            .map(String::from),
+    );
+    if options.last().is_some_and(|last| last == "-l") {
+        options.push(String::new());
+    }
+    options.extend(
+        dice.pick(&["", "-D", "-d", "-o", "-O", "-oD"]).split_whitespace().map(String::from),
+    );
+    options.extend(
+        dice.pick(&["", "-c1", "-c 7", "-c5x", "-b1", "-b 50"])
+            .split_whitespace()
+            .map(String::from),
+    );
+    if dice.below(4) == 0 {
+        options.push(format!("-B{}", dice.pick(&["hello", "220-wait\r\n", "x y"])));
+    }
+    match dice.below(10) {
+        0 => options.extend(["-x".into(), "/nonexistent/cdb".into()]),
+        1 => options.extend(["-X".into(), "-x/nonexistent/cdb".into()]),
+        2 => options.extend(["-x".into(), short_file()]),
+        3 => (),
+        _ => options.extend(["-x".into(), compiled(dice.pick(RULES)).display().to_string()]),
+    }
+    (options, verbosity == "-v")
+}
+
+#[test]
+fn a_hundred_and_sixty_combinations() {
+    if !is_root("a_hundred_and_sixty_combinations") {
+        return;
+    }
+    let _nsd = Nsd::start_at(NAME_SERVER, 53);
+    serve_ident();
+    for rules in RULES {
+        let file = compiled(rules).display().to_string();
+        for options in ["-v -x", "-vRHl0 -x", "-vpr -x"] {
+            let options =
+                options.split(' ').map(String::from).chain([file.clone()]).collect::<Vec<_>>();
+            assert_same(&options, true);
+        }
+    }
+    let mut dice = Dice::new(7);
+    for _ in 0..140 {
+        let (options, verbose) = combination(&mut dice);
+        assert_same(&options, verbose);
+    }
+}
+
+#[test]
+fn mistakes_are_told_and_end_alike() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy_port = busy.local_addr().unwrap().port().to_string();
+    let cases: Vec<Vec<&str>> = vec![
+        vec![],
+        vec!["0"],
+        vec!["0", "0"],
+        vec!["-Z", "0", "0", "p"],
+        vec!["-vRZq", "0", "0", "p"],
+        vec!["-c"],
+        vec!["-x"],
+        vec!["-q"],
+        vec!["-q", "1.2.3.4", "0", "p"],
+        vec!["0", "nosuchport", "p"],
+        vec!["127.0.0.1", "25x", "p"],
+        vec!["1.2.3.4", "0", "p"],
+        vec!["[1.2.3.4]", "0", "p"],
+        vec!["001.002.003.004", "0", "p"],
+        vec!["127.0.0.1", &busy_port, "p"],
+        vec!["--", "127.0.0.1", &busy_port, "p"],
+    ];
+    for arguments in cases {
+        let of = |program: PathBuf| {
+            let output = run(
+                &program,
+                |c| {
+                    c.args(&arguments);
+                },
+                b"",
+            );
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        assert_eq!(of(theirs("tcpserver")), of(ours("tcpserver")), "{arguments:?}");
+    }
+}
+
+#[test]
+fn identities_that_cannot_be_had_are_told_alike() {
+    if !is_root("identities_that_cannot_be_had_are_told_alike") {
+        return;
+    }
+    for options in [&["-u", "1"][..], &["-g", "2"], &["-U"], &["-u1", "-g2"]] {
+        let of = |program: PathBuf| {
+            let change = |c: &mut std::process::Command| {
+                c.args(["--reuid=64020", "--regid=64020", "--clear-groups"]).arg(&program);
+                c.args(options).args(["127.0.0.1", "0", "p"]).env("UID", "1").env("GID", "2");
+            };
+            let output = run(Path::new("/usr/bin/setpriv"), change, b"");
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        assert_eq!(of(theirs("tcpserver")), of(ours("tcpserver")), "{options:?}");
+    }
+}
