@@ -155,6 +155,7 @@ fn the_manual_is_clean() {
     let mut lint = Command::new("mandoc");
     lint.args(["-Tlint", "-Wwarning"]);
     lint.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayd.8"));
+    lint.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayctl.8"));
     let output = lint.output().expect("mandoc is installed by tests/run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

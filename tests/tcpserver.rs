@@ -41,7 +41,12 @@ fn observe(mut server: Server, verbose: bool) -> String {
         let mut lines: Vec<&str> =
             answer.lines().filter(|line| !line.starts_with("pid ")).collect();
         lines.sort_unstable();
-        let text = lines.join("\n").replace(&port, "LPORT").replace(&own, "RPORT");
+        let number = |line: &str| match line.strip_prefix("env ").and_then(|v| v.split_once('=')) {
+            Some(("TCPLOCALPORT", value)) if value == port => "env TCPLOCALPORT=LPORT".into(),
+            Some(("TCPREMOTEPORT", value)) if value == own => "env TCPREMOTEPORT=RPORT".into(),
+            _ => line.to_string(),
+        };
+        let text = lines.into_iter().map(number).collect::<Vec<String>>().join("\n");
         seen += &format!("--- {source}\n{text}\n");
         clients.push(own);
         if verbose {
