@@ -2,9 +2,14 @@
 //! clients: the same environment, decisions, log lines and exit codes.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::lab::dns::{LIAR, LINE, NAMELESS, Nsd, ORDINARY};
 use crate::lab::report::program;
@@ -76,9 +81,12 @@ fn is_pid_of(line: &str, word: &str) -> bool {
 
 #[track_caller]
 fn assert_same(options: &[String], verbose: bool) {
-    let program = [program().to_str().unwrap(), "an argument"];
-    let of =
-        |server: &Path| observe(Server::start(server, options, &program, NAME_SERVER), verbose);
+    assert_same_with(options, &[program().to_str().unwrap(), "an argument"], verbose);
+}
+
+#[track_caller]
+fn assert_same_with(options: &[String], program: &[&str], verbose: bool) {
+    let of = |server: &Path| observe(Server::start(server, options, program, NAME_SERVER), verbose);
     let (theirs, ours) = (of(&theirs("tcpserver")), of(&ours("tcpserver")));
     let mut pairs = theirs.lines().zip(ours.lines()).enumerate();
     let first = pairs.find(|(_, (one, other))| one != other);
@@ -230,4 +238,83 @@ fn identities_that_cannot_be_had_are_told_alike() {
         };
         assert_eq!(of(theirs("tcpserver")), of(ours("tcpserver")), "{options:?}");
     }
+}
+
+#[test]
+fn programs_end_alike() {
+    let options = ["-vRHl0"].map(String::from);
+    let programs: &[&[&str]] = &[
+        &["/nonexistent/prog"],
+        &["nosuchprogram"],
+        &["/"],
+        &["/etc/passwd"],
+        &["sh", "-c", "exit 3"],
+        &["sh", "-c", "kill -9 $$"],
+        &["sh", "-c", "kill -40 $$"],
+        &["sh", "-c", "echo on standard error >&2"],
+    ];
+    for program in programs {
+        assert_same_with(&options, program, true);
+    }
+}
+
+#[test]
+fn whoever_talks_first_is_served_alike() {
+    let options = ["-RHl0"].map(String::from);
+    let of = |program: PathBuf| {
+        let server = Server::start(&program, &options, &["cat"], NAME_SERVER);
+        let mut client = Client::connect("127.0.0.1", server.address());
+        client.say("GET / HTTP/1.0\r\n\r\n");
+        client.finish();
+        client.read_all()
+    };
+    assert_eq!(of(theirs("tcpserver")), of(ours("tcpserver")));
+}
+
+#[test]
+fn signals_end_them_alike() {
+    use std::os::unix::process::ExitStatusExt;
+    let options = ["-RHl0"].map(String::from);
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGTERM] {
+        let of = |program: PathBuf| {
+            let server = Server::start(&program, &options, &["cat"], NAME_SERVER);
+            let status = server.end_by(signal);
+            (status.code(), status.signal())
+        };
+        assert_eq!(of(theirs("tcpserver")), of(ours("tcpserver")), "{signal}");
+    }
+}
+
+/// A client whose packets carry a record-route option.
+fn client_with_ip_options(server: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+    let option: [u8; 8] = [7, 7, 4, 0, 0, 0, 0, 0];
+    let length = libc::socklen_t::try_from(option.len()).unwrap();
+    let (level, name) = (libc::IPPROTO_IP, libc::IP_OPTIONS);
+    // SAFETY: the option is as long as it says.
+    #[allow(unsafe_code)]
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, option.as_ptr().cast(), length)
+    };
+    assert_eq!(set, 0);
+    socket.connect(&server.into()).unwrap();
+    Client { stream: socket.into(), connected: Instant::now() }
+}
+
+#[test]
+fn ip_options_are_taken_away_or_left() {
+    let seen = |program: &Path, option: &str| {
+        let options = ["-RHl0", option].map(String::from);
+        let report = [crate::lab::report::program().to_str().unwrap()];
+        let server = Server::start(program, &options, &report, NAME_SERVER);
+        let text = client_with_ip_options(server.address()).read_all();
+        text.lines().find(|line| line.starts_with("ip_options")).map(String::from)
+    };
+    let (theirs, ours) = (theirs("tcpserver"), ours("tcpserver"));
+    assert_eq!(seen(&ours, "-o"), Some("ip_options 8".into()));
+    assert_eq!(seen(&ours, "-o"), seen(&theirs, "-o"));
+    // tcpserver 0.88 takes 1 for IP_OPTIONS, which it is on BSD: on Linux its
+    // -O does nothing.
+    assert_eq!(seen(&ours, "-O"), Some("ip_options 0".into()));
+    assert_eq!(seen(&theirs, "-O"), Some("ip_options 8".into()));
 }

@@ -37,10 +37,25 @@ pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 pub(crate) fn directory() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("smtp-delay-test.{}.{number}", std::process::id());
-    let path = std::env::temp_dir().join(name);
+    let start = "smtp-delay-test.";
+    if number == 0 {
+        remove_leftovers(start);
+    }
+    let own = std::env::temp_dir().join(format!("{start}{}", std::process::id()));
+    let path = own.join(number.to_string());
     std::fs::create_dir_all(&path).unwrap();
     path
+}
+
+/// Removes what earlier runs, which are over, have left.
+fn remove_leftovers(start: &str) {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let pid = name.strip_prefix(start).and_then(|rest| rest.split('.').next());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Whether `time` is `expected`, as far as a delay can be measured from

@@ -66,7 +66,7 @@ static void identity(void)
 int main(int argc, char **argv)
 {
   struct rlimit files;
-  char cwd[4096];
+  char cwd[4096], options[64];
   int death = 0, nodelay = 0;
   socklen_t length = sizeof nodelay;
   mode_t mask = umask(0);
@@ -79,6 +79,9 @@ int main(int argc, char **argv)
   prctl(PR_GET_PDEATHSIG, &death);
   getsockopt(0, IPPROTO_TCP, TCP_NODELAY, &nodelay, &length);
   printf("nodelay %d\n", !!nodelay);
+  length = sizeof options;
+  if (getsockopt(0, IPPROTO_IP, IP_OPTIONS, options, &length) == 0)
+    printf("ip_options %d\n", (int) length);
   printf("umask %o\n", mask);
   printf("cwd %s\n", getcwd(cwd, sizeof cwd));
   printf("files %lu\n", (unsigned long) files.rlim_cur);

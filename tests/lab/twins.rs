@@ -106,6 +106,12 @@ impl Server {
         lines
     }
 
+    /// Ends it by a signal.
+    pub(crate) fn end_by(mut self, signal: Signal) -> std::process::ExitStatus {
+        kill(self.pid(), signal).unwrap();
+        wait_until("the end of a tcpserver", || self.child.try_wait().unwrap())
+    }
+
     /// Ends it: its exit code, and what it had still to say.
     pub(crate) fn stop(mut self) -> (Option<i32>, Vec<String>) {
         kill(self.pid(), Signal::SIGTERM).unwrap();
