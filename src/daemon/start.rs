@@ -14,7 +14,7 @@ use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 use super::listen::listen;
 use super::pool::Pool;
 use super::privileges::identity;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, take_signals};
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Shop;
@@ -65,6 +65,7 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let pool = Pool::new(options.slots, options.min_idle());
     let pool = pool.map_err(|why| Fatal::unable("share memory with children", why))?;
     let idle = (options.min_idle(), options.max_idle());
+    take_signals(options.as_tcpserver).map_err(|why| Fatal::unable("catch signals", why))?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
     let resolvers = RefCell::new(resolvers);
@@ -74,7 +75,6 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let slots = pool.slots();
     log.tcpserver_status(0, slots);
     let supervisor = Supervisor::new(shop, listener, pool);
-    let supervisor = supervisor.map_err(|why| Fatal::unable("catch signals", why))?;
     log.start(local, slots, idle);
     supervisor.run();
     Ok(())

@@ -30,6 +30,20 @@ const TCPSERVERS: usize = 2;
 /// supervisor that stops looks whether it may.
 const INTERVAL: Duration = Duration::from_millis(50);
 
+/// Takes the signals over, so that from now on they are acted on in order.
+///
+/// # Errors
+/// Where signals cannot be caught.
+pub fn take_signals(as_tcpserver: bool) -> nix::Result<()> {
+    let mut blocked = SigSet::empty();
+    let signals = if as_tcpserver { TCPSERVERS } else { SIGNALS.len() };
+    for signal in SIGNALS.into_iter().take(signals) {
+        blocked.add(signal);
+        sys::count(signal)?;
+    }
+    blocked.thread_block()
+}
+
 /// A child that has not been reaped.
 #[derive(Clone, Copy)]
 struct Member {
@@ -50,25 +64,16 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Takes the signals over and forks the first children.
-    ///
-    /// # Errors
-    /// Where signals cannot be caught.
-    pub fn new(shop: Shop, listener: Socket, pool: Pool) -> nix::Result<Self> {
-        let mut blocked = SigSet::empty();
-        let signals = if shop.options.as_tcpserver { TCPSERVERS } else { SIGNALS.len() };
-        for signal in SIGNALS.into_iter().take(signals) {
-            blocked.add(signal);
-            sys::count(signal)?;
-        }
-        blocked.thread_block()?;
+    /// Forks the first children.  [`take_signals`] has to come first.
+    #[must_use]
+    pub fn new(shop: Shop, listener: Socket, pool: Pool) -> Self {
         let demand = Demand::new(shop.options.min_idle(), shop.options.max_idle());
         let members = vec![None; pool.slots()];
         let backoff = Backoff::default();
         let mut supervisor =
             Self { shop, listener, pool, members, demand, backoff, stopping: false };
         supervisor.top_up();
-        Ok(supervisor)
+        supervisor
     }
 
     /// Looks after the pool until the daemon is told to stop, and nobody waits
