@@ -141,7 +141,7 @@ fn log_notes_a_reset_behind_early_bytes() {
 
 #[test]
 fn rblsmtpd_loses_not_one_early_byte_and_is_told() {
-    let script = "printf '%s\\n' \"$RBLSMTPD\"; exec cat";
+    let script = "printf '%s %s\\n' \"$TCPLOCALHOST\" \"$RBLSMTPD\"; exec cat";
     let setup = || Daemon::setup().option("-H --delay 9 --early rblsmtpd");
     let daemon = setup().run(&["sh", "-c", script]);
     let mut client = daemon.client("127.0.0.1");
@@ -150,14 +150,17 @@ fn rblsmtpd_loses_not_one_early_byte_and_is_told() {
     client.finish();
     let (first, waited) = client.read_line();
     assert_about(waited, 0.0);
-    assert_eq!(first, format!("{TEXT}\n"));
+    assert_eq!(first, format!("mx.test.example {TEXT}\n"));
     assert!(client.read_all() == said, "bytes were lost");
     let line = daemon.log("early ");
     assert!(line.ends_with(" action=rblsmtpd"), "{line}");
     let daemon = setup().option("--refuse-permanent").run(&["sh", "-c", script]);
     let mut client = daemon.client("127.0.0.1");
     client.say(DIALOGUE);
-    assert_eq!(client.read_line().0, "-5.7.0 mx.test.example you talked before the greeting\n");
+    assert_eq!(
+        client.read_line().0,
+        "mx.test.example -5.7.0 mx.test.example you talked before the greeting\n"
+    );
 }
 
 #[test]
@@ -203,9 +206,25 @@ fn talk_ends_after_twenty_commands() {
 }
 
 #[test]
+fn talk_ends_for_a_client_that_never_ends_a_line() {
+    let daemon = Daemon::setup().option("-H --refuse talk").run(&["false"]);
+    let mut client = daemon.client("127.0.0.1");
+    let mut other = client.stream.try_clone().unwrap();
+    let babbler = std::thread::spawn(move || {
+        let sent = (0..10_000).take_while(|_| other.write_all(&[b'x'; 1000]).is_ok()).count();
+        sent * 1000
+    });
+    let text = client.try_read_all();
+    assert!(text.is_err() || text.is_ok_and(|text| text.contains("421 4.7.0 ")));
+    assert!(babbler.join().unwrap() < 9_000_000, "it was listened to");
+    daemon.log("early ");
+}
+
+#[test]
 fn a_crowd_is_refused_shortly() {
-    let daemon = Daemon::setup().option("-c 2 -H --refuse talk --hold 20").run(&["false"]);
+    let daemon = Daemon::setup().option("-c 2 -vH --refuse talk --hold 20").run(&["false"]);
     let _other = daemon.client("127.0.0.1");
+    daemon.log("smtp-delayd: pid ");
     let mut client = daemon.client("127.0.0.1");
     client.say(DIALOGUE);
     assert!(client.read_all().starts_with("421 "));
@@ -319,6 +338,21 @@ fn the_look_up_gets_a_second_to_tell_the_class_of_a_talker() {
 }
 
 #[test]
+fn talk_that_is_only_noted_does_not_shorten_the_look_up() {
+    let dns = FakeDns::start(Fault::Late(Duration::from_secs(2), "mx.example.org"));
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("--early log --delay-static 0 --delay-unknown 9")
+        .run(&["cat"]);
+    let mut client = daemon.client("127.0.0.1");
+    client.say("EHLO\r\n");
+    client.finish();
+    assert_eq!(client.read_all(), "EHLO\r\n");
+    assert_about(client.connected.elapsed(), 2.0);
+    assert!(daemon.log("pass ").contains(" class=static "));
+}
+
+#[test]
 fn bytes_of_a_client_cannot_forge_a_line() {
     let daemon = Daemon::setup().option("-H").run(&["false"]);
     let mut client = daemon.client("127.0.0.1");
@@ -332,9 +366,9 @@ fn bytes_of_a_client_cannot_forge_a_line() {
 
 #[test]
 fn signals_to_the_group_neither_drop_nor_hurry_a_client() {
-    let daemon = Daemon::setup().option("-H --delay 1").run(&["echo", "220 hello"]);
+    let daemon = Daemon::setup().option("-vH --delay 1").run(&["echo", "220 hello"]);
     let mut client: Client = daemon.client("127.0.0.1");
-    wait_until("a look at the client", || (daemon.children().len() >= 5).then_some(()));
+    daemon.log("smtp-delayd: pid ");
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGINT, Signal::SIGTERM] {
         daemon.signal_group(signal);
     }

@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 
 use nix::sys::signal::Signal;
 
@@ -222,28 +221,36 @@ fn users_and_groups() {
     assert_eq!(report.one("groups"), "64004");
 }
 
+/// In a mount namespace of its own, so that only the daemon sees the group.
 #[test]
 fn supplementary_groups_come_with_a_user() {
     if !is_root("supplementary_groups_come_with_a_user") {
         return;
     }
+    let file = directory().join("group");
     let groups = std::fs::read_to_string("/etc/group").unwrap();
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
-    let has_user = |name: &str| passwd.lines().any(|line| line.starts_with(&format!("{name}:")));
-    let member = groups.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let user = fields[3].split(',').next().filter(|user| has_user(user))?;
-        Some((user.to_string(), fields[2].to_string()))
+    std::fs::write(&file, format!("{groups}testers:x:64005:nobody\n")).unwrap();
+    let file = std::ffi::CString::new(file.to_str().unwrap()).unwrap();
+    let with_group = setup().option("-u nobody").command(move |command| {
+        // SAFETY: system calls only, on strings that live as long.
+        unsafe { command.pre_exec(move || mount_group_file(&file)) };
     });
-    let Some((user, group)) = member else {
-        let added =
-            std::process::Command::new("usermod").args(["-aG", "daemon", "nobody"]).status();
-        assert!(added.unwrap().success());
-        return supplementary_groups_come_with_a_user();
-    };
-    let (_daemon, report) = report_with(setup().option_with("-u", user));
+    let (_daemon, report) = report_with(with_group);
     let all: Vec<&str> = report.one("groups").split(' ').collect();
-    assert!(all.contains(&group.as_str()), "{all:?}");
+    assert!(all.contains(&"64005") && all.contains(&"65534"), "{all:?}");
+}
+
+fn mount_group_file(file: &std::ffi::CStr) -> std::io::Result<()> {
+    let (none, null) = (c"none".as_ptr(), std::ptr::null());
+    // SAFETY: all strings end in NUL, and null stands for no data.
+    let failed = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) != 0
+            || libc::mount(none, c"/".as_ptr(), null, libc::MS_REC | libc::MS_PRIVATE, null.cast())
+                != 0
+            || libc::mount(file.as_ptr(), c"/etc/group".as_ptr(), null, libc::MS_BIND, null.cast())
+                != 0
+    };
+    if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[test]
@@ -286,14 +293,38 @@ fn both_families_at_once_and_mapped_addresses_as_ipv4() {
 }
 
 #[test]
-fn a_slow_reader_of_the_program_sees_blocking_descriptors() {
-    let script = "head -c 3000000 /dev/zero";
-    let daemon = setup().run(&["sh", "-c", script]);
+fn a_program_that_writes_faster_than_the_client_reads_loses_nothing() {
+    let daemon = setup().run(&["head", "-c", "3000000", "/dev/zero"]);
     let mut client = daemon.client("127.0.0.1");
-    client.read_line();
-    let rest = client.read_all();
-    assert!(rest.len() < 3_000_000);
-    let line = only(daemon.log_lines("end ", 1));
-    assert!(line.contains(" exit=0 "), "{line}");
-    assert!(Path::new("/dev/null").exists());
+    assert!(client.stream.peek(&mut [0]).is_ok());
+    assert!(daemon.lines("end ").is_empty(), "it is blocked in its write");
+    assert_eq!(client.read_all().len(), 3_000_000);
+    assert!(only(daemon.log_lines("end ", 1)).contains(" exit=0 "));
+}
+
+#[test]
+fn twenty_megabytes_of_address_space_are_enough() {
+    let files = directory();
+    let expressions: String = (0..300).map(|n| format!("^host-{n}[0-9]+\\.isp{n}\\.\n")).collect();
+    std::fs::write(files.join("dynamic"), expressions).unwrap();
+    std::fs::write(files.join("rules"), ":allow\n".repeat(1000)).unwrap();
+    let narrow = setup()
+        .option_with("--dynamic-file", files.join("dynamic").display())
+        .option_with("--rules", files.join("rules").display())
+        .command(|command| {
+            let limit = || {
+                let bytes = 20_000_000;
+                nix::sys::resource::setrlimit(
+                    nix::sys::resource::Resource::RLIMIT_AS,
+                    bytes,
+                    bytes,
+                )?;
+                Ok(())
+            };
+            // SAFETY: it makes one system call.
+            unsafe { command.pre_exec(limit) };
+        });
+    let (daemon, _) = report_with(narrow);
+    daemon.signal(Signal::SIGHUP);
+    daemon.log("reload ");
 }

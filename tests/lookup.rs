@@ -63,10 +63,13 @@ fn the_next_resolver_is_asked() {
 fn the_time_of_the_look_up_counts() {
     let dns = FakeDns::start(Fault::Late(Duration::from_millis(700), "mx.example.org"));
     let setup = || Daemon::setup().option(&dns.option());
-    let daemon = setup().option("--delay-static 1.5").run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 1.5);
-    let daemon = setup().option("--delay-static 0.2").run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 0.7);
+    for (delay, waited) in [("1.5", 1.5), ("0.2", 0.7)] {
+        let daemon = setup().option_with("--delay-static", delay).run(&["echo", "220"]);
+        daemon.client("127.0.0.1").read_line();
+        let line = daemon.log("pass ");
+        let told = line.split("waited=").nth(1).and_then(|rest| rest.split(' ').next());
+        assert_about(Duration::from_secs_f64(told.unwrap().parse().unwrap()), waited);
+    }
 }
 
 #[test]

@@ -85,8 +85,12 @@ fn children_that_die_before_the_hand_over_are_told_replaced_and_held_back() {
         thread::sleep(Duration::from_millis(1));
     }
     assert!((6..=14).contains(&killed), "{killed} children were forked and killed in 4 s");
-    let lines = daemon.log_lines("smtp-delayd: error: child ", killed);
+    let lines = daemon.log_lines("smtp-delayd: error: child ", 6);
     assert!(lines[0].ends_with(" died before the hand-over: signal: 9 (SIGKILL)"), "{lines:?}");
+    assert!(lines.len() <= 11, "a loop is told once a second: {lines:?}");
+    let untold = |line: &String| line.split('(').nth(2)?.split(' ').next()?.parse::<usize>().ok();
+    let told = lines.len() + lines.iter().filter_map(untold).sum::<usize>();
+    assert!(told <= killed && told + 10 >= killed, "{told} of {killed} were told of: {lines:?}");
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
 }
 
@@ -113,6 +117,24 @@ fn places_for_programs_are_bounded_and_waited_for() {
     assert_about(fourth.connected.elapsed(), 10.1);
     let line = daemon.log("limit ");
     assert!(line.ends_with(" kind=max-prog held=2"), "{line}");
+}
+
+#[test]
+fn places_are_given_in_the_order_of_asking() {
+    let daemon = Daemon::setup().option("-H --delay 0.1 --max-prog 1").run(&[
+        "sh",
+        "-c",
+        "echo 220; sleep 0.1",
+    ]);
+    let mut clients = Vec::new();
+    for number in 0..12 {
+        clients.push(daemon.client("127.0.0.1"));
+        if number < 11 {
+            assert!(clients[number].is_silent_for(Duration::from_millis(10)) || number < 2);
+        }
+    }
+    let times: Vec<Duration> = clients.iter_mut().map(|client| client.read_line().1).collect();
+    assert!(times.iter().all(|time| *time < Duration::from_secs(8)), "{times:?}");
 }
 
 /// Clients that come one after the other in several threads, until told to
@@ -245,6 +267,20 @@ fn a_shortage_of_descriptors_is_told_and_survived() {
     assert!(daemon.lines("smtp-delayd: error: unable to accept: ").len() <= 4);
     limit(100);
     assert_eq!(client.read_all(), "220\n");
+}
+
+#[test]
+fn a_shortage_does_not_keep_the_daemon_from_ending() {
+    let mut daemon = Daemon::setup().option("-H --delay 0.1 -c 1").run(&["echo", "220"]);
+    let child = daemon.children()[0];
+    let set = std::process::Command::new("prlimit")
+        .args([format!("--pid={child}"), "--nofile=3:".into()])
+        .status();
+    assert!(set.unwrap().success());
+    drop(daemon.client("127.0.0.1"));
+    daemon.log("smtp-delayd: error: unable to accept: ");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Stopping, dying and starting again: the port is free at once, and no client
 //! that was accepted is dropped.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +96,8 @@ fn try_one(address: std::net::SocketAddr) -> Fate {
     match client.stream.read_to_string(&mut text) {
         Ok(_) if text == "220\n" => Fate::Served,
         Ok(_) => panic!("an accepted client got {text:?}"),
-        Err(_) => Fate::Refused,
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Fate::Refused,
+        Err(error) => panic!("a client was left alone: {error}"),
     }
 }
 
@@ -136,6 +137,17 @@ fn fifty_kills_under_load_and_as_many_starts() {
     wait_until("as many passes as greetings", || (passed() == served).then_some(()));
     let hung_up: usize = accepted.iter().map(|daemon| daemon.lines("hangup ").len()).sum();
     assert_eq!(hung_up, 0, "every client that was accepted was served");
+}
+
+#[test]
+fn places_for_programs_are_no_matter_once_nobody_counts_them() {
+    let mut daemon = setup("1").option("--max-prog 1").run(&["echo", "220"]);
+    let mut clients: Vec<Client> = (0..5).map(|_| daemon.client("127.0.0.1")).collect();
+    assert!(clients[4].is_silent_for(Duration::from_millis(300)));
+    daemon.kill();
+    for client in &mut clients {
+        assert_eq!(client.read_all(), "220\n");
+    }
 }
 
 #[test]

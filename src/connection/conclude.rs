@@ -9,11 +9,11 @@ use super::lookup::LocalName;
 use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
-use super::serve::{Stage, Visit};
+use super::serve::{Step, Visit};
 use super::talk::talk;
 use super::verdict::{Verdict, is_crowded, refuse_by};
 use super::watch::{Attention, Goal, Seen, watch};
-use crate::daemon::pool::{Counter, Stage as PoolStage};
+use crate::daemon::pool::{Counter, Stage};
 use crate::error::{TROUBLE, USAGE};
 use crate::log::{Ends, Said, Subject};
 use crate::options::RefuseBy;
@@ -21,7 +21,7 @@ use crate::options::RefuseBy;
 /// How long a client waits for a place for its session.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks for one.
-const PLACE_INTERVAL: Duration = Duration::from_millis(50);
+const PLACE_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a held early talker is checked against a crowd.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -76,12 +76,12 @@ impl Visit<'_> {
         }
     }
 
-    fn take_place(&mut self, verdict: Verdict) -> Stage {
+    fn take_place(&mut self, verdict: Verdict) -> Step {
         if verdict == Verdict::Condemned {
             self.attention = Attention::Off;
         }
         let patience = Instant::now() + PLACE_PATIENCE;
-        while !self.seat.pool.claim_prog(self.seat.slot, self.shop.options.max_prog()) {
+        while !self.claim_place() {
             let now = Instant::now();
             if now >= patience {
                 return Err(Verdict::NoPlace);
@@ -89,6 +89,15 @@ impl Visit<'_> {
             self.watch_until(now + PLACE_INTERVAL, Goal::Time)?;
         }
         Ok(())
+    }
+
+    /// With the supervisor gone nobody tells which places are free again: the
+    /// clients that are left must not pay for it.
+    fn claim_place(&self) -> bool {
+        let (pool, slot) = (self.seat.pool, self.seat.slot);
+        let most = self.shop.options.max_prog();
+        pool.claim_prog(slot, most)
+            || (self.seat.is_orphaned() && pool.claim_prog(slot, pool.slots()))
     }
 
     fn hand_over(&mut self, verdict: Verdict) -> u8 {
@@ -102,7 +111,7 @@ impl Visit<'_> {
         }
         self.shop.log.tcpserver_decision("ok", &self.ends());
         let why = become_program(&self.client, &self.shop.program, &self.environment);
-        self.seat.pool.enter(self.seat.slot, PoolStage::Busy);
+        self.seat.pool.enter(self.seat.slot, Stage::Busy);
         self.count(Counter::Error);
         let program = self.shop.program.name();
         if self.shop.options.as_tcpserver {
@@ -181,7 +190,7 @@ impl Visit<'_> {
 
     fn refuse_for_lack_of_place(&mut self) {
         self.count(Counter::Limit);
-        let held = self.seat.pool.count(PoolStage::Prog);
+        let held = self.seat.pool.count(Stage::Prog);
         self.shop.log.limit(&self.subject(self.client.waited()), "max-prog", held);
         let words = self.shop.options.text_reserve.as_deref();
         self.refuse(&Refusal::temporary(Why::AllBusy, words, &self.our_name()));

@@ -38,6 +38,7 @@ pub(super) fn set_variables(environment: &mut Environment, client: &Client, name
         environment.set(six_name, value.clone().filter(|_| six));
         environment.set(name, value);
     }
-    let interface = if_indextoname(client.scope).ok().filter(|_| six && client.scope > 0);
+    let scoped = six && client.scope > 0;
+    let interface = scoped.then(|| if_indextoname(client.scope).ok()).flatten();
     environment.set("TCP6INTERFACE", interface.map(std::ffi::CString::into_bytes));
 }

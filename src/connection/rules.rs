@@ -1,7 +1,7 @@
 //! The rules' stage: what the administrator says about this client, first by
 //! its address alone, then by all that is known of it.
 
-use super::serve::{Stage, Visit};
+use super::serve::{Step, Visit};
 use super::terms::{DelayBy, Offence, Terms, common_delay, offence, terms};
 use super::verdict::Verdict;
 use super::watch::Attention;
@@ -12,7 +12,7 @@ impl Visit<'_> {
     /// A rule for the whole address goes before all others, unless somebody
     /// may have told whose connection it is: then there is no need to wait.
     /// (tcpserver looks everything up first, and its log shows it.)
-    pub(super) fn ask_rules_by_address(&mut self) -> Stage {
+    pub(super) fn ask_rules_by_address(&mut self) -> Step {
         let options = &self.shop.options;
         if options.ident || options.as_tcpserver || !self.shop.rules.exist() {
             return Ok(());
@@ -26,7 +26,7 @@ impl Visit<'_> {
     }
 
     /// The first rule in tcpserver's order of keys.
-    pub(super) fn ask_rules(&mut self) -> Stage {
+    pub(super) fn ask_rules(&mut self) -> Step {
         if self.rules_asked || !self.shop.rules.exist() {
             return Ok(());
         }
@@ -37,7 +37,7 @@ impl Visit<'_> {
         self.follow(found)
     }
 
-    fn follow(&mut self, found: std::io::Result<Option<Match>>) -> Stage {
+    fn follow(&mut self, found: std::io::Result<Option<Match>>) -> Step {
         self.rules_asked = true;
         match found {
             Ok(found) => self.rule = found,

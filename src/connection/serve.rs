@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Pid, getppid};
+
 use super::class::{Class, classify};
 use super::client::{Client, Look};
 use super::environment::Environment;
@@ -18,7 +20,7 @@ use crate::daemon::pool::{Pool, Slot};
 use crate::dns::Resolvers;
 use crate::log::{EarlyBytes, Log};
 use crate::names::Names;
-use crate::options::Options;
+use crate::options::{EarlyTalk, Options};
 use crate::rules::{Match, Rules};
 
 /// How long the look-up goes on for a client that has talked, where its class
@@ -51,6 +53,16 @@ pub struct Seat<'a> {
     pub pool: &'a Pool,
     /// The child's slot in it.
     pub slot: Slot,
+    /// The child's parent.
+    pub supervisor: Pid,
+}
+
+impl Seat<'_> {
+    /// Whether the supervisor is gone.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        getppid() != self.supervisor
+    }
 }
 
 /// Serves one client.  Becomes the program if the client passes, and comes
@@ -93,13 +105,14 @@ pub(super) struct Early {
 }
 
 /// `Err` is a verdict that comes before the end of the story.
-pub(super) type Stage = Result<(), Verdict>;
+pub(super) type Step = Result<(), Verdict>;
 
 impl<'a> Visit<'a> {
     fn begin(shop: &'a Shop, seat: &'a Seat<'a>, client: Client) -> Self {
         let environment = shop.environment.clone();
         let terms = terms(|name| environment.get(name));
-        let local_name = shop.options.local_name.clone();
+        let known = || seat.pool.local_names().get(client.local.ip()).flatten();
+        let local_name = shop.options.local_name.clone().or_else(known);
         let lookup = Lookup::nothing(client.ip(), local_name, client.accepted);
         Self {
             shop,
@@ -120,7 +133,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn receive(&mut self) -> Stage {
+    fn receive(&mut self) -> Step {
         self.set_up_socket();
         self.settle_terms();
         self.ask_rules_by_address()?;
@@ -147,13 +160,14 @@ impl<'a> Visit<'a> {
     }
 
     fn complain_of_terms(&self) {
-        if let Some((name, value)) = &self.terms.ignored {
+        let by_rule = self.rule.is_some();
+        if let Some((name, value)) = self.terms.ignored.as_ref().filter(|_| by_rule) {
             self.shop.log.ignored_variable(name, value);
         }
     }
 
     /// A client that is gone already costs no look-up.
-    fn look_once(&mut self) -> Stage {
+    fn look_once(&mut self) -> Step {
         if self.attention == Attention::Off {
             return Ok(());
         }
@@ -172,7 +186,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn look_up(&mut self) -> Stage {
+    fn look_up(&mut self) -> Step {
         self.start_look_up();
         let options = &self.shop.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
@@ -180,7 +194,9 @@ impl<'a> Visit<'a> {
         // tcpserver's log shows our own name with a denial.
         let goal = if options.as_tcpserver { Goal::Everything } else { Goal::Client };
         while !goal.is_reached(&self.lookup) {
-            let open = self.early.as_ref().filter(|early| early.open);
+            // Where it is only noted, talk changes nothing.
+            let matters = options.early != EarlyTalk::Log;
+            let open = self.early.as_ref().filter(|early| early.open && matters);
             let until = open.map_or(deadline, |early| self.client.accepted + early.at + GRACE);
             let until = until.min(deadline);
             let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
@@ -244,7 +260,7 @@ impl<'a> Visit<'a> {
 
     /// What was said before the class was known is an offence only in a class
     /// that has a delay.
-    fn judge_talk(&mut self) -> Stage {
+    fn judge_talk(&mut self) -> Step {
         let Some(early) = self.early.as_mut().filter(|early| early.open) else { return Ok(()) };
         early.open = false;
         match next(Seen::Talk, self.attention, self.offence, self.shop.options.early) {
@@ -255,7 +271,7 @@ impl<'a> Visit<'a> {
         Ok(())
     }
 
-    fn wait(&mut self) -> Stage {
+    fn wait(&mut self) -> Step {
         match self.delay.unwrap_or_default() {
             // Nothing but our own name can be missing.
             Duration::ZERO => {
@@ -266,7 +282,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    pub(super) fn watch_until(&mut self, until: Instant, goal: Goal) -> Stage {
+    pub(super) fn watch_until(&mut self, until: Instant, goal: Goal) -> Step {
         loop {
             let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
             self.act_on(seen)?;
@@ -276,7 +292,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn act_on(&mut self, seen: Seen) -> Stage {
+    fn act_on(&mut self, seen: Seen) -> Step {
         let open = self.offence == Offence::ByClass;
         if seen == Seen::Talk {
             let (said, at) = (self.client.early_bytes(), self.client.waited());

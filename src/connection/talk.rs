@@ -18,6 +18,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const MOST_COMMANDS: usize = 20;
 /// Bytes of a command that are read; RFC 5321, 4.5.3.1.4 allows 512.
 const LONGEST_COMMAND: usize = 1000;
+/// Bytes that are read altogether.
+const MOST_BYTES: usize = 64 << 10;
 /// Bytes of an argument that are kept for the log.
 const KEPT: usize = 200;
 
@@ -71,11 +73,12 @@ struct Reader<'a> {
     client: &'a Client,
     until: Instant,
     bytes: Vec<u8>,
+    left: usize,
 }
 
 impl<'a> Reader<'a> {
     fn new(client: &'a Client, until: Instant) -> Self {
-        Self { client, until, bytes: Vec::new() }
+        Self { client, until, bytes: Vec::new(), left: MOST_BYTES }
     }
 
     /// The next line without its end, cut at [`LONGEST_COMMAND`]; `None` where
@@ -96,11 +99,12 @@ impl<'a> Reader<'a> {
     }
 
     fn fill(&mut self) -> Option<()> {
-        if !wait_readable(self.client.as_fd(), self.until) {
+        if self.left == 0 || !wait_readable(self.client.as_fd(), self.until) {
             return None;
         }
         let mut buffer = [0; 1024];
         let length = sys::take(self.client, &mut buffer).ok().filter(|length| *length > 0)?;
+        self.left = self.left.saturating_sub(length);
         self.bytes.extend_from_slice(&buffer[..length]);
         Some(())
     }

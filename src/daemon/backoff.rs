@@ -44,6 +44,12 @@ impl Backoff {
         self.last = Some(now);
     }
 
+    /// Whether there were so many that one fork at a time is enough.
+    #[must_use]
+    pub fn is_cautious(&self) -> bool {
+        self.failures > FREE && self.last.is_some_and(|last| last.elapsed() < CALM)
+    }
+
     /// What is left of the wait; zero where a fork may be tried.
     #[must_use]
     pub fn left(&self, now: Instant) -> Duration {

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{Pid, getppid};
+
 use socket2::{SockAddr, Socket};
 
-use super::pool::{Pool, Stage};
+use super::pool::{Complaint, Pool, Stage};
 use crate::connection::client::Client;
 use crate::connection::serve::{Seat, Shop, serve};
 use crate::error::TROUBLE;
@@ -29,8 +29,6 @@ pub struct Child<'a> {
     pub seat: Seat<'a>,
     /// The socket that it accepts from.
     pub listener: &'a Socket,
-    /// Its parent.
-    pub supervisor: Pid,
     /// The set of files that it has.
     pub generation: u64,
 }
@@ -39,6 +37,7 @@ pub struct Child<'a> {
 enum Turn {
     Again,
     Finished,
+    Failed,
 }
 
 impl Child<'_> {
@@ -60,8 +59,10 @@ impl Child<'_> {
             return TROUBLE;
         }
         while self.is_wanted() {
-            if let Turn::Finished = self.turn() {
-                break;
+            match self.turn() {
+                Turn::Again => (),
+                Turn::Finished => break,
+                Turn::Failed => return TROUBLE,
             }
         }
         0
@@ -77,9 +78,9 @@ impl Child<'_> {
     /// nothing; SIGURG is how the supervisor, or its death, wakes accept(2).
     fn settle_signals(&self) -> nix::Result<()> {
         sys::reset(Signal::SIGCHLD)?;
-        sys::shut_down_when_orphaned(self.listener.as_fd(), self.supervisor)?;
+        sys::shut_down_when_orphaned(self.listener.as_fd(), self.seat.supervisor)?;
         set_pdeathsig(Signal::SIGURG)?;
-        if getppid() != self.supervisor {
+        if self.seat.is_orphaned() {
             let _ = self.listener.shutdown(std::net::Shutdown::Both);
         }
         SigSet::empty().thread_set_mask()
@@ -92,16 +93,35 @@ impl Child<'_> {
                 self.come_back(code);
                 Turn::Again
             }
-            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Turn::Finished,
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => self.shut_out(),
             Err(error) if sys::is_shortage(&error) => {
-                if self.pool().may_complain() {
-                    self.shop.log.error(format_args!("unable to accept: {error}"));
-                }
+                self.complain(&error);
                 thread::sleep(SHORTAGE_PAUSE);
-                Turn::Again
+                if self.is_over() { Turn::Finished } else { Turn::Again }
             }
             Err(_) => Turn::Again,
         }
+    }
+
+    fn complain(&self, why: &std::io::Error) {
+        if self.pool().may_complain(Complaint::Accept) {
+            self.shop.log.error(format_args!("unable to accept: {why}"));
+        }
+    }
+
+    /// Whether the daemon stops, or its supervisor is gone.
+    fn is_over(&self) -> bool {
+        self.pool().is_stopping() || self.seat.is_orphaned()
+    }
+
+    /// The listener was shut down: by the supervisor, for its death, or by a
+    /// stranger.
+    fn shut_out(&self) -> Turn {
+        if self.is_over() {
+            return Turn::Finished;
+        }
+        self.complain(&Errno::EINVAL.into());
+        Turn::Failed
     }
 
     /// The exit code that tcpserver's child would have had.
@@ -129,6 +149,7 @@ impl Child<'_> {
     /// The client was refused, or left.
     fn come_back(&self, code: u8) {
         let pool = self.pool();
+        pool.leave_line(self.seat.slot);
         pool.enter(self.seat.slot, Stage::Idle);
         self.shop.log.tcpserver_lives_on(code);
         self.shop.log.tcpserver_status(pool.clients(), pool.slots());

@@ -17,11 +17,13 @@ const WAKE: usize = 0;
 const ALIVE: usize = 1;
 const GENERATION: usize = 2;
 const LAST_COMPLAINT: usize = 3;
+const STOPPING: usize = 5;
 const COUNTERS: usize = 8;
 const COUNTED: usize = 10;
 const NAMES: usize = 32;
 const SETS: usize = NAMES + local_names::WORDS;
-/// Words of a slot: the client's address in two, and when it was accepted.
+/// Words of a slot: the client's address in two, when it was accepted, and
+/// since when it has been waiting for a place.
 const SLOT_WORDS: usize = 4;
 
 /// The number of a child's place on the scoreboard.
@@ -57,6 +59,15 @@ pub enum Counter {
     Dynamic,
     None,
     Unknown,
+}
+
+/// What is complained of once a second at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// accept(2) fails.
+    Accept,
+    /// fork(2) fails.
+    Fork,
 }
 
 /// The scoreboard.
@@ -152,10 +163,40 @@ impl Pool {
         self.count(Stage::Busy) + self.count(Stage::Prog)
     }
 
-    /// Takes one of `most` places for programs, if one is free.  Two that
-    /// reach for the last one at the same time may both miss it.
+    /// Takes one of `most` places for programs, if one is free and nobody has
+    /// been waiting for longer.  Two that reach for the last one at the same
+    /// time may both miss it.
     #[must_use]
     pub fn claim_prog(&self, slot: Slot, most: usize) -> bool {
+        if most < self.slots && !self.is_first_in_line(slot) {
+            return false;
+        }
+        let won = self.reach_for_place(slot, most);
+        if won {
+            self.leave_line(slot);
+        }
+        won
+    }
+
+    /// Puts the child of `slot` at the end of the line, if it is not in it.
+    fn is_first_in_line(&self, slot: Slot) -> bool {
+        let line = |slot: Slot| &self.slot_words(slot)[3];
+        let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mine = line(slot).compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        let mine = mine.map_or_else(|since| since, |_| now);
+        let before = |other: Slot| {
+            let since = line(other).load(Ordering::SeqCst);
+            since > 0 && (since, other.0) < (mine, slot.0)
+        };
+        !(0..self.slots).map(Slot).any(before)
+    }
+
+    /// The child of `slot` does not wait for a place any more.
+    pub fn leave_line(&self, slot: Slot) {
+        self.slot_words(slot)[3].store(0, Ordering::SeqCst);
+    }
+
+    fn reach_for_place(&self, slot: Slot, most: usize) -> bool {
         self.mark(slot, Stage::Prog, true);
         let won = most >= self.slots || self.count(Stage::Prog) <= most;
         self.mark(slot, if won { Stage::Busy } else { Stage::Prog }, false);
@@ -226,6 +267,17 @@ impl Pool {
         self.words[GENERATION].load(Ordering::SeqCst)
     }
 
+    /// The listener is shut down, and rightly.
+    pub fn set_stopping(&self) {
+        self.words[STOPPING].store(1, Ordering::SeqCst);
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.words[STOPPING].load(Ordering::SeqCst) != 0
+    }
+
     /// Starts a new generation.
     pub fn next_generation(&self) {
         self.words[GENERATION].fetch_add(1, Ordering::SeqCst);
@@ -233,9 +285,9 @@ impl Pool {
 
     /// Whether a complaint may be logged: once a second among all children.
     #[must_use]
-    pub fn may_complain(&self) -> bool {
+    pub fn may_complain(&self, complaint: Complaint) -> bool {
         let now = self.epoch.elapsed().as_secs() + 1;
-        self.words[LAST_COMPLAINT].swap(now, Ordering::Relaxed) != now
+        self.words[LAST_COMPLAINT + complaint as usize].swap(now, Ordering::Relaxed) != now
     }
 
     /// Counts one.
@@ -310,7 +362,8 @@ mod tests {
         assert_eq!(claimed.count(), 128);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Busy)), (128, 2));
         pool.vacate(Slot(0));
-        assert!(pool.claim_prog(Slot(129), 128));
+        assert!(!pool.claim_prog(Slot(129), 128), "another has waited for longer");
+        assert!(pool.claim_prog(Slot(128), 128));
     }
 
     #[test]

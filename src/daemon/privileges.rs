@@ -128,7 +128,8 @@ impl Identity {
 }
 
 fn denied(what: &str, in_djbs_words: &str, why: Errno) -> Fatal {
-    Fatal::unable(what, why).or_djb(in_djbs_words, &why.into())
+    let why = why.into();
+    Fatal::unable(what, &why).or_djb(in_djbs_words, &why)
 }
 
 #[cfg(test)]

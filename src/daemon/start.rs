@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 
@@ -18,6 +19,7 @@ use super::supervisor::{Supervisor, take_signals};
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Shop;
+use crate::connection::terms::terms;
 use crate::dns::Resolvers;
 use crate::error::Fatal;
 use crate::log::Log;
@@ -50,6 +52,9 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     sys::reset_all_signals();
     sys::ignore(Signal::SIGPIPE).map_err(|why| Fatal::unable("ignore SIGPIPE", why))?;
     let environment = Environment::inherit(env::vars_os());
+    if let Some((name, value)) = terms(|name| environment.get(name)).ignored {
+        log.ignored_variable(name, &value);
+    }
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
     let listener = listen(&options, log)?;
     identity.assume()?;
@@ -63,7 +68,12 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
         Path::new("/etc/resolv.conf"),
     );
     let pool = Pool::new(options.slots, options.min_idle());
-    let pool = pool.map_err(|why| Fatal::unable("share memory with children", why))?;
+    let pool = pool.map_err(|why| {
+        let hint =
+            if why == Errno::ENOMEM { ": raise the memory limit (softlimit -m)" } else { "" };
+        let why = std::io::Error::from(why);
+        Fatal::unable("share memory with children", format_args!("{why}{hint}"))
+    })?;
     let idle = (options.min_idle(), options.max_idle());
     take_signals(options.as_tcpserver).map_err(|why| Fatal::unable("catch signals", why))?;
     release_standard_streams(options.print_port.then(|| local.port()))?;

@@ -1,6 +1,8 @@
 //! The supervisor: one poll loop that forks, reaps, reloads and stops.  It
 //! never touches a client.
 
+use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, exit};
@@ -16,11 +18,12 @@ use socket2::Socket;
 use super::backoff::Backoff;
 use super::child::Child;
 use super::demand::Demand;
-use super::pool::{Pool, Slot, Stage};
+use super::pool::{Complaint, Pool, Slot, Stage};
 use super::start::read_files;
 use crate::connection::serve::{Seat, Shop};
 use crate::sys::{self, Fork};
 
+const SECOND: Duration = Duration::from_secs(1);
 /// What the supervisor acts on; blocked but for the time that it polls.
 const SIGNALS: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1];
@@ -61,6 +64,16 @@ pub struct Supervisor {
     demand: Demand,
     backoff: Backoff,
     stopping: bool,
+    /// When forks that are owed are to be tried again.
+    retry_at: Option<Instant>,
+    crashes: Crashes,
+}
+
+/// Crash lines that were kept back: a loop of them is told once a second.
+#[derive(Default)]
+struct Crashes {
+    told: Option<Instant>,
+    untold: usize,
 }
 
 impl Supervisor {
@@ -70,8 +83,17 @@ impl Supervisor {
         let demand = Demand::new(shop.options.min_idle(), shop.options.max_idle());
         let members = vec![None; pool.slots()];
         let backoff = Backoff::default();
-        let mut supervisor =
-            Self { shop, listener, pool, members, demand, backoff, stopping: false };
+        let mut supervisor = Self {
+            shop,
+            listener,
+            pool,
+            members,
+            demand,
+            backoff,
+            stopping: false,
+            retry_at: None,
+            crashes: Crashes::default(),
+        };
         supervisor.top_up();
         supervisor
     }
@@ -103,6 +125,7 @@ impl Supervisor {
         }
         if !self.stopping && told_to_stop() > 0 {
             self.stopping = true;
+            self.pool.set_stopping();
             // Wakes every accept(2), now and later, and frees the port.
             let _ = self.listener.shutdown(std::net::Shutdown::Both);
         }
@@ -147,8 +170,8 @@ impl Supervisor {
             let (ip, time) = client.unzip();
             self.shop.log.end(pid, ip, status, time.unwrap_or_default());
         } else if !status.success() {
-            self.backoff.crashed(Instant::now());
-            self.shop.log.crash(pid, client.map(|client| client.0), status);
+            let ip = client.filter(|_| stage == Some(Stage::Busy)).map(|client| client.0);
+            self.crashed(pid, ip, status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.shop.log.tcpserver_end(pid, status);
@@ -156,17 +179,41 @@ impl Supervisor {
         }
     }
 
-    fn top_up(&mut self) {
+    fn crashed(&mut self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus) {
         let now = Instant::now();
-        if self.stopping || !self.backoff.left(now).is_zero() {
+        self.backoff.crashed(now);
+        let recent = self.crashes.told.is_some_and(|told| now.duration_since(told) < SECOND);
+        if recent && self.backoff.is_cautious() {
+            self.crashes.untold += 1;
             return;
         }
+        let Crashes { untold, .. } = std::mem::take(&mut self.crashes);
+        self.crashes.told = Some(now);
+        self.shop.log.crash(pid, ip, status, untold);
+    }
+
+    /// Forks what the demand asks for.  What it still owes, for a failure, is
+    /// left for `retry_at`.
+    fn top_up(&mut self) {
+        let now = Instant::now();
+        self.retry_at = None;
+        if self.stopping {
+            return;
+        }
+        let left = self.backoff.left(now);
         let room = self.members.len() - self.alive();
+        if !left.is_zero() {
+            let short = self.pool.count(Stage::Idle) < self.shop.options.min_idle();
+            self.retry_at = (short && room > 0).then(|| now + left);
+            return;
+        }
         let wanted = self.demand.round(self.pool.count(Stage::Idle), room, now);
-        for _ in 0..wanted {
-            if !self.fork_one() {
-                break;
-            }
+        let wanted = if self.backoff.is_cautious() { wanted.min(1) } else { wanted };
+        if wanted > 0 {
+            self.shop.resolvers.borrow_mut().refresh();
+        }
+        if !(0..wanted).all(|_| self.fork_one()) {
+            self.retry_at = Some(now + self.backoff.left(now));
         }
         self.pool.set_alive(self.alive());
     }
@@ -193,19 +240,21 @@ impl Supervisor {
     }
 
     fn complain_of_fork(&self, why: Errno) {
-        if !self.pool.may_complain() {
+        if !self.pool.may_complain(Complaint::Fork) {
             return;
         }
         if self.shop.options.as_tcpserver {
             self.shop.log.dropping("fork", &why.into());
         } else {
-            self.shop.log.error(format_args!("unable to fork: {why}: trying again"));
+            self.shop
+                .log
+                .error(format_args!("unable to fork: {}: trying again", io::Error::from(why)));
         }
     }
 
     fn child(&self, slot: Slot, supervisor: Pid, generation: u64) -> Child<'_> {
-        let seat = Seat { pool: &self.pool, slot };
-        Child { shop: &self.shop, seat, listener: &self.listener, supervisor, generation }
+        let seat = Seat { pool: &self.pool, slot, supervisor };
+        Child { shop: &self.shop, seat, listener: &self.listener, generation }
     }
 
     /// Reads expressions and rules again; a mistake in them leaves everything as it
@@ -237,14 +286,11 @@ impl Supervisor {
     }
 
     fn sleep(&self) {
-        let left = self.backoff.left(Instant::now());
-        let short = self.pool.count(Stage::Idle) < self.shop.options.min_idle();
+        let due = self.retry_at.map(|due| due.saturating_duration_since(Instant::now()));
         let time = if self.stopping || self.outdated().next().is_some() {
-            Some(INTERVAL)
-        } else if short && !left.is_zero() {
-            Some(left)
+            Some(due.map_or(INTERVAL, |due| due.min(INTERVAL)))
         } else {
-            None
+            due
         };
         let mut fds = [PollFd::new(self.pool.waker().as_fd(), PollFlags::POLLIN)];
         let _ = ppoll(&mut fds, time.map(TimeSpec::from), Some(SigSet::empty()));

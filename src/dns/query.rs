@@ -113,11 +113,22 @@ impl Query {
         }
     }
 
+    fn useless_servers(&self) -> impl Iterator<Item = SocketAddr> {
+        let servers = self.servers.iter().zip(&self.useless);
+        servers.filter(|(_, useless)| **useless).map(|(server, _)| *server)
+    }
+
     fn is_asking_another(&self, server: SocketAddr) -> bool {
         self.open.iter().any(|attempt| attempt.server != server)
     }
 
     fn keep_time(&mut self, now: Instant) {
+        // Who cannot answer now will not answer an earlier try either.
+        let useless: Vec<SocketAddr> = self.useless_servers().collect();
+        self.open.retain(|attempt| !useless.contains(&attempt.server));
+        if self.open.is_empty() && self.next_server().is_none() {
+            self.next_try = now;
+        }
         while self.answer.is_none() && now >= self.next_try && now < self.deadline {
             match self.next_server() {
                 Some(server) => self.try_next(server, now),

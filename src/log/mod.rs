@@ -13,6 +13,7 @@ use std::panic::PanicHookInfo;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::unistd::{Pid, write};
 
 use crate::connection::class::Class;
@@ -175,9 +176,11 @@ impl Log {
     }
 
     /// A child died before it handed its client over, or before it had one.
-    pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus) {
+    /// `untold` others died since the last such line.
+    pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, untold: usize) {
         let whose = ip.map(|ip| format!(" of {ip}")).unwrap_or_default();
-        self.error(format_args!("child {pid}{whose} died before the hand-over: {status}"));
+        let more = if untold > 0 { format!(" ({untold} more before)") } else { String::new() };
+        self.error(format_args!("child {pid}{whose} died before the hand-over: {status}{more}"));
     }
 
     /// A bug in a child: it ends, and its connection with it.
@@ -275,7 +278,7 @@ fn about(event: &str, client: &Subject<'_>) -> Line {
 /// A line that cannot be written is lost: there is no place to say so, and
 /// mail matters more.
 fn put(bytes: &[u8]) {
-    let _ = write(io::stderr(), bytes);
+    while write(io::stderr(), bytes) == Err(Errno::EINTR) {}
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! A running `smtp-delayd` and what it logs.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -20,6 +20,10 @@ static MACHINE: RwLock<()> = RwLock::new(());
 
 thread_local! {
     static IS_ALONE: Cell<bool> = const { Cell::new(false) };
+    /// How many daemons this test has, and its one share of the machine: a
+    /// second one could wait for a writer that waits for the first.
+    static SHARE: RefCell<(usize, Option<RwLockReadGuard<'static, ()>>)> =
+        const { RefCell::new((0, None)) };
 }
 
 /// Keeps all other tests with a daemon waiting.
@@ -27,7 +31,7 @@ pub(crate) struct Alone(#[allow(dead_code)] RwLockWriteGuard<'static, ()>);
 
 impl Alone {
     pub(crate) fn on_the_machine() -> Self {
-        let guard = MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         IS_ALONE.set(true);
         Self(guard)
     }
@@ -39,9 +43,31 @@ impl Drop for Alone {
     }
 }
 
-fn share_machine() -> Option<RwLockReadGuard<'static, ()>> {
-    let shared = || MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-    (!IS_ALONE.get()).then(shared)
+/// A daemon's part in its test's share of the machine.
+struct Share;
+
+impl Share {
+    fn take() -> Option<Self> {
+        if IS_ALONE.get() {
+            return None;
+        }
+        SHARE.with_borrow_mut(|(daemons, guard)| {
+            *daemons += 1;
+            guard.get_or_insert_with(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
+        });
+        Some(Self)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        SHARE.with_borrow_mut(|(daemons, guard)| {
+            *daemons -= 1;
+            if *daemons == 0 {
+                *guard = None;
+            }
+        });
+    }
 }
 
 pub(crate) fn close_inherited_descriptors() -> std::io::Result<()> {
@@ -100,7 +126,7 @@ impl Setup {
     /// Starts it in front of `program`, and waits until it accepts clients.
     #[track_caller]
     pub(crate) fn run(mut self, program: &[&str]) -> Daemon {
-        let shared = share_machine();
+        let shared = Share::take();
         self.command.arg("-1").args(&self.options).arg(&self.host).arg(self.port.to_string());
         self.command.args(program).process_group(0).env("RUST_BACKTRACE", "0");
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -147,7 +173,7 @@ pub(crate) struct Daemon {
     log: Log,
     shown: String,
     host: String,
-    _shared: Option<RwLockReadGuard<'static, ()>>,
+    _shared: Option<Share>,
 }
 
 impl Daemon {
@@ -155,7 +181,9 @@ impl Daemon {
     /// our own name, and no trust in loopback addresses.
     pub(crate) fn setup() -> Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
-        command.env_remove("RELAYCLIENT").env_remove("SMTPDELAY").env_remove("RBLSMTPD");
+        for name in ["RELAYCLIENT", "SMTPDELAY", "GREETDELAY", "RBLSMTPD", "DNSCACHEIP"] {
+            command.env_remove(name);
+        }
         // What the test runner was given is not what the daemon was given.
         // SAFETY: close_range is a system call.
         unsafe { command.pre_exec(close_inherited_descriptors) };
