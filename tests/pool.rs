@@ -331,7 +331,43 @@ fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
     daemon.signal(Signal::SIGHUP);
     let line = daemon.log("smtp-delayd: error: unable to use ");
     assert!(line.contains(" line 2: "), "{line}");
+    daemon.log("smtp-delayd: error: unable to reload: the old files stay");
     assert_eq!(class(), "dynamic\n");
+}
+
+#[test]
+fn a_reload_that_memory_does_not_suffice_for_keeps_the_old() {
+    let file = directory().join("dynamic");
+    let lines: String = (0..1500).map(|n| format!("\\.dyn\\.isp{n}\\.example$\n")).collect();
+    fs::write(&file, lines).unwrap();
+    let daemon = Daemon::setup()
+        .option("-H --delay 0")
+        .option_with("--dynamic-file", file.display())
+        .option_with("--static-file", file.display())
+        .command(|command| {
+            let limit = || {
+                let bytes = 20_000_000;
+                nix::sys::resource::setrlimit(
+                    nix::sys::resource::Resource::RLIMIT_AS,
+                    bytes,
+                    bytes,
+                )?;
+                Ok(())
+            };
+            // SAFETY: it makes one system call.
+            #[allow(unsafe_code)]
+            unsafe {
+                std::os::unix::process::CommandExt::pre_exec(command, limit)
+            };
+        })
+        .run(&["echo", "220"]);
+    daemon.signal(Signal::SIGHUP);
+    let ended = wait_until("the end of the reload", || {
+        let kept = daemon.lines("smtp-delayd: error: unable to reload: ").pop();
+        kept.or_else(|| daemon.lines("reload ").pop())
+    });
+    assert!(ended.starts_with("reload ") || ended.contains("softlimit -m"), "{ended}");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n", "the daemon lives");
 }
 
 #[test]
@@ -341,7 +377,7 @@ fn a_storm_of_hups_loses_no_client_and_ends_no_session() {
     let load = Load::new();
     thread::scope(|scope| {
         (0..4).for_each(|_| drop(scope.spawn(|| load.press(&daemon))));
-        for reloads in 1..=100 {
+        for reloads in 1..=50 {
             daemon.signal(Signal::SIGHUP);
             daemon.log_lines("reload ", reloads);
         }

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod child;
 pub mod demand;
+mod files;
 mod host_name;
 pub mod listen;
 pub mod local_names;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::env;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 
+use super::files::{self, Files};
 use super::listen::listen;
 use super::pool::Pool;
 use super::privileges::identity;
@@ -23,10 +24,7 @@ use crate::connection::terms::terms;
 use crate::dns::Resolvers;
 use crate::error::Fatal;
 use crate::log::Log;
-use crate::names::{Names, Patterns};
 use crate::options::Options;
-use crate::rules::Rules;
-use crate::rules::list::List;
 use crate::sys;
 
 /// Callout verifiers and common client libraries give up at 30 s.
@@ -61,7 +59,8 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
     warn(&options, local.port(), log);
-    let (names, rules) = read_files(&options, log)?;
+    files::check(&options)?;
+    let Files { names, rules } = files::read(&options, log)?;
     let resolvers = Resolvers::new(
         &options.resolvers,
         env::var_os("DNSCACHEIP").as_deref(),
@@ -88,53 +87,6 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     log.start(local, slots, idle);
     supervisor.run();
     Ok(())
-}
-
-/// Reads the expressions that names are judged by, and the rules.
-///
-/// # Errors
-/// A file that cannot be read, or an expression that is none: 100.
-pub fn read_files(options: &Options, log: &Log) -> Result<(Names, Rules), Fatal> {
-    let read = |path: &Option<std::path::PathBuf>| match path {
-        None => Ok(Patterns::default()),
-        Some(path) => Patterns::read(path).map_err(|error| Fatal::usage(error.to_string())),
-    };
-    let (dynamic, exceptions) = (read(&options.dynamic_file)?, read(&options.static_file)?);
-    for slow in dynamic.slow().chain(exceptions.slow()) {
-        log.warning(format_args!("{slow} does not fit a table: it is matched slowly"));
-    }
-    let names = Names::new(options.builtin_patterns, dynamic, exceptions);
-    Ok((names, read_rules(options, log)?))
-}
-
-fn read_rules(options: &Options, log: &Log) -> Result<Rules, Fatal> {
-    Ok(match (&options.rules, &options.cdb) {
-        (Some(path), _) => {
-            Rules::List(List::read(path).map_err(|why| Fatal::usage(why.to_string()))?)
-        }
-        (None, Some(path)) => {
-            check_cdb(path, options, log)?;
-            Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing }
-        }
-        (None, None) => Rules::None,
-    })
-}
-
-/// A cdb that only root may read fails now, not at the first client.  One that
-/// is not there may come.
-fn check_cdb(path: &Path, options: &Options, log: &Log) -> Result<(), Fatal> {
-    match File::open(path) {
-        Ok(_) => Ok(()),
-        Err(_) if options.as_tcpserver => Ok(()),
-        Err(why) if why.kind() == ErrorKind::NotFound => {
-            if !options.cdb_may_be_missing {
-                let file = path.display();
-                log.warning(format_args!("unable to read {file}: {why}: every client is dropped"));
-            }
-            Ok(())
-        }
-        Err(why) => Err(Fatal::unable(format_args!("read {}", path.display()), why)),
-    }
 }
 
 fn warn(options: &Options, port: u16, log: &Log) {

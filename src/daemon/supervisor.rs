@@ -18,8 +18,8 @@ use socket2::Socket;
 use super::backoff::Backoff;
 use super::child::Child;
 use super::demand::Demand;
+use super::files::{self, Checker, Files};
 use super::pool::{Complaint, Pool, Slot, Stage};
-use super::start::read_files;
 use crate::connection::serve::{Seat, Shop};
 use crate::sys::{self, Fork};
 
@@ -67,6 +67,10 @@ pub struct Supervisor {
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
     crashes: Crashes,
+    /// Who reads the files before they are used.
+    checker: Option<Checker>,
+    /// Whether they are to be read once more then.
+    again: bool,
 }
 
 /// Crash lines that were kept back: a loop of them is told once a second.
@@ -93,6 +97,8 @@ impl Supervisor {
             stopping: false,
             retry_at: None,
             crashes: Crashes::default(),
+            checker: None,
+            again: false,
         };
         supervisor.top_up();
         supervisor
@@ -110,6 +116,7 @@ impl Supervisor {
             }
             self.top_up();
             self.nudge_the_outdated();
+            self.checker.iter().filter(|checker| checker.left().is_zero()).for_each(Checker::kill);
             self.sleep();
         }
         self.shop.log.stats(&self.pool.stats());
@@ -118,7 +125,7 @@ impl Supervisor {
 
     fn answer_signals(&mut self) {
         if sys::take_count(Signal::SIGHUP) > 0 {
-            self.reload();
+            self.start_reload();
         }
         if sys::take_count(Signal::SIGUSR1) > 0 {
             self.shop.log.stats(&self.pool.stats());
@@ -152,6 +159,10 @@ impl Supervisor {
 
     fn reap(&mut self) {
         while let Some((pid, status)) = sys::reap() {
+            if self.checker.as_ref().is_some_and(|checker| checker.pid == pid) {
+                self.finish_reload(ExitStatus::from_raw(status));
+                continue;
+            }
             let is_it = |member: &Option<Member>| member.is_some_and(|member| member.pid == pid);
             let number = self.members.iter().position(is_it);
             if let Some(slot) = number.and_then(|number| self.pool.slot(number)) {
@@ -257,17 +268,38 @@ impl Supervisor {
         Child { shop: &self.shop, seat, listener: &self.listener, generation }
     }
 
-    /// Reads expressions and rules again; a mistake in them leaves everything as it
-    /// is.
-    fn reload(&mut self) {
-        match read_files(&self.shop.options, &self.shop.log) {
-            Ok((names, rules)) => {
-                self.shop.log.reload();
+    /// Has a child read expressions and rules; it ends with the answer.
+    fn start_reload(&mut self) {
+        if let Some(checker) = &self.checker {
+            checker.kill();
+            self.again = true;
+            return;
+        }
+        match Checker::start(&self.shop.options, &self.shop.log) {
+            Ok(checker) => self.checker = Some(checker),
+            Err(why) => self.complain_of_fork(why),
+        }
+    }
+
+    /// A mistake leaves everything as it is.
+    fn finish_reload(&mut self, status: ExitStatus) {
+        self.checker = None;
+        if std::mem::take(&mut self.again) {
+            return self.start_reload();
+        }
+        let read = files::judge(status)
+            .and_then(|()| files::read(&self.shop.options, &self.shop.log).map_err(|_| None));
+        match read {
+            Ok(Files { names, rules }) => {
                 self.shop.names = names;
                 self.shop.rules = rules;
                 self.pool.next_generation();
+                self.shop.log.reload();
             }
-            Err(fatal) => self.shop.log.error(format_args!("{fatal}: the old ones stay")),
+            Err(why) => {
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                self.shop.log.error(format_args!("unable to reload{why}: the old files stay"));
+            }
         }
     }
 
@@ -287,6 +319,8 @@ impl Supervisor {
 
     fn sleep(&self) {
         let due = self.retry_at.map(|due| due.saturating_duration_since(Instant::now()));
+        let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
+        let due = due.into_iter().chain(checked).min();
         let time = if self.stopping || self.outdated().next().is_some() {
             Some(due.map_or(INTERVAL, |due| due.min(INTERVAL)))
         } else {

@@ -6,9 +6,11 @@ mod names;
 mod smtp;
 
 use std::net::{IpAddr, UdpSocket};
+use std::process::exit;
 
-use nix::sys::prctl::set_pdeathsig;
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
 
 use crate::connection::handoff::Program;
 use crate::daemon::start;
@@ -42,20 +44,28 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
 }
 
 /// Forks a name server that knows a few loopback addresses, and ends with us.
+#[allow(clippy::exit)]
 fn start_name_server() -> Result<std::net::SocketAddr, Fatal> {
     let socket = UdpSocket::bind("127.0.0.1:0");
     let socket = socket.map_err(|why| Fatal::unable("bind the demo's name server", why))?;
     let address = socket.local_addr();
     let address = address.map_err(|why| Fatal::unable("get local address", why))?;
+    let (ours, theirs) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|why| Fatal::unable("make a pipe", why))?;
     match sys::fork().map_err(|why| Fatal::unable("fork", why))? {
-        Fork::Parent(_) => Ok(address),
+        Fork::Parent(_) => {
+            // Held, and inherited by all who may ask, until the last is gone.
+            std::mem::forget(theirs);
+            Ok(address)
+        }
         Fork::Child => {
+            drop(theirs);
             // Whoever stops the demo from a terminal signals us both, and
             // clients that are still waiting need their names.
             let ignored = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
             ignored.iter().try_for_each(|signal| sys::ignore(*signal)).ok();
-            let _ = set_pdeathsig(Signal::SIGKILL);
-            names::serve(&socket);
+            names::serve(&socket, &ours);
+            exit(0)
         }
     }
 }

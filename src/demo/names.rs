@@ -1,17 +1,30 @@
 //! The demo's name server: a handful of loopback addresses, one a class.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 
 use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::Ptr;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const TTL: u32 = 60;
 
-/// Answers queries for as long as the process lives.
-pub(super) fn serve(socket: &UdpSocket) -> ! {
+/// Answers queries until nobody holds the other end of `asked`.
+pub(super) fn serve(socket: &UdpSocket, asked: &OwnedFd) {
     let mut buffer = [0; 1500];
     loop {
+        let mut fds = [
+            PollFd::new(socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(asked.as_fd(), PollFlags::POLLIN),
+        ];
+        let _ = poll(&mut fds, PollTimeout::NONE);
+        if fds[1].any().unwrap_or(false) {
+            return;
+        }
+        if !fds[0].any().unwrap_or(false) {
+            continue;
+        }
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
         if let Some(reply) = answer(&buffer[..length]) {
             let _ = socket.send_to(&reply, from);

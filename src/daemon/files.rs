@@ -1,0 +1,161 @@
+//! The files that the options name, expressions and rules: read at the start
+//! and on SIGHUP, each time by a child first.  A list that takes too much
+//! memory or time to compile ends the child, and not the daemon.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, exit};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::names::{Names, Patterns};
+use crate::options::Options;
+use crate::rules::Rules;
+use crate::rules::list::List;
+use crate::sys::{self, Fork};
+
+/// How long reading them may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What was read.
+pub(super) struct Files {
+    pub(super) names: Names,
+    pub(super) rules: Rules,
+}
+
+/// Reads them, in this process.
+///
+/// # Errors
+/// A file that cannot be read, or that has a mistake in it: 100.
+pub(super) fn read(options: &Options, log: &Log) -> Result<Files, Fatal> {
+    let read = |path: &Option<PathBuf>| match path {
+        None => Ok(Patterns::default()),
+        Some(path) => Patterns::read(path).map_err(|error| Fatal::usage(error.to_string())),
+    };
+    let (dynamic, exceptions) = (read(&options.dynamic_file)?, read(&options.static_file)?);
+    warn_of_slow(&dynamic, log);
+    warn_of_slow(&exceptions, log);
+    let names = Names::new(options.builtin_patterns, dynamic, exceptions);
+    Ok(Files { names, rules: rules(options, log)? })
+}
+
+fn warn_of_slow(patterns: &Patterns, log: &Log) {
+    let count = patterns.slow().count();
+    if let Some(first) = patterns.slow().next() {
+        log.warning(format_args!("{count} expressions fit no table and are slow, first: {first}"));
+    }
+}
+
+fn rules(options: &Options, log: &Log) -> Result<Rules, Fatal> {
+    Ok(match (&options.rules, &options.cdb) {
+        (Some(path), _) => {
+            Rules::List(List::read(path).map_err(|why| Fatal::usage(why.to_string()))?)
+        }
+        (None, Some(path)) => {
+            check_cdb(path, options, log)?;
+            Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing }
+        }
+        (None, None) => Rules::None,
+    })
+}
+
+/// A cdb that only root may read fails now, not at the first client.  One that
+/// is not there may come.
+fn check_cdb(path: &Path, options: &Options, log: &Log) -> Result<(), Fatal> {
+    match File::open(path) {
+        Ok(_) => Ok(()),
+        Err(_) if options.as_tcpserver => Ok(()),
+        Err(why) if why.kind() == ErrorKind::NotFound => {
+            if !options.cdb_may_be_missing {
+                let file = path.display();
+                log.warning(format_args!("unable to read {file}: {why}: every client is dropped"));
+            }
+            Ok(())
+        }
+        Err(why) => Err(Fatal::unable(format_args!("read {}", path.display()), why)),
+    }
+}
+
+/// A child that reads the files, says what is wrong with them, and ends.
+pub(super) struct Checker {
+    pub(super) pid: Pid,
+    started: Instant,
+}
+
+impl Checker {
+    /// Forks it.
+    ///
+    /// # Errors
+    /// As fork(2).
+    pub(super) fn start(options: &Options, log: &Log) -> nix::Result<Self> {
+        match sys::fork()? {
+            Fork::Parent(pid) => Ok(Self { pid, started: Instant::now() }),
+            Fork::Child => {
+                let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
+                let _ = SigSet::empty().thread_set_mask();
+                let code = read(options, log).err().map_or(0, |fatal| {
+                    log.error(&fatal);
+                    fatal.code
+                });
+                exit(i32::from(code))
+            }
+        }
+    }
+
+    /// How much time it has left.
+    pub(super) fn left(&self) -> Duration {
+        (self.started + PATIENCE).saturating_duration_since(Instant::now())
+    }
+
+    /// Ends it.
+    pub(super) fn kill(&self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+    }
+}
+
+/// Why a checker found the files unusable, if it has not said so itself.
+pub(super) fn judge(status: ExitStatus) -> Result<(), Option<&'static str>> {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (None, Some(libc::SIGABRT)) => {
+            Err(Some("memory does not suffice: raise the limit (softlimit -m)"))
+        }
+        (None, Some(libc::SIGKILL)) => Err(Some("it takes too long")),
+        (None, _) => Err(Some("it crashed")),
+        (Some(_), _) => Err(None),
+    }
+}
+
+/// Has a child read the files before this process does, and waits for it.
+///
+/// # Errors
+/// Where they cannot be read within the limits: 111.
+pub(super) fn check(options: &Options) -> Result<(), Fatal> {
+    if [&options.dynamic_file, &options.static_file, &options.rules].iter().all(|f| f.is_none()) {
+        return Ok(());
+    }
+    let silent = Log::new("", crate::options::Verbosity::Quiet);
+    let checker = Checker::start(options, &silent);
+    let checker = checker.map_err(|why| Fatal::unable("fork", std::io::Error::from(why)))?;
+    loop {
+        match sys::reap() {
+            Some((pid, status)) if pid == checker.pid => {
+                return match judge(ExitStatus::from_raw(status)) {
+                    // Our own reading tells a mistake better.
+                    Ok(()) | Err(None) => Ok(()),
+                    Err(Some(why)) => Err(Fatal::unable("read expressions and rules", why)),
+                };
+            }
+            Some(_) => (),
+            None if checker.left().is_zero() => checker.kill(),
+            None => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
