@@ -170,6 +170,16 @@ fn a_hundred_and_sixty_combinations() {
     }
     let _nsd = Nsd::start_at(NAME_SERVER, 53);
     serve_ident();
+    for host in ["nosuch.example.org", "nosuch.example.org.", "liar.example.org"] {
+        let of = |program: PathBuf| {
+            let ask = |c: &mut std::process::Command| {
+                c.args([host, "0", "p"]).env("DNSCACHEIP", NAME_SERVER);
+            };
+            let output = run(&program, ask, b"");
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        assert_eq!(of(theirs("tcpserver")), of(ours("tcpserver")), "{host}");
+    }
     for rules in RULES {
         let file = compiled(rules).display().to_string();
         for options in ["-v -x", "-vRHl0 -x", "-vpr -x"] {
