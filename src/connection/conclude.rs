@@ -9,7 +9,7 @@ use super::lookup::LocalName;
 use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
-use super::serve::{Step, Visit};
+use super::serve::{Connection, Step};
 use super::talk::talk;
 use super::verdict::{Verdict, is_crowded, refuse_by};
 use super::watch::{Attention, Goal, Seen, watch};
@@ -25,7 +25,7 @@ const PLACE_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a held early talker is checked against a crowd.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Visit<'_> {
+impl Connection<'_> {
     /// Does what `verdict` says; the exit code that tcpserver's child would
     /// have had.
     pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
@@ -37,7 +37,7 @@ impl Visit<'_> {
             Verdict::Early => self.refuse_early_talker(),
             Verdict::HangUp => {
                 self.count(Counter::HangUp);
-                self.shop.log.hangup(&self.subject(self.client.waited()));
+                self.service.log.hangup(&self.subject(self.client.waited()));
             }
             Verdict::NoPlace => self.refuse_for_lack_of_place(),
             Verdict::Denied => {
@@ -55,14 +55,14 @@ impl Visit<'_> {
     fn deny(&self) {
         self.count(Counter::Deny);
         let key = self.rule.as_ref().map(|rule| rule.key.as_slice()).unwrap_or_default();
-        self.shop.log.deny(&self.subject(self.client.waited()), key);
-        self.shop.log.tcpserver_decision("deny", &self.ends());
+        self.service.log.deny(&self.subject(self.client.waited()), key);
+        self.service.log.tcpserver_decision("deny", &self.ends());
     }
 
     fn drop_for_lack_of_rules(&self) {
         self.count(Counter::Error);
-        if let (Some(why), Some(file)) = (&self.unreadable, &self.shop.options.cdb) {
-            self.shop.log.dropping(format_args!("read {}", file.display()), why);
+        if let (Some(why), Some(file)) = (&self.unreadable, &self.service.options.cdb) {
+            self.service.log.dropping(format_args!("read {}", file.display()), why);
         }
     }
 
@@ -94,10 +94,10 @@ impl Visit<'_> {
     /// With the supervisor gone nobody tells which places are free again: the
     /// clients that are left must not pay for it.
     fn claim_place(&self) -> bool {
-        let (pool, slot) = (self.seat.pool, self.seat.slot);
-        let most = self.shop.options.max_prog();
+        let (pool, slot) = (self.worker.pool, self.worker.slot);
+        let most = self.service.options.max_prog();
         pool.claim_prog(slot, most)
-            || (self.seat.is_orphaned() && pool.claim_prog(slot, pool.slots()))
+            || (self.worker.is_orphaned() && pool.claim_prog(slot, pool.slots()))
     }
 
     fn hand_over(&mut self, verdict: Verdict) -> u8 {
@@ -105,19 +105,19 @@ impl Visit<'_> {
         self.set_environment(verdict);
         if verdict == Verdict::Pass {
             self.count(Counter::Pass);
-            self.shop.log.pass(&self.subject(self.client.waited()), self.dns_time);
+            self.service.log.pass(&self.subject(self.client.waited()), self.dns_time);
         } else {
             self.log_early("rblsmtpd", None);
         }
-        self.shop.log.tcpserver_decision("ok", &self.ends());
-        let why = become_program(&self.client, &self.shop.program, &self.environment);
-        self.seat.pool.enter(self.seat.slot, Stage::Busy);
+        self.service.log.tcpserver_decision("ok", &self.ends());
+        let why = become_program(&self.client, &self.service.program, &self.environment);
+        self.worker.pool.enter(self.worker.slot, Stage::Busy);
         self.count(Counter::Error);
-        let program = self.shop.program.name();
-        if self.shop.options.as_tcpserver {
-            self.shop.log.dropping(format_args!("run {program}"), &why);
+        let program = self.service.program.name();
+        if self.service.options.as_tcpserver {
+            self.service.log.dropping(format_args!("run {program}"), &why);
         } else {
-            self.shop.log.error(format_args!("unable to run {program}: {why}"));
+            self.service.log.error(format_args!("unable to run {program}: {why}"));
             self.refuse(&Refusal::temporary(Why::NoProgram, None, &self.our_name()));
         }
         TROUBLE
@@ -136,7 +136,7 @@ impl Visit<'_> {
         {
             environment.set_by_rule(name, value);
         }
-        if !self.shop.options.as_tcpserver {
+        if !self.service.options.as_tcpserver {
             let waited = format!("{:.2}", self.client.waited().as_secs_f64());
             environment
                 .set("SMTPDELAY_CLASS", Some(self.class.unwrap_or(Class::GivenUp).to_string()));
@@ -149,7 +149,7 @@ impl Visit<'_> {
     }
 
     fn learn_local_name(&self) {
-        let (names, ip) = (self.seat.pool.local_names(), self.client.local.ip());
+        let (names, ip) = (self.worker.pool.local_names(), self.client.local.ip());
         match self.lookup.local_name() {
             Some(LocalName::Learnt(name)) => names.put(ip, name.as_deref()),
             Some(LocalName::Failed) => names.put_failure(ip),
@@ -158,9 +158,9 @@ impl Visit<'_> {
     }
 
     fn refuse_early_talker(&mut self) {
-        let options = &self.shop.options;
+        let options = &self.service.options;
         let refusal = self.early_refusal();
-        match refuse_by(options.refuse, self.seat.pool.clients(), self.seat.pool.slots()) {
+        match refuse_by(options.refuse, self.worker.pool.clients(), self.worker.pool.slots()) {
             RefuseBy::Drop => {
                 self.log_early("refuse", None);
                 self.hold();
@@ -177,8 +177,8 @@ impl Visit<'_> {
     /// Keeps an early talker waiting, unless it closes its side or the slots
     /// are needed.
     fn hold(&mut self) {
-        let until = Instant::now() + self.shop.options.hold;
-        let pool = self.seat.pool;
+        let until = Instant::now() + self.service.options.hold;
+        let pool = self.worker.pool;
         while Instant::now() < until && !is_crowded(pool.clients(), pool.slots()) {
             let next = until.min(Instant::now() + HOLD_INTERVAL);
             let seen = watch(&self.client, Attention::Leaving, &mut self.lookup, next, Goal::Time);
@@ -190,9 +190,9 @@ impl Visit<'_> {
 
     fn refuse_for_lack_of_place(&mut self) {
         self.count(Counter::Limit);
-        let held = self.seat.pool.count(Stage::Prog);
-        self.shop.log.limit(&self.subject(self.client.waited()), "max-prog", held);
-        let words = self.shop.options.text_reserve.as_deref();
+        let held = self.worker.pool.count(Stage::Prog);
+        self.service.log.limit(&self.subject(self.client.waited()), "max-prog", held);
+        let words = self.service.options.text_reserve.as_deref();
         self.refuse(&Refusal::temporary(Why::AllBusy, words, &self.our_name()));
     }
 
@@ -201,24 +201,24 @@ impl Visit<'_> {
     }
 
     fn early_refusal(&self) -> Refusal {
-        let options = &self.shop.options;
+        let options = &self.service.options;
         let words = options.text_early.as_deref();
         let refusal = Refusal::temporary(Why::EarlyTalk, words, &self.our_name());
         if options.refuse_permanent { refusal.permanently() } else { refusal }
     }
 
     fn our_name(&self) -> String {
-        let local_host = match &self.shop.options.local_name {
+        let local_host = match &self.service.options.local_name {
             Some(name) => Some(name.as_str()),
             None => self.lookup.local_name_so_far(),
         };
-        our_name(local_host, self.shop.host_name.as_deref(), self.client.local.ip())
+        our_name(local_host, self.service.host_name.as_deref(), self.client.local.ip())
     }
 
     pub(super) fn log_early(&self, action: &str, said: Option<&Said>) {
         if let Some(early) = &self.early {
             self.count(Counter::Early);
-            self.shop.log.early(&self.subject(early.at), &early.said, action, said);
+            self.service.log.early(&self.subject(early.at), &early.said, action, said);
         }
     }
 
@@ -243,6 +243,6 @@ impl Visit<'_> {
     }
 
     fn count(&self, counter: Counter) {
-        self.seat.pool.add(counter);
+        self.worker.pool.add(counter);
     }
 }

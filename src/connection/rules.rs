@@ -1,24 +1,24 @@
 //! The rules' stage: what the administrator says about this client, first by
 //! its address alone, then by all that is known of it.
 
-use super::serve::{Step, Visit};
+use super::serve::{Connection, Step};
 use super::terms::{DelayBy, Offence, Terms, common_delay, offence, terms};
 use super::verdict::Verdict;
 use super::watch::Attention;
 use crate::rules::Match;
 use crate::rules::keys::Subject;
 
-impl Visit<'_> {
+impl Connection<'_> {
     /// A rule for the whole address goes before all others, unless somebody
     /// may have told whose connection it is: then there is no need to wait.
     /// (tcpserver looks everything up first, and its log shows it.)
     pub(super) fn ask_rules_by_address(&mut self) -> Step {
-        let options = &self.shop.options;
-        if options.ident || options.as_tcpserver || !self.shop.rules.exist() {
+        let options = &self.service.options;
+        if options.ident || options.as_tcpserver || !self.service.rules.exist() {
             return Ok(());
         }
         let ip = self.client.ip().to_string();
-        let found = self.shop.rules.match_address(ip.as_bytes());
+        let found = self.service.rules.match_address(ip.as_bytes());
         match found {
             Ok(None) => Ok(()),
             found => self.follow(found),
@@ -27,13 +27,13 @@ impl Visit<'_> {
 
     /// The first rule in tcpserver's order of keys.
     pub(super) fn ask_rules(&mut self) -> Step {
-        if self.rules_asked || !self.shop.rules.exist() {
+        if self.rules_asked || !self.service.rules.exist() {
             return Ok(());
         }
         let ip = self.client.ip().to_string();
         let host = self.lookup.name().and_then(|name| name.first()).map(str::as_bytes);
         let subject = Subject { ip: ip.as_bytes(), host, info: self.lookup.info() };
-        let found = self.shop.rules.first_match(&subject);
+        let found = self.service.rules.first_match(&subject);
         self.follow(found)
     }
 
@@ -60,7 +60,7 @@ impl Visit<'_> {
     /// Works out on which terms the client is received, as far as the rules
     /// have been asked.
     pub(super) fn settle_terms(&mut self) {
-        let options = &self.shop.options;
+        let options = &self.service.options;
         let mut terms: Terms = terms(|name| self.environment.get(name));
         if !options.banner.is_empty() {
             terms = terms.without_delay();
@@ -68,7 +68,7 @@ impl Visit<'_> {
         let (classes, delays) = (super::serve::possible_classes(options), &options.delays);
         self.offence = offence(classes, terms.delay, delays);
         self.delay = common_delay(classes, terms.delay, delays);
-        if self.shop.rules.exist() && !self.rules_asked && self.offence != Offence::Never {
+        if self.service.rules.exist() && !self.rules_asked && self.offence != Offence::Never {
             self.offence = Offence::ByClass;
             self.delay = None;
         }

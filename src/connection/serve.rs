@@ -28,7 +28,7 @@ use crate::rules::{Match, Rules};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What is the same for all clients; made before the pool is forked.
-pub struct Shop {
+pub struct Service {
     /// What the administrator asked for.
     pub options: Options,
     /// The expressions and words that names are judged by.
@@ -48,7 +48,7 @@ pub struct Shop {
 }
 
 /// A child's place in the pool.
-pub struct Seat<'a> {
+pub struct Worker<'a> {
     /// The pool.
     pub pool: &'a Pool,
     /// The child's slot in it.
@@ -57,7 +57,7 @@ pub struct Seat<'a> {
     pub supervisor: Pid,
 }
 
-impl Seat<'_> {
+impl Worker<'_> {
     /// Whether the supervisor is gone.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
@@ -68,16 +68,16 @@ impl Seat<'_> {
 /// Serves one client.  Becomes the program if the client passes, and comes
 /// back if it does not, with the exit code that tcpserver's child would have
 /// had.
-pub fn serve(shop: &Shop, seat: &Seat<'_>, client: Client) -> u8 {
-    let mut visit = Visit::begin(shop, seat, client);
-    let verdict = visit.receive().err().unwrap_or(Verdict::Pass);
-    visit.conclude(verdict)
+pub fn serve(service: &Service, worker: &Worker<'_>, client: Client) -> u8 {
+    let mut connection = Connection::begin(service, worker, client);
+    let verdict = connection.receive().err().unwrap_or(Verdict::Pass);
+    connection.conclude(verdict)
 }
 
 /// A client, and what is known of it so far.
-pub(super) struct Visit<'a> {
-    pub(super) shop: &'a Shop,
-    pub(super) seat: &'a Seat<'a>,
+pub(super) struct Connection<'a> {
+    pub(super) service: &'a Service,
+    pub(super) worker: &'a Worker<'a>,
     pub(super) client: Client,
     pub(super) environment: Environment,
     pub(super) terms: Terms,
@@ -107,16 +107,16 @@ pub(super) struct Early {
 /// `Err` is a verdict that comes before the end of the story.
 pub(super) type Step = Result<(), Verdict>;
 
-impl<'a> Visit<'a> {
-    fn begin(shop: &'a Shop, seat: &'a Seat<'a>, client: Client) -> Self {
-        let environment = shop.environment.clone();
+impl<'a> Connection<'a> {
+    fn begin(service: &'a Service, worker: &'a Worker<'a>, client: Client) -> Self {
+        let environment = service.environment.clone();
         let terms = terms(|name| environment.get(name));
-        let known = || seat.pool.local_names().get(client.local.ip()).flatten();
-        let local_name = shop.options.local_name.clone().or_else(known);
+        let known = || worker.pool.local_names().get(client.local.ip()).flatten();
+        let local_name = service.options.local_name.clone().or_else(known);
         let lookup = Lookup::nothing(client.ip(), local_name, client.accepted);
         Self {
-            shop,
-            seat,
+            service,
+            worker,
             client,
             environment,
             terms,
@@ -148,21 +148,21 @@ impl<'a> Visit<'a> {
     }
 
     fn set_up_socket(&self) {
-        if self.shop.options.kill_ip_options {
+        if self.service.options.kill_ip_options {
             self.client.kill_ip_options();
         }
-        if self.shop.options.no_delay {
+        if self.service.options.no_delay {
             let _ = self.client.send_at_once();
         }
-        if !self.shop.options.banner.is_empty() {
-            send(&self.client, &self.shop.options.banner);
+        if !self.service.options.banner.is_empty() {
+            send(&self.client, &self.service.options.banner);
         }
     }
 
     fn complain_of_terms(&self) {
         let by_rule = self.rule.is_some();
         if let Some((name, value)) = self.terms.ignored.as_ref().filter(|_| by_rule) {
-            self.shop.log.ignored_variable(name, value);
+            self.service.log.ignored_variable(name, value);
         }
     }
 
@@ -180,7 +180,8 @@ impl<'a> Visit<'a> {
 
     /// Only a client that is sure to be delayed is teased.
     fn tease(&self) {
-        let teaser = self.shop.options.teaser.as_ref().filter(|_| self.offence == Offence::Certain);
+        let teaser =
+            self.service.options.teaser.as_ref().filter(|_| self.offence == Offence::Certain);
         if let Some(text) = teaser {
             send(&self.client, format!("220-{text}\r\n").as_bytes());
         }
@@ -188,7 +189,7 @@ impl<'a> Visit<'a> {
 
     fn look_up(&mut self) -> Step {
         self.start_look_up();
-        let options = &self.shop.options;
+        let options = &self.service.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
         let deadline = self.client.accepted + options.dns_timeout.max(ident_time);
         // tcpserver's log shows our own name with a denial.
@@ -205,18 +206,18 @@ impl<'a> Visit<'a> {
                 self.lookup.give_up();
             }
         }
-        let asked = self.shop.options.look_up && !self.is_condemned();
+        let asked = self.service.options.look_up && !self.is_condemned();
         self.dns_time = asked.then(|| self.client.waited());
         Ok(())
     }
 
     fn start_look_up(&mut self) {
-        let options = &self.shop.options;
+        let options = &self.service.options;
         let condemned = self.is_condemned();
         let local_ip = self.client.local.ip();
         let known = match &options.local_name {
             Some(name) => Some(Some(name.clone())),
-            None => self.seat.pool.local_names().get(local_ip),
+            None => self.worker.pool.local_names().get(local_ip),
         };
         let wanted = Wanted {
             ip: self.client.ip(),
@@ -227,7 +228,7 @@ impl<'a> Visit<'a> {
             raw_names: options.as_tcpserver,
             ident: self.ident().filter(|_| !condemned),
         };
-        let mut resolvers = self.shop.resolvers.borrow_mut();
+        let mut resolvers = self.service.resolvers.borrow_mut();
         if wanted.name || wanted.local.is_some() {
             resolvers.refresh();
         }
@@ -236,16 +237,16 @@ impl<'a> Visit<'a> {
     }
 
     fn ident(&self) -> Option<Ident> {
-        let options = &self.shop.options;
+        let options = &self.service.options;
         let deadline = self.client.accepted + options.ident_timeout;
         let ask = || Ident::ask(self.client.peer, self.client.local, deadline).ok();
         options.ident.then(ask).flatten()
     }
 
     fn classify(&mut self) {
-        let options = &self.shop.options;
+        let options = &self.service.options;
         let Some(host) = self.lookup.name() else { return };
-        let class = classify(host, self.client.ip(), &self.shop.names, &options.local_nets);
+        let class = classify(host, self.client.ip(), &self.service.names, &options.local_nets);
         let delay = delay(class, self.terms.delay, &options.delays);
         self.class = Some(class);
         self.delay = Some(delay);
@@ -263,7 +264,7 @@ impl<'a> Visit<'a> {
     fn judge_talk(&mut self) -> Step {
         let Some(early) = self.early.as_mut().filter(|early| early.open) else { return Ok(()) };
         early.open = false;
-        match next(Seen::Talk, self.attention, self.offence, self.shop.options.early) {
+        match next(Seen::Talk, self.attention, self.offence, self.service.options.early) {
             _ if self.offence == Offence::Never => self.early = None,
             Next::End(verdict) => return Err(verdict),
             Next::GoOn(_) => self.log_early("log", None),
@@ -275,7 +276,7 @@ impl<'a> Visit<'a> {
         match self.delay.unwrap_or_default() {
             // Nothing but our own name can be missing.
             Duration::ZERO => {
-                let deadline = self.client.accepted + self.shop.options.dns_timeout;
+                let deadline = self.client.accepted + self.service.options.dns_timeout;
                 self.watch_until(deadline, Goal::Everything)
             }
             delay => self.watch_until(self.client.accepted + delay, Goal::Time),
@@ -298,7 +299,7 @@ impl<'a> Visit<'a> {
             let (said, at) = (self.client.early_bytes(), self.client.waited());
             self.early = Some(Early { said, at, open });
         }
-        match next(seen, self.attention, self.offence, self.shop.options.early) {
+        match next(seen, self.attention, self.offence, self.service.options.early) {
             Next::End(verdict) => Err(verdict),
             Next::GoOn(attention) => {
                 self.attention = attention;

@@ -14,7 +14,7 @@ use socket2::{SockAddr, Socket};
 
 use super::pool::{Complaint, Pool, Stage};
 use crate::connection::client::Client;
-use crate::connection::serve::{Seat, Shop, serve};
+use crate::connection::serve::{Service, Worker, serve};
 use crate::error::TROUBLE;
 use crate::sys;
 
@@ -24,9 +24,9 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 /// A child, and what it was born with.
 pub struct Child<'a> {
     /// What it serves clients with.
-    pub shop: &'a Shop,
+    pub service: &'a Service,
     /// Its place in the pool.
-    pub seat: Seat<'a>,
+    pub worker: Worker<'a>,
     /// The socket that it accepts from.
     pub listener: &'a Socket,
     /// The set of files that it has.
@@ -49,13 +49,13 @@ impl Child<'_> {
     }
 
     fn report_panics(&self) {
-        let log = self.shop.log.clone();
+        let log = self.service.log.clone();
         set_hook(Box::new(move |panic| log.panic(panic)));
     }
 
     fn work(&self) -> u8 {
         if let Err(why) = self.settle_signals() {
-            self.shop.log.error(format_args!("unable to set up signals: {why}"));
+            self.service.log.error(format_args!("unable to set up signals: {why}"));
             return TROUBLE;
         }
         while self.is_wanted() {
@@ -70,7 +70,7 @@ impl Child<'_> {
 
     /// Not where its files are old, or where there are idle children enough.
     fn is_wanted(&self) -> bool {
-        let superfluous = self.pool().count(Stage::Idle) > self.shop.options.max_idle();
+        let superfluous = self.pool().count(Stage::Idle) > self.service.options.max_idle();
         self.pool().generation() == self.generation && !superfluous
     }
 
@@ -78,9 +78,9 @@ impl Child<'_> {
     /// nothing; SIGURG is how the supervisor, or its death, wakes accept(2).
     fn settle_signals(&self) -> nix::Result<()> {
         sys::reset(Signal::SIGCHLD)?;
-        sys::shut_down_when_orphaned(self.listener.as_fd(), self.seat.supervisor)?;
+        sys::shut_down_when_orphaned(self.listener.as_fd(), self.worker.supervisor)?;
         set_pdeathsig(Signal::SIGURG)?;
-        if self.seat.is_orphaned() {
+        if self.worker.is_orphaned() {
             let _ = self.listener.shutdown(std::net::Shutdown::Both);
         }
         SigSet::empty().thread_set_mask()
@@ -105,13 +105,13 @@ impl Child<'_> {
 
     fn complain(&self, why: &std::io::Error) {
         if self.pool().may_complain(Complaint::Accept) {
-            self.shop.log.error(format_args!("unable to accept: {why}"));
+            self.service.log.error(format_args!("unable to accept: {why}"));
         }
     }
 
     /// Whether the daemon stops, or its supervisor is gone.
     fn is_over(&self) -> bool {
-        self.pool().is_stopping() || self.seat.is_orphaned()
+        self.pool().is_stopping() || self.worker.is_orphaned()
     }
 
     /// The listener was shut down: by the supervisor, for its death, or by a
@@ -128,16 +128,16 @@ impl Child<'_> {
     fn host(&self, socket: Socket, peer: &SockAddr) -> u8 {
         let accepted = Instant::now();
         let Some(peer) = peer.as_socket() else { return TROUBLE };
-        let (pool, slot) = (self.pool(), self.seat.slot);
+        let (pool, slot) = (self.pool(), self.worker.slot);
         pool.set_client(slot, peer.ip(), accepted);
         pool.enter(slot, Stage::Busy);
         pool.wake_if_short();
-        let log = &self.shop.log;
+        let log = &self.service.log;
         match Client::new(socket, peer, accepted) {
             Ok(client) => {
                 log.tcpserver_status(pool.clients(), pool.slots());
                 log.tcpserver_pid(client.peer);
-                serve(self.shop, &self.seat, client)
+                serve(self.service, &self.worker, client)
             }
             Err(why) => {
                 log.dropping("get local address", &why);
@@ -149,13 +149,13 @@ impl Child<'_> {
     /// The client was refused, or left.
     fn come_back(&self, code: u8) {
         let pool = self.pool();
-        pool.leave_line(self.seat.slot);
-        pool.enter(self.seat.slot, Stage::Idle);
-        self.shop.log.tcpserver_lives_on(code);
-        self.shop.log.tcpserver_status(pool.clients(), pool.slots());
+        pool.leave_line(self.worker.slot);
+        pool.enter(self.worker.slot, Stage::Idle);
+        self.service.log.tcpserver_lives_on(code);
+        self.service.log.tcpserver_status(pool.clients(), pool.slots());
     }
 
     fn pool(&self) -> &Pool {
-        self.seat.pool
+        self.worker.pool
     }
 }

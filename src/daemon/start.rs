@@ -19,7 +19,7 @@ use super::privileges::identity;
 use super::supervisor::{Supervisor, take_signals};
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
-use crate::connection::serve::Shop;
+use crate::connection::serve::Service;
 use crate::connection::terms::terms;
 use crate::dns::Resolvers;
 use crate::error::Fatal;
@@ -79,11 +79,12 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
     let resolvers = RefCell::new(resolvers);
     let log = log.clone();
-    let shop = Shop { options, names, rules, log, program, environment, resolvers, host_name };
-    let log = shop.log.clone();
+    let service =
+        Service { options, names, rules, log, program, environment, resolvers, host_name };
+    let log = service.log.clone();
     let slots = pool.slots();
     log.tcpserver_status(0, slots);
-    let supervisor = Supervisor::new(shop, listener, pool);
+    let supervisor = Supervisor::new(service, listener, pool);
     log.start(local, slots, idle);
     supervisor.run();
     Ok(())

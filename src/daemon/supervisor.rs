@@ -20,7 +20,7 @@ use super::child::Child;
 use super::demand::Demand;
 use super::files::{self, Checker, Files};
 use super::pool::{Complaint, Pool, Slot, Stage};
-use crate::connection::serve::{Seat, Shop};
+use crate::connection::serve::{Service, Worker};
 use crate::sys::{self, Fork};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ struct Member {
 
 /// The supervisor of a pool.
 pub struct Supervisor {
-    shop: Shop,
+    service: Service,
     listener: Socket,
     pool: Pool,
     /// By slot.
@@ -83,12 +83,12 @@ struct Crashes {
 impl Supervisor {
     /// Forks the first children.  [`take_signals`] has to come first.
     #[must_use]
-    pub fn new(shop: Shop, listener: Socket, pool: Pool) -> Self {
-        let demand = Demand::new(shop.options.min_idle(), shop.options.max_idle());
+    pub fn new(service: Service, listener: Socket, pool: Pool) -> Self {
+        let demand = Demand::new(service.options.min_idle(), service.options.max_idle());
         let members = vec![None; pool.slots()];
         let backoff = Backoff::default();
         let mut supervisor = Self {
-            shop,
+            service,
             listener,
             pool,
             members,
@@ -119,8 +119,8 @@ impl Supervisor {
             self.checker.iter().filter(|checker| checker.left().is_zero()).for_each(Checker::kill);
             self.sleep();
         }
-        self.shop.log.stats(&self.pool.stats());
-        self.shop.log.stop(self.pool.count(Stage::Prog));
+        self.service.log.stats(&self.pool.stats());
+        self.service.log.stop(self.pool.count(Stage::Prog));
     }
 
     fn answer_signals(&mut self) {
@@ -128,7 +128,7 @@ impl Supervisor {
             self.start_reload();
         }
         if sys::take_count(Signal::SIGUSR1) > 0 {
-            self.shop.log.stats(&self.pool.stats());
+            self.service.log.stats(&self.pool.stats());
         }
         if !self.stopping && told_to_stop() > 0 {
             self.stopping = true;
@@ -140,7 +140,7 @@ impl Supervisor {
 
     /// tcpserver ends at once; who waits goes on alone.
     fn may_end(&self) -> bool {
-        self.shop.options.as_tcpserver || told_to_stop() > 0 || !self.has_waiting_clients()
+        self.service.options.as_tcpserver || told_to_stop() > 0 || !self.has_waiting_clients()
     }
 
     fn has_waiting_clients(&self) -> bool {
@@ -179,14 +179,14 @@ impl Supervisor {
         self.pool.vacate(slot);
         if stage == Some(Stage::Prog) {
             let (ip, time) = client.unzip();
-            self.shop.log.end(pid, ip, status, time.unwrap_or_default());
+            self.service.log.end(pid, ip, status, time.unwrap_or_default());
         } else if !status.success() {
             let ip = client.filter(|_| stage == Some(Stage::Busy)).map(|client| client.0);
             self.crashed(pid, ip, status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
-            self.shop.log.tcpserver_end(pid, status);
-            self.shop.log.tcpserver_status(self.pool.clients(), self.pool.slots());
+            self.service.log.tcpserver_end(pid, status);
+            self.service.log.tcpserver_status(self.pool.clients(), self.pool.slots());
         }
     }
 
@@ -200,7 +200,7 @@ impl Supervisor {
         }
         let Crashes { untold, .. } = std::mem::take(&mut self.crashes);
         self.crashes.told = Some(now);
-        self.shop.log.crash(pid, ip, status, untold);
+        self.service.log.crash(pid, ip, status, untold);
     }
 
     /// Forks what the demand asks for.  What it still owes, for a failure, is
@@ -214,14 +214,14 @@ impl Supervisor {
         let left = self.backoff.left(now);
         let room = self.members.len() - self.alive();
         if !left.is_zero() {
-            let short = self.pool.count(Stage::Idle) < self.shop.options.min_idle();
+            let short = self.pool.count(Stage::Idle) < self.service.options.min_idle();
             self.retry_at = (short && room > 0).then(|| now + left);
             return;
         }
         let wanted = self.demand.round(self.pool.count(Stage::Idle), room, now);
         let wanted = if self.backoff.is_cautious() { wanted.min(1) } else { wanted };
         if wanted > 0 {
-            self.shop.resolvers.borrow_mut().refresh();
+            self.service.resolvers.borrow_mut().refresh();
         }
         if !(0..wanted).all(|_| self.fork_one()) {
             self.retry_at = Some(now + self.backoff.left(now));
@@ -254,18 +254,18 @@ impl Supervisor {
         if !self.pool.may_complain(Complaint::Fork) {
             return;
         }
-        if self.shop.options.as_tcpserver {
-            self.shop.log.dropping("fork", &why.into());
+        if self.service.options.as_tcpserver {
+            self.service.log.dropping("fork", &why.into());
         } else {
-            self.shop
+            self.service
                 .log
                 .error(format_args!("unable to fork: {}: trying again", io::Error::from(why)));
         }
     }
 
     fn child(&self, slot: Slot, supervisor: Pid, generation: u64) -> Child<'_> {
-        let seat = Seat { pool: &self.pool, slot, supervisor };
-        Child { shop: &self.shop, seat, listener: &self.listener, generation }
+        let worker = Worker { pool: &self.pool, slot, supervisor };
+        Child { service: &self.service, worker, listener: &self.listener, generation }
     }
 
     /// Has a child read expressions and rules; it ends with the answer.
@@ -275,7 +275,7 @@ impl Supervisor {
             self.again = true;
             return;
         }
-        match Checker::start(&self.shop.options, &self.shop.log) {
+        match Checker::start(&self.service.options, &self.service.log) {
             Ok(checker) => self.checker = Some(checker),
             Err(why) => self.complain_of_fork(why),
         }
@@ -288,17 +288,17 @@ impl Supervisor {
             return self.start_reload();
         }
         let read = files::judge(status)
-            .and_then(|()| files::read(&self.shop.options, &self.shop.log).map_err(|_| None));
+            .and_then(|()| files::read(&self.service.options, &self.service.log).map_err(|_| None));
         match read {
             Ok(Files { names, rules }) => {
-                self.shop.names = names;
-                self.shop.rules = rules;
+                self.service.names = names;
+                self.service.rules = rules;
                 self.pool.next_generation();
-                self.shop.log.reload();
+                self.service.log.reload();
             }
             Err(why) => {
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-                self.shop.log.error(format_args!("unable to reload{why}: the old files stay"));
+                self.service.log.error(format_args!("unable to reload{why}: the old files stay"));
             }
         }
     }
