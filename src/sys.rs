@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -176,6 +177,29 @@ pub fn random_u16() -> nix::Result<u16> {
     // SAFETY: `bytes` has room for the two bytes asked for.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     Errno::result(got).map(|_| u16::from_ne_bytes(bytes))
+}
+
+/// Descriptor 0.
+#[must_use]
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: nothing in this program closes descriptors 0 and 1; they are
+    // only replaced.
+    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
+}
+
+/// Descriptor 1.
+#[must_use]
+pub fn standard_output() -> BorrowedFd<'static> {
+    // SAFETY: as for descriptor 0.
+    unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
+/// /dev/null, to read and to write.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn null() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/null")
 }
 
 /// Looks at what waits on a socket, without taking it and without waiting.

@@ -1,42 +1,43 @@
-//! The client's end of a connection: its socket, its address and ours.
+//! The client's end of a connection: its descriptors, its address and ours.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use socket2::Socket;
 
+use super::lookup::HostName;
+use super::stream::{Look, Stream};
 use crate::log::EarlyBytes;
 use crate::sys;
 
 /// Early bytes that are shown in the log.
 const SHOWN: usize = 100;
 
-/// A client that was accepted.  Its socket blocks; what must not wait says so
-/// call by call.
+/// A client.  Its descriptors block; what must not wait says so call by call.
 pub struct Client {
-    socket: Socket,
-    /// Its address; an IPv4 address where it came mapped into IPv6.
+    /// Its descriptors.
+    pub stream: Stream,
+    /// Its address; an IPv4 address where it came mapped into IPv6.  The port
+    /// is 0 where nobody has told it.
     pub peer: SocketAddr,
-    /// Ours, likewise.
+    /// Ours, likewise; unspecified where nobody has told it.
     pub local: SocketAddr,
     /// The scope of a link-local IPv6 peer, 0 for none.
     pub scope: u32,
-    /// When it was accepted.
+    /// When it was accepted, by us or by a server before us.
     pub accepted: Instant,
+    /// When we got it; what we do has its deadlines from here.
+    pub received: Instant,
+    /// What a server before us has told about it.
+    pub introduction: Option<Introduction>,
 }
 
-/// What a look at the socket shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// Nothing was said.
-    Silence,
-    /// There are bytes to read.
-    Talk,
-    /// The client is gone, or has closed its side, and said nothing.
-    Gone,
+/// What a server before us says of a client, in its environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Its name, where that need not be looked up any more.
+    pub host: Option<HostName>,
 }
 
 impl Client {
@@ -44,14 +45,13 @@ impl Client {
     ///
     /// # Errors
     /// Where our own address cannot be had.
-    pub fn new(socket: Socket, peer: SocketAddr, accepted: Instant) -> io::Result<Self> {
+    pub fn accepted(socket: Socket, peer: SocketAddr, accepted: Instant) -> io::Result<Self> {
         let local = socket.local_addr()?.as_socket();
         let local = local.ok_or_else(|| io::Error::from(ErrorKind::Unsupported))?;
-        let scope = match peer {
-            SocketAddr::V6(peer) => peer.scope_id(),
-            SocketAddr::V4(_) => 0,
-        };
-        Ok(Self { socket, peer: canonical(peer), local: canonical(local), scope, accepted })
+        let stream = Stream::Accepted(socket);
+        let scope = scope(peer);
+        let (peer, local) = (canonical(peer), canonical(local));
+        Ok(Self { stream, peer, local, scope, accepted, received: accepted, introduction: None })
     }
 
     /// Its address without the port.
@@ -69,21 +69,13 @@ impl Client {
     /// Looks whether it has said something.
     #[must_use]
     pub fn look(&self) -> Look {
-        match sys::peek(self, &mut [0]) {
-            Ok(0) => Look::Gone,
-            Ok(_) => Look::Talk,
-            Err(Errno::EAGAIN | Errno::EINTR) => Look::Silence,
-            Err(_) => Look::Gone,
-        }
+        self.stream.look()
     }
 
     /// What it has said before its turn; the bytes stay where they are.
     #[must_use]
     pub fn early_bytes(&self) -> EarlyBytes {
-        let mut text = vec![0; SHOWN];
-        let shown = sys::peek(self, &mut text).unwrap_or(0);
-        text.truncate(shown);
-        let bytes = sys::readable_bytes(self.as_fd()).unwrap_or(0).max(shown);
+        let (bytes, text) = self.stream.peek(SHOWN);
         EarlyBytes { bytes, text }
     }
 
@@ -91,30 +83,29 @@ impl Client {
     /// route would let it pose as another host.
     pub fn kill_ip_options(&self) {
         if self.local.is_ipv4() {
-            sys::kill_ip_options(self.as_fd());
+            sys::kill_ip_options(self.stream.input());
         }
     }
 
     /// Disables Nagle's algorithm.
-    ///
-    /// # Errors
-    /// Where the connection is gone.
-    pub fn send_at_once(&self) -> io::Result<()> {
-        self.socket.set_tcp_nodelay(true)
-    }
-
-    /// Closes our side: the client reads what was sent, then end of file.
-    pub fn finish_sending(&self) {
-        let _ = self.socket.shutdown(std::net::Shutdown::Write);
+    pub fn send_at_once(&self) {
+        if let Some(socket) = self.stream.accepted() {
+            let _ = socket.set_tcp_nodelay(true);
+        }
     }
 }
 
-impl AsFd for Client {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+/// The scope of a link-local IPv6 address, 0 for none.
+#[must_use]
+pub fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V6(address) => address.scope_id(),
+        SocketAddr::V4(_) => 0,
     }
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
+/// An address, as IPv4 where it was mapped into IPv6.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -3,17 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::acceptor::Counter;
 use super::class::Class;
 use super::handoff::become_program;
-use super::lookup::LocalName;
 use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
 use super::serve::{Connection, Step};
 use super::talk::talk;
-use super::verdict::{Verdict, is_crowded, refuse_by};
+use super::verdict::{Verdict, refuse_by};
 use super::watch::{Attention, Goal, Seen, watch};
-use crate::daemon::pool::{Counter, Stage};
 use crate::error::{TROUBLE, USAGE};
 use crate::log::{Ends, Said, Subject};
 use crate::options::RefuseBy;
@@ -81,7 +80,7 @@ impl Connection<'_> {
             self.attention = Attention::Off;
         }
         let patience = Instant::now() + PLACE_PATIENCE;
-        while !self.claim_place() {
+        while !self.acceptor.claim_session() {
             let now = Instant::now();
             if now >= patience {
                 return Err(Verdict::NoPlace);
@@ -89,15 +88,6 @@ impl Connection<'_> {
             self.watch_until(now + PLACE_INTERVAL, Goal::Time)?;
         }
         Ok(())
-    }
-
-    /// With the supervisor gone nobody tells which places are free again: the
-    /// clients that are left must not pay for it.
-    fn claim_place(&self) -> bool {
-        let (pool, slot) = (self.worker.pool, self.worker.slot);
-        let most = self.service.options.max_prog();
-        pool.claim_prog(slot, most)
-            || (self.worker.is_orphaned() && pool.claim_prog(slot, pool.slots()))
     }
 
     fn hand_over(&mut self, verdict: Verdict) -> u8 {
@@ -110,8 +100,8 @@ impl Connection<'_> {
             self.log_early("rblsmtpd", None);
         }
         self.service.log.tcpserver_decision("ok", &self.ends());
-        let why = become_program(&self.client, &self.service.program, &self.environment);
-        self.worker.pool.enter(self.worker.slot, Stage::Busy);
+        let program = &self.service.program;
+        let why = become_program(&self.client, program, &self.environment, self.acceptor);
         self.count(Counter::Error);
         let program = self.service.program.name();
         if self.service.options.as_tcpserver {
@@ -149,18 +139,15 @@ impl Connection<'_> {
     }
 
     fn learn_local_name(&self) {
-        let (names, ip) = (self.worker.pool.local_names(), self.client.local.ip());
-        match self.lookup.local_name() {
-            Some(LocalName::Learnt(name)) => names.put(ip, name.as_deref()),
-            Some(LocalName::Failed) => names.put_failure(ip),
-            Some(LocalName::Known(_)) | None => (),
+        if let Some(name) = self.lookup.local_name() {
+            self.acceptor.learn_local_name(self.client.local.ip(), name);
         }
     }
 
     fn refuse_early_talker(&mut self) {
         let options = &self.service.options;
         let refusal = self.early_refusal();
-        match refuse_by(options.refuse, self.worker.pool.clients(), self.worker.pool.slots()) {
+        match refuse_by(options.refuse, self.acceptor.is_crowded()) {
             RefuseBy::Drop => {
                 self.log_early("refuse", None);
                 self.hold();
@@ -178,8 +165,7 @@ impl Connection<'_> {
     /// are needed.
     fn hold(&mut self) {
         let until = Instant::now() + self.service.options.hold;
-        let pool = self.worker.pool;
-        while Instant::now() < until && !is_crowded(pool.clients(), pool.slots()) {
+        while Instant::now() < until && !self.acceptor.is_crowded() {
             let next = until.min(Instant::now() + HOLD_INTERVAL);
             let seen = watch(&self.client, Attention::Leaving, &mut self.lookup, next, Goal::Time);
             if seen == Seen::Gone {
@@ -190,7 +176,7 @@ impl Connection<'_> {
 
     fn refuse_for_lack_of_place(&mut self) {
         self.count(Counter::Limit);
-        let held = self.worker.pool.count(Stage::Prog);
+        let held = self.acceptor.sessions();
         self.service.log.limit(&self.subject(self.client.waited()), "max-prog", held);
         let words = self.service.options.text_reserve.as_deref();
         self.refuse(&Refusal::temporary(Why::AllBusy, words, &self.our_name()));
@@ -243,6 +229,6 @@ impl Connection<'_> {
     }
 
     fn count(&self, counter: Counter) {
-        self.worker.pool.add(counter);
+        self.acceptor.count(counter);
     }
 }

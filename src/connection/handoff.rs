@@ -3,18 +3,15 @@
 //! ever been set up in it.
 
 use std::ffi::{CString, OsString};
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, raise};
-use nix::unistd::{dup2_stdin, dup2_stdout, execve};
+use nix::unistd::execve;
 
+use super::acceptor::Acceptor;
 use super::client::Client;
 use super::environment::Environment;
-use crate::sys;
 
 /// djb's path, for a daemon that was started without one.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -87,33 +84,18 @@ fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
 /// Becomes `program`.  Comes back only where that fails, with the reason, and
 /// with everything as it was.
 #[must_use]
-pub fn become_program(client: &Client, program: &Program, environment: &Environment) -> io::Error {
+pub fn become_program(
+    client: &Client,
+    program: &Program,
+    environment: &Environment,
+    acceptor: &dyn Acceptor,
+) -> io::Error {
     let environment = environment.strings();
-    let why = match prepare(client) {
-        Ok(()) => program.exec(&environment),
-        Err(errno) => errno,
-    };
-    restore();
+    let prepared = client.stream.become_standard().and_then(|()| acceptor.let_go());
+    let why = prepared.map_or_else(|errno| errno, |()| program.exec(&environment));
+    acceptor.take_back();
+    client.stream.leave_standard();
     why.into()
-}
-
-fn prepare(client: &Client) -> nix::Result<()> {
-    dup2_stdin(client)?;
-    dup2_stdout(client)?;
-    // Handlers are reset by exec, ignored signals are not.
-    sys::reset(Signal::SIGPIPE)?;
-    set_pdeathsig(None)
-}
-
-fn restore() {
-    let _ = set_pdeathsig(Signal::SIGURG);
-    // The supervisor may have died meanwhile; the handler finds out.
-    let _ = raise(Signal::SIGURG);
-    let _ = sys::ignore(Signal::SIGPIPE);
-    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-        let _ = dup2_stdin(&null);
-        let _ = dup2_stdout(&null);
-    }
 }
 
 #[cfg(test)]

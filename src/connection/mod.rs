@@ -1,5 +1,6 @@
 //! One client's side, in the order of its life; `serve` tells the story.
 
+pub mod acceptor;
 pub mod class;
 pub mod client;
 mod conclude;
@@ -12,6 +13,7 @@ pub mod refusal;
 mod refuse;
 mod rules;
 pub mod serve;
+pub mod stream;
 mod talk;
 pub mod terms;
 pub mod verdict;

@@ -2,14 +2,12 @@
 //! read why: a socket that is closed with unread bytes sends a reset, and the
 //! reply is lost with it.
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::client::Client;
 use super::watch::wait_readable;
-use crate::sys;
 
 /// How long a client that goes on talking is listened to.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,7 +28,7 @@ pub(super) fn drop_with(client: &Client, line: &str) {
 /// Whether all of `bytes` was sent.  A client that does not read has no claim
 /// to be waited for.
 pub(super) fn send(client: &Client, bytes: &[u8]) -> bool {
-    sys::put(client, bytes) == Ok(bytes.len())
+    client.stream.put(bytes) == Ok(bytes.len())
 }
 
 /// Closes our side, and then the connection once the client has closed its
@@ -54,7 +52,7 @@ impl Drain {
     fn what_is_there(&mut self, client: &Client) -> Side {
         let mut buffer = [0; 8192];
         while self.left > 0 {
-            match sys::take(client, &mut buffer) {
+            match client.stream.take(&mut buffer) {
                 Ok(0) => return Side::Closed,
                 Ok(length) => self.left = self.left.saturating_sub(length),
                 Err(Errno::EAGAIN) => return Side::Open,
@@ -66,10 +64,10 @@ impl Drain {
     }
 
     fn until_closed(&mut self, client: &Client) {
-        client.finish_sending();
+        client.stream.finish_sending();
         let until = Instant::now() + PATIENCE;
         while self.left > 0 && self.what_is_there(client) == Side::Open {
-            if !wait_readable(client.as_fd(), until) {
+            if !wait_readable(client.stream.input(), until) {
                 return;
             }
         }

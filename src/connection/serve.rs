@@ -4,19 +4,18 @@ use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{Pid, getppid};
-
+use super::acceptor::Acceptor;
 use super::class::{Class, classify};
-use super::client::{Client, Look};
+use super::client::Client;
 use super::environment::Environment;
 use super::handoff::Program;
 use super::ident::Ident;
 use super::lookup::{Lookup, Wanted};
 use super::refuse::send;
+use super::stream::Look;
 use super::terms::{Offence, Terms, delay, terms};
 use super::verdict::{Next, Verdict, next};
 use super::watch::{Attention, Goal, Seen, watch};
-use crate::daemon::pool::{Pool, Slot};
 use crate::dns::Resolvers;
 use crate::log::{EarlyBytes, Log};
 use crate::names::Names;
@@ -47,29 +46,11 @@ pub struct Service {
     pub host_name: Option<String>,
 }
 
-/// A child's place in the pool.
-pub struct Worker<'a> {
-    /// The pool.
-    pub pool: &'a Pool,
-    /// The child's slot in it.
-    pub slot: Slot,
-    /// The child's parent.
-    pub supervisor: Pid,
-}
-
-impl Worker<'_> {
-    /// Whether the supervisor is gone.
-    #[must_use]
-    pub fn is_orphaned(&self) -> bool {
-        getppid() != self.supervisor
-    }
-}
-
 /// Serves one client.  Becomes the program if the client passes, and comes
 /// back if it does not, with the exit code that tcpserver's child would have
 /// had.
-pub fn serve(service: &Service, worker: &Worker<'_>, client: Client) -> u8 {
-    let mut connection = Connection::begin(service, worker, client);
+pub fn serve(service: &Service, acceptor: &dyn Acceptor, client: Client) -> u8 {
+    let mut connection = Connection::begin(service, acceptor, client);
     let verdict = connection.receive().err().unwrap_or(Verdict::Pass);
     connection.conclude(verdict)
 }
@@ -77,7 +58,7 @@ pub fn serve(service: &Service, worker: &Worker<'_>, client: Client) -> u8 {
 /// A client, and what is known of it so far.
 pub(super) struct Connection<'a> {
     pub(super) service: &'a Service,
-    pub(super) worker: &'a Worker<'a>,
+    pub(super) acceptor: &'a dyn Acceptor,
     pub(super) client: Client,
     pub(super) environment: Environment,
     pub(super) terms: Terms,
@@ -108,15 +89,15 @@ pub(super) struct Early {
 pub(super) type Step = Result<(), Verdict>;
 
 impl<'a> Connection<'a> {
-    fn begin(service: &'a Service, worker: &'a Worker<'a>, client: Client) -> Self {
+    fn begin(service: &'a Service, acceptor: &'a dyn Acceptor, client: Client) -> Self {
         let environment = service.environment.clone();
         let terms = terms(|name| environment.get(name));
-        let known = || worker.pool.local_names().get(client.local.ip()).flatten();
+        let known = || acceptor.local_name(client.local.ip()).flatten();
         let local_name = service.options.local_name.clone().or_else(known);
         let lookup = Lookup::nothing(client.ip(), local_name, client.accepted);
         Self {
             service,
-            worker,
+            acceptor,
             client,
             environment,
             terms,
@@ -152,7 +133,7 @@ impl<'a> Connection<'a> {
             self.client.kill_ip_options();
         }
         if self.service.options.no_delay {
-            let _ = self.client.send_at_once();
+            self.client.send_at_once();
         }
         if !self.service.options.banner.is_empty() {
             send(&self.client, &self.service.options.banner);
@@ -217,7 +198,7 @@ impl<'a> Connection<'a> {
         let local_ip = self.client.local.ip();
         let known = match &options.local_name {
             Some(name) => Some(Some(name.clone())),
-            None => self.worker.pool.local_names().get(local_ip),
+            None => self.acceptor.local_name(local_ip),
         };
         let wanted = Wanted {
             ip: self.client.ip(),

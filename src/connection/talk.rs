@@ -2,7 +2,6 @@
 //! client gets to say who it is and whom it writes to, so that the log can
 //! tell, and hears the refusal at every recipient.
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::client::Client;
@@ -10,7 +9,6 @@ use super::refusal::Refusal;
 use super::refuse::{close, send};
 use super::watch::wait_readable;
 use crate::log::Said;
-use crate::sys;
 
 /// How long it lasts at most.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -99,11 +97,11 @@ impl<'a> Reader<'a> {
     }
 
     fn fill(&mut self) -> Option<()> {
-        if self.left == 0 || !wait_readable(self.client.as_fd(), self.until) {
+        if self.left == 0 || !wait_readable(self.client.stream.input(), self.until) {
             return None;
         }
         let mut buffer = [0; 1024];
-        let length = sys::take(self.client, &mut buffer).ok().filter(|length| *length > 0)?;
+        let length = self.client.stream.take(&mut buffer).ok().filter(|length| *length > 0)?;
         self.left = self.left.saturating_sub(length);
         self.bytes.extend_from_slice(&buffer[..length]);
         Some(())

@@ -52,11 +52,11 @@ pub fn next(seen: Seen, attention: Attention, offence: Offence, early: EarlyTalk
     }
 }
 
-/// How an early talker is refused, with `clients` of `slots` taken: an
-/// elaborate refusal is a luxury of a host that has room.
+/// How an early talker is refused: an elaborate refusal is a luxury of a host
+/// that has room.
 #[must_use]
-pub fn refuse_by(wanted: RefuseBy, clients: usize, slots: usize) -> RefuseBy {
-    if is_crowded(clients, slots) { RefuseBy::Drop } else { wanted }
+pub fn refuse_by(wanted: RefuseBy, crowded: bool) -> RefuseBy {
+    if crowded { RefuseBy::Drop } else { wanted }
 }
 
 /// Whether more than half of the slots are taken.
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn a_crowded_host_makes_it_short() {
-        assert_eq!(refuse_by(RefuseBy::Talk, 20, 40), RefuseBy::Talk);
-        assert_eq!(refuse_by(RefuseBy::Talk, 21, 40), RefuseBy::Drop);
-        assert_eq!(refuse_by(RefuseBy::Talk, 1, 1), RefuseBy::Drop);
-        assert!(!is_crowded(0, 1));
+        assert_eq!(refuse_by(RefuseBy::Talk, false), RefuseBy::Talk);
+        assert_eq!(refuse_by(RefuseBy::Talk, true), RefuseBy::Drop);
+        assert!(!is_crowded(20, 40) && is_crowded(21, 40));
+        assert!(!is_crowded(0, 1) && is_crowded(1, 1));
     }
 }

@@ -1,13 +1,14 @@
 //! One poll(2) over the client and whatever is looked up for it meanwhile.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::client::{Client, Look};
+use super::client::Client;
 use super::lookup::Lookup;
+use super::stream::Look;
 
 /// The client has closed its side; nix has no name for it.
 const RDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
@@ -104,14 +105,17 @@ fn wait(
     };
     let mut fds: Vec<PollFd<'_>> =
         lookup.interests().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
-    let watched = attention != Attention::Off;
-    if watched {
-        fds.push(PollFd::new(client.as_fd(), interest));
-    }
+    let watched = match attention {
+        Attention::Off => None,
+        Attention::Talk | Attention::Leaving => Some(client.stream.input()),
+        // A pipe that its writer has left says so for ever, and nothing more.
+        Attention::Reset => Some(client.stream.output()),
+    };
+    fds.extend(watched.map(|fd| PollFd::new(fd, interest)));
     let woken = poll_for(&mut fds, time);
     // `None` means flags that nix has no name for, such as RDHUP.
     let mut ready: Vec<bool> = fds.iter().map(|fd| woken && fd.any().unwrap_or(true)).collect();
-    let noticed = watched && ready.pop() == Some(true);
+    let noticed = watched.is_some() && ready.pop() == Some(true);
     (noticed, ready)
 }
 

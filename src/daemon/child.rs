@@ -13,8 +13,9 @@ use nix::sys::signal::{SigSet, Signal};
 use socket2::{SockAddr, Socket};
 
 use super::pool::{Complaint, Pool, Stage};
+use super::worker::Worker;
 use crate::connection::client::Client;
-use crate::connection::serve::{Service, Worker, serve};
+use crate::connection::serve::{Service, serve};
 use crate::error::TROUBLE;
 use crate::sys;
 
@@ -133,7 +134,7 @@ impl Child<'_> {
         pool.enter(slot, Stage::Busy);
         pool.wake_if_short();
         let log = &self.service.log;
-        match Client::new(socket, peer, accepted) {
+        match Client::accepted(socket, peer, accepted) {
             Ok(client) => {
                 log.tcpserver_status(pool.clients(), pool.slots());
                 log.tcpserver_pid(client.peer);

@@ -11,3 +11,4 @@ pub mod pool;
 pub mod privileges;
 pub mod start;
 pub mod supervisor;
+pub mod worker;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::local_names::{self, LocalNames};
+use crate::connection::acceptor::Counter;
 use crate::log::Stats;
 use crate::sys;
 
@@ -43,22 +44,6 @@ pub enum Stage {
 
 impl Stage {
     const ALL: [Self; 3] = [Self::Idle, Self::Busy, Self::Prog];
-}
-
-/// What is counted, by the order of the `stats` line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Counter {
-    Pass,
-    Early,
-    HangUp,
-    Deny,
-    Limit,
-    Error,
-    Static,
-    Dynamic,
-    None,
-    Unknown,
 }
 
 /// What is complained of once a second at most.

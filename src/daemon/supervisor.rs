@@ -20,7 +20,8 @@ use super::child::Child;
 use super::demand::Demand;
 use super::files::{self, Checker, Files};
 use super::pool::{Complaint, Pool, Slot, Stage};
-use crate::connection::serve::{Service, Worker};
+use super::worker::Worker;
+use crate::connection::serve::Service;
 use crate::sys::{self, Fork};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -264,7 +265,12 @@ impl Supervisor {
     }
 
     fn child(&self, slot: Slot, supervisor: Pid, generation: u64) -> Child<'_> {
-        let worker = Worker { pool: &self.pool, slot, supervisor };
+        let worker = Worker {
+            pool: &self.pool,
+            slot,
+            supervisor,
+            max_prog: self.service.options.max_prog(),
+        };
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }
 

@@ -2,7 +2,7 @@
 //! write(2).
 
 use std::fmt::{self, Write as _};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::escape::Value;
@@ -36,8 +36,13 @@ impl Line {
         self.text(key, value.map(str::as_bytes))
     }
 
-    pub(super) fn ip(self, ip: IpAddr) -> Self {
-        self.plain("ip", ip)
+    /// A client's address, and its port unless nobody has told it (0).
+    pub(super) fn peer(self, peer: SocketAddr) -> Self {
+        let line = self.plain("ip", peer.ip());
+        match peer.port() {
+            0 => line.plain("port", "-"),
+            port => line.plain("port", port),
+        }
     }
 
     /// Seconds to the hundredth.

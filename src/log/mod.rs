@@ -69,8 +69,8 @@ pub struct Subject<'a> {
 pub struct EarlyBytes {
     /// How many bytes waited.
     pub bytes: usize,
-    /// The first of them, 100 at most.
-    pub text: Vec<u8>,
+    /// The first of them, 100 at most; `None` where they cannot be looked at.
+    pub text: Option<Vec<u8>>,
 }
 
 /// What a client said in a limited conversation.
@@ -100,26 +100,44 @@ pub struct Stats {
     pub max: usize,
 }
 
+/// Whose lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaker {
+    /// The daemon's, and tcpserver's beside them if there are to be more.
+    Daemon,
+    /// Only those that tcpserver would write.
+    Tcpserver,
+    /// The chain link's: a line for each decision only if there are to be
+    /// more.
+    Link,
+}
+
 /// Where lines go, and which of them.
 #[derive(Clone, Debug)]
 pub struct Log {
-    program: String,
+    program: &'static str,
     verbosity: Verbosity,
-    /// Called as tcpserver: only what tcpserver would say is said.
-    as_tcpserver: bool,
+    speaker: Speaker,
 }
 
 impl Log {
-    /// Writes to standard error, in the name of `program`.
+    /// Writes to standard error, in the name of the daemon `program`.
     #[must_use]
-    pub fn new(program: &str, verbosity: Verbosity) -> Self {
-        Self { program: program.into(), verbosity, as_tcpserver: false }
+    pub fn new(program: &'static str, verbosity: Verbosity) -> Self {
+        Self { program, verbosity, speaker: Speaker::Daemon }
     }
 
     /// Says only what tcpserver would say, in its name.
     #[must_use]
     pub fn as_tcpserver(verbosity: Verbosity) -> Self {
-        Self { program: "tcpserver".into(), verbosity, as_tcpserver: true }
+        Self { program: "tcpserver", verbosity, speaker: Speaker::Tcpserver }
+    }
+
+    /// Writes in the name of the chain link `program`: decisions only with
+    /// [`Verbosity::Verbose`].
+    #[must_use]
+    pub fn as_link(program: &'static str, verbosity: Verbosity) -> Self {
+        Self { program, verbosity, speaker: Speaker::Link }
     }
 
     /// The daemon accepts clients from now on.
@@ -145,7 +163,10 @@ impl Log {
         said: Option<&Said>,
     ) {
         let line = about("early", client).plain("bytes", early.bytes);
-        let line = line.plain("text", format_args!("\"{}\"", escape::Escaped(&early.text)));
+        let line = match &early.text {
+            Some(text) => line.plain("text", format_args!("\"{}\"", escape::Escaped(text))),
+            None => line.plain("text", "-"),
+        };
         let mut line = line.plain("action", action);
         if let Some(said) = said {
             line = line.text("helo", said.helo.as_deref());
@@ -211,7 +232,7 @@ impl Log {
 
     /// A rule denies a client; `key` is where the rule stands.
     pub fn deny(&self, client: &Subject<'_>, key: &[u8]) {
-        let line = Line::new("deny").ip(client.peer.ip()).plain("port", client.peer.port());
+        let line = Line::new("deny").peer(client.peer);
         let line = line.name("host", client.host).seconds("waited", client.waited);
         self.event(line.plain("rule", format_args!("\"{}:\"", escape::Escaped(key))));
     }
@@ -225,7 +246,7 @@ impl Log {
 
     /// Something that works, but not as the administrator may expect.
     pub fn warning(&self, message: impl fmt::Display) {
-        if !self.as_tcpserver {
+        if self.speaker != Speaker::Tcpserver {
             self.message("warning", message);
         }
     }
@@ -243,13 +264,14 @@ impl Log {
 
     /// Why the program ends.
     pub fn fatal(&self, fatal: &Fatal) {
+        let as_tcpserver = self.speaker == Speaker::Tcpserver;
         match &fatal.in_djbs_words {
-            Some(words) if self.as_tcpserver && words.contains(TCPSERVER_USAGE) => {
+            Some(words) if as_tcpserver && words.contains(TCPSERVER_USAGE) => {
                 if self.verbosity > Verbosity::Quiet {
                     put(format!("{words}\n").as_bytes());
                 }
             }
-            Some(words) if self.as_tcpserver => self.message("fatal", words),
+            Some(words) if as_tcpserver => self.message("fatal", words),
             _ => self.message("fatal", fatal),
         }
     }
@@ -261,14 +283,19 @@ impl Log {
     }
 
     fn event(&self, line: Line) {
-        if self.verbosity > Verbosity::Quiet && !self.as_tcpserver {
+        let least = match self.speaker {
+            Speaker::Daemon => Verbosity::Normal,
+            Speaker::Link => Verbosity::Verbose,
+            Speaker::Tcpserver => return,
+        };
+        if self.verbosity >= least {
             put(&line.finish());
         }
     }
 }
 
 fn about(event: &str, client: &Subject<'_>) -> Line {
-    let line = Line::new(event).ip(client.peer.ip()).plain("port", client.peer.port());
+    let line = Line::new(event).peer(client.peer);
     let class = client.class.map(|class| class.to_string());
     let delay = client.delay.map(|delay| Brief(delay).to_string());
     let line = line.name("host", client.host).plain("class", class.as_deref().unwrap_or("-"));

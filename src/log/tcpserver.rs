@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use nix::unistd::Pid;
 
-use super::{Log, put};
+use super::{Log, Speaker, put};
 use crate::options::Verbosity;
 
 /// The two ends of a connection, with their names.
@@ -76,7 +76,7 @@ impl Log {
     }
 
     fn tcpserver(&self, message: std::fmt::Arguments<'_>) {
-        if self.verbosity == Verbosity::Verbose {
+        if self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link {
             put(format!("{}: {message}\n", self.program).as_bytes());
         }
     }

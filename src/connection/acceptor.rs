@@ -1,0 +1,55 @@
+//! Whoever accepted the connection, as far as its stages need to know: a child
+//! of the pool, or a UCSPI server that knows nothing of us.
+
+use std::net::IpAddr;
+
+use super::lookup::LocalName;
+
+/// What is counted, in the order of the `stats` line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Counter {
+    Pass,
+    Early,
+    HangUp,
+    Deny,
+    Limit,
+    Error,
+    Static,
+    Dynamic,
+    None,
+    Unknown,
+}
+
+/// Whoever accepted the connection.
+pub trait Acceptor {
+    /// Counts one.
+    fn count(&self, counter: Counter);
+
+    /// The name of our own address `ip`: `None` where it has to be looked up,
+    /// `Some(None)` where it has none.
+    fn local_name(&self, ip: IpAddr) -> Option<Option<String>>;
+
+    /// Remembers what was found out about it.
+    fn learn_local_name(&self, ip: IpAddr, name: &LocalName);
+
+    /// Whether so many clients are there that each has to be made short work
+    /// of.
+    fn is_crowded(&self) -> bool;
+
+    /// Takes a place for the client's session, where one is free.
+    fn claim_session(&self) -> bool;
+
+    /// Sessions that there are.
+    fn sessions(&self) -> usize;
+
+    /// Gives this process back what a program is to find at its default, just
+    /// before it becomes one.
+    ///
+    /// # Errors
+    /// None that Linux documents.
+    fn let_go(&self) -> nix::Result<()>;
+
+    /// The program could not be run, and this process lives on.
+    fn take_back(&self);
+}

@@ -1,0 +1,81 @@
+//! A child of the pool, as the connections that it serves see it.
+
+use std::net::IpAddr;
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, raise};
+use nix::unistd::{Pid, getppid};
+
+use super::pool::{Pool, Slot, Stage};
+use crate::connection::acceptor::{Acceptor, Counter};
+use crate::connection::lookup::LocalName;
+use crate::connection::verdict::is_crowded;
+use crate::sys;
+
+/// A child and its place in the pool.
+pub struct Worker<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// The child's slot in it.
+    pub slot: Slot,
+    /// The child's parent.
+    pub supervisor: Pid,
+    /// Places for sessions (`--max-prog`).
+    pub max_prog: usize,
+}
+
+impl Worker<'_> {
+    /// Whether the supervisor is gone.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        getppid() != self.supervisor
+    }
+}
+
+impl Acceptor for Worker<'_> {
+    fn count(&self, counter: Counter) {
+        self.pool.add(counter);
+    }
+
+    fn local_name(&self, ip: IpAddr) -> Option<Option<String>> {
+        self.pool.local_names().get(ip)
+    }
+
+    fn learn_local_name(&self, ip: IpAddr, name: &LocalName) {
+        let names = self.pool.local_names();
+        match name {
+            LocalName::Learnt(name) => names.put(ip, name.as_deref()),
+            LocalName::Failed => names.put_failure(ip),
+            LocalName::Known(_) => (),
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        is_crowded(self.pool.clients(), self.pool.slots())
+    }
+
+    /// With the supervisor gone nobody tells which places are free again: the
+    /// clients that are left must not pay for it.
+    fn claim_session(&self) -> bool {
+        self.pool.claim_prog(self.slot, self.max_prog)
+            || (self.is_orphaned() && self.pool.claim_prog(self.slot, self.pool.slots()))
+    }
+
+    fn sessions(&self) -> usize {
+        self.pool.count(Stage::Prog)
+    }
+
+    fn let_go(&self) -> nix::Result<()> {
+        // Handlers are reset by exec, ignored signals are not.
+        sys::reset(Signal::SIGPIPE)?;
+        set_pdeathsig(None)
+    }
+
+    fn take_back(&self) {
+        let _ = set_pdeathsig(Signal::SIGURG);
+        // The supervisor may have died meanwhile; the handler finds out.
+        let _ = raise(Signal::SIGURG);
+        let _ = sys::ignore(Signal::SIGPIPE);
+        self.pool.enter(self.slot, Stage::Busy);
+    }
+}
