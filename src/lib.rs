@@ -1,7 +1,8 @@
 //! smtp-delay: makes an SMTP server wait before its greeting, and watches the
 //! client while it waits.
 //!
-//! [`daemon`] is the supervisor's side, [`connection`] one client's.
+//! [`daemon`] is the supervisor's side, [`link`] the chain link's,
+//! [`connection`] one client's.
 
 pub mod connection;
 pub mod ctl;
@@ -10,6 +11,7 @@ pub mod demo;
 pub mod djb;
 pub mod dns;
 pub mod error;
+pub mod link;
 pub mod log;
 pub mod names;
 pub mod options;

@@ -10,10 +10,10 @@ use crate::daemon::start;
 use crate::demo;
 use crate::error::{Fatal, TROUBLE, USAGE};
 use crate::log::Log;
-use crate::options::parse::{Parsed, Request, parse, parse_with};
+use crate::options::daemon::DAEMON;
+use crate::options::parse::{Parsed, Request, parse};
 use crate::options::{Options, table};
 
-const DAEMON: &str = "smtp-delayd";
 const CTL: &str = "smtp-delayctl";
 const CTL_HELP: &str = "\
 usage: smtp-delayctl tcprules rules.cdb rules.tmp < rules
@@ -49,13 +49,13 @@ fn base_name(called: &OsStr) -> &str {
 /// `smtp-delayd`.
 #[must_use]
 pub fn daemon(arguments: &[OsString]) -> u8 {
-    let parsed = parse(arguments.iter().cloned());
-    let log = Log::new(DAEMON, parsed.verbosity);
+    let parsed = parse(&DAEMON, arguments.iter().cloned(), Options::default());
+    let log = Log::new(DAEMON.program, parsed.verbosity);
     finish(parsed, &log)
 }
 
 fn tcpserver(arguments: Vec<OsString>) -> u8 {
-    let parsed = parse_with(arguments, Options::for_tcpserver());
+    let parsed = parse(&DAEMON, arguments, Options::for_tcpserver());
     let log = Log::as_tcpserver(parsed.verbosity);
     finish(parsed, &log)
 }
@@ -74,8 +74,8 @@ fn answer(request: Request, log: &Log) -> Result<(), Fatal> {
     match request {
         Request::Run(options) if options.demo => demo::run(*options, log),
         Request::Run(options) => start::run_program(*options, log),
-        Request::Help => print(&table::help(DAEMON)),
-        Request::Version => print(&format!("{DAEMON} {}\n", env!("CARGO_PKG_VERSION"))),
+        Request::Help => print(&table::help(&DAEMON)),
+        Request::Version => print(&format!("{} {}\n", DAEMON.program, env!("CARGO_PKG_VERSION"))),
     }
 }
 
@@ -101,7 +101,11 @@ fn mistake(what: &str) -> u8 {
     USAGE
 }
 
-fn print(text: &str) -> Result<(), Fatal> {
+/// Writes the answer to a question such as `--help`.
+///
+/// # Errors
+/// Where it cannot be written: 111.
+pub(crate) fn print(text: &str) -> Result<(), Fatal> {
     let written = io::stdout().write_all(text.as_bytes());
     written.map_err(|why| Fatal::unable("write to standard output", why))
 }

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use smtp_delay::log::LINES;
-use smtp_delay::options::table::OPTIONS;
+use smtp_delay::options::daemon::DAEMON;
 
 use crate::lab::{Daemon, directory};
 
@@ -118,7 +118,7 @@ fn page() -> String {
 #[test]
 fn every_option_stands_in_the_manual() {
     let page = page();
-    for option in OPTIONS {
+    for option in DAEMON.all() {
         let name = match (option.letter, option.long) {
             (Some(letter), _) => format!("Fl {letter}"),
             (None, Some(long)) => format!("Fl \\-{long}"),
@@ -135,7 +135,7 @@ fn every_option_stands_in_the_manual() {
         }
     }
     let items = page.lines().filter(|line| line.starts_with(".It Fl ")).count();
-    assert_eq!(items, OPTIONS.len(), "the manual has options that do not exist");
+    assert_eq!(items, DAEMON.all().count(), "the manual has options that do not exist");
 }
 
 #[test]

@@ -29,15 +29,10 @@ pub struct Client {
     pub accepted: Instant,
     /// When we got it; what we do has its deadlines from here.
     pub received: Instant,
-    /// What a server before us has told about it.
-    pub introduction: Option<Introduction>,
-}
-
-/// What a server before us says of a client, in its environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Introduction {
     /// Its name, where that need not be looked up any more.
     pub host: Option<HostName>,
+    /// Whether a server before us has told of it in the environment.
+    pub introduced: bool,
 }
 
 impl Client {
@@ -51,7 +46,8 @@ impl Client {
         let stream = Stream::Accepted(socket);
         let scope = scope(peer);
         let (peer, local) = (canonical(peer), canonical(local));
-        Ok(Self { stream, peer, local, scope, accepted, received: accepted, introduction: None })
+        let (received, host, introduced) = (accepted, None, false);
+        Ok(Self { stream, peer, local, scope, accepted, received, host, introduced })
     }
 
     /// Its address without the port.

@@ -29,10 +29,15 @@ impl Connection<'_> {
     /// have had.
     pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
         match verdict {
-            Verdict::Pass | Verdict::Condemned => match self.take_place(verdict) {
-                Ok(()) => return self.hand_over(verdict),
-                Err(verdict) => return self.conclude(verdict),
-            },
+            Verdict::Pass | Verdict::Condemned => {
+                if verdict == Verdict::Condemned {
+                    self.hold();
+                }
+                return match self.take_place(verdict) {
+                    Ok(()) => self.hand_over(verdict),
+                    Err(verdict) => self.conclude(verdict),
+                };
+            }
             Verdict::Early => self.refuse_early_talker(),
             Verdict::HangUp => {
                 self.count(Counter::HangUp);
@@ -183,6 +188,9 @@ impl Connection<'_> {
     }
 
     fn refuse(&self, refusal: &Refusal) {
+        if !self.service.options.speaks {
+            return;
+        }
         drop_with(&self.client, &refusal.closing_line());
     }
 

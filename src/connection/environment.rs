@@ -49,6 +49,12 @@ impl Environment {
         }
     }
 
+    /// The value of a variable, if it is UTF-8.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
     /// `NAME=value` strings for execve(2).
     #[must_use]
     pub fn strings(&self) -> Vec<CString> {

@@ -77,8 +77,8 @@ enum Local {
 pub struct Wanted {
     /// The client's address.
     pub ip: IpAddr,
-    /// Whether its name is wanted.
-    pub name: bool,
+    /// Its name, where that need not be looked up.
+    pub name: Option<HostName>,
     /// Whether the name has to lead back to the address.
     pub paranoid: bool,
     /// Our address, if its name is wanted.
@@ -93,12 +93,12 @@ pub struct Wanted {
 }
 
 impl Lookup {
-    /// Nothing to look up, with our own name as given.
+    /// Nothing to look up: the client's name is `name`, and ours as given.
     #[must_use]
-    pub fn nothing(ip: IpAddr, local_name: Option<String>, now: Instant) -> Self {
+    pub fn nothing(ip: IpAddr, name: HostName, local_name: Option<String>, now: Instant) -> Self {
         let wanted = Wanted {
             ip,
-            name: false,
+            name: Some(name),
             paranoid: false,
             local: None,
             local_name,
@@ -118,10 +118,9 @@ impl Lookup {
     ) -> Self {
         let question = if wanted.raw_names { Question::RawNames } else { Question::Names };
         let ask = |ip| Query::ask(question(ip), Rc::clone(&servers), now, deadline);
-        let remote = if wanted.name {
-            Remote::Asking(ask(wanted.ip))
-        } else {
-            Remote::Settled(HostName::NotAsked)
+        let remote = match wanted.name {
+            Some(name) => Remote::Settled(name),
+            None => Remote::Asking(ask(wanted.ip)),
         };
         let local = match wanted.local {
             Some(ip) => Local::Asking(ask(ip)),

@@ -1,6 +1,7 @@
 //! One client's side, in the order of its life; `serve` tells the story.
 
 pub mod acceptor;
+mod ask;
 pub mod class;
 pub mod client;
 mod conclude;

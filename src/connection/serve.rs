@@ -9,8 +9,7 @@ use super::class::{Class, classify};
 use super::client::Client;
 use super::environment::Environment;
 use super::handoff::Program;
-use super::ident::Ident;
-use super::lookup::{Lookup, Wanted};
+use super::lookup::{HostName, Lookup};
 use super::refuse::send;
 use super::stream::Look;
 use super::terms::{Offence, Terms, delay, terms};
@@ -19,12 +18,8 @@ use super::watch::{Attention, Goal, Seen, watch};
 use crate::dns::Resolvers;
 use crate::log::{EarlyBytes, Log};
 use crate::names::Names;
-use crate::options::{EarlyTalk, Options};
+use crate::options::Options;
 use crate::rules::{Match, Rules};
-
-/// How long the look-up goes on for a client that has talked, where its class
-/// decides whether it may.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What is the same for all clients; made before the pool is forked.
 pub struct Service {
@@ -82,7 +77,7 @@ pub(super) struct Early {
     /// Since the accept.
     pub(super) at: Duration,
     /// Whether the class has still to tell if it was an offence.
-    open: bool,
+    pub(super) open: bool,
 }
 
 /// `Err` is a verdict that comes before the end of the story.
@@ -94,7 +89,8 @@ impl<'a> Connection<'a> {
         let terms = terms(|name| environment.get(name));
         let known = || acceptor.local_name(client.local.ip()).flatten();
         let local_name = service.options.local_name.clone().or_else(known);
-        let lookup = Lookup::nothing(client.ip(), local_name, client.accepted);
+        let name = client.host.clone().unwrap_or(HostName::NotAsked);
+        let lookup = Lookup::nothing(client.ip(), name, local_name, client.accepted);
         Self {
             service,
             acceptor,
@@ -168,62 +164,6 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn look_up(&mut self) -> Step {
-        self.start_look_up();
-        let options = &self.service.options;
-        let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
-        let deadline = self.client.accepted + options.dns_timeout.max(ident_time);
-        // tcpserver's log shows our own name with a denial.
-        let goal = if options.as_tcpserver { Goal::Everything } else { Goal::Client };
-        while !goal.is_reached(&self.lookup) {
-            // Where it is only noted, talk changes nothing.
-            let matters = options.early != EarlyTalk::Log;
-            let open = self.early.as_ref().filter(|early| early.open && matters);
-            let until = open.map_or(deadline, |early| self.client.accepted + early.at + GRACE);
-            let until = until.min(deadline);
-            let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
-            self.act_on(seen)?;
-            if seen == Seen::Elapsed {
-                self.lookup.give_up();
-            }
-        }
-        let asked = self.service.options.look_up && !self.is_condemned();
-        self.dns_time = asked.then(|| self.client.waited());
-        Ok(())
-    }
-
-    fn start_look_up(&mut self) {
-        let options = &self.service.options;
-        let condemned = self.is_condemned();
-        let local_ip = self.client.local.ip();
-        let known = match &options.local_name {
-            Some(name) => Some(Some(name.clone())),
-            None => self.acceptor.local_name(local_ip),
-        };
-        let wanted = Wanted {
-            ip: self.client.ip(),
-            name: options.look_up && !condemned,
-            paranoid: options.paranoid,
-            local: (known.is_none() && !condemned).then_some(local_ip),
-            local_name: known.flatten(),
-            raw_names: options.as_tcpserver,
-            ident: self.ident().filter(|_| !condemned),
-        };
-        let mut resolvers = self.service.resolvers.borrow_mut();
-        if wanted.name || wanted.local.is_some() {
-            resolvers.refresh();
-        }
-        let deadline = self.client.accepted + options.dns_timeout;
-        self.lookup = Lookup::start(wanted, resolvers.servers(), Instant::now(), deadline);
-    }
-
-    fn ident(&self) -> Option<Ident> {
-        let options = &self.service.options;
-        let deadline = self.client.accepted + options.ident_timeout;
-        let ask = || Ident::ask(self.client.peer, self.client.local, deadline).ok();
-        options.ident.then(ask).flatten()
-    }
-
     fn classify(&mut self) {
         let options = &self.service.options;
         let Some(host) = self.lookup.name() else { return };
@@ -257,7 +197,7 @@ impl<'a> Connection<'a> {
         match self.delay.unwrap_or_default() {
             // Nothing but our own name can be missing.
             Duration::ZERO => {
-                let deadline = self.client.accepted + self.service.options.dns_timeout;
+                let deadline = self.client.received + self.service.options.dns_timeout;
                 self.watch_until(deadline, Goal::Everything)
             }
             delay => self.watch_until(self.client.accepted + delay, Goal::Time),
@@ -274,7 +214,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn act_on(&mut self, seen: Seen) -> Step {
+    pub(super) fn act_on(&mut self, seen: Seen) -> Step {
         let open = self.offence == Offence::ByClass;
         if seen == Seen::Talk {
             let (said, at) = (self.client.early_bytes(), self.client.waited());
@@ -294,7 +234,8 @@ impl<'a> Connection<'a> {
 }
 
 /// What a client may turn out to be.
-pub(super) fn possible_classes(options: &Options) -> &'static [Class] {
+#[must_use]
+pub fn possible_classes(options: &Options) -> &'static [Class] {
     if options.look_up {
         &[Class::None, Class::Dynamic, Class::Unknown, Class::Static]
     } else {

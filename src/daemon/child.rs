@@ -2,7 +2,6 @@
 //! gets, and comes back, unless it became the program.
 
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use super::pool::{Complaint, Pool, Stage};
 use super::worker::Worker;
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
-use crate::error::TROUBLE;
+use crate::error::{TROUBLE, contain_panics};
 use crate::sys;
 
 /// How long a child waits when descriptors or memory ran out.
@@ -45,13 +44,7 @@ impl Child<'_> {
     /// Serves clients until there is no more use for it; the exit code.
     #[must_use]
     pub fn run(&self) -> u8 {
-        self.report_panics();
-        catch_unwind(AssertUnwindSafe(|| self.work())).unwrap_or(TROUBLE)
-    }
-
-    fn report_panics(&self) {
-        let log = self.service.log.clone();
-        set_hook(Box::new(move |panic| log.panic(panic)));
+        contain_panics(&self.service.log, || self.work())
     }
 
     fn work(&self) -> u8 {

@@ -46,12 +46,10 @@ impl Resolvers {
             return Self { servers: fixed.into(), file: None };
         }
         let file = File { path: path.into(), seen: None };
-        let mut resolvers = Self { servers: Rc::new([]), file: Some(file) };
-        resolvers.refresh();
-        resolvers
+        Self { servers: Rc::new([]), file: Some(file) }
     }
 
-    /// Reads the file again if it changed.
+    /// Reads the file, if it has not been read or has changed.
     pub fn refresh(&mut self) {
         let Some(file) = &mut self.file else { return };
         let seen = fs::metadata(&file.path)
@@ -69,7 +67,8 @@ impl Resolvers {
     /// The name servers, in the order in which they are to be asked; never
     /// empty.
     #[must_use]
-    pub fn servers(&self) -> Rc<[SocketAddr]> {
+    pub fn servers(&mut self) -> Rc<[SocketAddr]> {
+        self.refresh();
         Rc::clone(&self.servers)
     }
 }
@@ -113,13 +112,13 @@ fn addresses(word: &str) -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    fn listed(resolvers: &Resolvers) -> Vec<String> {
+    fn listed(resolvers: &mut Resolvers) -> Vec<String> {
         resolvers.servers().iter().map(ToString::to_string).collect()
     }
 
     fn resolvers(given: &[&str], environment: Option<&str>, path: &Path) -> Vec<String> {
         let given: Vec<SocketAddr> = given.iter().map(|text| text.parse().unwrap()).collect();
-        listed(&Resolvers::new(&given, environment.map(OsStr::new), path))
+        listed(&mut Resolvers::new(&given, environment.map(OsStr::new), path))
     }
 
     #[test]
@@ -145,14 +144,12 @@ mod tests {
         let path = std::env::temp_dir().join(format!("resolv.conf.{}", std::process::id()));
         fs::write(&path, "# none\nnameserver 192.0.2.1\nnameserver ::1\nsearch x\n").unwrap();
         let mut resolvers = Resolvers::new(&[], None, &path);
-        assert_eq!(listed(&resolvers), ["192.0.2.1:53", "[::1]:53"]);
+        assert_eq!(listed(&mut resolvers), ["192.0.2.1:53", "[::1]:53"]);
         let other = path.with_extension("new");
         fs::write(&other, "nameserver 192.0.2.9\n").unwrap();
         fs::rename(&other, &path).unwrap();
-        resolvers.refresh();
-        assert_eq!(listed(&resolvers), ["192.0.2.9:53"]);
+        assert_eq!(listed(&mut resolvers), ["192.0.2.9:53"]);
         fs::remove_file(&path).unwrap();
-        resolvers.refresh();
-        assert_eq!(listed(&resolvers), ["127.0.0.1:53"]);
+        assert_eq!(listed(&mut resolvers), ["127.0.0.1:53"]);
     }
 }

@@ -118,6 +118,20 @@ impl Slow {
     }
 }
 
+/// The line of the first expression that matches `name`, for a process that has
+/// only one name to judge: nothing is kept, and no table is made.  Fails where an
+/// expression cannot be compiled; [`check`] tells which one.
+pub(super) fn find_once(expressions: &[Expression<'_>], name: &str) -> Result<Option<u32>, TooBig> {
+    for group in expressions.chunks(GROUP) {
+        let nfa = nfa(group, SLOW).ok_or(TooBig)?;
+        let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
+        if let Some(line) = (Slow { vm, lines: lines(group) }).find(name) {
+            return Ok(Some(line));
+        }
+    }
+    Ok(None)
+}
+
 /// The expressions that fit no table are too big together.
 #[derive(Debug)]
 pub(super) struct TooBig;
@@ -253,6 +267,19 @@ mod tests {
         assert!(within(0, &["a.{400}"; GROUP]).is_ok());
         assert!(within(0, &["a.{400}"; 2 * GROUP]).is_err());
         assert!(within(0, &["a(.{100}){100}"; 5]).is_err());
+    }
+
+    #[test]
+    fn one_name_is_judged_as_by_the_tables() {
+        let texts: Vec<String> = (0..200).map(|n| format!("^h{n}\\.|{EXPLODES}{n}$")).collect();
+        let expressions: Vec<_> =
+            (1..).zip(&texts).map(|(line, text)| Expression { line, text }).collect();
+        let tables = matcher(&["^h7\\.", "^h199\\."]);
+        for (name, line) in [("h7.x", Some(8)), ("H199.x", Some(200)), ("h200.x", None)] {
+            assert_eq!(find_once(&expressions, name).unwrap(), line);
+            assert_eq!(tables.find(name).is_some(), line.is_some(), "{name}");
+        }
+        assert!(find_once(&[Expression { line: 1, text: "(" }], "x").is_err());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The administrator's own expressions: a file of them, one a line, in the
 //! `regex` crate's syntax, matched on ASCII without regard to case.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::{error, fmt};
 
-use super::matcher::{Expression, Matcher, check};
+use super::matcher::{Expression, Matcher, check, find_once};
+use crate::log::Log;
 
 /// The biggest file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -15,11 +17,25 @@ const MAX_EXPRESSIONS: usize = 4_000;
 /// The longest expression, in bytes.
 const MAX_EXPRESSION: usize = 1_000;
 
-/// The expressions of one file, ready to match; none by default.
+/// The expressions of one file; none by default.
 #[derive(Debug, Default)]
 pub struct Patterns {
     file: String,
-    matcher: Matcher,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Ready to match.
+    Compiled(Matcher),
+    /// Read when there is a name to judge; here is told what is wrong with it.
+    OnDemand { complaints: Log, complained: Cell<bool> },
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Compiled(Matcher::default())
+    }
 }
 
 impl Patterns {
@@ -31,11 +47,17 @@ impl Patterns {
     /// Where the file cannot be read, or an expression in it cannot be used.
     pub fn read(path: &Path) -> Result<Self, PatternsError> {
         let origin = path.display().to_string();
-        let mut text = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
-            .map_err(|why| PatternsError::Unreadable { file: origin.clone(), why })?;
-        Self::parse(&origin, &text)
+        Self::parse(&origin, &contents(&origin)?)
+    }
+
+    /// The same for a process that judges one client: the file is read, and
+    /// compiled, when a name is to be judged by it.  A mistake in it is told in
+    /// `complaints`; at most expressions before it count.
+    #[must_use]
+    pub fn on_demand(path: &Path, complaints: &Log) -> Self {
+        let complaints = complaints.clone();
+        let source = Source::OnDemand { complaints, complained: Cell::new(false) };
+        Self { file: path.display().to_string(), source }
     }
 
     /// Compiles `text`, which came from the file `origin`.
@@ -44,38 +66,84 @@ impl Patterns {
     ///
     /// Where an expression cannot be used.
     pub fn parse(origin: &str, text: &[u8]) -> Result<Self, PatternsError> {
-        let file = origin.to_owned();
-        if text.len() > MAX_FILE {
-            return Err(PatternsError::unusable(file, "it is over 1 MiB"));
-        }
-        let mut expressions = Vec::new();
-        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-            match expression(line) {
-                Ok(None) => {}
-                Ok(Some(text)) => expressions.push(Expression { line: number, text }),
-                Err(why) => return Err(PatternsError::Expression { file, line: number, why }),
-            }
-        }
-        if expressions.len() > MAX_EXPRESSIONS {
-            return Err(PatternsError::unusable(file, "it has over 4000 expressions"));
-        }
+        let expressions = expressions(origin, text)?;
+        check_all(origin, &expressions)?;
         match Matcher::new(&expressions) {
-            Ok(matcher) => Ok(Self { file, matcher }),
-            Err(_) => Err(PatternsError::unusable(file, "its expressions are too big together")),
+            Ok(matcher) => Ok(Self { file: origin.into(), source: Source::Compiled(matcher) }),
+            Err(_) => Err(PatternsError::unusable(origin, "its expressions are too big together")),
         }
     }
 
     /// An expression that matches `name`; not always the first that does.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Origin<'_>> {
-        self.matcher.find(name).map(|line| Origin { file: &self.file, line })
+        let line = match &self.source {
+            Source::Compiled(matcher) => matcher.find(name),
+            Source::OnDemand { complaints, complained } => find_in_file(&self.file, name)
+                .unwrap_or_else(|error| {
+                    if !complained.replace(true) {
+                        complaints.error(error);
+                    }
+                    None
+                }),
+        };
+        line.map(|line| Origin { file: &self.file, line })
     }
 
     /// The expressions that did not fit into 4 MiB of tables. They cost some
     /// memory and time in every match, which a warning at start should say.
     pub fn slow(&self) -> impl Iterator<Item = Origin<'_>> {
-        self.matcher.slow().map(|line| Origin { file: &self.file, line })
+        let matcher = match &self.source {
+            Source::Compiled(matcher) => Some(matcher),
+            Source::OnDemand { .. } => None,
+        };
+        let lines = matcher.into_iter().flat_map(Matcher::slow);
+        lines.map(|line| Origin { file: &self.file, line })
     }
+}
+
+fn contents(file: &str) -> Result<Vec<u8>, PatternsError> {
+    let mut text = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
+        .map_err(|why| PatternsError::Unreadable { file: file.into(), why })?;
+    Ok(text)
+}
+
+fn find_in_file(file: &str, name: &str) -> Result<Option<u32>, PatternsError> {
+    let text = contents(file)?;
+    let expressions = expressions(file, &text)?;
+    find_once(&expressions, name).map_err(|_| {
+        let mistake = check_all(file, &expressions).err();
+        let too_big = || PatternsError::unusable(file, "its expressions are too big together");
+        mistake.unwrap_or_else(too_big)
+    })
+}
+
+fn expressions<'a>(file: &str, text: &'a [u8]) -> Result<Vec<Expression<'a>>, PatternsError> {
+    if text.len() > MAX_FILE {
+        return Err(PatternsError::unusable(file, "it is over 1 MiB"));
+    }
+    let mut expressions = Vec::new();
+    for (line, text) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        let text = expression(text);
+        let text =
+            text.map_err(|why| PatternsError::Expression { file: file.into(), line, why })?;
+        expressions.extend(text.map(|text| Expression { line, text }));
+    }
+    if expressions.len() > MAX_EXPRESSIONS {
+        return Err(PatternsError::unusable(file, "it has over 4000 expressions"));
+    }
+    Ok(expressions)
+}
+
+fn check_all(file: &str, expressions: &[Expression<'_>]) -> Result<(), PatternsError> {
+    expressions.iter().try_for_each(|expression| {
+        check(expression.text).map_err(|error| {
+            let (file, line) = (file.into(), expression.line);
+            PatternsError::Expression { file, line, why: explain(&error) }
+        })
+    })
 }
 
 /// The expression on a line, if there is one, or what is wrong with it.
@@ -91,7 +159,6 @@ fn expression(line: &[u8]) -> Result<Option<&str>, String> {
         return Err("the expression has a NUL byte".into());
     }
     let text = std::str::from_utf8(line).map_err(|_| "the expression is not UTF-8")?;
-    check(text).map_err(|error| explain(&error))?;
     Ok(Some(text))
 }
 
@@ -152,8 +219,8 @@ pub enum PatternsError {
 }
 
 impl PatternsError {
-    fn unusable(file: String, why: &'static str) -> Self {
-        Self::Unusable { file, why }
+    fn unusable(file: &str, why: &'static str) -> Self {
+        Self::Unusable { file: file.into(), why }
     }
 }
 
@@ -268,6 +335,25 @@ mod tests {
             "unable to use /etc/x: it is over 1 MiB"
         );
         assert!(parse(&b"#\n".repeat(MAX_FILE / 2)).find("a").is_none());
+    }
+
+    #[test]
+    fn a_file_that_is_read_on_demand_says_the_same() {
+        let path = std::env::temp_dir().join(format!("patterns.{}", std::process::id()));
+        let log = Log::new("test", crate::options::Verbosity::Quiet);
+        std::fs::write(&path, "# names\n^a\n\nb$\n").unwrap();
+        let read = Patterns::read(&path).unwrap();
+        let on_demand = Patterns::on_demand(&path, &log);
+        for name in ["ax", "xb", "x"] {
+            assert_eq!(on_demand.find(name), read.find(name), "{name}");
+        }
+        std::fs::write(&path, "^a\nfoo(bar\n").unwrap();
+        assert_eq!(on_demand.find("ax"), None, "a file with a mistake is not used in part");
+        let why = find_in_file(path.to_str().unwrap(), "ax").unwrap_err().to_string();
+        assert!(why.contains(" line 2: unclosed group"), "{why}");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(on_demand.find("ax"), None);
+        assert_eq!(on_demand.slow().count(), 0);
     }
 
     #[test]

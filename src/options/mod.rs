@@ -1,6 +1,10 @@
 //! What the administrator asked for: the settings with their defaults.
-//! [`table`] has the options, [`parse`] reads them from the command line.
+//! [`daemon`] and [`link`] have the options of either program, and [`parse`]
+//! reads them from the command line.
 
+pub mod daemon;
+mod delaying;
+pub mod link;
 pub mod parse;
 pub mod table;
 pub(crate) mod values;
@@ -11,6 +15,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+/// The networks whose nameless clients count as `static` unless
+/// `--local-nets` says otherwise.
+const LOCAL_NETS: &str = "127.0.0.1 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 \
+                          169.254.0.0/16 fc00::/7 fe80::/10";
 
 /// How much goes to standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,6 +127,8 @@ pub struct Options {
     pub early: EarlyTalk,
     /// How to refuse.
     pub refuse: RefuseBy,
+    /// Whether we talk to clients at all, or leave that to the program.
+    pub speaks: bool,
     /// Whether refusals of early talkers are permanent.
     pub refuse_permanent: bool,
     /// How long an early talker is kept before its refusal.
@@ -179,9 +190,10 @@ impl Default for Options {
             dynamic_file: None,
             static_file: None,
             builtin_patterns: true,
-            local_nets: values::networks(OsStr::new(table::LOCAL_NETS)).unwrap_or_default(),
+            local_nets: values::networks(OsStr::new(LOCAL_NETS)).unwrap_or_default(),
             early: EarlyTalk::Refuse,
             refuse: RefuseBy::Drop,
+            speaks: true,
             refuse_permanent: false,
             hold: Duration::ZERO,
             teaser: None,
@@ -207,6 +219,14 @@ impl Options {
         let delays = Delays { ordinary: zero, dynamic: zero, none: zero, unknown: zero, all: None };
         let dns_timeout = Duration::from_secs(60);
         Self { ident: true, delays, dns_timeout, as_tcpserver: true, ..Self::default() }
+    }
+
+    /// The chain link's own defaults: it leaves the talking to rblsmtpd, and
+    /// the socket as the server before it has set it up.
+    #[must_use]
+    pub fn for_link() -> Self {
+        let early = EarlyTalk::Rblsmtpd;
+        Self { early, speaks: false, kill_ip_options: false, ..Self::default() }
     }
 
     /// Idle children to keep, within the slots.

@@ -1,14 +1,56 @@
-//! Reading a command line: options up to `host`, then the operands, as
-//! tcpserver takes them.
+//! Reading a command line: options up to the first operand, then the operands,
+//! as tcpserver takes them.
 
 use std::ffi::OsString;
 
 use lexopt::Arg;
 
-use super::table::{OPTIONS, Opt, Setter};
+use super::table::{Opt, Setter};
 use super::{Options, Verbosity};
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
+
+/// The command line of a program.
+pub struct CommandLine {
+    /// The program's name.
+    pub program: &'static str,
+    /// Its man page, with the section.
+    pub page: &'static str,
+    /// How it is called.
+    pub usage: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+    /// Its options, in the order of the help text.
+    pub options: &'static [&'static [Opt]],
+    /// Letters that stand for long options.
+    pub letters: &'static [(char, &'static str)],
+    /// Puts the operands where they belong.
+    pub(super) place: fn(&mut Options, Vec<OsString>) -> Result<(), Fatal>,
+    /// Finds options that do not go together.
+    pub(super) check: fn(&mut Options) -> Result<(), Fatal>,
+}
+
+impl CommandLine {
+    /// All options.
+    pub fn all(&self) -> impl Iterator<Item = &'static Opt> {
+        self.options.iter().flat_map(|options| options.iter())
+    }
+
+    /// The letter that stands for a long option.
+    #[must_use]
+    pub fn letter_of(&self, long: &str) -> Option<char> {
+        self.letters.iter().find(|(_, name)| *name == long).map(|(letter, _)| *letter)
+    }
+
+    fn by_letter(&self, letter: char) -> Option<&'static Opt> {
+        let long = self.letters.iter().find(|(known, _)| *known == letter).map(|(_, long)| *long);
+        self.all().find(|opt| opt.letter == Some(letter) || (long.is_some() && opt.long == long))
+    }
+
+    fn by_name(&self, name: &str) -> Option<&'static Opt> {
+        self.all().find(|opt| opt.long == Some(name))
+    }
+}
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -30,21 +72,17 @@ pub struct Parsed {
     pub request: Result<Request, Fatal>,
 }
 
-/// Reads a command line without the program's name.  Options end at `host`.
+/// Reads a command line without the program's name, starting from `options`.
+/// Called as tcpserver, mistakes are told as tcpserver tells them.
 ///
 /// # Errors
 /// An unknown option, a bad value, or an operand that is missing: exit 100.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Parsed {
-    parse_with(arguments, Options::default())
-}
-
-/// The same, starting from `options`; called as tcpserver, mistakes are told
-/// as tcpserver tells them.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_with(arguments: impl IntoIterator<Item = OsString>, mut options: Options) -> Parsed {
-    let request = read(arguments, &mut options);
+pub fn parse(
+    line: &CommandLine,
+    arguments: impl IntoIterator<Item = OsString>,
+    mut options: Options,
+) -> Parsed {
+    let request = read(line, arguments, &mut options);
     let request = match request {
         Err(fatal) if options.as_tcpserver => Err(in_tcpservers_words(fatal)),
         request => request,
@@ -55,6 +93,7 @@ pub fn parse_with(arguments: impl IntoIterator<Item = OsString>, mut options: Op
 }
 
 fn read(
+    line: &CommandLine,
     arguments: impl IntoIterator<Item = OsString>,
     options: &mut Options,
 ) -> Result<Option<Request>, Fatal> {
@@ -64,23 +103,21 @@ fn read(
     loop {
         let opt = match parser.next().map_err(|error| usage(&error.to_string()))? {
             None => break,
-            Some(Arg::Value(host)) => {
-                operands.push(host);
+            Some(Arg::Value(first)) => {
+                operands.push(first);
                 operands.extend(parser.raw_args().map_err(|error| usage(&error.to_string()))?);
                 break;
             }
             Some(Arg::Long("help")) => return Ok(Some(Request::Help)),
             Some(Arg::Long("version")) => return Ok(Some(Request::Version)),
-            Some(Arg::Short(letter)) => {
-                find(|opt| opt.letter == Some(letter), &format!("-{letter}"))
-                    .map_err(|fatal| with_djbs_words(fatal, format!("illegal option -- {letter}")))
-            }
-            Some(Arg::Long(name)) => find(|opt| opt.long == Some(name), &format!("--{name}")),
+            Some(Arg::Short(letter)) => known(line.by_letter(letter), &format!("-{letter}"))
+                .map_err(|fatal| with_djbs_words(fatal, format!("illegal option -- {letter}"))),
+            Some(Arg::Long(name)) => known(line.by_name(name), &format!("--{name}")),
         }?;
         set(opt, options, &mut parser)?;
     }
-    place_operands(options, operands)?;
-    check_together(options)?;
+    (line.place)(options, operands)?;
+    (line.check)(options)?;
     Ok(None)
 }
 
@@ -91,9 +128,8 @@ fn in_tcpservers_words(mut fatal: Fatal) -> Fatal {
     fatal
 }
 
-fn find(is_it: impl Fn(&Opt) -> bool, written: &str) -> Result<&'static Opt, Fatal> {
-    let found = OPTIONS.iter().find(|opt| is_it(opt));
-    found.ok_or_else(|| usage(&format!("unknown option {}", written.escape_debug())))
+fn known(opt: Option<&'static Opt>, written: &str) -> Result<&'static Opt, Fatal> {
+    opt.ok_or_else(|| usage(&format!("unknown option {}", written.escape_debug())))
 }
 
 fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<(), Fatal> {
@@ -136,63 +172,28 @@ fn as_djb_reads(opt: &Opt, value: OsString) -> OsString {
     djb::scan_ulong(value.as_encoded_bytes()).clamp(least, most).to_string().into()
 }
 
-fn place_operands(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
-    let mut operands = operands.into_iter();
-    let mut word = |name: &str| -> Result<Option<String>, Fatal> {
-        let next = operands.next().map(OsString::into_string).transpose();
-        next.map_err(|_| usage(&format!("unable to use {name}: it is not UTF-8")))
-    };
-    let host = word("host")?;
-    let port = word("port")?;
-    options.program = operands.collect();
-    if options.demo {
-        options.host = host.unwrap_or_else(|| "127.0.0.1".into());
-        options.port = port.unwrap_or_else(|| "2525".into());
-        if let Some(program) = options.program.first() {
-            return Err(usage(&format!(
-                "--demo runs no program, {} is left over",
-                program.to_string_lossy()
-            )));
-        }
-        return Ok(());
-    }
-    options.host = host.ok_or_else(|| usage("host, port and prog are missing"))?;
-    options.port = port.ok_or_else(|| usage("port and prog are missing"))?;
-    if options.program.is_empty() {
-        return Err(usage("prog is missing"));
-    }
-    Ok(())
-}
-
-fn check_together(options: &Options) -> Result<(), Fatal> {
-    if options.cdb.is_some() && options.rules.is_some() {
-        return Err(usage("-x and --rules exclude each other"));
-    }
-    if let (Some(min), Some(max)) = (options.min_idle, options.max_idle) {
-        if min > max {
-            return Err(usage(&format!("--min-idle {min} is more than --max-idle {max}")));
-        }
-    }
-    Ok(())
-}
-
-fn usage(message: &str) -> Fatal {
+pub(super) fn usage(message: &str) -> Fatal {
     Fatal::usage(format!("{message} (try --help)"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::daemon::DAEMON;
     use super::*;
 
+    fn read_line(line: &str) -> Parsed {
+        parse(&DAEMON, line.split(' ').map(OsString::from), Options::default())
+    }
+
     fn run(line: &str) -> Options {
-        match parse(line.split(' ').map(OsString::from)).request {
+        match read_line(line).request {
             Ok(Request::Run(options)) => *options,
             other => panic!("{line}: {other:?}"),
         }
     }
 
     fn wrong(line: &str) -> String {
-        match parse(line.split(' ').map(OsString::from)).request {
+        match read_line(line).request {
             Err(fatal) => {
                 assert_eq!(fatal.code, crate::error::USAGE, "{line}");
                 fatal.message
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn quiet_holds_for_the_error_that_follows_it() {
-        let parsed = parse(["-q", "--nonsense"].map(OsString::from));
+        let parsed = read_line("-q --nonsense");
         assert_eq!(parsed.verbosity, Verbosity::Quiet);
         assert!(parsed.request.is_err());
     }

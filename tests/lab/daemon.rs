@@ -2,16 +2,17 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use super::log::Log;
 use super::{Client, wait_until};
 
 /// Tests that load the machine run alone, so that those that measure a delay
@@ -44,10 +45,10 @@ impl Drop for Alone {
 }
 
 /// A daemon's part in its test's share of the machine.
-struct Share;
+pub(crate) struct Share;
 
 impl Share {
-    fn take() -> Option<Self> {
+    pub(crate) fn take() -> Option<Self> {
         if IS_ALONE.get() {
             return None;
         }
@@ -132,8 +133,7 @@ impl Setup {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown = format!("{:?}", self.command);
         let mut child = self.command.spawn().unwrap();
-        let log = Log::default();
-        log.fill_from(child.stderr.take().unwrap());
+        let log = Log::of(&shown, child.stderr.take().unwrap());
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let port = port.trim().parse();
@@ -141,29 +141,6 @@ impl Setup {
         let daemon = Daemon { child, port, log, shown, host: self.host, _shared: shared };
         daemon.log("start ");
         daemon
-    }
-}
-
-/// Lines that a program has written so far.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn fill_from(&self, stream: impl Read + Send + 'static) {
-        let lines = Arc::clone(&self.0);
-        thread::spawn(move || {
-            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-                lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
-            }
-        });
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-
-    fn text(&self) -> String {
-        self.lines().join("\n")
     }
 }
 
@@ -206,26 +183,18 @@ impl Daemon {
         Client::connect(source, self.address())
     }
 
-    /// The lines so far that start with `start`.
     pub(crate) fn lines(&self, start: &str) -> Vec<String> {
-        let lines = self.log.lines().into_iter();
-        lines.filter(|line| line.starts_with(start)).collect()
+        self.log.lines(start)
     }
 
-    /// Waits for a line that starts with `start`.
     #[track_caller]
     pub(crate) fn log(&self, start: &str) -> String {
-        self.log_lines(start, 1).remove(0)
+        self.log.wait_for(start)
     }
 
-    /// Waits for `count` lines that start with `start`.
     #[track_caller]
     pub(crate) fn log_lines(&self, start: &str, count: usize) -> Vec<String> {
-        let what = format!("{count} lines `{start}' of {}", self.shown);
-        wait_until(&what, || {
-            let lines = self.lines(start);
-            (lines.len() >= count).then_some(lines)
-        })
+        self.log.wait_for_lines(start, count)
     }
 
     pub(crate) fn text(&self) -> String {

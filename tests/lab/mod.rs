@@ -2,9 +2,11 @@
 //! from any loopback address, name servers, and waiting for a condition
 //! instead of sleeping.
 
+pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod dns;
+pub(crate) mod log;
 pub(crate) mod report;
 pub(crate) mod twins;
 

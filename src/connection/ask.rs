@@ -1,0 +1,87 @@
+//! The look-up's stage: what is asked about a client, and for how long that is
+//! waited for.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::ident::Ident;
+use super::lookup::{HostName, Lookup, Wanted};
+use super::serve::{Connection, Step};
+use super::watch::{Goal, Seen, watch};
+use crate::options::EarlyTalk;
+
+/// How long the look-up goes on for a client that has talked, where its class
+/// decides whether it may.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Connection<'_> {
+    pub(super) fn look_up(&mut self) -> Step {
+        let asked = self.start_look_up();
+        let options = &self.service.options;
+        let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
+        let deadline = self.client.received + options.dns_timeout.max(ident_time);
+        // tcpserver's log shows our own name with a denial.
+        let goal = if options.as_tcpserver { Goal::Everything } else { Goal::Client };
+        while !goal.is_reached(&self.lookup) {
+            // Where it is only noted, talk changes nothing.
+            let matters = options.early != EarlyTalk::Log;
+            let open = self.early.as_ref().filter(|early| early.open && matters);
+            let until = open.map_or(deadline, |early| self.client.accepted + early.at + GRACE);
+            let until = until.min(deadline);
+            let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
+            self.act_on(seen)?;
+            if seen == Seen::Elapsed {
+                self.lookup.give_up();
+            }
+        }
+        self.dns_time = asked.then(|| self.client.waited());
+        Ok(())
+    }
+
+    /// Whether the client's name has to be looked up.
+    fn start_look_up(&mut self) -> bool {
+        let options = &self.service.options;
+        let condemned = self.is_condemned();
+        let local_ip = self.client.local.ip();
+        let known = match &options.local_name {
+            Some(name) => Some(Some(name.clone())),
+            None => self.acceptor.local_name(local_ip),
+        };
+        let name = self.name_without_asking();
+        let asked = name.is_none();
+        let wanted = Wanted {
+            ip: self.client.ip(),
+            name,
+            paranoid: options.paranoid,
+            local: (known.is_none() && !condemned).then_some(local_ip),
+            local_name: known.flatten(),
+            raw_names: options.as_tcpserver,
+            ident: self.ident().filter(|_| !condemned),
+        };
+        let servers = if asked || wanted.local.is_some() {
+            self.service.resolvers.borrow_mut().servers()
+        } else {
+            Rc::new([])
+        };
+        let deadline = self.client.received + options.dns_timeout;
+        self.lookup = Lookup::start(wanted, servers, Instant::now(), deadline);
+        asked
+    }
+
+    /// The client's name, or that it does not matter; `None` where a name server
+    /// has to tell.
+    fn name_without_asking(&self) -> Option<HostName> {
+        if self.is_condemned() {
+            return Some(HostName::NotAsked);
+        }
+        let given = self.client.host.clone();
+        given.or_else(|| (!self.service.options.look_up).then_some(HostName::NotAsked))
+    }
+
+    fn ident(&self) -> Option<Ident> {
+        let options = &self.service.options;
+        let deadline = self.client.received + options.ident_timeout;
+        let ask = || Ident::ask(self.client.peer, self.client.local, deadline).ok();
+        options.ident.then(ask).flatten()
+    }
+}

@@ -1,0 +1,162 @@
+//! What a UCSPI server says of the client in its environment, and what can be
+//! read off descriptor 0 where there is no such server (inetd).
+
+use std::env;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::stat::fstat;
+use socket2::{SockAddr, SockRef};
+
+use crate::connection::client::{Client, canonical, scope};
+use crate::connection::environment::Environment;
+use crate::connection::lookup::HostName;
+use crate::connection::stream::Stream;
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::names::host_name;
+use crate::options::{Options, values};
+use crate::sys;
+
+/// Bytes of a bad value that are shown.
+const SHOWN: usize = 60;
+
+/// Whether what we write to standard error would reach the client: inetd makes
+/// descriptor 2 the connection, too.
+pub(super) fn hears_standard_error() -> bool {
+    let identity = |fd: BorrowedFd<'_>| fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    env::var_os("TCPREMOTEIP").is_none()
+        && identity(sys::standard_input()) == identity(std::io::stderr().as_fd())
+}
+
+/// The client on descriptors 0 and 1.
+///
+/// # Errors
+/// Where nobody tells its address, or what is told is none: 111, so that the
+/// server drops the connection and the client comes again.
+pub(super) fn client(
+    environment: &Environment,
+    options: &Options,
+    log: &Log,
+    received: Instant,
+) -> Result<Client, Fatal> {
+    let introduced = environment.get("TCPREMOTEIP").is_some();
+    let (peer, local, scope) = if introduced { told(environment)? } else { read_off_socket()? };
+    let waited = waited(environment, log);
+    Ok(Client {
+        stream: Stream::Given,
+        peer,
+        local,
+        scope,
+        accepted: received.checked_sub(waited).unwrap_or(received),
+        received,
+        host: host(environment.get("TCPREMOTEHOST").filter(|_| introduced), options.look_up),
+        introduced,
+    })
+}
+
+type Ends = (SocketAddr, SocketAddr, u32);
+
+fn told(environment: &Environment) -> Result<Ends, Fatal> {
+    let value = environment.get("TCPREMOTEIP").unwrap_or_default();
+    let peer = address(value).ok_or_else(|| {
+        let shown = value[..value.len().min(SHOWN)].escape_ascii();
+        Fatal::trouble(format!("unable to use TCPREMOTEIP=\"{shown}\": it is no IP address"))
+    })?;
+    let local = environment.get("TCPLOCALIP").and_then(address);
+    let local = local.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let port = |name| environment.text(name).and_then(|port| port.parse().ok()).unwrap_or(0);
+    let peer = SocketAddr::new(peer, port("TCPREMOTEPORT"));
+    Ok((peer, SocketAddr::new(local, port("TCPLOCALPORT")), 0))
+}
+
+/// An address with or without the zone of a link-local one; IPv4 where it is
+/// mapped into IPv6.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let text = text.split_once('%').map_or(text, |(address, _)| address);
+    text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+}
+
+fn read_off_socket() -> Result<Ends, Fatal> {
+    let input = sys::standard_input();
+    let socket = SockRef::from(&input);
+    let end = |address: std::io::Result<SockAddr>| address.ok()?.as_socket();
+    let (peer, local) = end(socket.peer_addr()).zip(end(socket.local_addr())).ok_or_else(|| {
+        Fatal::trouble(
+            "unable to tell the client's address: TCPREMOTEIP is not set, and descriptor 0 is no \
+             TCP connection: run smtp-delay under a server such as tcpserver",
+        )
+    })?;
+    Ok((canonical(peer), canonical(local), scope(peer)))
+}
+
+/// How long a server before us has made the client wait.
+fn waited(environment: &Environment, log: &Log) -> Duration {
+    let Some(value) = environment.get("SMTPDELAY_WAITED") else { return Duration::ZERO };
+    let waited = std::str::from_utf8(value).ok().and_then(values::seconds);
+    waited.unwrap_or_else(|| {
+        log.ignored_variable("SMTPDELAY_WAITED", value);
+        Duration::ZERO
+    })
+}
+
+/// The client's name, where it need not be looked up.  An empty one says
+/// nothing: some servers set it so where their own look-up failed.
+fn host(told: Option<&[u8]>, look_up: bool) -> Option<HostName> {
+    match told.filter(|name| !name.is_empty()) {
+        Some(name) => {
+            let name = name.strip_suffix(b".").unwrap_or(name);
+            let name = host_name(name.split(|byte| *byte == b'.'));
+            Some(name.map_or(HostName::None, |name| HostName::Found(vec![name])))
+        }
+        None if look_up => None,
+        None => Some(HostName::None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_as_servers_write_them() {
+        let of = |text: &str| address(text.as_bytes()).map(|ip| ip.to_string());
+        assert_eq!(of("192.0.2.7").as_deref(), Some("192.0.2.7"));
+        assert_eq!(of("2001:db8::7").as_deref(), Some("2001:db8::7"));
+        assert_eq!(of("::ffff:192.0.2.7").as_deref(), Some("192.0.2.7"));
+        assert_eq!(of("fe80::1%eth0").as_deref(), Some("fe80::1"));
+        for bad in ["", "192.0.2", "192.0.2.7:25", "mx.example.org", "unknown"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_told_is_judged_like_one_from_dns() {
+        let found = |name: &str| Some(HostName::Found(vec![name.into()]));
+        assert_eq!(host(Some(b"MX1.Example.org"), true), found("mx1.example.org"));
+        assert_eq!(host(Some(b"mx1.example.org."), true), found("mx1.example.org"));
+        for none in [&b"localhost"[..], b"192.0.2.7", b"a\\040b.example.org", b"x y.example.org"] {
+            assert_eq!(host(Some(none), true), Some(HostName::None));
+        }
+        assert_eq!(host(None, true), None);
+        assert_eq!(host(Some(b""), true), None, "to be looked up");
+        assert_eq!(host(None, false), Some(HostName::None));
+        assert_eq!(host(Some(b""), false), Some(HostName::None));
+    }
+
+    #[test]
+    fn ends_are_read_off_the_environment() {
+        let mut environment = Environment::default();
+        environment.set("TCPREMOTEIP", Some("2001:db8::7"));
+        environment.set("TCPREMOTEPORT", Some("nonsense"));
+        let (peer, local, _) = told(&environment).unwrap();
+        assert_eq!(peer.to_string(), "[2001:db8::7]:0");
+        assert!(local.ip().is_unspecified());
+        environment.set("TCPREMOTEIP", Some("a\nb"));
+        let fatal = told(&environment).unwrap_err();
+        assert_eq!(fatal.code, crate::error::TROUBLE);
+        assert!(fatal.message.contains("TCPREMOTEIP=\"a\\nb\""), "{fatal}");
+    }
+}

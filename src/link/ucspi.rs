@@ -1,0 +1,49 @@
+//! A UCSPI server as our acceptor: it knows nothing of us, keeps no counts of
+//! ours, and has given the client its place already.
+
+use std::net::IpAddr;
+
+use nix::sys::signal::Signal;
+
+use crate::connection::acceptor::{Acceptor, Counter};
+use crate::connection::lookup::LocalName;
+use crate::sys;
+
+/// The server that has run us.
+pub(super) struct Ucspi {
+    /// Our name, as far as it tells (`TCPLOCALHOST`).
+    pub(super) local_name: Option<String>,
+}
+
+impl Acceptor for Ucspi {
+    fn count(&self, _: Counter) {}
+
+    /// What the server does not know is not looked up: it matters for a text at
+    /// most.
+    fn local_name(&self, _: IpAddr) -> Option<Option<String>> {
+        Some(self.local_name.clone())
+    }
+
+    fn learn_local_name(&self, _: IpAddr, _: &LocalName) {}
+
+    fn is_crowded(&self) -> bool {
+        false
+    }
+
+    fn claim_session(&self) -> bool {
+        true
+    }
+
+    fn sessions(&self) -> usize {
+        0
+    }
+
+    fn let_go(&self) -> nix::Result<()> {
+        sys::reset_all_signals();
+        Ok(())
+    }
+
+    fn take_back(&self) {
+        let _ = sys::ignore(Signal::SIGPIPE);
+    }
+}

@@ -1,0 +1,162 @@
+//! The options of the daemon: tcpserver's, and its own.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use super::delaying::{DELAYS, REFUSALS, early};
+use super::parse::{CommandLine, usage};
+use super::table::{ANSWERS, Opt, flag, letter, letter_with, store, with};
+use super::values::{Value, count, number, reply_text, seconds_value, text};
+use super::{Options, Verbosity};
+use crate::error::Fatal;
+
+/// Most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
+const MOST_SLOTS: u32 = 100_000;
+
+/// `smtp-delayd [options] host port prog [arg ...]`.
+pub static DAEMON: CommandLine = CommandLine {
+    program: "smtp-delayd",
+    page: "smtp-delayd(8)",
+    usage: "smtp-delayd [options] host port prog [arg ...]\n       \
+            smtp-delayd --demo [host port]",
+    about: "Accepts SMTP clients, makes them wait, and runs prog for those that do.",
+    options: &[TCPSERVERS, DELAYS, EARLY, REFUSALS, OWN, ANSWERS],
+    letters: &[],
+    place,
+    check,
+};
+
+fn owned(value: &OsStr) -> Value<String> {
+    text(value).map(String::from)
+}
+
+static TCPSERVERS: &[Opt] = &[
+    letter('q', "print nothing at all", |o| o.verbosity = Verbosity::Quiet),
+    letter('Q', "print decisions and errors [yes]", |o| o.verbosity = Verbosity::Normal),
+    letter('v', "print tcpserver's status lines too", |o| o.verbosity = Verbosity::Verbose),
+    letter_with(
+        'c',
+        "N",
+        "at most N connections at once [40]",
+        store!(|v| count(v, 1..=MOST_SLOTS) => slots),
+    ),
+    letter_with(
+        'b',
+        "N",
+        "let about N clients queue for a child [-c, from 20 to 1024]",
+        store!(|v| number(v, 0..=65_535).map(Some) => backlog),
+    ),
+    letter_with('B', "BANNER", "write BANNER at once, and do not watch", |o, v| {
+        o.banner = v.as_encoded_bytes().to_vec();
+        Ok(())
+    }),
+    letter_with('g', "GROUP", "switch to this group", store!(|v| owned(v).map(Some) => group)),
+    letter_with('u', "USER", "switch to this user", store!(|v| owned(v).map(Some) => user)),
+    letter('U', "switch to $UID and $GID", |o| o.ids_from_environment = true),
+    letter('1', "print the local port on standard output", |o| o.print_port = true),
+    letter_with(
+        'l',
+        "NAME",
+        "NAME is the local host's name; do not look it up",
+        store!(|v| owned(v).map(Some) => local_name),
+    ),
+    letter('h', "look the client's name up [yes]", |o| o.look_up = true),
+    letter('H', "do not, and give up the classes", |o| o.look_up = false),
+    letter('p', "drop a name that does not lead back to the address", |o| o.paranoid = true),
+    letter('P', "keep it [yes]", |o| o.paranoid = false),
+    letter('r', "ask the client's ident server (TCPREMOTEINFO)", |o| o.ident = true),
+    letter('R', "do not [yes]", |o| o.ident = false),
+    letter_with(
+        't',
+        "SECS",
+        "how long the ident server has [26]",
+        store!(seconds_value => ident_timeout),
+    ),
+    letter_with(
+        'x',
+        "CDB",
+        "rules that tcprules compiled",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => cdb),
+    ),
+    letter('X', "allow everybody if that file is missing", |o| o.cdb_may_be_missing = true),
+    letter('o', "leave the client's IP options alone", |o| o.kill_ip_options = false),
+    letter('O', "take them away [yes]", |o| o.kill_ip_options = true),
+    letter('D', "send small packets at once (TCP_NODELAY)", |o| o.no_delay = true),
+    letter('d', "let the kernel delay them [yes]", |o| o.no_delay = false),
+];
+
+static EARLY: &[Opt] = &[early("early talkers: refuse, rblsmtpd or log [refuse]")];
+
+static OWN: &[Opt] = &[
+    with(
+        "text-reserve",
+        "TEXT",
+        "the refusal when all slots are busy",
+        store!(|v| reply_text(v).map(Some) => text_reserve),
+    ),
+    with(
+        "rules",
+        "FILE",
+        "rules in text form, read at start and on SIGHUP",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => rules),
+    ),
+    with(
+        "min-idle",
+        "N",
+        "idle children to keep ahead of the demand [5]",
+        store!(|v| count(v, 1..=MOST_SLOTS).map(Some) => min_idle),
+    ),
+    with(
+        "max-idle",
+        "N",
+        "idle children to keep at most [4 x min-idle]",
+        store!(|v| count(v, 1..=MOST_SLOTS).map(Some) => max_idle),
+    ),
+    with(
+        "max-prog",
+        "N",
+        "children that run prog at once [-c]",
+        store!(|v| count(v, 1..=MOST_SLOTS).map(Some) => max_prog),
+    ),
+    flag("demo", "show the decisions on 127.0.0.1 port 2525, without a prog", |o| o.demo = true),
+];
+
+fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
+    let mut operands = operands.into_iter();
+    let mut word = |name: &str| -> Result<Option<String>, Fatal> {
+        let next = operands.next().map(OsString::into_string).transpose();
+        next.map_err(|_| usage(&format!("unable to use {name}: it is not UTF-8")))
+    };
+    let host = word("host")?;
+    let port = word("port")?;
+    options.program = operands.collect();
+    if options.demo {
+        options.host = host.unwrap_or_else(|| "127.0.0.1".into());
+        options.port = port.unwrap_or_else(|| "2525".into());
+        if let Some(program) = options.program.first() {
+            return Err(usage(&format!(
+                "--demo runs no program, {} is left over",
+                program.to_string_lossy()
+            )));
+        }
+        return Ok(());
+    }
+    options.host = host.ok_or_else(|| usage("host, port and prog are missing"))?;
+    options.port = port.ok_or_else(|| usage("port and prog are missing"))?;
+    if options.program.is_empty() {
+        return Err(usage("prog is missing"));
+    }
+    Ok(())
+}
+
+fn check(options: &mut Options) -> Result<(), Fatal> {
+    if options.cdb.is_some() && options.rules.is_some() {
+        return Err(usage("-x and --rules exclude each other"));
+    }
+    if let (Some(min), Some(max)) = (options.min_idle, options.max_idle) {
+        if min > max {
+            return Err(usage(&format!("--min-idle {min} is more than --max-idle {max}")));
+        }
+    }
+    Ok(())
+}

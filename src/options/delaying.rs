@@ -1,0 +1,113 @@
+//! The options that the daemon and the chain link have in common: classes,
+//! delays, early talk and refusals.
+
+use std::path::PathBuf;
+
+use super::table::{Opt, flag, store, with};
+use super::values::{Value, choice, networks, reply_text, resolver, seconds_value};
+use super::{EarlyTalk, RefuseBy};
+
+const EARLY: &[(&str, EarlyTalk)] =
+    &[("refuse", EarlyTalk::Refuse), ("rblsmtpd", EarlyTalk::Rblsmtpd), ("log", EarlyTalk::Log)];
+const REFUSE: &[(&str, RefuseBy)] = &[("drop", RefuseBy::Drop), ("talk", RefuseBy::Talk)];
+
+/// Classes and their delays.
+pub(super) static DELAYS: &[Opt] = &[
+    with(
+        "delay-static",
+        "SECS",
+        "delay of every other client [2]",
+        store!(seconds_value => delays.ordinary),
+    ),
+    with(
+        "delay-dynamic",
+        "SECS",
+        "delay of names that look like an end user's line [12]",
+        store!(seconds_value => delays.dynamic),
+    ),
+    with(
+        "delay-none",
+        "SECS",
+        "delay of clients without a name [20]",
+        store!(seconds_value => delays.none),
+    ),
+    with(
+        "delay-unknown",
+        "SECS",
+        "delay where the look-up failed [12]",
+        store!(seconds_value => delays.unknown),
+    ),
+    with(
+        "delay",
+        "SECS",
+        "one delay for all of them; 0 for none",
+        store!(|v| seconds_value(v).map(Some) => delays.all),
+    ),
+    with(
+        "dns-timeout",
+        "SECS",
+        "deadline of a connection's look-ups [8]",
+        store!(seconds_value => dns_timeout),
+    ),
+    with(
+        "resolver",
+        "ADDR[:PORT]",
+        "a name server to ask; may be repeated [$DNSCACHEIP, resolv.conf]",
+        |o, v| {
+            o.resolvers.push(resolver(v)?);
+            Ok(())
+        },
+    ),
+    with(
+        "dynamic-file",
+        "FILE",
+        "expressions for names of end users' lines",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => dynamic_file),
+    ),
+    with(
+        "static-file",
+        "FILE",
+        "expressions for names that are none",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => static_file),
+    ),
+    flag("no-builtin-patterns", "leave the built-in rules for names out", |o| {
+        o.builtin_patterns = false;
+    }),
+    with(
+        "local-nets",
+        "LIST",
+        "networks whose nameless clients are trusted; none [private ones]",
+        store!(networks => local_nets),
+    ),
+];
+
+/// Early talk and refusals.
+pub(super) static REFUSALS: &[Opt] = &[
+    with("refuse", "HOW", "refuse by drop or talk [drop]", store!(|v| choice(v, REFUSE) => refuse)),
+    flag("refuse-permanent", "refuse early talkers for good, with 5xx", |o| {
+        o.refuse_permanent = true;
+    }),
+    with(
+        "hold",
+        "SECS",
+        "keep an early talker that long before the refusal [0]",
+        store!(seconds_value => hold),
+    ),
+    with(
+        "teaser",
+        "TEXT",
+        "send `220-TEXT' before the delay",
+        store!(|v| reply_text(v).map(Some) => teaser),
+    ),
+    with(
+        "text-early",
+        "TEXT",
+        "the refusal of an early talker",
+        store!(|v| reply_text(v).map(Some) => text_early),
+    ),
+];
+
+/// What is done with early talkers; the default is the program's own.
+pub(super) const fn early(help: &'static str) -> Opt {
+    with("early", "ACTION", help, store!(|v| choice(v, EARLY) => early))
+}

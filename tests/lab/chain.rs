@@ -1,0 +1,249 @@
+//! A chain of programs under a real UCSPI server, and the link alone on a socket
+//! of the test's.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::daemon::{Share, close_inherited_descriptors};
+use super::log::Log;
+use super::{Client, directory, wait_until};
+
+/// The chain link.
+pub(crate) const LINK: &str = env!("CARGO_BIN_EXE_smtp-delay");
+
+/// What `smtp-delay` and UCSPI servers read from the environment.
+const VARIABLES: [&str; 14] = [
+    "RELAYCLIENT",
+    "SMTPDELAY",
+    "GREETDELAY",
+    "RBLSMTPD",
+    "DNSCACHEIP",
+    "SMTPDELAY_CLASS",
+    "SMTPDELAY_WAITED",
+    "PROTO",
+    "TCPREMOTEIP",
+    "TCPREMOTEPORT",
+    "TCPREMOTEHOST",
+    "TCPLOCALIP",
+    "TCPLOCALPORT",
+    "TCPLOCALHOST",
+];
+
+/// A command without anything in its environment, or on its descriptors, that
+/// the test runner was given.
+pub(crate) fn clean_command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command.process_group(0).env("RUST_BACKTRACE", "0");
+    // SAFETY: close_range is a system call.
+    unsafe { command.pre_exec(close_inherited_descriptors) };
+    command
+}
+
+/// A server that runs a chain for each client.
+pub(crate) struct Chain {
+    child: Child,
+    port: u16,
+    log: Log,
+    shown: String,
+    _share: Option<Share>,
+}
+
+/// Words on a command line, split at blanks.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(String::from).collect()
+}
+
+impl Chain {
+    /// The real tcpserver with `options` in front of `chain`, in an environment
+    /// with `variables`.
+    #[track_caller]
+    pub(crate) fn tcpserver(options: &str, variables: &[(&str, &str)], chain: &[&str]) -> Self {
+        let mut command = clean_command("tcpserver");
+        command.arg("-1").args(words(options)).args(["127.0.0.1", "0"]).args(chain);
+        command.envs(variables.iter().copied()).stdout(Stdio::piped());
+        let mut chain = Self::start(command, 0);
+        let mut port = String::new();
+        BufReader::new(chain.child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        chain.port = port.trim().parse().unwrap_or_else(|_| panic!("{}", chain.log.text()));
+        chain
+    }
+
+    /// The real tcpsvd of ipsvd.
+    #[track_caller]
+    pub(crate) fn tcpsvd(options: &str, chain: &[&str]) -> Self {
+        Self::on_a_free_port(|port| {
+            let mut command = clean_command("tcpsvd");
+            command.args(words(options)).args(["127.0.0.1", &port.to_string()]).args(chain);
+            command
+        })
+    }
+
+    /// The real xinetd, with a service that says nothing of its client.
+    #[track_caller]
+    pub(crate) fn xinetd(chain: &[&str]) -> Self {
+        let directory = directory();
+        let config = directory.join("xinetd.conf");
+        let program = which(chain[0]);
+        Self::on_a_free_port(|port| {
+            let arguments = chain[1..].join(" ");
+            let text = format!(
+                "service smtp-delay-test\n{{\n type = UNLISTED\n socket_type = stream\n protocol = \
+                 tcp\n wait = no\n user = root\n bind = 127.0.0.1\n port = {port}\n server = \
+                 {program}\n server_args = {arguments}\n flags = NOLIBWRAP\n instances = 20\n cps = \
+                 1000 1\n}}\n"
+            );
+            fs::write(&config, text).unwrap();
+            let mut command = clean_command("xinetd");
+            command.args(["-dontfork", "-inetd_ipv6", "-f"]).arg(&config);
+            command.arg("-pidfile").arg(directory.join("pid"));
+            command
+        })
+    }
+
+    /// Whether it was quick enough is known by its answering; another port is
+    /// tried if somebody else was quicker.
+    fn on_a_free_port(command: impl Fn(u16) -> Command) -> Self {
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let mut chain = Self::start(command(port), port);
+            let started = wait_until("a server, or its end", || {
+                let ended = chain.child.try_wait().unwrap().is_some();
+                (ended || chain.listens()).then_some(!ended)
+            });
+            if started {
+                return chain;
+            }
+        }
+        panic!("no port to be had");
+    }
+
+    /// Without connecting, which would run the chain.
+    fn listens(&self) -> bool {
+        let wanted = format!("0100007F:{:04X} 00000000:0000 0A", self.port);
+        fs::read_to_string("/proc/net/tcp").unwrap().contains(&wanted)
+    }
+
+    fn start(mut command: Command, port: u16) -> Self {
+        let share = Share::take();
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let shown = format!("{command:?}");
+        let mut child = command.spawn().unwrap_or_else(|why| panic!("{shown}: {why}"));
+        let log = Log::of(&shown, child.stderr.take().unwrap());
+        Self { child, port, log, shown, _share: share }
+    }
+
+    #[track_caller]
+    pub(crate) fn client(&self, source: &str) -> Client {
+        Client::connect(source, SocketAddr::from(([127, 0, 0, 1], self.port)))
+    }
+
+    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+        self.log.lines(start)
+    }
+
+    #[track_caller]
+    pub(crate) fn log(&self, start: &str) -> String {
+        self.log.wait_for(start)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.log.text()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        let _ = kill(self.pid(), Signal::SIGTERM);
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}\n---", self.shown, self.log.text());
+        }
+    }
+}
+
+fn which(program: &str) -> String {
+    if program.contains('/') {
+        return program.into();
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join(program));
+    found.find(|file| file.exists()).unwrap().to_str().unwrap().into()
+}
+
+/// The link alone, with a socket of the test's on descriptors 0 and 1.
+pub(crate) struct Link {
+    pub(crate) child: Child,
+    pub(crate) client: Client,
+    log: Log,
+}
+
+impl Link {
+    /// Runs it as a server that says `variables` of the client would.
+    #[track_caller]
+    pub(crate) fn run(variables: &[(&str, &str)], options: &str, program: &[&str]) -> Self {
+        Self::run_with(variables, &words(options), program, |_| ())
+    }
+
+    #[track_caller]
+    pub(crate) fn run_with(
+        variables: &[(&str, &str)],
+        options: &[String],
+        program: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::connect("127.0.0.1", listener.local_addr().unwrap());
+        let socket = OwnedFd::from(listener.accept().unwrap().0);
+        let mut command = clean_command(LINK);
+        command.args(options).args(program).envs(variables.iter().copied());
+        command.stdin(socket.try_clone().unwrap()).stdout(socket).stderr(Stdio::piped());
+        change(&mut command);
+        let shown = format!("{command:?}");
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let log = Log::of(&shown, child.stderr.take().unwrap());
+        Self { child, client, log }
+    }
+
+    #[track_caller]
+    pub(crate) fn log(&self, start: &str) -> String {
+        self.log.wait_for(start)
+    }
+
+    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+        self.log.lines(start)
+    }
+
+    /// The exit code, once it has ended.
+    #[track_caller]
+    pub(crate) fn code(&mut self) -> Option<i32> {
+        let what = format!("the end of a link that said: {}", self.log.text());
+        wait_until(&what, || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- smtp-delay\n{}\n---", self.log.text());
+        }
+    }
+}
