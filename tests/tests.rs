@@ -3,15 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::format_push_string)]
 #![allow(clippy::multiple_unsafe_ops_per_block, clippy::needless_pass_by_value)]
-#![allow(clippy::cast_possible_wrap)]
+#![allow(clippy::cast_possible_wrap, clippy::similar_names)]
 
 mod lab;
 
+mod chain;
 mod classes;
 mod command_line;
 mod demo;
 mod early;
 mod handoff;
+mod link;
 mod lookup;
 mod pool;
 mod rules;

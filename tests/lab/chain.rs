@@ -221,6 +221,13 @@ impl Link {
         Self { child, client, log }
     }
 
+    /// The client, which can then be closed; nobody is left in its place.
+    pub(crate) fn take_client(&mut self) -> Client {
+        let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        let nobody = Client::connect("127.0.0.1", nowhere.local_addr().unwrap());
+        std::mem::replace(&mut self.client, nobody)
+    }
+
     #[track_caller]
     pub(crate) fn log(&self, start: &str) -> String {
         self.log.wait_for(start)

@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod dns;
 pub(crate) mod log;
+pub(crate) mod rbl;
 pub(crate) mod report;
 pub(crate) mod twins;
 

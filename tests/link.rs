@@ -1,0 +1,372 @@
+//! The link alone: whom it makes wait, what it tells and to whom, and what its
+//! program gets.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Output, Stdio};
+
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+
+use crate::lab::chain::{Chain, LINK, Link, clean_command, words};
+use crate::lab::dns::{FakeDns, Fault, Nsd};
+use crate::lab::report::{Report, program};
+use crate::lab::{assert_about, directory};
+
+/// What tcpserver says of a client that looks like an end user's line.
+const DYNAMIC: [(&str, &str); 5] = [
+    ("PROTO", "TCP"),
+    ("TCPREMOTEIP", "192.0.2.7"),
+    ("TCPREMOTEPORT", "40112"),
+    ("TCPREMOTEHOST", "dsl-192-0-2-7.isp.example"),
+    ("TCPLOCALHOST", "mx.test.example"),
+];
+const DELAYS: &str = "-v -d 0.3 -D 1 -N 2 --delay-unknown 1.5";
+const SHOW: [&str; 3] = ["sh", "-c", "echo \"220 $SMTPDELAY_CLASS ${RBLSMTPD-unset}\""];
+/// Reads a line, so that closing loses nothing that the client is to read.
+const TELL: [&str; 3] = ["sh", "-c", "read line; echo \"$line: $RBLSMTPD\""];
+const TEXT: &str = "4.7.0 mx.test.example you talked before the greeting";
+
+fn with(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    let kept = DYNAMIC.iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    let set = more.iter().filter(|(_, value)| *value != "(unset)");
+    kept.chain(set).copied().collect()
+}
+
+#[test]
+fn the_server_before_it_says_who_waits_for_how_long() {
+    let ten = "-v -d 0.3 -D 10 -N 10 --delay-unknown 10";
+    let dead = "--resolver 127.0.0.1:9";
+    let cases = [
+        (vec![("TCPREMOTEHOST", "mx1.example.org")], "static unset", 0.3),
+        (vec![("TCPREMOTEHOST", "MX1.Example.ORG.")], "static unset", 0.3),
+        (vec![("RELAYCLIENT", "")], "- unset", 0.0),
+        (vec![("SMTPDELAY", "0.6")], "dynamic unset", 0.6),
+        (vec![("GREETDELAY", "0.6")], "dynamic unset", 0.6),
+        (vec![("GREETDELAY", "9"), ("SMTPDELAY", "0")], "dynamic unset", 0.0),
+        (vec![("RBLSMTPD", "")], "dynamic ", 0.3),
+        (vec![("RBLSMTPD", "you are listed")], "- you are listed", 0.0),
+        // Where nothing depends on the name nobody is asked for it.
+        (vec![("SMTPDELAY", "0.6"), ("TCPREMOTEHOST", "(unset)")], "- unset", 0.6),
+        (vec![("RBLSMTPD", ""), ("TCPREMOTEHOST", "(unset)")], "- ", 0.3),
+        (vec![("SMTPDELAY_WAITED", "9.5")], "dynamic unset", 0.5),
+        (vec![("SMTPDELAY_WAITED", "99"), ("SMTPDELAY", "3")], "dynamic unset", 0.0),
+    ];
+    for (more, answer, delay) in cases {
+        let mut link = Link::run(&with(&more), &format!("{ten} {dead}"), &SHOW);
+        let (line, waited) = link.client.read_line();
+        assert_eq!(line, format!("220 {answer}\n"), "{more:?}");
+        assert_about(waited, delay);
+        assert_eq!(link.code(), Some(0));
+        assert!(link.log("pass ip=192.0.2.7 port=40112 ").contains(" dns=- "));
+    }
+}
+
+#[test]
+fn a_name_that_is_none_makes_no_name() {
+    for name in ["localhost", "192.0.2.7", "a b.example.org", "evil\\012.example.org"] {
+        let options = format!("{DELAYS} -N 0.6");
+        let mut link = Link::run(&with(&[("TCPREMOTEHOST", name)]), &options, &SHOW);
+        assert_eq!(link.client.read_line().0, "220 none unset\n", "{name}");
+        assert!(link.log("pass ").contains(" host=- class=none delay=0.6 waited=0.6"));
+    }
+}
+
+#[test]
+fn an_unset_name_is_looked_up_or_is_none() {
+    let nsd = Nsd::start();
+    let report = [program().to_str().unwrap()];
+    let looked_up = [
+        ("127.0.1.1", "static", 0.3, Some("mx1.example.org")),
+        ("127.0.2.1", "dynamic", 1.0, Some("dsl-127-0-2-1.isp.example")),
+        ("127.0.3.1", "none", 2.0, None),
+        ("::1", "static", 0.3, Some("mx6.example.org")),
+    ];
+    for (ip, class, delay, host) in looked_up {
+        for variables in [&[][..], &[("TCPREMOTEHOST", "")]] {
+            let variables = [variables, &[("TCPREMOTEIP", ip), ("PROTO", "TCP6")]].concat();
+            let options = format!("{DELAYS} --local-nets none {}", nsd.option());
+            let mut link = Link::run(&variables, &options, &report);
+            let report = Report::read(&link.client.read_all());
+            assert_about(link.client.connected.elapsed(), delay);
+            assert_eq!(report.env("SMTPDELAY_CLASS"), Some(class), "{ip}");
+            let said = report.env("TCPREMOTEHOST").filter(|name| !name.is_empty());
+            assert_eq!(said, host, "what was looked up is passed on");
+            assert_eq!(report.env("TCPREMOTEIP"), Some(ip));
+        }
+    }
+    let variables = [("TCPREMOTEIP", "127.0.2.1")];
+    let options = format!("{DELAYS} --local-nets none --no-lookup {}", nsd.option());
+    let mut link = Link::run(&variables, &options, &SHOW);
+    let (line, waited) = link.client.read_line();
+    assert_eq!(line, "220 none unset\n");
+    assert_about(waited, 2.0);
+    let neighbour = [("TCPREMOTEIP", "10.1.2.3")];
+    let mut link = Link::run(&neighbour, &format!("{DELAYS} --no-lookup"), &SHOW);
+    assert_eq!(link.client.read_line().0, "220 static unset\n");
+}
+
+#[test]
+fn a_dead_name_server_makes_nobody_nameless() {
+    let dns = FakeDns::start(Fault::Silence);
+    let options = format!("{DELAYS} --dns-timeout 1 {}", dns.option());
+    let mut link = Link::run(&with(&[("TCPREMOTEHOST", "(unset)")]), &options, &SHOW);
+    let (line, waited) = link.client.read_line();
+    assert_eq!(line, "220 unknown unset\n");
+    assert_about(waited, 1.5);
+    let waited = [("TCPREMOTEHOST", "(unset)"), ("SMTPDELAY_WAITED", "60")];
+    let mut link = Link::run(&with(&waited), &options, &SHOW);
+    assert_about(link.client.read_line().1, 1.0);
+}
+
+#[test]
+fn without_s_it_never_talks() {
+    let mut link = Link::run(&DYNAMIC, DELAYS, &TELL);
+    link.client.say("EHLO spam.example\n");
+    assert_eq!(link.client.read_all(), format!("EHLO spam.example: {TEXT}\n"));
+    assert!(link.log("early ").contains(" host=dsl-192-0-2-7.isp.example "));
+    let permanent = format!("{DELAYS} --refuse-permanent --text-early wait");
+    let mut link = Link::run(&DYNAMIC, &permanent, &TELL);
+    link.client.say("EHLO\n");
+    assert_eq!(link.client.read_all(), "EHLO: -wait\n");
+    for talk in [true, false] {
+        let mut link = Link::run(&DYNAMIC, &format!("{DELAYS} -D 0.2"), &["/nonexistent/prog"]);
+        if talk {
+            link.client.say("EHLO\r\n");
+        }
+        assert_eq!(link.code(), Some(111));
+        assert!(link.log("smtp-delay: error: ").contains("run /nonexistent/prog: No such file"));
+        assert!(!link.client.try_read_all().is_ok_and(|text| !text.is_empty()));
+    }
+}
+
+#[test]
+fn with_s_it_refuses_itself() {
+    let mut link = Link::run(&DYNAMIC, &format!("-S {DELAYS}"), &SHOW);
+    link.client.say("EHLO spam.example\r\n");
+    assert_eq!(link.client.read_all(), format!("421 {TEXT}\r\n"));
+    assert_eq!(link.code(), Some(0));
+    let options = format!("-S {DELAYS} --refuse talk --refuse-permanent");
+    let mut link = Link::run(&DYNAMIC, &options, &SHOW);
+    link.client.say("HELO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nQUIT\r\n");
+    let text = link.client.read_all();
+    assert!(text.contains("553 5.7.0 mx.test.example you talked"), "{text}");
+    assert!(link.log("early ").ends_with(" helo=me mail=FROM:<a@b> rcpt=TO:<c@d>"));
+    let mut link = Link::run(&DYNAMIC, &format!("-S {DELAYS} -D 0"), &["/nonexistent/prog"]);
+    assert!(link.client.read_all().starts_with("421 4.3.0 mx.test.example "));
+    assert_eq!(link.code(), Some(111));
+    let teaser = [words(&format!("-S {DELAYS} --teaser")), vec!["mx waits".into()]].concat();
+    let mut link = Link::run_with(&DYNAMIC, &teaser, &SHOW, |_| ());
+    assert_eq!(link.client.read_line().0, "220-mx waits\r\n");
+    assert_eq!(link.client.read_line().0, "220 dynamic unset\n");
+}
+
+#[test]
+fn an_early_talker_is_held_whoever_refuses_it() {
+    for (option, answer) in [("-S", format!("421 {TEXT}\r\n")), ("", format!("EHLO: {TEXT}\n"))] {
+        let mut link = Link::run(&DYNAMIC, &format!("{option} {DELAYS} -P 1"), &TELL);
+        link.client.say("EHLO\n");
+        assert_eq!(link.client.read_all(), answer);
+        assert_about(link.client.connected.elapsed(), 1.0);
+    }
+}
+
+#[test]
+fn a_hang_up_runs_no_program() {
+    let mark = directory().join("mark");
+    let touch = ["touch", mark.to_str().unwrap()];
+    for reset in [false, true] {
+        let mut link = Link::run(&DYNAMIC, DELAYS, &touch);
+        let client = link.take_client();
+        if reset {
+            client.reset();
+        } else {
+            drop(client);
+        }
+        assert_eq!(link.code(), Some(0));
+        let line = link.log("hangup ip=192.0.2.7 port=40112 ");
+        assert!(line.contains(" class=") && line.contains(" waited=0.0"), "{line}");
+    }
+    assert!(!mark.exists());
+}
+
+#[test]
+fn who_has_no_delay_may_talk_first() {
+    for variables in [with(&[("RELAYCLIENT", "")]), with(&[("SMTPDELAY", "0")])] {
+        let mut link = Link::run(&variables, &format!("-S {DELAYS}"), &["cat"]);
+        link.client.say("me first\n");
+        link.client.finish();
+        assert_eq!(link.client.read_all(), "me first\n");
+        assert_eq!(link.lines("early "), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn decisions_are_told_only_if_asked_for() {
+    let mut link = Link::run(&with(&[("SMTPDELAY", "soon")]), "-D 0.2", &SHOW);
+    assert_eq!(link.client.read_line().0, "220 dynamic unset\n");
+    assert_eq!(link.code(), Some(0));
+    let warning = "smtp-delay: warning: unable to use SMTPDELAY=\"soon\": it takes seconds";
+    assert_eq!(link.log("smtp-delay: "), warning);
+    assert_eq!(link.lines(""), [warning], "one line, and no other");
+}
+
+#[test]
+fn what_is_missing_or_malformed_is_told() {
+    for (ip, message) in [
+        (
+            "(unset)",
+            "unable to tell the client's address: TCPREMOTEIP is not set, and descriptor 0",
+        ),
+        ("", "unable to use TCPREMOTEIP=\"\": it is no IP address"),
+        ("192.0.2.7\nforged", "unable to use TCPREMOTEIP=\"192.0.2.7\\nforged\": it is no IP"),
+    ] {
+        let mut command = clean_command(LINK);
+        command.envs(with(&[("TCPREMOTEIP", ip)])).args(["-d", "0", "echo", "220"]);
+        let output = command.stdin(Stdio::piped()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(111), "{text}");
+        assert!(text.starts_with("smtp-delay: fatal: ") && text.contains(message), "{text}");
+        assert!(output.stdout.is_empty() && text.lines().count() == 1, "{text}");
+    }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    clean_command(LINK).args(arguments).output().unwrap()
+}
+
+#[test]
+fn mistakes_exit_100_and_questions_are_answered() {
+    for (arguments, message) in [
+        (&["-v"][..], "prog is missing (try --help)"),
+        (&["--nonsense", "p"], "unknown option --nonsense"),
+        (&["-d", "soon", "p"], "unable to use --delay-static `soon': it takes seconds"),
+        (&["--teaser", "x", "p"], "--teaser has to talk to the client: say -S as well"),
+    ] {
+        let output = run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(100), "{text}");
+        assert!(text.starts_with("smtp-delay: fatal: ") && text.contains(message), "{text}");
+    }
+    let help = run(&["--help"]);
+    let text = String::from_utf8_lossy(&help.stdout);
+    assert!(
+        help.status.success() && text.starts_with("usage: smtp-delay [options] prog"),
+        "{text}"
+    );
+    let version = String::from_utf8_lossy(&run(&["--version"]).stdout).into_owned();
+    assert_eq!(version, format!("smtp-delay {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn expressions_are_read_only_for_those_who_are_judged_by_them() {
+    let files = directory();
+    let [dynamic, exceptions] = ["dynamic", "static"].map(|name| files.join(name));
+    fs::write(&dynamic, "# lines\n\\.lines\\.example$\n").unwrap();
+    fs::write(&exceptions, "^good\\.\n").unwrap();
+    let options = format!(
+        "{DELAYS} -D 0.6 --dynamic-file {} --static-file {}",
+        dynamic.display(),
+        exceptions.display()
+    );
+    let class = |host: &'static str, more: &[(&'static str, &'static str)]| {
+        let variables = with(&[&[("TCPREMOTEHOST", host)], more].concat());
+        let mut link = Link::run(&variables, &options, &SHOW);
+        let line = link.client.read_line().0;
+        assert_eq!(link.code(), Some(0));
+        (line.split(' ').nth(1).unwrap().to_string(), link.lines("smtp-delay: "))
+    };
+    assert_eq!(class("a.lines.example", &[]), ("dynamic".into(), vec![]));
+    assert_eq!(class("good.lines.example", &[]), ("static".into(), vec![]));
+    assert_eq!(class("mx.example.org", &[]), ("static".into(), vec![]));
+    fs::write(&dynamic, "ok\nfoo(bar\n").unwrap();
+    fs::remove_file(&exceptions).unwrap();
+    let (found, complaints) = class("dsl-1.isp.example", &[]);
+    assert_eq!(found, "dynamic", "the built-in rules still count");
+    let [missing, mistake, ..] = complaints.as_slice() else { panic!("{complaints:?}") };
+    let start = "smtp-delay: error: unable to";
+    assert!(missing.starts_with(&format!("{start} read {}", exceptions.display())), "{missing}");
+    let expected = format!("{start} use {} line 2: unclosed group", dynamic.display());
+    assert_eq!(*mistake, expected);
+    assert_eq!(class("dsl-1.isp.example", &[("RELAYCLIENT", "")]).1, Vec::<String>::new());
+}
+
+#[test]
+fn the_program_gets_what_it_would_get_without_the_link() {
+    let cwd = directory();
+    let report = program().to_str().unwrap();
+    let variables = [("OURS", "kept = as it is"), ("TCPREMOTEINFO", "from outside")];
+    let facts = |chain: &[&str]| {
+        let chain =
+            [&["sh", "-c", "cd \"$0\"; exec \"$@\"", cwd.to_str().unwrap()], chain].concat();
+        let server = Chain::tcpserver("-RHl mx.test.example", &variables, &chain);
+        Report::read(&server.client("127.0.0.1").read_all())
+    };
+    let without = facts(&[report, "first", ""]);
+    let with = facts(&[LINK, "--delay", "0.1", report, "first", ""]);
+    for kind in ["fd", "signal", "timer", "uid", "gid", "groups", "umask", "cwd", "files", "nice"] {
+        assert_eq!(with.all(kind), without.all(kind), "{kind}");
+    }
+    assert_eq!(with.all("arg"), without.all("arg"));
+    assert_eq!((with.one("no_new_privs"), with.one("seccomp")), ("0", "0"));
+    let changing = ["TCPREMOTEPORT", "TCPLOCALPORT", "SMTPDELAY_"];
+    let lasting = |report: &Report| {
+        let all = report.all("env").into_iter();
+        let mut all: Vec<String> = all.map(String::from).collect();
+        all.retain(|variable| changing.iter().all(|name| !variable.starts_with(name)));
+        all.sort();
+        all
+    };
+    assert_eq!(lasting(&with), lasting(&without));
+    assert_eq!(with.env("SMTPDELAY_CLASS"), Some("-"));
+    let waited: f64 = with.env("SMTPDELAY_WAITED").unwrap().parse().unwrap();
+    assert!((0.1..0.4).contains(&waited), "{waited}");
+}
+
+#[test]
+fn signals_are_at_their_default_and_descriptors_pass_through() {
+    let file = fs::File::open("/dev/null").unwrap();
+    let fd = file.as_raw_fd();
+    let report = [program().to_str().unwrap()];
+    let mut link = Link::run_with(&DYNAMIC, &words("--delay 0.1"), &report, |command| {
+        let prepare = move || {
+            SigSet::all().thread_block()?;
+            // SAFETY: ignoring a signal runs no code.
+            unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+            // SAFETY: a descriptor that is open is copied to one that is not.
+            if unsafe { libc::dup2(fd, 9) } < 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            Ok(())
+        };
+        // SAFETY: it makes system calls only.
+        unsafe { command.pre_exec(prepare) };
+    });
+    let report = Report::read(&link.client.read_all());
+    assert_eq!(report.all("signal"), Vec::<&str>::new());
+    assert_eq!(report.all("fd"), ["0 socket", "1 socket", "2 other", "9 other"]);
+}
+
+#[test]
+fn hostile_names_and_bytes_cannot_forge_a_line() {
+    let name = "x\" class=static\npass ip=192.0.2.1.example";
+    let mut link = Link::run(&with(&[("TCPREMOTEHOST", name)]), &format!("-S {DELAYS}"), &SHOW);
+    link.client.say("x\"\r\npass ip=192.0.2.1 \u{1b}\n");
+    link.client.read_all();
+    let line = link.log("early ");
+    assert!(line.contains(" host=- ") && line.contains(r#" text="x\"\r\npass "#), "{line}");
+    assert!(link.lines("pass ").is_empty());
+}
+
+#[test]
+fn a_client_that_waits_costs_no_time() {
+    let times = ["sh", "-c", "read line; cut -d ' ' -f 14,15 /proc/$$/stat"];
+    let mut link = Link::run(&DYNAMIC, "--early log -D 2", &times);
+    link.client.say("EHLO\n");
+    link.client.finish();
+    let text = link.client.read_all();
+    assert_about(link.client.connected.elapsed(), 2.0);
+    let hundredths: u64 = text.split_whitespace().map(|time| time.parse::<u64>().unwrap()).sum();
+    assert!(hundredths < 20, "{text}");
+}
