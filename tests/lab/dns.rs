@@ -51,12 +51,12 @@ const SUB: &str = "$TTL 60
 2.sub PTR cname.example.org.
 ";
 
-const EMPTY: &str = "$TTL 60
+pub(crate) const EMPTY: &str = "$TTL 60
 @ SOA ns.test. root.test. 1 60 60 60 60
 @ NS ns.test.
 ";
 
-const FORWARD: &str = "$TTL 60
+pub(crate) const FORWARD: &str = "$TTL 60
 @ SOA ns.test. root.test. 1 60 60 60 60
 @ NS ns.test.
 mx1 A 192.0.2.1
@@ -71,6 +71,18 @@ const REVERSE6: &str = "$TTL 60
 1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 PTR mx6.example.org.
 ";
 
+fn zones() -> [(&'static str, String); 5] {
+    let crowd: String =
+        (0..60).map(|n| format!("5.1 PTR host-number-{n}.of.many.example.org.\n")).collect();
+    [
+        ("0.127.in-addr.arpa", format!("{REVERSE}{crowd}")),
+        ("test", SUB.into()),
+        ("isp.example", EMPTY.into()),
+        ("example.org", FORWARD.into()),
+        ("ip6.arpa", REVERSE6.into()),
+    ]
+}
+
 /// nsd on a port of its own.
 pub(crate) struct Nsd {
     child: Child,
@@ -80,26 +92,24 @@ pub(crate) struct Nsd {
 impl Nsd {
     /// Starts it; on another port if somebody was quicker to take the first.
     pub(crate) fn start() -> Self {
-        (0..5).find_map(|_| Self::try_start("127.0.0.1", free_udp_port())).expect("nsd starts")
+        Self::start_with(&zones())
+    }
+
+    /// The same with other zones, by name and text; `example.org` has to be
+    /// one of them, with an address for `mx1`.
+    pub(crate) fn start_with(zones: &[(&str, String)]) -> Self {
+        let start = |_| Self::try_start("127.0.0.1", free_udp_port(), zones);
+        (0..5).find_map(start).expect("nsd starts")
     }
 
     /// Starts it where a client that cannot be told a port looks for it.
     pub(crate) fn start_at(ip: &str, port: u16) -> Self {
-        Self::try_start(ip, port).expect("nsd starts")
+        Self::try_start(ip, port, &zones()).expect("nsd starts")
     }
 
-    fn try_start(ip: &str, port: u16) -> Option<Self> {
+    fn try_start(ip: &str, port: u16, zones: &[(&str, String)]) -> Option<Self> {
         let directory = directory();
         let path = directory.display();
-        let crowd: String =
-            (0..60).map(|n| format!("5.1 PTR host-number-{n}.of.many.example.org.\n")).collect();
-        let zones = [
-            ("0.127.in-addr.arpa", format!("{REVERSE}{crowd}")),
-            ("test", SUB.into()),
-            ("isp.example", EMPTY.into()),
-            ("example.org", FORWARD.into()),
-            ("ip6.arpa", REVERSE6.into()),
-        ];
         let mut config = format!(
             "server:\n ip-address: {ip}\n port: {port}\n zonesdir: \"{path}\"\n username: \"\"\n \
              chroot: \"\"\n pidfile: \"{path}/pid\"\n xfrdfile: \"{path}/xfrd\"\n database: \"\"\n \

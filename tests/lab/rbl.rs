@@ -26,9 +26,14 @@ pub(crate) struct Rbldnsd {
 impl Rbldnsd {
     /// Starts it.  Needs root, for the port and for giving root up.
     pub(crate) fn start_at(ip: &str) -> Self {
+        Self::start_with(ip, &[])
+    }
+
+    /// The same with more addresses or networks on the list.
+    pub(crate) fn start_with(ip: &str, more: &[&str]) -> Self {
         let directory = directory();
-        fs::write(directory.join("list"), format!(":127.0.0.2:$ is listed here\n{LISTED}\n"))
-            .unwrap();
+        let list = format!(":127.0.0.2:$ is listed here\n{LISTED}\n{}\n", more.join("\n"));
+        fs::write(directory.join("list"), list).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let mut rbldnsd = Command::new("rbldnsd");
         rbldnsd.arg("-n").args(["-b", &format!("{ip}/53")]).arg("-w").arg(&directory);

@@ -1,0 +1,69 @@
+//! What the benchmarks stand on: figures and their spread, arguments, programs
+//! in C to compare with, and memory that is charged to a group of processes.
+
+pub(crate) mod cgroup;
+
+use std::fmt;
+use std::process::{Command, exit};
+
+/// Measured values.
+#[derive(Clone, Default)]
+pub(crate) struct Figures(Vec<f64>);
+
+impl Figures {
+    pub(crate) fn add(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        sorted[sorted.len() / 2]
+    }
+
+    /// Round by round.
+    pub(crate) fn ratio_to(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(0);
+        let sorted = self.sorted();
+        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+        write!(f, "{:.digits$} ({least:.digits$} to {most:.digits$})", self.median())
+    }
+}
+
+/// Reads `--name value` pairs of whole numbers; `called` is how the benchmark is
+/// called.
+pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -> [u32; N] {
+    let mut values = known.map(|(_, default)| default);
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    while let Some(word) = words.next() {
+        let position = known.iter().position(|(name, _)| word == format!("--{name}"));
+        let value = position.and_then(|_| words.next()?.parse().ok());
+        let (Some(position), Some(value)) = (position, value) else {
+            let options = known.map(|(name, default)| format!(" [--{name} {default}]")).concat();
+            eprintln!("usage: {called}{options}");
+            exit(100);
+        };
+        values[position] = value;
+    }
+    values
+}
+
+/// Compiles a program of this folder; where it is.
+pub(crate) fn compile(source: &str, flags: &[&str]) -> String {
+    let program = super::lab::directory().join(source.trim_end_matches(".c"));
+    let source = format!("{}/benches/{source}", env!("CARGO_MANIFEST_DIR"));
+    let done = Command::new("cc").args(flags).arg("-o").arg(&program).arg(source).status();
+    assert!(done.expect("a C compiler").success());
+    program.to_str().expect("a path in UTF-8").into()
+}
