@@ -10,7 +10,7 @@
 //! a mail server's name, the others an end user's or none, half and half.  With
 //! `--speed 10` every time is a tenth of what it would be.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
 #[path = "../tests/lab/mod.rs"]
 #[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
@@ -19,6 +19,7 @@ mod lab;
 #[allow(dead_code)]
 mod support;
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::exit;
 use std::thread;
@@ -176,10 +177,10 @@ fn names(clients: u32) -> Nsd {
     let mut reverse = String::from(EMPTY);
     for number in 0..clients {
         let (high, low) = (number / 250 % 250, 1 + number % 250);
-        reverse += &format!("{low}.{high}.10 PTR mx-{high}-{low}.example.org.\n");
+        let _ = writeln!(reverse, "{low}.{high}.10 PTR mx-{high}-{low}.example.org.");
         for network in [20, 21] {
             let name = format!("dsl-127-{network}-{high}-{low}.isp.example");
-            reverse += &format!("{low}.{high}.{network} PTR {name}.\n");
+            let _ = writeln!(reverse, "{low}.{high}.{network} PTR {name}.");
         }
     }
     Nsd::start_with(&[("127.in-addr.arpa", reverse), ("example.org", FORWARD.into())])
@@ -255,13 +256,17 @@ fn print(names: &[&str], outcomes: &[Vec<Outcome>], last: f64) {
         chosen.map(|one| inside(one.held)).sum::<f64>() / (last - first)
     };
     print!("{:<24}  mean  peak", "connections held");
-    KINDS.iter().for_each(|(_, name)| print!("  {name:>9}"));
+    for (_, name) in KINDS {
+        print!("  {name:>9}");
+    }
     println!("  served");
     let base = mean(&outcomes[0], None);
     for (name, outcomes) in names.iter().zip(outcomes) {
         let all = mean(outcomes, None);
         print!("{name:<24} {all:5.1} {:5}", peak(outcomes));
-        KINDS.iter().for_each(|(kind, _)| print!("  {:9.1}", mean(outcomes, Some(*kind))));
+        for (kind, _) in KINDS {
+            print!("  {:9.1}", mean(outcomes, Some(kind)));
+        }
         let served = outcomes.iter().filter(|one| one.served).count();
         println!("  {served:6}  ({:+.0} %)", (all / base - 1.0) * 100.0);
     }

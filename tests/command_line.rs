@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 use smtp_delay::log::LINES;
 use smtp_delay::options::daemon::DAEMON;
+use smtp_delay::options::link::LINK;
+use smtp_delay::options::parse::CommandLine;
 
 use crate::lab::{Daemon, directory};
 
@@ -110,42 +112,74 @@ fn suspicious_settings_draw_a_warning() {
     assert!(!daemon.text().contains("warning"), "{}", daemon.text());
 }
 
-fn page() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayd.8");
-    std::fs::read_to_string(path).unwrap()
+/// A program's options and log lines, and the man page that has to tell of them.
+struct Manual {
+    line: &'static CommandLine,
+    file: &'static str,
+    events: &'static [&'static str],
+}
+
+const MANUALS: [Manual; 2] = [
+    Manual { line: &DAEMON, file: "smtp-delayd.8", events: &[] },
+    Manual { line: &LINK, file: "smtp-delay.1", events: &["pass", "early", "hangup"] },
+];
+
+impl Manual {
+    fn page(&self) -> String {
+        let path = format!("{}/man/{}", env!("CARGO_MANIFEST_DIR"), self.file);
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// The lines that the program writes; all of them where none are named.
+    fn lines(&self) -> impl Iterator<Item = &(&'static str, &'static [&'static str])> {
+        let written = |event| self.events.is_empty() || self.events.contains(event);
+        LINES.iter().filter(move |(event, _)| written(event))
+    }
 }
 
 #[test]
 fn every_option_stands_in_the_manual() {
-    let page = page();
-    for option in DAEMON.all() {
-        let name = match (option.letter, option.long) {
-            (Some(letter), _) => format!("Fl {letter}"),
-            (None, Some(long)) => format!("Fl \\-{long}"),
-            (None, None) => unreachable!(),
-        };
-        let item = format!(".It {name}");
-        let listed = page.lines().any(|line| {
-            line.strip_prefix(&item).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-        });
-        assert!(listed, "{item} is missing");
-        if let Some(argument) = option.argument {
-            let argument = format!("{item} Ar {}", argument.split(['[', ':']).next().unwrap());
-            assert!(page.lines().any(|line| line.starts_with(&argument)), "{argument} is missing");
+    for manual in MANUALS {
+        let page = manual.page();
+        for option in manual.line.all() {
+            let name = match (option.letter, option.long) {
+                (Some(letter), _) => format!("Fl {letter}"),
+                (None, Some(long)) => format!("Fl \\-{long}"),
+                (None, None) => unreachable!(),
+            };
+            let item = format!(".It {name}");
+            let listed = page.lines().any(|line| {
+                line.strip_prefix(&item)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            });
+            assert!(listed, "{item} is missing in {}", manual.file);
+            if let Some(argument) = option.argument {
+                let argument = argument.split(['[', ':']).next().unwrap();
+                let argument = format!("{item} Ar {argument}");
+                assert!(page.lines().any(|line| line.starts_with(&argument)), "{argument}");
+            }
+            let letter = option.long.and_then(|long| manual.line.letter_of(long));
+            if let Some(letter) = letter {
+                let also = page.split(&item).nth(1).unwrap().lines().skip(1).take(2);
+                assert_eq!(also.collect::<Vec<_>>(), ["Also", &format!(".Fl {letter} .")]);
+            }
         }
+        let items = page.lines().filter(|line| line.starts_with(".It Fl ")).count();
+        let options = manual.line.all().count();
+        assert_eq!(items, options, "{} has options that do not exist", manual.file);
     }
-    let items = page.lines().filter(|line| line.starts_with(".It Fl ")).count();
-    assert_eq!(items, DAEMON.all().count(), "the manual has options that do not exist");
 }
 
 #[test]
 fn every_key_of_a_log_line_stands_in_the_manual() {
-    let page = page();
-    for (event, keys) in LINES {
-        assert!(page.contains(&format!(".It Li {event}\n")), "the {event} line is missing");
-        for key in *keys {
-            let item = format!(".It Li {key}=\n");
-            assert!(page.contains(&item), "key {key} of {event} is missing");
+    for manual in MANUALS {
+        let page = manual.page();
+        for (event, keys) in manual.lines() {
+            assert!(page.contains(&format!(".It Li {event}\n")), "the {event} line is missing");
+            for key in *keys {
+                let item = format!(".It Li {key}=\n");
+                assert!(page.contains(&item), "key {key} of {event} is missing");
+            }
         }
     }
 }
@@ -154,8 +188,9 @@ fn every_key_of_a_log_line_stands_in_the_manual() {
 fn the_manual_is_clean() {
     let mut lint = Command::new("mandoc");
     lint.args(["-Tlint", "-Wwarning"]);
-    lint.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayd.8"));
-    lint.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayctl.8"));
+    for page in ["smtp-delay.1", "smtp-delayd.8", "smtp-delayctl.8"] {
+        lint.arg(format!("{}/man/{page}", env!("CARGO_MANIFEST_DIR")));
+    }
     let output = lint.output().expect("mandoc is installed by tests/run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -43,6 +43,7 @@ impl fmt::Display for Figures {
 
 /// Reads `--name value` pairs of whole numbers; `called` is how the benchmark is
 /// called.
+#[allow(clippy::exit)]
 pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -> [u32; N] {
     let mut values = known.map(|(_, default)| default);
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
