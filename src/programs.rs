@@ -37,7 +37,7 @@ pub fn run(
     let arguments: Vec<OsString> = arguments.collect();
     match base_name(&called) {
         demo::RESPONDER => demo::respond().map_or(TROUBLE, |()| 0),
-        "tcpserver" => tcpserver(arguments),
+        "tcpserver" => tcpserver(&arguments),
         name => ctl::tool(name).map_or_else(|| own(&arguments), |tool| tool(&arguments)),
     }
 }
@@ -49,12 +49,12 @@ fn base_name(called: &OsStr) -> &str {
 /// `smtp-delayd`.
 #[must_use]
 pub fn daemon(arguments: &[OsString]) -> u8 {
-    let parsed = parse(&DAEMON, arguments.iter().cloned(), Options::default());
+    let parsed = parse(&DAEMON, arguments, Options::default());
     let log = Log::new(DAEMON.program, parsed.verbosity);
     finish(parsed, &log)
 }
 
-fn tcpserver(arguments: Vec<OsString>) -> u8 {
+fn tcpserver(arguments: &[OsString]) -> u8 {
     let parsed = parse(&DAEMON, arguments, Options::for_tcpserver());
     let log = Log::as_tcpserver(parsed.verbosity);
     finish(parsed, &log)

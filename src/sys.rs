@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
 use nix::unistd::{ForkResult, Pid};
 
 /// How often each signal was caught since it was last asked for.
@@ -226,6 +226,21 @@ pub fn take(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<usize> {
 pub fn put(socket: impl AsFd, bytes: &[u8]) -> nix::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     send(socket.as_fd().as_raw_fd(), bytes, flags)
+}
+
+/// Sends a datagram, without SIGPIPE.  Waits for room only if it may, and then no
+/// longer than the socket's own timeout.
+///
+/// # Errors
+/// EAGAIN where there is no room, ENOENT and ECONNREFUSED where nobody listens.
+pub fn send_to(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    address: &UnixAddr,
+    wait: bool,
+) -> nix::Result<usize> {
+    let how = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+    sendto(socket.as_raw_fd(), bytes, address, how | MsgFlags::MSG_NOSIGNAL)
 }
 
 /// The TCP port that services(5) gives `name`, if it does.

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(smtp_delay::link::main(std::env::args_os().skip(1)))
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    ExitCode::from(smtp_delay::link::main(&arguments))
 }

@@ -34,7 +34,7 @@ use ucspi::Ucspi;
 /// Runs `smtp-delay` with `arguments`; comes back with the exit code if the
 /// client does not get the program.
 #[must_use]
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+pub fn main(arguments: &[OsString]) -> u8 {
     let received = Instant::now();
     let parsed = parse(&LINK, arguments, Options::for_link());
     let told = if given::hears_standard_error() { Verbosity::Quiet } else { parsed.verbosity };

@@ -6,24 +6,33 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::escape::Value;
+use super::syslog::Worth;
 
 /// A line with its newline is shorter than this: what a pipe takes whole
 /// (`PIPE_BUF`).
 const LIMIT: usize = 4096;
 
 /// A line that is being put together.
-pub(super) struct Line(String);
+pub(super) struct Line {
+    text: String,
+    worth: Worth,
+}
 
 impl Line {
     pub(super) fn new(event: &str) -> Self {
-        let mut line = String::with_capacity(200);
-        line.push_str(event);
-        Self(line)
+        let mut text = String::with_capacity(200);
+        text.push_str(event);
+        let kept = matches!(event, "pass" | "end" | "deny");
+        Self { text, worth: if kept { Worth::AWait } else { Worth::Nothing } }
+    }
+
+    pub(super) fn worth(&self) -> Worth {
+        self.worth
     }
 
     /// `value` is ours, or harmless by its type.
     pub(super) fn plain(mut self, key: &str, value: impl fmt::Display) -> Self {
-        let _ = write!(self.0, " {key}={value}");
+        let _ = write!(self.text, " {key}={value}");
         self
     }
 
@@ -52,7 +61,7 @@ impl Line {
 
     /// The bytes to write, newline included.
     pub(super) fn finish(self) -> Vec<u8> {
-        let mut bytes = self.0.into_bytes();
+        let mut bytes = self.text.into_bytes();
         bytes.truncate(LIMIT - 2);
         bytes.push(b'\n');
         bytes

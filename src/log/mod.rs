@@ -3,6 +3,8 @@
 
 mod escape;
 mod line;
+mod sink;
+mod syslog;
 mod tcpserver;
 
 use std::fmt;
@@ -11,10 +13,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::panic::PanicHookInfo;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::unistd::{Pid, write};
+use nix::unistd::Pid;
 
 use crate::connection::class::Class;
 use crate::djb::{self, TCPSERVER_USAGE};
@@ -22,6 +24,7 @@ use crate::error::Fatal;
 use crate::options::Verbosity;
 use line::{Brief, Line};
 
+pub use syslog::Syslog;
 pub use tcpserver::Ends;
 
 /// Every event and the keys of its line, in their order.
@@ -118,26 +121,27 @@ pub struct Log {
     program: &'static str,
     verbosity: Verbosity,
     speaker: Speaker,
+    syslog: Option<Arc<Syslog>>,
 }
 
 impl Log {
     /// Writes to standard error, in the name of the daemon `program`.
     #[must_use]
     pub fn new(program: &'static str, verbosity: Verbosity) -> Self {
-        Self { program, verbosity, speaker: Speaker::Daemon }
+        Self { program, verbosity, speaker: Speaker::Daemon, syslog: None }
     }
 
     /// Says only what tcpserver would say, in its name.
     #[must_use]
     pub fn as_tcpserver(verbosity: Verbosity) -> Self {
-        Self { program: "tcpserver", verbosity, speaker: Speaker::Tcpserver }
+        Self { program: "tcpserver", verbosity, speaker: Speaker::Tcpserver, syslog: None }
     }
 
     /// Writes in the name of the chain link `program`: decisions only with
     /// [`Verbosity::Verbose`].
     #[must_use]
     pub fn as_link(program: &'static str, verbosity: Verbosity) -> Self {
-        Self { program, verbosity, speaker: Speaker::Link }
+        Self { program, verbosity, speaker: Speaker::Link, syslog: None }
     }
 
     /// The daemon accepts clients from now on.
@@ -268,28 +272,11 @@ impl Log {
         match &fatal.in_djbs_words {
             Some(words) if as_tcpserver && words.contains(TCPSERVER_USAGE) => {
                 if self.verbosity > Verbosity::Quiet {
-                    put(format!("{words}\n").as_bytes());
+                    sink::put(format!("{words}\n").as_bytes());
                 }
             }
             Some(words) if as_tcpserver => self.message("fatal", words),
             _ => self.message("fatal", fatal),
-        }
-    }
-
-    fn message(&self, severity: &str, message: impl fmt::Display) {
-        if self.verbosity > Verbosity::Quiet {
-            put(format!("{}: {severity}: {message}\n", self.program).as_bytes());
-        }
-    }
-
-    fn event(&self, line: Line) {
-        let least = match self.speaker {
-            Speaker::Daemon => Verbosity::Normal,
-            Speaker::Link => Verbosity::Verbose,
-            Speaker::Tcpserver => return,
-        };
-        if self.verbosity >= least {
-            put(&line.finish());
         }
     }
 }
@@ -300,12 +287,6 @@ fn about(event: &str, client: &Subject<'_>) -> Line {
     let delay = client.delay.map(|delay| Brief(delay).to_string());
     let line = line.name("host", client.host).plain("class", class.as_deref().unwrap_or("-"));
     line.name("delay", delay.as_deref()).seconds("waited", client.waited)
-}
-
-/// A line that cannot be written is lost: there is no place to say so, and
-/// mail matters more.
-fn put(bytes: &[u8]) {
-    while write(io::stderr(), bytes) == Err(Errno::EINTR) {}
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use nix::unistd::Pid;
+use syslog::Severity;
 
-use super::{Log, Speaker, put};
+use super::{Log, Speaker};
 use crate::options::Verbosity;
 
 /// The two ends of a connection, with their names.
@@ -77,7 +78,7 @@ impl Log {
 
     fn tcpserver(&self, message: std::fmt::Arguments<'_>) {
         if self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link {
-            put(format!("{}: {message}\n", self.program).as_bytes());
+            self.put_message(Severity::LOG_INFO, &message.to_string());
         }
     }
 }

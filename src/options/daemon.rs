@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::delaying::{DELAYS, REFUSALS, early};
 use super::parse::{CommandLine, usage};
 use super::table::{ANSWERS, Opt, flag, letter, letter_with, store, with};
-use super::values::{Value, count, number, reply_text, seconds_value, text};
-use super::{Options, Verbosity};
+use super::values::{Value, choice, count, facility, number, reply_text, seconds_value, tag, text};
+use super::{LogTo, Options, Verbosity};
 use crate::error::Fatal;
 
 /// Most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
@@ -25,6 +25,8 @@ pub static DAEMON: CommandLine = CommandLine {
     place,
     check,
 };
+
+const LOG_TO: &[(&str, LogTo)] = &[("syslog", LogTo::Syslog), ("stderr", LogTo::Stderr)];
 
 fn owned(value: &OsStr) -> Value<String> {
     text(value).map(String::from)
@@ -118,7 +120,46 @@ static OWN: &[Opt] = &[
         "children that run prog at once [-c]",
         store!(|v| count(v, 1..=MOST_SLOTS).map(Some) => max_prog),
     ),
-    flag("demo", "show the decisions on 127.0.0.1 port 2525, without a prog", |o| o.demo = true),
+    with("log", "WHERE", "syslog or stderr [stderr; syslog with --daemon]", |o, v| {
+        o.log_to = Some(choice(v, LOG_TO)?);
+        Ok(())
+    }),
+    with(
+        "facility",
+        "NAME",
+        "syslog's facility [mail]",
+        store!(|v| Value::Ok(facility(v)?) => facility),
+    ),
+    with("tag", "NAME", "syslog's tag [smtp-delayd]", store!(|v| tag(v).map(Some) => tag)),
+    with(
+        "syslog-socket",
+        "PATH",
+        "where syslog listens [/dev/log]",
+        store!(|v| Value::Ok(PathBuf::from(v)) => syslog_socket),
+    ),
+    flag("daemon", "go into the background once all is up", |o| o.daemon = true),
+    with(
+        "pidfile",
+        "FILE",
+        "write the process id to FILE and lock it",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => pidfile),
+    ),
+    with(
+        "scoreboard",
+        "FILE",
+        "shown by smtp-delayctl status [/run/smtp-delayd.PORT.sb]",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => scoreboard),
+    ),
+    with(
+        "config",
+        "FILE",
+        "long options, one a line, without the dashes",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => config),
+    )
+    .typed(),
+    flag("check", "read all files, say what is wrong or ok, and end", |o| o.check = true).typed(),
+    flag("demo", "show the decisions on 127.0.0.1 port 2525, without a prog", |o| o.demo = true)
+        .typed(),
 ];
 
 fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {

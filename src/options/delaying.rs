@@ -57,7 +57,8 @@ pub(super) static DELAYS: &[Opt] = &[
             o.resolvers.push(resolver(v)?);
             Ok(())
         },
-    ),
+    )
+    .repeated(),
     with(
         "dynamic-file",
         "FILE",

@@ -63,8 +63,8 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Options, String> {
-        let words = line.split(' ').map(OsString::from);
-        match parse(&LINK, words, Options::for_link()).request {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match parse(&LINK, &words, Options::for_link()).request {
             Ok(Request::Run(options)) => Ok(*options),
             Ok(other) => panic!("{line}: {other:?}"),
             Err(fatal) => Err(fatal.message),

@@ -2,6 +2,7 @@
 //! [`daemon`] and [`link`] have the options of either program, and [`parse`]
 //! reads them from the command line.
 
+mod config;
 pub mod daemon;
 mod delaying;
 pub mod link;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use syslog::Facility;
 
 /// The networks whose nameless clients count as `static` unless
 /// `--local-nets` says otherwise.
@@ -50,6 +52,15 @@ pub enum RefuseBy {
     Drop,
     /// A limited SMTP conversation, as rblsmtpd holds it.
     Talk,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTo {
+    /// Standard error.
+    Stderr,
+    /// The syslog daemon.
+    Syslog,
 }
 
 /// The delay of each class, in seconds since the connection was accepted.
@@ -145,6 +156,26 @@ pub struct Options {
     pub max_idle: Option<usize>,
     /// Children handed over at once.
     pub max_prog: Option<usize>,
+    /// Where log lines go, if that is said.
+    pub log_to: Option<LogTo>,
+    /// syslog's facility.
+    pub facility: Facility,
+    /// syslog's tag, instead of the program's name.
+    pub tag: Option<String>,
+    /// The socket of the syslog daemon.
+    pub syslog_socket: PathBuf,
+    /// Whether to go into the background.
+    pub daemon: bool,
+    /// The file with the process id.
+    pub pidfile: Option<PathBuf>,
+    /// The file that shows what each child is doing.
+    pub scoreboard: Option<PathBuf>,
+    /// A file of long options.
+    pub config: Option<PathBuf>,
+    /// Whether only to read everything and say what is wrong.
+    pub check: bool,
+    /// The command line that all of this was read from.
+    pub arguments: Vec<OsString>,
     /// Run the demo.
     pub demo: bool,
     /// Where to listen: a name, an address, `0` or nothing for any.
@@ -202,6 +233,16 @@ impl Default for Options {
             min_idle: None,
             max_idle: None,
             max_prog: None,
+            log_to: None,
+            facility: Facility::LOG_MAIL,
+            tag: None,
+            syslog_socket: PathBuf::from("/dev/log"),
+            daemon: false,
+            pidfile: None,
+            scoreboard: None,
+            config: None,
+            check: false,
+            arguments: Vec::new(),
             demo: false,
             host: String::new(),
             port: String::new(),
@@ -227,6 +268,14 @@ impl Options {
     pub fn for_link() -> Self {
         let early = EarlyTalk::Rblsmtpd;
         Self { early, speaks: false, kill_ip_options: false, ..Self::default() }
+    }
+
+    /// Where log lines go: to standard error, and from the background to syslog,
+    /// unless it is said otherwise.
+    #[must_use]
+    pub fn log_to(&self) -> LogTo {
+        let usual = if self.daemon { LogTo::Syslog } else { LogTo::Stderr };
+        self.log_to.unwrap_or(usual)
     }
 
     /// Idle children to keep, within the slots.

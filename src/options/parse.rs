@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use lexopt::Arg;
 
 use super::table::{Opt, Setter};
-use super::{Options, Verbosity};
+use super::{Options, Verbosity, config};
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
 
@@ -47,7 +47,7 @@ impl CommandLine {
         self.all().find(|opt| opt.letter == Some(letter) || (long.is_some() && opt.long == long))
     }
 
-    fn by_name(&self, name: &str) -> Option<&'static Opt> {
+    pub(super) fn by_name(&self, name: &str) -> Option<&'static Opt> {
         self.all().find(|opt| opt.long == Some(name))
     }
 }
@@ -73,33 +73,70 @@ pub struct Parsed {
 }
 
 /// Reads a command line without the program's name, starting from `options`.
-/// Called as tcpserver, mistakes are told as tcpserver tells them.
+/// Called as tcpserver, mistakes are told as tcpserver tells them.  A file that
+/// `--config` names is read first, so that the command line wins over it.
 ///
 /// # Errors
-/// An unknown option, a bad value, or an operand that is missing: exit 100.
-pub fn parse(
-    line: &CommandLine,
-    arguments: impl IntoIterator<Item = OsString>,
-    mut options: Options,
-) -> Parsed {
-    let request = read(line, arguments, &mut options);
+/// An unknown option, a bad value, an operand that is missing, or a mistake in
+/// the file: exit 100.
+pub fn parse(line: &CommandLine, arguments: &[OsString], options: Options) -> Parsed {
+    let mut read = options;
+    let request = read_all(line, arguments, &mut read);
     let request = match request {
-        Err(fatal) if options.as_tcpserver => Err(in_tcpservers_words(fatal)),
+        Err(fatal) if read.as_tcpserver => Err(in_tcpservers_words(fatal)),
         request => request,
     };
-    let verbosity = options.verbosity;
-    let request = request.map(|other| other.unwrap_or(Request::Run(Box::new(options))));
+    let verbosity = read.verbosity;
+    let request = request.map(|other| other.unwrap_or(Request::Run(Box::new(read))));
     Parsed { verbosity, request }
 }
 
-fn read(
+fn read_all(
     line: &CommandLine,
-    arguments: impl IntoIterator<Item = OsString>,
+    arguments: &[OsString],
     options: &mut Options,
 ) -> Result<Option<Request>, Fatal> {
+    let base = options.clone();
+    let mut words = read(line, arguments, options)?;
+    if let (Words::Operands(..), Some(file)) = (&words, options.config.clone()) {
+        let verbosity = std::mem::replace(options, base).verbosity;
+        let given = words.given();
+        config::apply(line, &file, &given, options)
+            .inspect_err(|_| options.verbosity = verbosity)?;
+        words = read(line, arguments, options)?;
+    }
+    let operands = match words {
+        Words::Request(request) => return Ok(Some(request)),
+        Words::Operands(operands, _) => operands,
+    };
+    (line.place)(options, operands)?;
+    (line.check)(options)?;
+    options.arguments = arguments.to_vec();
+    Ok(None)
+}
+
+/// What stands on a command line besides settings.
+enum Words {
+    /// A question, which is answered at once.
+    Request(Request),
+    /// The operands, and the options that were given.
+    Operands(Vec<OsString>, Vec<&'static Opt>),
+}
+
+impl Words {
+    /// The long names of the options that were given.
+    fn given(&self) -> Vec<&'static str> {
+        match self {
+            Self::Request(_) => Vec::new(),
+            Self::Operands(_, given) => given.iter().filter_map(|opt| opt.long).collect(),
+        }
+    }
+}
+
+fn read(line: &CommandLine, arguments: &[OsString], options: &mut Options) -> Result<Words, Fatal> {
     let mut parser = lexopt::Parser::from_args(arguments);
     parser.set_short_equals(false);
-    let mut operands = Vec::new();
+    let (mut operands, mut given) = (Vec::new(), Vec::new());
     loop {
         let opt = match parser.next().map_err(|error| usage(&error.to_string()))? {
             None => break,
@@ -108,17 +145,16 @@ fn read(
                 operands.extend(parser.raw_args().map_err(|error| usage(&error.to_string()))?);
                 break;
             }
-            Some(Arg::Long("help")) => return Ok(Some(Request::Help)),
-            Some(Arg::Long("version")) => return Ok(Some(Request::Version)),
+            Some(Arg::Long("help")) => return Ok(Words::Request(Request::Help)),
+            Some(Arg::Long("version")) => return Ok(Words::Request(Request::Version)),
             Some(Arg::Short(letter)) => known(line.by_letter(letter), &format!("-{letter}"))
                 .map_err(|fatal| with_djbs_words(fatal, format!("illegal option -- {letter}"))),
             Some(Arg::Long(name)) => known(line.by_name(name), &format!("--{name}")),
         }?;
         set(opt, options, &mut parser)?;
+        given.push(opt);
     }
-    (line.place)(options, operands)?;
-    (line.check)(options)?;
-    Ok(None)
+    Ok(Words::Operands(operands, given))
 }
 
 fn in_tcpservers_words(mut fatal: Fatal) -> Fatal {
@@ -143,15 +179,18 @@ fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<
                 with_djbs_words(fatal, format!("option requires an argument -- {letter}"))
             })?;
             let value = if options.as_tcpserver { as_djb_reads(opt, value) } else { value };
-            set(options, &value).map_err(|why| {
-                let value = value.to_string_lossy();
-                let shown: String = value.chars().take(60).collect();
-                usage(&format!("unable to use {} `{}': {why}", opt.written(), shown.escape_debug()))
-            })?;
+            set(options, &value)
+                .map_err(|why| usage(&unusable(&opt.written(), &value.to_string_lossy(), &why)))?;
         }
         Setter::Answer => {}
     }
     Ok(())
+}
+
+/// Why `value` is of no use for an option.
+pub(super) fn unusable(name: &str, value: &str, why: &str) -> String {
+    let shown: String = value.chars().take(60).collect();
+    format!("unable to use {name} `{}': {why}", shown.escape_debug())
 }
 
 fn with_djbs_words(mut fatal: Fatal, words: String) -> Fatal {
@@ -182,7 +221,8 @@ mod tests {
     use super::*;
 
     fn read_line(line: &str) -> Parsed {
-        parse(&DAEMON, line.split(' ').map(OsString::from), Options::default())
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        parse(&DAEMON, &words, Options::default())
     }
 
     fn run(line: &str) -> Options {

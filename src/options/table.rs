@@ -32,6 +32,10 @@ pub struct Opt {
     pub help: &'static str,
     /// What it sets.
     pub setter: Setter,
+    /// Whether it may be given more than once and adds up.
+    pub repeats: bool,
+    /// Whether it makes no sense in a file.
+    pub typed: bool,
 }
 
 impl Opt {
@@ -46,11 +50,33 @@ impl Opt {
     }
 }
 
+impl Opt {
+    /// The same, but it may be given more than once and adds up.
+    pub(super) const fn repeated(mut self) -> Self {
+        self.repeats = true;
+        self
+    }
+
+    /// The same, but for the command line only.
+    pub(super) const fn typed(mut self) -> Self {
+        self.typed = true;
+        self
+    }
+}
+
 type SetFlag = fn(&mut Options);
 type SetValue = fn(&mut Options, &OsStr) -> Value<()>;
 
 pub(super) const fn letter(letter: char, help: &'static str, set: SetFlag) -> Opt {
-    Opt { long: None, letter: Some(letter), argument: None, help, setter: Setter::Flag(set) }
+    Opt {
+        long: None,
+        letter: Some(letter),
+        argument: None,
+        help,
+        setter: Setter::Flag(set),
+        repeats: false,
+        typed: false,
+    }
 }
 
 pub(super) const fn letter_with(
@@ -60,11 +86,27 @@ pub(super) const fn letter_with(
     set: SetValue,
 ) -> Opt {
     let setter = Setter::Value(set);
-    Opt { long: None, letter: Some(letter), argument: Some(argument), help, setter }
+    Opt {
+        long: None,
+        letter: Some(letter),
+        argument: Some(argument),
+        help,
+        setter,
+        repeats: false,
+        typed: false,
+    }
 }
 
 pub(super) const fn flag(long: &'static str, help: &'static str, set: SetFlag) -> Opt {
-    Opt { long: Some(long), letter: None, argument: None, help, setter: Setter::Flag(set) }
+    Opt {
+        long: Some(long),
+        letter: None,
+        argument: None,
+        help,
+        setter: Setter::Flag(set),
+        repeats: false,
+        typed: false,
+    }
 }
 
 pub(super) const fn with(
@@ -74,11 +116,27 @@ pub(super) const fn with(
     set: SetValue,
 ) -> Opt {
     let setter = Setter::Value(set);
-    Opt { long: Some(long), letter: None, argument: Some(argument), help, setter }
+    Opt {
+        long: Some(long),
+        letter: None,
+        argument: Some(argument),
+        help,
+        setter,
+        repeats: false,
+        typed: false,
+    }
 }
 
 pub(super) const fn answer(long: &'static str, help: &'static str) -> Opt {
-    Opt { long: Some(long), letter: None, argument: None, help, setter: Setter::Answer }
+    Opt {
+        long: Some(long),
+        letter: None,
+        argument: None,
+        help,
+        setter: Setter::Answer,
+        repeats: false,
+        typed: true,
+    }
 }
 
 /// Assigns what a reader makes of the argument.
@@ -124,13 +182,10 @@ mod tests {
         for line in [&DAEMON, &LINK] {
             let help = help(line);
             for opt in line.all() {
-                let words = |text: &str| -> Vec<String> {
-                    text.split([' ', ',']).map(String::from).collect()
-                };
-                let lines = help.lines().filter(|line| line.starts_with("  -"));
-                let named = lines.filter(|line| {
-                    words(line.trim()).iter().take(3).any(|word| *word == opt.written())
-                });
+                let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
+                let names = lines.filter_map(|line| line.split("  ").next());
+                let named = names
+                    .filter(|names| names.split([' ', ',']).any(|word| *word == opt.written()));
                 assert_eq!(named.count(), 1, "{}", opt.written());
                 assert!(help.contains(opt.help), "{}", opt.written());
             }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use syslog::Facility;
 
 /// The longest time that an option takes, in seconds: a day.
 const LONGEST: f64 = 86_400.0;
@@ -80,6 +81,23 @@ pub(super) fn reply_text(value: &OsStr) -> Value<String> {
         return Err(format!("it takes {LONGEST_TEXT} bytes at most"));
     }
     Ok(text.into())
+}
+
+/// A facility of syslog, such as `mail` or `local3`.
+pub(super) fn facility(value: &OsStr) -> Value<Facility> {
+    let text = text(value)?;
+    Facility::from_str(text)
+        .map_err(|()| "it takes a facility such as mail, daemon or local0".into())
+}
+
+/// A tag of syslog: what RFC 3164, 5.3 allows, and what programs are called.
+pub(super) fn tag(value: &OsStr) -> Value<String> {
+    let text = text(value)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if (1..=32).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text.into());
+    }
+    Err("it takes up to 32 letters, digits, `-', `_', `.' and `/'".into())
 }
 
 /// One of a few words.

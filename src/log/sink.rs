@@ -1,0 +1,75 @@
+//! Where lines go: to standard error with one write(2) each, or to the syslog
+//! daemon.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::unistd::write;
+use syslog::Severity;
+
+use super::line::Line;
+use super::syslog::{Syslog, Worth};
+use super::{Log, Speaker};
+use crate::options::Verbosity;
+
+impl Log {
+    /// Writes to the syslog daemon from now on.
+    #[must_use]
+    pub fn to_syslog(mut self, syslog: Arc<Syslog>) -> Self {
+        self.syslog = Some(syslog);
+        self
+    }
+
+    pub(super) fn event(&self, line: Line) {
+        let least = match self.speaker {
+            Speaker::Daemon => Verbosity::Normal,
+            Speaker::Link => Verbosity::Verbose,
+            Speaker::Tcpserver => return,
+        };
+        if self.verbosity < least {
+            return;
+        }
+        match &self.syslog {
+            None => put(&line.finish()),
+            Some(syslog) => {
+                let worth = line.worth();
+                syslog.send(
+                    Severity::LOG_INFO,
+                    &String::from_utf8_lossy(line.finish().trim_ascii_end()),
+                    worth,
+                );
+            }
+        }
+    }
+
+    pub(super) fn message(&self, severity: &str, message: impl fmt::Display) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        let level = match severity {
+            "warning" => Severity::LOG_WARNING,
+            "error" => Severity::LOG_ERR,
+            _ => Severity::LOG_CRIT,
+        };
+        self.put_message(level, &format!("{severity}: {message}"));
+    }
+
+    /// A message in the program's name, which is syslog's tag; a line that ends
+    /// the program goes to standard error as well.
+    pub(super) fn put_message(&self, level: Severity, message: &str) {
+        if let Some(syslog) = &self.syslog {
+            message.lines().for_each(|line| syslog.send(level, line, Worth::Nothing));
+        }
+        if self.syslog.is_none() || matches!(level, Severity::LOG_CRIT) {
+            put(format!("{}: {message}\n", self.program).as_bytes());
+        }
+    }
+}
+
+/// A line that cannot be written is lost: there is no place to say so, and
+/// mail matters more.
+pub(super) fn put(bytes: &[u8]) {
+    while write(io::stderr(), bytes) == Err(Errno::EINTR) {}
+}
