@@ -4,15 +4,17 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::ctl;
+use crate::daemon::background::{self, Readiness};
 use crate::daemon::start;
 use crate::demo;
 use crate::error::{Fatal, TROUBLE, USAGE};
-use crate::log::Log;
+use crate::log::{Log, Syslog};
 use crate::options::daemon::DAEMON;
 use crate::options::parse::{Parsed, Request, parse};
-use crate::options::{Options, table};
+use crate::options::{LogTo, Options, table};
 
 const CTL: &str = "smtp-delayctl";
 const CTL_HELP: &str = "\
@@ -61,22 +63,40 @@ fn tcpserver(arguments: &[OsString]) -> u8 {
 }
 
 fn finish(parsed: Parsed, log: &Log) -> u8 {
-    match parsed.request.and_then(|request| answer(request, log)) {
-        Ok(()) => 0,
-        Err(fatal) => {
-            log.fatal(&fatal);
-            fatal.code
-        }
-    }
+    parsed.request.and_then(|request| answer(request, log)).err().map_or(0, |fatal| {
+        log.fatal(&fatal);
+        fatal.code
+    })
 }
 
 fn answer(request: Request, log: &Log) -> Result<(), Fatal> {
     match request {
+        Request::Run(options) if options.check => {
+            start::check(&options, log).and_then(|()| print("ok\n"))
+        }
         Request::Run(options) if options.demo => demo::run(*options, log),
-        Request::Run(options) => start::run_program(*options, log),
+        Request::Run(options) => run_daemon(*options, log),
         Request::Help => print(&table::help(&DAEMON)),
         Request::Version => print(&format!("{} {}\n", DAEMON.program, env!("CARGO_PKG_VERSION"))),
     }
+}
+
+fn run_daemon(options: Options, log: &Log) -> Result<(), Fatal> {
+    let log = match options.log_to() {
+        LogTo::Stderr => log.clone(),
+        LogTo::Syslog => {
+            let tag = options.tag.as_deref().unwrap_or(DAEMON.program);
+            let syslog = Syslog::new(&options.syslog_socket, options.facility, tag);
+            let socket = options.syslog_socket.display();
+            let syslog =
+                syslog.map_err(|why| Fatal::unable(format_args!("log to {socket}"), why))?;
+            log.clone().to_syslog(Arc::new(syslog))
+        }
+    };
+    if !options.daemon {
+        return start::run_program(options, &log, &mut Readiness::in_foreground());
+    }
+    background::launch(&log, |readiness| start::run_program(options, &log, readiness))
 }
 
 /// `smtp-delayctl`.

@@ -194,6 +194,33 @@ pub fn standard_output() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
 }
 
+/// Closes all descriptors from 3 on but `kept`.  For a process that goes on with
+/// those alone, and ends without dropping whatever else it owns.
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    let mut kept: Vec<libc::c_int> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    kept.push(libc::c_int::MAX);
+    let mut first = 3;
+    for fd in kept {
+        if first < fd {
+            close_range(first, fd - 1);
+        }
+        first = first.max(fd.saturating_add(1));
+    }
+}
+
+fn close_range(first: libc::c_int, last: libc::c_int) {
+    // SAFETY: closing touches no memory; the caller does not use them again.
+    let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if status != 0 {
+        // Linux before 5.9: those that a daemon can have opened itself.
+        for fd in first..=last.min(1023) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
 /// /dev/null, to read and to write.
 ///
 /// # Errors

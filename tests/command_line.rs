@@ -188,7 +188,7 @@ fn every_key_of_a_log_line_stands_in_the_manual() {
 fn the_manual_is_clean() {
     let mut lint = Command::new("mandoc");
     lint.args(["-Tlint", "-Wwarning"]);
-    for page in ["smtp-delay.1", "smtp-delayd.8", "smtp-delayctl.8"] {
+    for page in ["smtp-delay.1", "smtp-delay.conf.5", "smtp-delayd.8", "smtp-delayctl.8"] {
         lint.arg(format!("{}/man/{page}", env!("CARGO_MANIFEST_DIR")));
     }
     let output = lint.output().expect("mandoc is installed by tests/run");

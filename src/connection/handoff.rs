@@ -2,12 +2,13 @@
 //! client on descriptors 0 and 1, and a process that looks as if nothing had
 //! ever been set up in it.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::execve;
+use nix::unistd::{AccessFlags, access, execve};
 
 use super::acceptor::Acceptor;
 use super::client::Client;
@@ -53,6 +54,24 @@ impl Program {
     #[must_use]
     pub fn name(&self) -> String {
         self.arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Whether there is a file that could be run.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn find(&self) -> io::Result<()> {
+        let mut why = Errno::ENOENT;
+        for file in &self.files {
+            let path = Path::new(OsStr::from_bytes(file.as_bytes()));
+            match access(path, AccessFlags::X_OK) {
+                Ok(()) if path.is_dir() => why = Errno::EISDIR,
+                Ok(()) => return Ok(()),
+                Err(Errno::ENOENT) => (),
+                Err(error) => why = error,
+            }
+        }
+        Err(why.into())
     }
 
     /// Runs the first file that can be, as djb's `pathexec_run` looks for it:

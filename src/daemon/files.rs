@@ -17,6 +17,8 @@ use crate::error::Fatal;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
+use crate::options::daemon::DAEMON;
+use crate::options::parse::{Request, parse};
 use crate::rules::Rules;
 use crate::rules::list::List;
 use crate::sys::{self, Fork};
@@ -28,6 +30,21 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) struct Files {
     pub(super) names: Names,
     pub(super) rules: Rules,
+}
+
+/// The options, with the file of `--config` read again.
+///
+/// # Errors
+/// A file that cannot be read, or that has a mistake in it: 100.
+pub(super) fn options_again(options: &Options) -> Result<Options, Fatal> {
+    if options.config.is_none() || options.demo {
+        return Ok(options.clone());
+    }
+    let base = if options.as_tcpserver { Options::for_tcpserver() } else { Options::default() };
+    match parse(&DAEMON, &options.arguments, base).request? {
+        Request::Run(options) => Ok(*options),
+        Request::Help | Request::Version => Ok(options.clone()),
+    }
 }
 
 /// Reads them, in this process.
@@ -100,7 +117,8 @@ impl Checker {
             Fork::Child => {
                 let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
                 let _ = SigSet::empty().thread_set_mask();
-                let code = read(options, log).err().map_or(0, |fatal| {
+                let read = options_again(options).and_then(|options| read(&options, log));
+                let code = read.err().map_or(0, |fatal| {
                     log.error(&fatal);
                     fatal.code
                 });
@@ -138,7 +156,8 @@ pub(super) fn judge(status: ExitStatus) -> Result<(), Option<&'static str>> {
 /// # Errors
 /// Where they cannot be read within the limits: 111.
 pub(super) fn check(options: &Options) -> Result<(), Fatal> {
-    if [&options.dynamic_file, &options.static_file, &options.rules].iter().all(|f| f.is_none()) {
+    let files = [&options.dynamic_file, &options.static_file, &options.rules, &options.config];
+    if files.iter().all(|file| file.is_none()) {
         return Ok(());
     }
     let silent = Log::new("", crate::options::Verbosity::Quiet);

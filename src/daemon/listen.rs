@@ -46,6 +46,15 @@ pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
     Ok(socket)
 }
 
+/// Finds out where to listen, and does not.
+///
+/// # Errors
+/// An unknown host or port: 111.
+pub fn figure_out(options: &Options) -> Result<(), Fatal> {
+    port(&options.port)?;
+    host(options).map(drop)
+}
+
 fn port(text: &str) -> Result<u16, Fatal> {
     let number = text.parse().ok().or_else(|| sys::service_port(text));
     number.ok_or_else(|| Fatal::trouble(format!("unable to figure out port number for {text}")))

@@ -1,5 +1,6 @@
 //! The supervisor's side: the listener, the pool, and who looks after it.
 
+pub mod background;
 pub mod backoff;
 pub mod child;
 pub mod demand;
@@ -7,8 +8,11 @@ mod files;
 mod host_name;
 pub mod listen;
 pub mod local_names;
+pub mod pidfile;
 pub mod pool;
 pub mod privileges;
+pub mod relay;
+mod reload;
 pub mod start;
 pub mod supervisor;
 pub mod worker;

@@ -86,6 +86,11 @@ impl Pool {
         self.slots
     }
 
+    /// Keeps `min_idle` children idle from now on.
+    pub fn set_min_idle(&mut self, min_idle: usize) {
+        self.min_idle = min_idle;
+    }
+
     /// The slot with this number.
     #[must_use]
     pub fn slot(&self, number: usize) -> Option<Slot> {

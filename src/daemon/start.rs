@@ -12,19 +12,22 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 
+use super::background::Readiness;
 use super::files::{self, Files};
-use super::listen::listen;
+use super::listen::{self, listen};
+use super::pidfile::Pidfile;
 use super::pool::Pool;
 use super::privileges::identity;
-use super::supervisor::{Supervisor, take_signals};
+use super::relay::Relay;
+use super::supervisor::{Keeps, Supervisor, take_signals};
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Service;
 use crate::connection::terms::terms;
 use crate::dns::Resolvers;
-use crate::error::Fatal;
+use crate::error::{Fatal, USAGE};
 use crate::log::Log;
-use crate::options::Options;
+use crate::options::{LogTo, Options};
 use crate::sys;
 
 /// Callout verifiers and common client libraries give up at 30 s.
@@ -34,19 +37,47 @@ const LONG_DELAY: Duration = Duration::from_secs(25);
 ///
 /// # Errors
 /// What keeps it from starting.
-pub fn run_program(options: Options, log: &Log) -> Result<(), Fatal> {
+pub fn run_program(options: Options, log: &Log, readiness: &mut Readiness) -> Result<(), Fatal> {
+    let program = program(&options)?;
+    run(options, program, log, readiness)
+}
+
+fn program(options: &Options) -> Result<Program, Fatal> {
     let path = env::var_os("PATH");
     let path = path.as_ref().map(|path| path.as_bytes());
     let program = Program::new(&options.program, path);
-    let program = program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))?;
-    run(options, program, log)
+    program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))
+}
+
+/// Reads everything that a start would, as the final user, and binds nothing.
+///
+/// # Errors
+/// What would keep the daemon from starting: 100.
+pub fn check(options: &Options, log: &Log) -> Result<(), Fatal> {
+    read_everything(options, log).map_err(|fatal| Fatal { code: USAGE, ..fatal })
+}
+
+fn read_everything(options: &Options, log: &Log) -> Result<(), Fatal> {
+    let program = program(options)?;
+    let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
+    let identity = identity(options, variable)?;
+    listen::figure_out(options)?;
+    identity.assume()?;
+    files::check(options)?;
+    files::read(options, log)?;
+    program.find().map_err(|why| Fatal::usage(format!("unable to run {}: {why}", program.name())))
 }
 
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
 /// What keeps it from starting.
-pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
+pub fn run(
+    options: Options,
+    program: Program,
+    log: &Log,
+    readiness: &mut Readiness,
+) -> Result<(), Fatal> {
     sys::reset_all_signals();
     sys::ignore(Signal::SIGPIPE).map_err(|why| Fatal::unable("ignore SIGPIPE", why))?;
     let environment = Environment::inherit(env::vars_os());
@@ -54,6 +85,7 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
         log.ignored_variable(name, &value);
     }
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
+    let pidfile = options.pidfile.as_deref().map(Pidfile::claim).transpose()?;
     let listener = listen(&options, log)?;
     identity.assume()?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
@@ -73,9 +105,10 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
         let why = std::io::Error::from(why);
         Fatal::unable("share memory with children", format_args!("{why}{hint}"))
     })?;
-    let idle = (options.min_idle(), options.max_idle());
+    let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
     take_signals(options.as_tcpserver).map_err(|why| Fatal::unable("catch signals", why))?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
+    let relay = relay(&options, log, readiness)?;
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
     let resolvers = RefCell::new(resolvers);
     let log = log.clone();
@@ -84,10 +117,25 @@ pub fn run(options: Options, program: Program, log: &Log) -> Result<(), Fatal> {
     let log = service.log.clone();
     let slots = pool.slots();
     log.tcpserver_status(0, slots);
-    let supervisor = Supervisor::new(service, listener, pool);
+    let supervisor = Supervisor::new(service, listener, pool, Keeps { pidfile, relay });
+    if in_background && !supervisor.is_up() {
+        return Err(Fatal::trouble("unable to fork a single child"));
+    }
     log.start(local, slots, idle);
+    readiness.ready();
     supervisor.run();
     Ok(())
+}
+
+/// In the background what programs write on standard error goes to syslog.
+fn relay(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<Option<Relay>, Fatal> {
+    if !options.daemon || options.log_to() != LogTo::Syslog {
+        return Ok(None);
+    }
+    let relay = Relay::start(log);
+    let relay = relay.map_err(|why| Fatal::unable("make a relay of standard error", why))?;
+    readiness.detach();
+    Ok(Some(relay))
 }
 
 fn warn(options: &Options, port: u16, log: &Log) {

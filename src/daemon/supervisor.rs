@@ -18,8 +18,10 @@ use socket2::Socket;
 use super::backoff::Backoff;
 use super::child::Child;
 use super::demand::Demand;
-use super::files::{self, Checker, Files};
+use super::files::Checker;
+use super::pidfile::Pidfile;
 use super::pool::{Complaint, Pool, Slot, Stage};
+use super::relay::Relay;
 use super::worker::Worker;
 use crate::connection::serve::Service;
 use crate::sys::{self, Fork};
@@ -57,21 +59,32 @@ struct Member {
 
 /// The supervisor of a pool.
 pub struct Supervisor {
-    service: Service,
+    pub(super) service: Service,
     listener: Socket,
-    pool: Pool,
+    pub(super) pool: Pool,
     /// By slot.
     members: Vec<Option<Member>>,
-    demand: Demand,
+    pub(super) demand: Demand,
     backoff: Backoff,
     stopping: bool,
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
     crashes: Crashes,
     /// Who reads the files before they are used.
-    checker: Option<Checker>,
+    pub(super) checker: Option<Checker>,
     /// Whether they are to be read once more then.
-    again: bool,
+    pub(super) again: bool,
+    /// What only some supervisors have.
+    keeps: Keeps,
+}
+
+/// What a supervisor in the background has besides.
+#[derive(Default)]
+pub struct Keeps {
+    /// The file with its process id.
+    pub pidfile: Option<Pidfile>,
+    /// Who passes on what programs write on standard error.
+    pub relay: Option<Relay>,
 }
 
 /// Crash lines that were kept back: a loop of them is told once a second.
@@ -84,7 +97,7 @@ struct Crashes {
 impl Supervisor {
     /// Forks the first children.  [`take_signals`] has to come first.
     #[must_use]
-    pub fn new(service: Service, listener: Socket, pool: Pool) -> Self {
+    pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Self {
         let demand = Demand::new(service.options.min_idle(), service.options.max_idle());
         let members = vec![None; pool.slots()];
         let backoff = Backoff::default();
@@ -100,9 +113,16 @@ impl Supervisor {
             crashes: Crashes::default(),
             checker: None,
             again: false,
+            keeps,
         };
         supervisor.top_up();
         supervisor
+    }
+
+    /// Whether clients can be served.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.alive() > 0
     }
 
     /// Looks after the pool until the daemon is told to stop, and nobody waits
@@ -118,6 +138,9 @@ impl Supervisor {
             self.top_up();
             self.nudge_the_outdated();
             self.checker.iter().filter(|checker| checker.left().is_zero()).for_each(Checker::kill);
+            if let Some(relay) = &mut self.keeps.relay {
+                relay.replace(&self.service.log);
+            }
             self.sleep();
         }
         self.service.log.stats(&self.pool.stats());
@@ -136,6 +159,9 @@ impl Supervisor {
             self.pool.set_stopping();
             // Wakes every accept(2), now and later, and frees the port.
             let _ = self.listener.shutdown(std::net::Shutdown::Both);
+            if let Some(pidfile) = self.keeps.pidfile.take() {
+                pidfile.release();
+            }
         }
     }
 
@@ -162,6 +188,9 @@ impl Supervisor {
         while let Some((pid, status)) = sys::reap() {
             if self.checker.as_ref().is_some_and(|checker| checker.pid == pid) {
                 self.finish_reload(ExitStatus::from_raw(status));
+                continue;
+            }
+            if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
                 continue;
             }
             let is_it = |member: &Option<Member>| member.is_some_and(|member| member.pid == pid);
@@ -251,7 +280,7 @@ impl Supervisor {
         }
     }
 
-    fn complain_of_fork(&self, why: Errno) {
+    pub(super) fn complain_of_fork(&self, why: Errno) {
         if !self.pool.may_complain(Complaint::Fork) {
             return;
         }
@@ -274,41 +303,6 @@ impl Supervisor {
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }
 
-    /// Has a child read expressions and rules; it ends with the answer.
-    fn start_reload(&mut self) {
-        if let Some(checker) = &self.checker {
-            checker.kill();
-            self.again = true;
-            return;
-        }
-        match Checker::start(&self.service.options, &self.service.log) {
-            Ok(checker) => self.checker = Some(checker),
-            Err(why) => self.complain_of_fork(why),
-        }
-    }
-
-    /// A mistake leaves everything as it is.
-    fn finish_reload(&mut self, status: ExitStatus) {
-        self.checker = None;
-        if std::mem::take(&mut self.again) {
-            return self.start_reload();
-        }
-        let read = files::judge(status)
-            .and_then(|()| files::read(&self.service.options, &self.service.log).map_err(|_| None));
-        match read {
-            Ok(Files { names, rules }) => {
-                self.service.names = names;
-                self.service.rules = rules;
-                self.pool.next_generation();
-                self.service.log.reload();
-            }
-            Err(why) => {
-                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-                self.service.log.error(format_args!("unable to reload{why}: the old files stay"));
-            }
-        }
-    }
-
     fn outdated(&self) -> impl Iterator<Item = Pid> {
         let current = self.pool.generation();
         let old = self.slots().filter(move |(_, member)| member.generation != current);
@@ -326,7 +320,9 @@ impl Supervisor {
     fn sleep(&self) {
         let due = self.retry_at.map(|due| due.saturating_duration_since(Instant::now()));
         let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
-        let due = due.into_iter().chain(checked).min();
+        let relay = self.keeps.relay.as_ref().and_then(Relay::due);
+        let relay = relay.map(|due| due.saturating_duration_since(Instant::now()));
+        let due = due.into_iter().chain(checked).chain(relay).min();
         let time = if self.stopping || self.outdated().next().is_some() {
             Some(due.map_or(INTERVAL, |due| due.min(INTERVAL)))
         } else {

@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 
 use crate::connection::handoff::Program;
+use crate::daemon::background::Readiness;
 use crate::daemon::start;
 use crate::error::Fatal;
 use crate::log::Log;
@@ -40,7 +41,7 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
         options.local_nets.clear();
     }
     let program = Program::at("/proc/self/exe", &[RESPONDER]).map_err(Fatal::trouble)?;
-    start::run(options, program, log)
+    start::run(options, program, log, &mut Readiness::in_foreground())
 }
 
 /// Forks a name server that knows a few loopback addresses, and ends with us.

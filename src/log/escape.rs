@@ -24,6 +24,28 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Text that a program wrote, for a line of its own: as it is, but for bytes that
+/// control a terminal or are no UTF-8.
+pub(super) struct Printable<'a>(pub &'a [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                match letter {
+                    '\t' => f.write_str("\\t")?,
+                    letter if letter.is_control() => {
+                        write!(f, "{}", Escaped(letter.encode_utf8(&mut [0; 4]).as_bytes()))?;
+                    }
+                    letter => f.write_char(letter)?,
+                }
+            }
+            write!(f, "{}", Escaped(chunk.invalid()))?;
+        }
+        Ok(())
+    }
+}
+
 /// A value behind `key=`: bare where that is unambiguous, else quoted and
 /// escaped; `-` where there is none.
 pub(super) struct Value<'a>(pub Option<&'a [u8]>);
@@ -56,6 +78,12 @@ mod tests {
     #[test]
     fn a_digit_behind_an_escape_is_not_taken_for_part_of_it() {
         assert_eq!(Escaped(b"\x017").to_string(), r"\0017");
+    }
+
+    #[test]
+    fn what_a_program_writes_stays_readable() {
+        let text = Printable(b"caf\xc3\xa9 \"x\" \\ a\tb\x1b[2J\r\xff\xc2\x85").to_string();
+        assert_eq!(text, "caf\u{e9} \"x\" \\ a\\tb\\033[2J\\r\\377\\302\\205");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::syslog::Severity;
 use nix::unistd::Pid;
 
 use crate::connection::class::Class;
@@ -264,6 +265,14 @@ impl Log {
     pub fn ignored_variable(&self, name: &str, value: &[u8]) {
         let value = escape::Escaped(&value[..value.len().min(100)]);
         self.warning(format_args!("unable to use {name}=\"{value}\": it takes seconds"));
+    }
+
+    /// A program wrote a line on standard error.
+    pub fn program_said(&self, line: &[u8]) {
+        if self.verbosity > Verbosity::Quiet {
+            let line = format!("prog: {}", escape::Printable(line));
+            self.put_message(Severity::LOG_INFO, &line);
+        }
     }
 
     /// Why the program ends.

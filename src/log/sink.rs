@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -20,6 +21,12 @@ impl Log {
     pub fn to_syslog(mut self, syslog: Arc<Syslog>) -> Self {
         self.syslog = Some(syslog);
         self
+    }
+
+    /// The descriptor that lines need, besides standard error.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.syslog.as_ref().map(|syslog| syslog.descriptor())
     }
 
     pub(super) fn event(&self, line: Line) {

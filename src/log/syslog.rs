@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +61,10 @@ impl Syslog {
         let address = UnixAddr::new(path)?;
         let lost = sys::shared_words(1)?;
         Ok(Self { socket, address, facility, tag: tag.into(), lost: &lost[0] })
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Sends one line.  The first that gets through tells how many did not.

@@ -124,12 +124,7 @@ static OWN: &[Opt] = &[
         o.log_to = Some(choice(v, LOG_TO)?);
         Ok(())
     }),
-    with(
-        "facility",
-        "NAME",
-        "syslog's facility [mail]",
-        store!(|v| Value::Ok(facility(v)?) => facility),
-    ),
+    with("facility", "NAME", "syslog's facility [mail]", store!(facility => facility)),
     with("tag", "NAME", "syslog's tag [smtp-delayd]", store!(|v| tag(v).map(Some) => tag)),
     with(
         "syslog-socket",

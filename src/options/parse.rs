@@ -79,6 +79,7 @@ pub struct Parsed {
 /// # Errors
 /// An unknown option, a bad value, an operand that is missing, or a mistake in
 /// the file: exit 100.
+#[must_use]
 pub fn parse(line: &CommandLine, arguments: &[OsString], options: Options) -> Parsed {
     let mut read = options;
     let request = read_all(line, arguments, &mut read);

@@ -183,9 +183,9 @@ mod tests {
             let help = help(line);
             for opt in line.all() {
                 let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
-                let names = lines.filter_map(|line| line.split("  ").next());
-                let named = names
-                    .filter(|names| names.split([' ', ',']).any(|word| *word == opt.written()));
+                let heads = lines.filter_map(|line| line.split("  ").next());
+                let named =
+                    heads.filter(|head| head.split([' ', ',']).any(|word| word == opt.written()));
                 assert_eq!(named.count(), 1, "{}", opt.written());
                 assert!(help.contains(opt.help), "{}", opt.written());
             }

@@ -1,0 +1,100 @@
+//! SIGHUP: files are read again, by a child first, and a mistake leaves
+//! everything as it is.
+
+use std::process::ExitStatus;
+
+use super::demand::Demand;
+use super::files::{self, Checker, Files};
+use super::supervisor::Supervisor;
+use crate::options::Options;
+
+impl Supervisor {
+    /// Has a child read the files; it ends with the answer.
+    pub(super) fn start_reload(&mut self) {
+        if let Some(checker) = &self.checker {
+            checker.kill();
+            self.again = true;
+            return;
+        }
+        match Checker::start(&self.service.options, &self.service.log) {
+            Ok(checker) => self.checker = Some(checker),
+            Err(why) => self.complain_of_fork(why),
+        }
+    }
+
+    /// A mistake leaves everything as it is.
+    pub(super) fn finish_reload(&mut self, status: ExitStatus) {
+        self.checker = None;
+        if std::mem::take(&mut self.again) {
+            return self.start_reload();
+        }
+        let (options, log) = (&self.service.options, &self.service.log);
+        let read = files::judge(status).and_then(|()| {
+            let options = files::options_again(options).map_err(|_| None)?;
+            let files = files::read(&options, log).map_err(|_| None)?;
+            Ok((options, files))
+        });
+        match read {
+            Ok((options, files)) => self.use_files(options, files),
+            Err(why) => {
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                let log = &self.service.log;
+                log.error(format_args!("unable to reload{why}: the old files stay"));
+            }
+        }
+    }
+
+    fn use_files(&mut self, mut options: Options, Files { names, rules }: Files) {
+        let service = &mut self.service;
+        let kept = keep_what_needs_restart(&service.options, &mut options);
+        for name in kept {
+            service.log.warning(format_args!("{name} has changed: it needs restart"));
+        }
+        self.demand = Demand::new(options.min_idle(), options.max_idle());
+        self.pool.set_min_idle(options.min_idle());
+        service.options = options;
+        service.names = names;
+        service.rules = rules;
+        self.pool.next_generation();
+        service.log.reload();
+    }
+}
+
+/// The options that have changed and cannot do so now, which stay as they were.
+fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str> {
+    let mut changed = Vec::new();
+    macro_rules! keep {
+        ($($field:ident $name:literal),+) => {
+            $(if old.$field != new.$field {
+                new.$field.clone_from(&old.$field);
+                changed.push($name);
+            })+
+        };
+    }
+    keep!(daemon "daemon", pidfile "pidfile", scoreboard "scoreboard", log_to "log");
+    keep!(tag "tag", syslog_socket "syslog-socket");
+    if old.facility as i32 != new.facility as i32 {
+        new.facility = old.facility;
+        changed.push("facility");
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_options_need_a_restart() {
+        let old = Options { tag: Some("a".into()), ..Options::default() };
+        let mut new = Options {
+            daemon: true,
+            facility: syslog::Facility::LOG_DAEMON,
+            slots: 7,
+            ..Options::default()
+        };
+        assert_eq!(keep_what_needs_restart(&old, &mut new), ["daemon", "tag", "facility"]);
+        assert_eq!((new.daemon, new.tag.as_deref(), new.slots), (false, Some("a"), 7));
+        assert_eq!(keep_what_needs_restart(&old, &mut new), Vec::<&str>::new());
+    }
+}
