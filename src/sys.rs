@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
 use nix::unistd::{ForkResult, Pid};
@@ -57,6 +57,23 @@ pub fn shared_words(count: usize) -> nix::Result<&'static [AtomicU64]> {
     let memory = unsafe { mmap_anonymous(None, bytes, access, MapFlags::MAP_SHARED)? };
     // SAFETY: the mapping is page-aligned, `count` words long, zeroed (a valid
     // AtomicU64) and never unmapped.
+    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), count) })
+}
+
+/// The first `count` words of `file`, shared with all who map it, for as long as
+/// this process lives.  The file must have that size, and nobody may make it
+/// shorter.
+///
+/// # Errors
+/// ENOMEM, or a file that cannot be mapped.
+pub fn shared_words_of(file: &File, count: usize) -> nix::Result<&'static [AtomicU64]> {
+    let bytes = count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new);
+    let bytes = bytes.ok_or(Errno::EINVAL)?;
+    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new mapping aliases nothing in this process.
+    let memory = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, file, 0)? };
+    // SAFETY: as for memory without a file; any bytes are valid AtomicU64s, and
+    // those who share them use atomics, too.
     Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), count) })
 }
 

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::class::Class;
 use super::lookup::LocalName;
 
 /// What is counted, in the order of the `stats` line.
@@ -32,6 +33,9 @@ pub trait Acceptor {
 
     /// Remembers what was found out about it.
     fn learn_local_name(&self, ip: IpAddr, name: &LocalName);
+
+    /// Notes what is known of the client by now.
+    fn describe(&self, class: Class, host: Option<&str>);
 
     /// Whether so many clients are there that each has to be made short work
     /// of.

@@ -178,6 +178,7 @@ impl<'a> Connection<'a> {
             self.offence = Offence::Certain;
         }
         self.count_class(class);
+        self.acceptor.describe(class, self.lookup.name().and_then(HostName::first));
     }
 
     /// What was said before the class was known is an offence only in a class

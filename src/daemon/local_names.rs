@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::pool::address_words;
+use super::board::address_words;
 
 const ENTRIES: usize = 16;
 /// Sequence, address (2), when it was written, for how long it is good, length,
@@ -115,11 +115,11 @@ fn name_of(words: &[u64]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::pool::Pool;
+    use crate::daemon::pool::test_pool;
 
     #[test]
     fn names_are_kept_by_address() {
-        let pool = Pool::new(1, 1).unwrap();
+        let pool = test_pool(1, 1);
         let names = pool.local_names();
         let ip: IpAddr = "192.0.2.7".parse().unwrap();
         let other: IpAddr = "2001:db8::7".parse().unwrap();

@@ -2,6 +2,7 @@
 
 pub mod background;
 pub mod backoff;
+pub mod board;
 pub mod child;
 pub mod demand;
 mod files;
@@ -13,6 +14,7 @@ pub mod pool;
 pub mod privileges;
 pub mod relay;
 mod reload;
+pub mod scoreboard;
 pub mod start;
 pub mod supervisor;
 pub mod worker;

@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 
@@ -19,6 +18,7 @@ use super::pidfile::Pidfile;
 use super::pool::Pool;
 use super::privileges::identity;
 use super::relay::Relay;
+use super::scoreboard::Scoreboard;
 use super::supervisor::{Keeps, Supervisor, take_signals};
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
@@ -87,9 +87,10 @@ pub fn run(
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
     let pidfile = options.pidfile.as_deref().map(Pidfile::claim).transpose()?;
     let listener = listen(&options, log)?;
-    identity.assume()?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
+    let scoreboard = Scoreboard::make(&options, local.port(), log)?;
+    identity.assume()?;
     warn(&options, local.port(), log);
     files::check(&options)?;
     let Files { names, rules } = files::read(&options, log)?;
@@ -98,13 +99,9 @@ pub fn run(
         env::var_os("DNSCACHEIP").as_deref(),
         Path::new("/etc/resolv.conf"),
     );
-    let pool = Pool::new(options.slots, options.min_idle());
-    let pool = pool.map_err(|why| {
-        let hint =
-            if why == Errno::ENOMEM { ": raise the memory limit (softlimit -m)" } else { "" };
-        let why = std::io::Error::from(why);
-        Fatal::unable("share memory with children", format_args!("{why}{hint}"))
-    })?;
+    let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
+    let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
+    log.count_lost_lines(pool.lost());
     let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
     take_signals(options.as_tcpserver).map_err(|why| Fatal::unable("catch signals", why))?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
@@ -117,7 +114,12 @@ pub fn run(
     let log = service.log.clone();
     let slots = pool.slots();
     log.tcpserver_status(0, slots);
-    let supervisor = Supervisor::new(service, listener, pool, Keeps { pidfile, relay });
+    let supervisor = Supervisor::new(
+        service,
+        listener,
+        pool,
+        Keeps { pidfile, relay, scoreboard: scoreboard.hold() },
+    );
     if in_background && !supervisor.is_up() {
         return Err(Fatal::trouble("unable to fork a single child"));
     }

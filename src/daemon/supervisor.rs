@@ -1,6 +1,7 @@
 //! The supervisor: one poll loop that forks, reaps, reloads and stops.  It
 //! never touches a client.
 
+use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -85,6 +86,8 @@ pub struct Keeps {
     pub pidfile: Option<Pidfile>,
     /// Who passes on what programs write on standard error.
     pub relay: Option<Relay>,
+    /// The file of the scoreboard, locked.
+    pub scoreboard: Option<File>,
 }
 
 /// Crash lines that were kept back: a loop of them is told once a second.
@@ -269,6 +272,7 @@ impl Supervisor {
             Ok(Fork::Child) => exit(i32::from(self.child(slot, supervisor, generation).run())),
             Ok(Fork::Parent(pid)) => {
                 self.members[number] = Some(Member { pid, generation });
+                self.pool.set_pid(slot, pid.as_raw().unsigned_abs());
                 true
             }
             Err(why) => {

@@ -8,6 +8,7 @@ use nix::unistd::{Pid, getppid};
 
 use super::pool::{Pool, Slot, Stage};
 use crate::connection::acceptor::{Acceptor, Counter};
+use crate::connection::class::Class;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_crowded;
 use crate::sys;
@@ -48,6 +49,10 @@ impl Acceptor for Worker<'_> {
             LocalName::Failed => names.put_failure(ip),
             LocalName::Known(_) => (),
         }
+    }
+
+    fn describe(&self, class: Class, host: Option<&str>) {
+        self.pool.describe(self.slot, class, host);
     }
 
     fn is_crowded(&self) -> bool {

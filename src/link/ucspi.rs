@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use nix::sys::signal::Signal;
 
 use crate::connection::acceptor::{Acceptor, Counter};
+use crate::connection::class::Class;
 use crate::connection::lookup::LocalName;
 use crate::sys;
 
@@ -25,6 +26,8 @@ impl Acceptor for Ucspi {
     }
 
     fn learn_local_name(&self, _: IpAddr, _: &LocalName) {}
+
+    fn describe(&self, _: Class, _: Option<&str>) {}
 
     fn is_crowded(&self) -> bool {
         false

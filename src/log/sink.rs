@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
 use nix::unistd::write;
@@ -27,6 +28,13 @@ impl Log {
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.syslog.as_ref().map(|syslog| syslog.descriptor())
+    }
+
+    /// Counts lines that the syslog daemon does not take in `counter` as well.
+    pub fn count_lost_lines(&self, counter: &'static AtomicU64) {
+        if let Some(syslog) = &self.syslog {
+            syslog.count_in(counter);
+        }
     }
 
     pub(super) fn event(&self, line: Line) {

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Syslog {
     /// Lines that were lost and have not been told of, in memory that all
     /// processes share.
     lost: &'static AtomicU64,
+    /// All that were lost since the start.
+    all: OnceLock<&'static AtomicU64>,
 }
 
 impl fmt::Debug for Syslog {
@@ -60,7 +63,26 @@ impl Syslog {
         socket.set_write_timeout(Some(PATIENCE))?;
         let address = UnixAddr::new(path)?;
         let lost = sys::shared_words(1)?;
-        Ok(Self { socket, address, facility, tag: tag.into(), lost: &lost[0] })
+        Ok(Self {
+            socket,
+            address,
+            facility,
+            tag: tag.into(),
+            lost: &lost[0],
+            all: OnceLock::new(),
+        })
+    }
+
+    /// Counts lines that are lost in `counter` as well.
+    pub(super) fn count_in(&self, counter: &'static AtomicU64) {
+        let _ = self.all.set(counter);
+    }
+
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(all) = self.all.get() {
+            all.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -73,12 +95,13 @@ impl Syslog {
         if lost > 0 {
             let told = format!("warning: {lost} log lines were lost");
             if !self.put(Severity::LOG_WARNING, &told, worth) {
-                self.lost.fetch_add(lost + 1, Ordering::Relaxed);
+                self.lost.fetch_add(lost, Ordering::Relaxed);
+                self.lose();
                 return;
             }
         }
         if !self.put(severity, line, worth) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lose();
         }
     }
 

@@ -1,0 +1,323 @@
+//! The layout of the scoreboard, and what can be read off it: by the supervisor
+//! and its children, who share it, and by the administrator's tool, which reads
+//! the file.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::local_names;
+use crate::connection::class::Class;
+use crate::log::Stats;
+
+/// What the file starts with.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
+/// The layout below; a tool of another one cannot read it.
+pub const VERSION: u64 = 1;
+
+pub(super) const HEADER: [usize; 6] = [0, 1, 2, 3, 4, 5];
+/// Places of single words.
+pub(super) const WAKE: usize = 8;
+pub(super) const ALIVE: usize = 9;
+pub(super) const GENERATION: usize = 10;
+pub(super) const LAST_COMPLAINT: usize = 11;
+pub(super) const STOPPING: usize = 13;
+pub(super) const LOST: usize = 14;
+pub(super) const COUNTERS: usize = 16;
+const COUNTED: usize = 10;
+pub(super) const NAMES: usize = 32;
+const SETS: usize = NAMES + local_names::WORDS;
+/// A slot: the client's address in two words, when it was accepted, since when
+/// it has been waiting for a place, the process, the class, the length of the
+/// name, and its first bytes.
+const SLOT_WORDS: usize = 16;
+pub(super) const ADDRESS: usize = 0;
+pub(super) const ACCEPTED: usize = 2;
+pub(super) const LINE: usize = 3;
+pub(super) const PID: usize = 4;
+pub(super) const CLASS: usize = 5;
+pub(super) const HOST: usize = 6;
+/// Bytes of a name that are kept.
+const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
+
+const CLASSES: [Class; 5] =
+    [Class::Static, Class::Dynamic, Class::None, Class::Unknown, Class::GivenUp];
+
+/// The number of a child's place on the scoreboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub(super) usize);
+
+/// What a child is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Blocked in accept(2), or on its way there.
+    Idle,
+    /// It has a client that has not been handed over.
+    Busy,
+    /// It is about to become the program, or has become it.
+    Prog,
+}
+
+impl Stage {
+    pub(super) const ALL: [Self; 3] = [Self::Idle, Self::Busy, Self::Prog];
+}
+
+/// A child, as the scoreboard shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// What it is doing.
+    pub stage: Stage,
+    /// Its process id.
+    pub pid: u64,
+    /// Its client's address, and for how long it has had him.
+    pub client: Option<(IpAddr, Duration)>,
+    /// The client's class, once it is known.
+    pub class: Option<Class>,
+    /// The first bytes of the client's name.
+    pub host: Option<Vec<u8>>,
+}
+
+/// A scoreboard.
+#[derive(Clone, Copy)]
+pub struct Board<'a> {
+    pub(super) words: &'a [AtomicU64],
+    slots: usize,
+}
+
+/// Words that a scoreboard of so many slots takes.
+#[must_use]
+pub fn size(slots: usize) -> usize {
+    SETS + 3 * slots.div_ceil(64) + SLOT_WORDS * slots
+}
+
+/// Microseconds of a clock that only goes forward.
+pub(super) fn now() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl<'a> Board<'a> {
+    /// Lays out zeroed words, as many as [`size`] says.
+    pub(super) fn lay_out(words: &'a [AtomicU64], slots: usize, port: u16) -> Self {
+        let pid = u64::from(std::process::id());
+        let header = [MAGIC, VERSION, slots as u64, now(), pid, u64::from(port)];
+        for (place, value) in HEADER.into_iter().zip(header) {
+            words[place].store(value, Ordering::Release);
+        }
+        Self { words, slots }
+    }
+
+    /// A scoreboard in words that somebody else has laid out.
+    ///
+    /// # Errors
+    /// Words that are none, or of another version, in a few words.
+    pub fn over(words: &'a [AtomicU64]) -> Result<Self, String> {
+        let header = |index: usize| words.get(index).map_or(0, |word| word.load(Ordering::Acquire));
+        if header(0) != MAGIC {
+            return Err("it is no scoreboard".into());
+        }
+        if header(1) != VERSION {
+            let version = header(1);
+            return Err(format!("it has version {version}, and this program reads {VERSION}"));
+        }
+        let slots = usize::try_from(header(2)).unwrap_or(usize::MAX);
+        if slots > words.len() || size(slots) > words.len() {
+            return Err("it is cut off".into());
+        }
+        Ok(Self { words, slots })
+    }
+
+    fn word(&self, place: usize) -> u64 {
+        self.words[place].load(Ordering::Acquire)
+    }
+
+    /// How many children there may be.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// The process that has laid it out.
+    #[must_use]
+    pub fn supervisor(&self) -> u64 {
+        self.word(4)
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u64 {
+        self.word(5)
+    }
+
+    /// Since it was laid out.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_micros(now().saturating_sub(self.word(3)))
+    }
+
+    /// Lines that the syslog daemon did not take.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.word(LOST)
+    }
+
+    pub(super) fn set(&self, stage: Stage) -> &'a [AtomicU64] {
+        let words = self.slots.div_ceil(64);
+        &self.words[SETS + stage as usize * words..][..words]
+    }
+
+    pub(super) fn is(&self, slot: Slot, stage: Stage) -> bool {
+        self.set(stage)[slot.0 / 64].load(Ordering::SeqCst) & (1 << (slot.0 % 64)) != 0
+    }
+
+    /// What the child of `slot` was last doing, if there is one.
+    #[must_use]
+    pub fn stage(&self, slot: Slot) -> Option<Stage> {
+        Stage::ALL.into_iter().rev().find(|stage| self.is(slot, *stage))
+    }
+
+    /// How many children are at `stage`.
+    #[must_use]
+    pub fn count(&self, stage: Stage) -> usize {
+        let ones = |word: &AtomicU64| word.load(Ordering::SeqCst).count_ones() as usize;
+        self.set(stage).iter().map(ones).sum()
+    }
+
+    /// Clients that are held: waiting, or handed over.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.count(Stage::Busy) + self.count(Stage::Prog)
+    }
+
+    pub(super) fn slot_words(&self, slot: Slot) -> &'a [AtomicU64] {
+        let start = SETS + 3 * self.slots.div_ceil(64) + SLOT_WORDS * slot.0;
+        &self.words[start..][..SLOT_WORDS]
+    }
+
+    /// Whom the child of `slot` has accepted, and for how long it has had him.
+    #[must_use]
+    pub fn client(&self, slot: Slot) -> Option<(IpAddr, Duration)> {
+        let words = self.slot_words(slot);
+        let since = words[ACCEPTED].load(Ordering::Acquire);
+        let address = [ADDRESS, ADDRESS + 1].map(|place| words[place].load(Ordering::Relaxed));
+        let time = Duration::from_micros(now().saturating_sub(since));
+        (since > 0).then(|| (ip_of(address), time))
+    }
+
+    /// Notes what is known of the client of `slot`.
+    pub(super) fn describe(&self, slot: Slot, class: Class, host: Option<&str>) {
+        let words = self.slot_words(slot);
+        let host = host.unwrap_or_default().as_bytes();
+        let host = &host[..host.len().min(HOST_BYTES)];
+        for (word, bytes) in words[HOST + 1..].iter().zip(host.chunks(8)) {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
+        }
+        words[HOST].store(host.len() as u64, Ordering::Release);
+        let class = CLASSES.iter().position(|known| *known == class);
+        words[CLASS].store(class.map_or(0, |index| index as u64 + 1), Ordering::Release);
+    }
+
+    /// All children.
+    pub fn children(&self) -> impl Iterator<Item = Child> {
+        (0..self.slots).filter_map(|number| self.child(Slot(number)))
+    }
+
+    fn child(&self, slot: Slot) -> Option<Child> {
+        let stage = self.stage(slot)?;
+        let words = self.slot_words(slot);
+        let word = |place: usize| words[place].load(Ordering::Acquire);
+        let client = self.client(slot).filter(|_| stage != Stage::Idle);
+        let class = usize::try_from(word(CLASS)).ok().and_then(|number| number.checked_sub(1));
+        let length = usize::try_from(word(HOST)).unwrap_or(0).min(HOST_BYTES);
+        let host =
+            words[HOST + 1..].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        Some(Child {
+            stage,
+            pid: word(PID),
+            class: class.and_then(|index| CLASSES.get(index)).copied().filter(|_| client.is_some()),
+            host: (length > 0 && client.is_some()).then(|| host.take(length).collect()),
+            client,
+        })
+    }
+
+    /// All counters, and the children.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counters = &self.words[COUNTERS..][..COUNTED];
+        let count = |index: usize| counters[index].load(Ordering::Relaxed);
+        Stats {
+            verdicts: std::array::from_fn(count),
+            classes: std::array::from_fn(|index| count(index + 6)),
+            idle: self.count(Stage::Idle),
+            busy: self.clients(),
+            max: self.slots,
+        }
+    }
+}
+
+/// An address as the scoreboard has it; IPv4 in its mapped form.
+pub(super) fn address_words(ip: IpAddr) -> [u64; 2] {
+    let bits = match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    };
+    let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)];
+    [high, low].map(|word| u64::try_from(word).unwrap_or_default())
+}
+
+fn ip_of(words: [u64; 2]) -> IpAddr {
+    let bits = u128::from(words[0]) << 64 | u128::from(words[1]);
+    IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(count: usize) -> Vec<AtomicU64> {
+        (0..count).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    #[test]
+    fn a_board_is_read_as_it_was_laid_out() {
+        let memory = words(size(70));
+        let board = Board::lay_out(&memory, 70, 2525);
+        let slot = Slot(69);
+        board.set(Stage::Busy)[1].store(1 << 5, Ordering::SeqCst);
+        let [high, low] = address_words("192.0.2.7".parse().unwrap());
+        let of_slot = board.slot_words(slot);
+        for (place, value) in [(0, high), (1, low), (ACCEPTED, now()), (PID, 4711)] {
+            of_slot[place].store(value, Ordering::SeqCst);
+        }
+        let long = format!("{}.example.org", "a".repeat(80));
+        board.describe(slot, Class::Dynamic, Some(&long));
+        let read = Board::over(&memory).unwrap();
+        assert_eq!((read.slots(), read.port(), read.clients()), (70, 2525, 1));
+        let children: Vec<Child> = read.children().collect();
+        let [child] = children.as_slice() else { panic!("{children:?}") };
+        assert_eq!(
+            (child.stage, child.pid, child.class),
+            (Stage::Busy, 4711, Some(Class::Dynamic))
+        );
+        assert_eq!(child.client.unwrap().0.to_string(), "192.0.2.7");
+        assert_eq!(child.host.as_deref(), Some(&long.as_bytes()[..HOST_BYTES]));
+    }
+
+    #[test]
+    fn what_is_no_board_is_refused() {
+        let why = |memory: &[AtomicU64]| Board::over(memory).err().unwrap();
+        assert_eq!(why(&words(0)), "it is no scoreboard");
+        assert_eq!(why(&words(9999)), "it is no scoreboard");
+        let memory = words(size(9));
+        Board::lay_out(&memory, 9, 25);
+        assert_eq!(why(&memory[..size(9) - 1]), "it is cut off");
+        memory[2].store(u64::MAX, Ordering::SeqCst);
+        assert_eq!(why(&memory), "it is cut off");
+        memory[1].store(2, Ordering::SeqCst);
+        assert_eq!(why(&memory), "it has version 2, and this program reads 1");
+    }
+}

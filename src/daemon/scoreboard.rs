@@ -1,0 +1,128 @@
+//! Where the scoreboard lies: in memory, or in a file that the administrator's
+//! tool can read.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::AtomicU64;
+
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use super::board::size;
+use super::pidfile::lock;
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::options::Options;
+use crate::sys;
+
+/// A scoreboard's memory.
+pub struct Scoreboard {
+    /// Shared by all that are forked from here on.
+    pub memory: &'static [AtomicU64],
+    /// The file, if there is one; whoever holds its lock is the supervisor.
+    file: Option<File>,
+}
+
+impl Scoreboard {
+    /// In the file that the options name, or in memory.  Called as root, where
+    /// that is who starts us.
+    ///
+    /// # Errors
+    /// A file that cannot be made, or no memory: 111.
+    pub fn make(options: &Options, port: u16, log: &Log) -> Result<Self, Fatal> {
+        let (path, usual) = match &options.scoreboard {
+            Some(path) => (Some(path.clone()), false),
+            None => (options.daemon.then(|| usual_path(port)), true),
+        };
+        let Some(path) = path else { return in_memory(options.slots) };
+        match in_file(&path, options.slots) {
+            Ok(board) => Ok(board),
+            Err(why) if usual => {
+                let file = path.display();
+                log.warning(format_args!("unable to make {file}: {why}: there will be no status"));
+                in_memory(options.slots)
+            }
+            Err(why) => Err(Fatal::unable(format_args!("make {}", path.display()), why)),
+        }
+    }
+
+    /// Holds the file's lock, for as long as this process lives.
+    #[must_use]
+    pub fn hold(self) -> Option<File> {
+        if let Some(file) = &self.file {
+            let _ = lock(file);
+        }
+        self.file
+    }
+}
+
+/// Where `smtp-delayctl status` looks for the scoreboards of daemons.
+#[must_use]
+pub fn usual_path(port: u16) -> PathBuf {
+    format!("/run/smtp-delayd.{port}.sb").into()
+}
+
+fn in_memory(slots: usize) -> Result<Scoreboard, Fatal> {
+    let memory = sys::shared_words(size(slots)).map_err(|why| {
+        let why = io::Error::from(why);
+        let hint = if why.kind() == io::ErrorKind::OutOfMemory {
+            ": raise the memory limit (softlimit -m)"
+        } else {
+            ""
+        };
+        Fatal::unable("share memory with children", format_args!("{why}{hint}"))
+    })?;
+    Ok(Scoreboard { memory, file: None })
+}
+
+/// Under a new name first: those that still have an old one mapped keep it, and
+/// nobody reads half of a new one.
+fn in_file(path: &Path, slots: usize) -> io::Result<Scoreboard> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.new", process::id()));
+    let new = PathBuf::from(new);
+    let made = create(&new, slots).and_then(|board| fs::rename(&new, path).map(|()| board));
+    if made.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    made
+}
+
+fn create(path: &Path, slots: usize) -> io::Result<Scoreboard> {
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true).mode(0o644);
+    let file = options.custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let bytes = i64::try_from(size(slots) * size_of::<AtomicU64>()).map_err(io::Error::other)?;
+    // A page that is missing later would end whoever touches it (SIGBUS).
+    fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
+    let memory = sys::shared_words_of(&file, size(slots))?;
+    Ok(Scoreboard { memory, file: Some(file) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn a_file_is_made_anew_and_never_truncated() {
+        let path = std::env::temp_dir().join(format!("scoreboard.{}", process::id()));
+        let options = Options { scoreboard: Some(path.clone()), ..Options::default() };
+        let log = Log::new("test", crate::options::Verbosity::Quiet);
+        let first = Scoreboard::make(&options, 25, &log).unwrap();
+        first.memory[0].store(7, Ordering::SeqCst);
+        let inode = fs::metadata(&path).unwrap().ino();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!((bytes[0], bytes.len()), (7, 8 * size(40)));
+        let second = Scoreboard::make(&options, 25, &log).unwrap();
+        assert_ne!(fs::metadata(&path).unwrap().ino(), inode);
+        assert_eq!(second.memory[0].load(Ordering::SeqCst), 0);
+        assert_eq!(first.memory[0].load(Ordering::SeqCst), 7, "it is still mapped");
+        fs::remove_file(&path).unwrap();
+        let nowhere = Options { scoreboard: Some("/nonexistent/x".into()), ..options };
+        assert!(Scoreboard::make(&nowhere, 25, &log).is_err());
+    }
+}
