@@ -15,11 +15,11 @@ mod support;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use lab::chain::{Chain, LINK, clean_command};
+use lab::chain::{Chain, LINK};
 use lab::wait_until;
 use support::cgroup::Cgroup;
 use support::{Figures, arguments, compile};
@@ -86,8 +86,10 @@ fn cpu_to_poll(words: &[&str], starts: u32) -> f64 {
     let mut figures = Figures::default();
     for _ in 0..starts {
         let (server, _client) = UnixStream::pair().unwrap();
-        let mut command = clean_command(words[0]);
-        command.args(&words[1..]).arg("true").envs(CLIENT);
+        // Without anything to do between fork and exec, so that std can spawn it
+        // with hardly a fork.
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("true").env_clear().envs(CLIENT).env("PATH", "/usr/bin:/bin");
         command.stdin(std::os::fd::OwnedFd::from(server)).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         figures.add(run_time_once_blocked(&child));

@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 
 use crate::djb;
-use crate::log::Log;
 
 /// Exit code for wrong usage or configuration, as in ucspi-tcp.
 pub const USAGE: u8 = 100;
@@ -54,12 +52,4 @@ impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
-}
-
-/// Does `work`, which ends with an exit code; a panic is logged, and ends with
-/// [`TROUBLE`].
-pub fn contain_panics(log: &Log, work: impl FnOnce() -> u8) -> u8 {
-    let told = log.clone();
-    set_hook(Box::new(move |panic| told.panic(panic)));
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(TROUBLE)
 }

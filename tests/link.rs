@@ -12,7 +12,7 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use crate::lab::chain::{Chain, LINK, Link, clean_command, words};
 use crate::lab::dns::{FakeDns, Fault, Nsd};
 use crate::lab::report::{Report, program};
-use crate::lab::{assert_about, directory};
+use crate::lab::{Client, assert_about, directory, waited};
 
 /// What tcpserver says of a client that looks like an end user's line.
 const DYNAMIC: [(&str, &str); 5] = [
@@ -44,7 +44,7 @@ fn the_server_before_it_says_who_waits_for_how_long() {
         (vec![("RELAYCLIENT", "")], "- unset", 0.0),
         (vec![("SMTPDELAY", "0.6")], "dynamic unset", 0.6),
         (vec![("GREETDELAY", "0.6")], "dynamic unset", 0.6),
-        (vec![("GREETDELAY", "9"), ("SMTPDELAY", "0")], "dynamic unset", 0.0),
+        (vec![("GREETDELAY", "9"), ("SMTPDELAY", "0")], "- unset", 0.0),
         (vec![("RBLSMTPD", "")], "dynamic ", 0.3),
         (vec![("RBLSMTPD", "you are listed")], "- you are listed", 0.0),
         // Where nothing depends on the name nobody is asked for it.
@@ -59,7 +59,10 @@ fn the_server_before_it_says_who_waits_for_how_long() {
         assert_eq!(line, format!("220 {answer}\n"), "{more:?}");
         assert_about(waited, delay);
         assert_eq!(link.code(), Some(0));
-        assert!(link.log("pass ip=192.0.2.7 port=40112 ").contains(" dns=- "));
+        let line = link.log("pass ip=192.0.2.7 port=40112 ");
+        assert!(line.contains(" dns=- "), "{line}");
+        let named = more.iter().all(|(_, value)| *value != "(unset)");
+        assert_eq!(line.contains(" host=- "), !named, "{line}");
     }
 }
 
@@ -69,7 +72,9 @@ fn a_name_that_is_none_makes_no_name() {
         let options = format!("{DELAYS} -N 0.6");
         let mut link = Link::run(&with(&[("TCPREMOTEHOST", name)]), &options, &SHOW);
         assert_eq!(link.client.read_line().0, "220 none unset\n", "{name}");
-        assert!(link.log("pass ").contains(" host=- class=none delay=0.6 waited=0.6"));
+        let line = link.log("pass ");
+        assert!(line.contains(" host=- class=none delay=0.6 "), "{line}");
+        assert_about(waited(&line), 0.6);
     }
 }
 
@@ -173,6 +178,49 @@ fn an_early_talker_is_held_whoever_refuses_it() {
 }
 
 #[test]
+fn an_early_talker_that_is_gone_for_good_is_not_refused_by_anybody() {
+    let mark = directory().join("mark");
+    let touch = ["touch", mark.to_str().unwrap()];
+    let mut link = Link::run(&DYNAMIC, &format!("{DELAYS} -P 9"), &touch);
+    link.client.say("EHLO\r\n");
+    assert!(link.log("early ").ends_with(" action=rblsmtpd"), "told before it is held");
+    link.take_client().reset();
+    assert_eq!(link.code(), Some(0));
+    link.log("hangup ");
+    assert!(!mark.exists());
+}
+
+#[test]
+fn a_client_that_is_gone_before_anything_is_known_of_it_has_hung_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Client::connect("127.0.0.1", listener.local_addr().unwrap());
+    let socket = std::os::fd::OwnedFd::from(listener.accept().unwrap().0);
+    client.reset();
+    let mut command = clean_command(LINK);
+    command.args(["-v", "--delay", "1", "echo", "220"]).stdin(socket);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{text}");
+    assert!(text.starts_with("hangup ip=- port=- "), "{text}");
+}
+
+#[test]
+fn nothing_is_said_where_the_client_would_hear_it() {
+    let variables = with(&[("SMTPDELAY", "soon")]);
+    let options = words(&format!("{DELAYS} -D 0.2"));
+    let mut link = Link::run_with_stderr_to_client(&variables, &options, &["echo", "220 hello"]);
+    assert_eq!(link.client.read_all(), "220 hello\n");
+    let mut command = clean_command(LINK);
+    let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+    // The same terminal or file on both is no client.
+    let script = format!("exec 2>&1; {LINK} --nonsense <&2");
+    let output = clean_command("sh").args(["-c", &script]).stdin(null()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("unknown option --nonsense"));
+    command.arg("--nonsense").stdin(null()).stderr(null());
+    assert_eq!(command.status().unwrap().code(), Some(100));
+}
+
+#[test]
 fn a_hang_up_runs_no_program() {
     let mark = directory().join("mark");
     let touch = ["touch", mark.to_str().unwrap()];
@@ -186,7 +234,8 @@ fn a_hang_up_runs_no_program() {
         }
         assert_eq!(link.code(), Some(0));
         let line = link.log("hangup ip=192.0.2.7 port=40112 ");
-        assert!(line.contains(" class=") && line.contains(" waited=0.0"), "{line}");
+        assert!(line.contains(" host=dsl-192-0-2-7.isp.example "), "{line}");
+        assert_about(waited(&line), 0.0);
     }
     assert!(!mark.exists());
 }
@@ -346,6 +395,28 @@ fn signals_are_at_their_default_and_descriptors_pass_through() {
     let report = Report::read(&link.client.read_all());
     assert_eq!(report.all("signal"), Vec::<&str>::new());
     assert_eq!(report.all("fd"), ["0 socket", "1 socket", "2 other", "9 other"]);
+}
+
+#[test]
+fn the_program_may_wait_for_its_client_and_has_no_socket_of_a_look_up() {
+    let dns = FakeDns::start(Fault::Silence);
+    let report = [program().to_str().unwrap()];
+    let variables = with(&[("TCPREMOTEHOST", "(unset)")]);
+    let mut link = Link::run_with(&variables, &words(&dns.option()), &report, |command| {
+        let unblock = || {
+            let flags = nix::fcntl::OFlag::O_NONBLOCK;
+            nix::fcntl::fcntl(std::io::stdin(), nix::fcntl::FcntlArg::F_SETFL(flags))?;
+            Ok(())
+        };
+        // SAFETY: it makes one system call.
+        unsafe { command.pre_exec(unblock) };
+    });
+    link.client.say("EHLO\r\n");
+    let (first, _) = link.client.read_line();
+    assert_eq!(first, "fd 0 socket\n");
+    let rest: Vec<String> = (0..3).map(|_| link.client.read_line().0).collect();
+    assert_eq!(rest[..2], ["fd 1 socket\n", "fd 2 other\n"]);
+    assert!(!rest[2].starts_with("fd "), "{rest:?}");
 }
 
 #[test]

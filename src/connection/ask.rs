@@ -34,7 +34,7 @@ impl Connection<'_> {
                 self.lookup.give_up();
             }
         }
-        self.dns_time = asked.then(|| self.client.waited());
+        self.dns_time = asked.then(|| self.client.received.elapsed());
         Ok(())
     }
 
@@ -71,11 +71,9 @@ impl Connection<'_> {
     /// The client's name, or that it does not matter; `None` where a name server
     /// has to tell.
     fn name_without_asking(&self) -> Option<HostName> {
-        if self.is_condemned() {
-            return Some(HostName::NotAsked);
-        }
+        let skipped = self.is_condemned() || !self.service.options.look_up;
         let given = self.client.host.clone();
-        given.or_else(|| (!self.service.options.look_up).then_some(HostName::NotAsked))
+        given.or_else(|| skipped.then_some(HostName::NotAsked))
     }
 
     fn ident(&self) -> Option<Ident> {

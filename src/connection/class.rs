@@ -23,6 +23,11 @@ pub enum Class {
     GivenUp,
 }
 
+impl Class {
+    /// What a client may turn out to be where names are looked up.
+    pub const JUDGED: [Self; 4] = [Self::None, Self::Dynamic, Self::Unknown, Self::Static];
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

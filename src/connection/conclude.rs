@@ -30,10 +30,7 @@ impl Connection<'_> {
     pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
         match verdict {
             Verdict::Pass | Verdict::Condemned => {
-                if verdict == Verdict::Condemned {
-                    self.hold();
-                }
-                return match self.take_place(verdict) {
+                return match self.prepare_for_program(verdict) {
                     Ok(()) => self.hand_over(verdict),
                     Err(verdict) => self.conclude(verdict),
                 };
@@ -80,10 +77,16 @@ impl Connection<'_> {
         }
     }
 
-    fn take_place(&mut self, verdict: Verdict) -> Step {
+    fn prepare_for_program(&mut self, verdict: Verdict) -> Step {
         if verdict == Verdict::Condemned {
+            self.log_early("rblsmtpd", None);
+            self.hold()?;
             self.attention = Attention::Off;
         }
+        self.take_place()
+    }
+
+    fn take_place(&mut self) -> Step {
         let patience = Instant::now() + PLACE_PATIENCE;
         while !self.acceptor.claim_session() {
             let now = Instant::now();
@@ -101,8 +104,6 @@ impl Connection<'_> {
         if verdict == Verdict::Pass {
             self.count(Counter::Pass);
             self.service.log.pass(&self.subject(self.client.waited()), self.dns_time);
-        } else {
-            self.log_early("rblsmtpd", None);
         }
         self.service.log.tcpserver_decision("ok", &self.ends());
         let program = &self.service.program;
@@ -155,11 +156,11 @@ impl Connection<'_> {
         match refuse_by(options.refuse, self.acceptor.is_crowded()) {
             RefuseBy::Drop => {
                 self.log_early("refuse", None);
-                self.hold();
+                let _ = self.hold();
                 self.refuse(&refusal);
             }
             RefuseBy::Talk => {
-                self.hold();
+                let _ = self.hold();
                 let said = talk(&self.client, &self.our_name(), &refusal);
                 self.log_early("talk", Some(&said));
             }
@@ -168,15 +169,22 @@ impl Connection<'_> {
 
     /// Keeps an early talker waiting, unless it closes its side or the slots
     /// are needed.
-    fn hold(&mut self) {
+    fn hold(&mut self) -> Step {
         let until = Instant::now() + self.service.options.hold;
         while Instant::now() < until && !self.acceptor.is_crowded() {
             let next = until.min(Instant::now() + HOLD_INTERVAL);
-            let seen = watch(&self.client, Attention::Leaving, &mut self.lookup, next, Goal::Time);
-            if seen == Seen::Gone {
-                return;
+            if self.look_for(Attention::Leaving, next) == Seen::Gone {
+                // It may still read what it is told, unless it is gone for good.
+                let now = Instant::now() + Duration::from_millis(1);
+                let reset = self.look_for(Attention::Reset, now) == Seen::Gone;
+                return if reset { Err(Verdict::HangUp) } else { Ok(()) };
             }
         }
+        Ok(())
+    }
+
+    fn look_for(&mut self, attention: Attention, until: Instant) -> Seen {
+        watch(&self.client, attention, &mut self.lookup, until, Goal::Time)
     }
 
     fn refuse_for_lack_of_place(&mut self) {

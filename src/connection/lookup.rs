@@ -30,6 +30,15 @@ pub enum HostName {
 }
 
 impl HostName {
+    /// All of its names.
+    #[must_use]
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::Found(names) => names,
+            _ => &[],
+        }
+    }
+
     /// The name that the program is told.
     #[must_use]
     pub fn first(&self) -> Option<&str> {

@@ -21,7 +21,8 @@ use crate::names::Names;
 use crate::options::Options;
 use crate::rules::{Match, Rules};
 
-/// What is the same for all clients; made before the pool is forked.
+/// What is the same for all clients; in the daemon, made before the pool is
+/// forked.
 pub struct Service {
     /// What the administrator asked for.
     pub options: Options,
@@ -33,7 +34,7 @@ pub struct Service {
     pub log: Log,
     /// What a client that passes gets.
     pub program: Program,
-    /// The environment that the daemon was given.
+    /// The environment that we were given.
     pub environment: Environment,
     /// The name servers.
     pub resolvers: RefCell<Resolvers>,
@@ -167,6 +168,13 @@ impl<'a> Connection<'a> {
     fn classify(&mut self) {
         let options = &self.service.options;
         let Some(host) = self.lookup.name() else { return };
+        // Of a client that does not wait nobody has to know, where its name has
+        // come for nothing.
+        let needless = self.client.host.is_some() && self.offence == Offence::Never;
+        let host = if needless { &HostName::NotAsked } else { host };
+        for why in self.service.names.prepare(host.all()) {
+            self.service.log.error(why);
+        }
         let class = classify(host, self.client.ip(), &self.service.names, &options.local_nets);
         let delay = delay(class, self.terms.delay, &options.delays);
         self.class = Some(class);
@@ -235,11 +243,6 @@ impl<'a> Connection<'a> {
 }
 
 /// What a client may turn out to be.
-#[must_use]
-pub fn possible_classes(options: &Options) -> &'static [Class] {
-    if options.look_up {
-        &[Class::None, Class::Dynamic, Class::Unknown, Class::Static]
-    } else {
-        &[Class::GivenUp]
-    }
+pub(super) fn possible_classes(options: &Options) -> &'static [Class] {
+    if options.look_up { &Class::JUDGED } else { &[Class::GivenUp] }
 }

@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{dup2_stdin, dup2_stdout, read, write};
 use socket2::{SockRef, Socket};
@@ -120,16 +121,22 @@ impl Stream {
         }
     }
 
-    /// Makes them descriptors 0 and 1.
+    /// Makes them descriptors 0 and 1, and such that whoever uses them waits:
+    /// shell scripts and exim do not expect anything else.
     ///
     /// # Errors
     /// None that can happen to descriptors that are open.
     pub fn become_standard(&self) -> nix::Result<()> {
-        if let Self::Accepted(socket) = self {
-            dup2_stdin(socket)?;
-            dup2_stdout(socket)?;
+        match self {
+            Self::Accepted(socket) => {
+                dup2_stdin(socket)?;
+                dup2_stdout(socket)
+            }
+            Self::Given => {
+                make_wait(self.input())?;
+                make_wait(self.output())
+            }
         }
-        Ok(())
     }
 
     /// Takes descriptors 0 and 1 away from a socket that stays ours.
@@ -160,6 +167,14 @@ fn look_at_pipe(pipe: BorrowedFd<'_>) -> Look {
     } else {
         Look::Gone
     }
+}
+
+fn make_wait(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    if flags.contains(OFlag::O_NONBLOCK) {
+        fcntl(fd, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    }
+    Ok(())
 }
 
 fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {

@@ -15,7 +15,7 @@ use super::pool::{Complaint, Pool, Stage};
 use super::worker::Worker;
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
-use crate::error::{TROUBLE, contain_panics};
+use crate::error::TROUBLE;
 use crate::sys;
 
 /// How long a child waits when descriptors or memory ran out.
@@ -44,7 +44,7 @@ impl Child<'_> {
     /// Serves clients until there is no more use for it; the exit code.
     #[must_use]
     pub fn run(&self) -> u8 {
-        contain_panics(&self.service.log, || self.work())
+        self.service.log.contain_panics(|| self.work())
     }
 
     fn work(&self) -> u8 {

@@ -1,7 +1,6 @@
 //! What a UCSPI server says of the client in its environment, and what can be
 //! read off descriptor 0 where there is no such server (inetd).
 
-use std::env;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -25,12 +24,19 @@ const SHOWN: usize = 60;
 /// Whether what we write to standard error would reach the client: inetd makes
 /// descriptor 2 the connection, too.
 pub(super) fn hears_standard_error() -> bool {
-    let identity = |fd: BorrowedFd<'_>| fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
-    env::var_os("TCPREMOTEIP").is_none()
-        && identity(sys::standard_input()) == identity(std::io::stderr().as_fd())
+    let socket = |fd: BorrowedFd<'_>| {
+        let stat = fstat(fd).ok()?;
+        let is_socket = stat.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+        is_socket.then_some((stat.st_dev, stat.st_ino))
+    };
+    let client = socket(sys::standard_input());
+    client.is_some() && client == socket(std::io::stderr().as_fd())
 }
 
 /// The client on descriptors 0 and 1.
+///
+/// One that has left so soon that its address cannot be had is described as
+/// well as can be.
 ///
 /// # Errors
 /// Where nobody tells its address, or what is told is none: 111, so that the
@@ -83,7 +89,15 @@ fn read_off_socket() -> Result<Ends, Fatal> {
     let input = sys::standard_input();
     let socket = SockRef::from(&input);
     let end = |address: std::io::Result<SockAddr>| address.ok()?.as_socket();
-    let (peer, local) = end(socket.peer_addr()).zip(end(socket.local_addr())).ok_or_else(|| {
+    let local = end(socket.local_addr());
+    let peer = match socket.peer_addr() {
+        // It has reset the connection already.
+        Err(why) if why.raw_os_error() == Some(libc::ENOTCONN) => {
+            local.map(|_| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+        }
+        peer => end(peer),
+    };
+    let (peer, local) = peer.zip(local).ok_or_else(|| {
         Fatal::trouble(
             "unable to tell the client's address: TCPREMOTEIP is not set, and descriptor 0 is no \
              TCP connection: run smtp-delay under a server such as tcpserver",

@@ -45,9 +45,12 @@ impl Line {
         self.text(key, value.map(str::as_bytes))
     }
 
-    /// A client's address, and its port unless nobody has told it (0).
+    /// A client's address and its port, as far as they are known: neither is 0.
     pub(super) fn peer(self, peer: SocketAddr) -> Self {
-        let line = self.plain("ip", peer.ip());
+        let line = match peer.ip() {
+            ip if ip.is_unspecified() => self.plain("ip", "-"),
+            ip => self.plain("ip", ip),
+        };
         match peer.port() {
             0 => line.plain("port", "-"),
             port => line.plain("port", port),

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -14,6 +15,7 @@ use syslog::Severity;
 use super::line::Line;
 use super::syslog::{Syslog, Worth};
 use super::{Log, Speaker};
+use crate::error::TROUBLE;
 use crate::options::Verbosity;
 
 impl Log {
@@ -22,6 +24,14 @@ impl Log {
     pub fn to_syslog(mut self, syslog: Arc<Syslog>) -> Self {
         self.syslog = Some(syslog);
         self
+    }
+
+    /// Does `work`, which ends with an exit code; a panic is logged, and ends with
+    /// [`TROUBLE`].
+    pub fn contain_panics(&self, work: impl FnOnce() -> u8) -> u8 {
+        let log = self.clone();
+        set_hook(Box::new(move |panic| log.panic(panic)));
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or(TROUBLE)
     }
 
     /// The descriptor that lines need, besides standard error.

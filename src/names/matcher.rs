@@ -118,18 +118,39 @@ impl Slow {
     }
 }
 
-/// The line of the first expression that matches `name`, for a process that has
-/// only one name to judge: nothing is kept, and no table is made.  Fails where an
+/// For each of `names` the line of an expression that matches it, for a process
+/// that judges them once: no table is made, and nothing is kept.  Fails where an
 /// expression cannot be compiled; [`check`] tells which one.
-pub(super) fn find_once(expressions: &[Expression<'_>], name: &str) -> Result<Option<u32>, TooBig> {
-    for group in expressions.chunks(GROUP) {
-        let nfa = nfa(group, SLOW).ok_or(TooBig)?;
-        let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
-        if let Some(line) = (Slow { vm, lines: lines(group) }).find(name) {
-            return Ok(Some(line));
-        }
+pub(super) fn find_once<'n>(
+    expressions: &[Expression<'_>],
+    names: &[&'n str],
+) -> Result<Vec<(&'n str, Option<u32>)>, TooBig> {
+    let mut found: Vec<_> = names.iter().map(|name| (*name, None)).collect();
+    expressions.chunks(GROUP).try_for_each(|group| find_in_group(group, &mut found))?;
+    Ok(found)
+}
+
+/// Compiles a group at once, or in halves where that is too big.
+fn find_in_group(
+    group: &[Expression<'_>],
+    found: &mut [(&str, Option<u32>)],
+) -> Result<(), TooBig> {
+    if found.iter().all(|(_, line)| line.is_some()) {
+        return Ok(());
     }
-    Ok(None)
+    let Some(nfa) = nfa(group, SLOW) else {
+        let (first, second) = group.split_at(group.len() / 2);
+        if first.is_empty() || group.iter().any(|expression| check(expression.text).is_err()) {
+            return Err(TooBig);
+        }
+        find_in_group(first, found)?;
+        return find_in_group(second, found);
+    };
+    let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
+    let slow = Slow { vm, lines: lines(group) };
+    let open = found.iter_mut().filter(|(_, line)| line.is_none());
+    open.for_each(|(name, line)| *line = slow.find(name));
+    Ok(())
 }
 
 /// The expressions that fit no table are too big together.
@@ -276,10 +297,13 @@ mod tests {
             (1..).zip(&texts).map(|(line, text)| Expression { line, text }).collect();
         let tables = matcher(&["^h7\\.", "^h199\\."]);
         for (name, line) in [("h7.x", Some(8)), ("H199.x", Some(200)), ("h200.x", None)] {
-            assert_eq!(find_once(&expressions, name).unwrap(), line);
+            assert_eq!(find_once(&expressions, &[name, "x"]).unwrap(), [(name, line), ("x", None)]);
             assert_eq!(tables.find(name).is_some(), line.is_some(), "{name}");
         }
-        assert!(find_once(&[Expression { line: 1, text: "(" }], "x").is_err());
+        assert!(find_once(&[Expression { line: 1, text: "(" }], &["x"]).is_err());
+        let big: Vec<String> = (0..GROUP).map(|n| format!("^x[ab]{{600}}N{n}$")).collect();
+        let big: Vec<_> = (1..).zip(&big).map(|(line, text)| Expression { line, text }).collect();
+        assert_eq!(find_once(&big, &["x"]).unwrap(), [("x", None)], "each is small enough");
     }
 
     #[test]

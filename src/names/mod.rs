@@ -64,6 +64,20 @@ impl Names {
         Self { builtin, dynamic, exceptions }
     }
 
+    /// Reads files that are read on demand, as far as `names` have to be judged by
+    /// them; comes back with what is wrong with them.
+    #[must_use]
+    pub fn prepare(&self, names: &[String]) -> Vec<PatternsError> {
+        if !self.exceptions.is_on_demand() && !self.dynamic.is_on_demand() {
+            return Vec::new();
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut wrong = Vec::from_iter(self.exceptions.prepare(&names).err());
+        let open = names.into_iter().filter(|name| self.exceptions.find(name).is_none());
+        wrong.extend(self.dynamic.prepare(&open.collect::<Vec<_>>()).err());
+        wrong
+    }
+
     /// Judges the name of the client at `ip`: a host name, lower-case, as
     /// [`host_name`] gives it.
     #[must_use]

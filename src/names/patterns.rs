@@ -1,14 +1,13 @@
 //! The administrator's own expressions: a file of them, one a line, in the
 //! `regex` crate's syntax, matched on ASCII without regard to case.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
 use super::matcher::{Expression, Matcher, check, find_once};
-use crate::log::Log;
 
 /// The biggest file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -28,8 +27,8 @@ pub struct Patterns {
 enum Source {
     /// Ready to match.
     Compiled(Matcher),
-    /// Read when there is a name to judge; here is told what is wrong with it.
-    OnDemand { complaints: Log, complained: Cell<bool> },
+    /// Read when there are names to judge; here stands what came of them.
+    OnDemand { path: PathBuf, found: RefCell<Found> },
 }
 
 impl Default for Source {
@@ -46,18 +45,34 @@ impl Patterns {
     ///
     /// Where the file cannot be read, or an expression in it cannot be used.
     pub fn read(path: &Path) -> Result<Self, PatternsError> {
-        let origin = path.display().to_string();
-        Self::parse(&origin, &contents(&origin)?)
+        Self::parse(&path.display().to_string(), &contents(path)?)
     }
 
     /// The same for a process that judges one client: the file is read, and
-    /// compiled, when a name is to be judged by it.  A mistake in it is told in
-    /// `complaints`; at most expressions before it count.
+    /// compiled, for the names that it is [prepared](Patterns::prepare) for, and
+    /// matches no others.
     #[must_use]
-    pub fn on_demand(path: &Path, complaints: &Log) -> Self {
-        let complaints = complaints.clone();
-        let source = Source::OnDemand { complaints, complained: Cell::new(false) };
+    pub fn on_demand(path: &Path) -> Self {
+        let source = Source::OnDemand { path: path.into(), found: RefCell::default() };
         Self { file: path.display().to_string(), source }
+    }
+
+    /// Whether it is read on demand.
+    pub(super) fn is_on_demand(&self) -> bool {
+        matches!(self.source, Source::OnDemand { .. })
+    }
+
+    /// Reads a file that is read on demand, if `names` are to be judged by it.
+    /// Where there is a mistake in it none of them matches.
+    ///
+    /// # Errors
+    /// As [`Patterns::read`].
+    pub fn prepare(&self, names: &[&str]) -> Result<(), PatternsError> {
+        let Source::OnDemand { path, found } = &self.source else { return Ok(()) };
+        if !names.is_empty() {
+            *found.borrow_mut() = find_in_file(path, names)?;
+        }
+        Ok(())
     }
 
     /// Compiles `text`, which came from the file `origin`.
@@ -79,13 +94,10 @@ impl Patterns {
     pub fn find(&self, name: &str) -> Option<Origin<'_>> {
         let line = match &self.source {
             Source::Compiled(matcher) => matcher.find(name),
-            Source::OnDemand { complaints, complained } => find_in_file(&self.file, name)
-                .unwrap_or_else(|error| {
-                    if !complained.replace(true) {
-                        complaints.error(error);
-                    }
-                    None
-                }),
+            Source::OnDemand { found, .. } => {
+                let found = found.borrow();
+                found.iter().find(|(known, _)| known == name).and_then(|(_, line)| *line)
+            }
         };
         line.map(|line| Origin { file: &self.file, line })
     }
@@ -102,22 +114,25 @@ impl Patterns {
     }
 }
 
-fn contents(file: &str) -> Result<Vec<u8>, PatternsError> {
+fn contents(path: &Path) -> Result<Vec<u8>, PatternsError> {
     let mut text = Vec::new();
-    File::open(file)
+    File::open(path)
         .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
-        .map_err(|why| PatternsError::Unreadable { file: file.into(), why })?;
+        .map_err(|why| PatternsError::Unreadable { file: path.display().to_string(), why })?;
     Ok(text)
 }
 
-fn find_in_file(file: &str, name: &str) -> Result<Option<u32>, PatternsError> {
-    let text = contents(file)?;
-    let expressions = expressions(file, &text)?;
-    find_once(&expressions, name).map_err(|_| {
-        let mistake = check_all(file, &expressions).err();
-        let too_big = || PatternsError::unusable(file, "its expressions are too big together");
+type Found = Vec<(String, Option<u32>)>;
+
+fn find_in_file(path: &Path, names: &[&str]) -> Result<Found, PatternsError> {
+    let (text, file) = (contents(path)?, path.display().to_string());
+    let expressions = expressions(&file, &text)?;
+    let found = find_once(&expressions, names).map_err(|_| {
+        let mistake = check_all(&file, &expressions).err();
+        let too_big = || PatternsError::unusable(&file, "its expressions are too big together");
         mistake.unwrap_or_else(too_big)
-    })
+    })?;
+    Ok(found.into_iter().map(|(name, line)| (name.into(), line)).collect())
 }
 
 fn expressions<'a>(file: &str, text: &'a [u8]) -> Result<Vec<Expression<'a>>, PatternsError> {
@@ -340,20 +355,34 @@ mod tests {
     #[test]
     fn a_file_that_is_read_on_demand_says_the_same() {
         let path = std::env::temp_dir().join(format!("patterns.{}", std::process::id()));
-        let log = Log::new("test", crate::options::Verbosity::Quiet);
         std::fs::write(&path, "# names\n^a\n\nb$\n").unwrap();
         let read = Patterns::read(&path).unwrap();
-        let on_demand = Patterns::on_demand(&path, &log);
-        for name in ["ax", "xb", "x"] {
+        let on_demand = Patterns::on_demand(&path);
+        let names = ["ax", "xb", "x"];
+        on_demand.prepare(&names).unwrap();
+        for name in names {
             assert_eq!(on_demand.find(name), read.find(name), "{name}");
         }
         std::fs::write(&path, "^a\nfoo(bar\n").unwrap();
-        assert_eq!(on_demand.find("ax"), None, "a file with a mistake is not used in part");
-        let why = find_in_file(path.to_str().unwrap(), "ax").unwrap_err().to_string();
+        let on_demand = Patterns::on_demand(&path);
+        let why = on_demand.prepare(&["ax"]).unwrap_err().to_string();
         assert!(why.contains(" line 2: unclosed group"), "{why}");
+        assert_eq!(on_demand.find("ax"), None, "a file with a mistake is not used in part");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(on_demand.find("ax"), None);
+        assert!(on_demand.prepare(&[]).is_ok(), "it is not read for nobody");
+        assert!(on_demand.prepare(&["ax"]).is_err());
         assert_eq!(on_demand.slow().count(), 0);
+    }
+
+    #[test]
+    fn a_file_name_need_not_be_utf_8() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, "^a\n").unwrap();
+        assert!(Patterns::read(&path).unwrap().find("a").is_some());
+        assert!(Patterns::on_demand(&path).prepare(&["a"]).is_ok());
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

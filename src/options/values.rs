@@ -77,6 +77,9 @@ pub(super) fn reply_text(value: &OsStr) -> Value<String> {
     if text.is_empty() || !printable {
         return Err("it takes one line of printable ASCII".into());
     }
+    if text.starts_with('-') {
+        return Err("a `-' in front would tell rblsmtpd to refuse for good".into());
+    }
     if text.len() > LONGEST_TEXT {
         return Err(format!("it takes {LONGEST_TEXT} bytes at most"));
     }
@@ -147,7 +150,7 @@ mod tests {
     #[test]
     fn a_reply_text_is_one_printable_line() {
         assert_eq!(reply_text(OsStr::new("4.7.0 later")).unwrap(), "4.7.0 later");
-        for bad in ["", "a\r\nb", "caf\u{e9}"] {
+        for bad in ["", "a\r\nb", "caf\u{e9}", "-x"] {
             assert!(reply_text(OsStr::new(bad)).is_err(), "{bad:?}");
         }
         assert!(reply_text(OsStr::new(&"x".repeat(300))).is_err());

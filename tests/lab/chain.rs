@@ -200,6 +200,23 @@ impl Link {
         Self::run_with(variables, &words(options), program, |_| ())
     }
 
+    /// The same with the socket on descriptor 2 as well, as inetd runs it.
+    #[track_caller]
+    pub(crate) fn run_with_stderr_to_client(
+        variables: &[(&str, &str)],
+        options: &[String],
+        program: &[&str],
+    ) -> Self {
+        Self::run_with(variables, options, program, |command| {
+            let to_client = || {
+                nix::unistd::dup2_stderr(std::io::stdin())?;
+                Ok(())
+            };
+            // SAFETY: it makes one system call.
+            unsafe { command.pre_exec(to_client) };
+        })
+    }
+
     #[track_caller]
     pub(crate) fn run_with(
         variables: &[(&str, &str)],
@@ -241,7 +258,9 @@ impl Link {
     #[track_caller]
     pub(crate) fn code(&mut self) -> Option<i32> {
         let what = format!("the end of a link that said: {}", self.log.text());
-        wait_until(&what, || self.child.try_wait().unwrap()).code()
+        let code = wait_until(&what, || self.child.try_wait().unwrap()).code();
+        self.log.wait_for_end();
+        code
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a program writes to standard error, line by line as it comes.
 
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -10,6 +11,7 @@ use super::wait_until;
 #[derive(Clone)]
 pub(crate) struct Log {
     lines: Arc<Mutex<Vec<String>>>,
+    over: Arc<AtomicBool>,
     shown: String,
 }
 
@@ -17,13 +19,22 @@ impl Log {
     /// The lines of `stream`, which comes from the command `shown`.
     pub(crate) fn of(shown: &str, stream: impl Read + Send + 'static) -> Self {
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        let log = Self { lines: Arc::clone(&lines), shown: shown.into() };
+        let over = Arc::<AtomicBool>::default();
+        let log = Self { lines: Arc::clone(&lines), over: Arc::clone(&over), shown: shown.into() };
         thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
                 lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
             }
+            over.store(true, Ordering::SeqCst);
         });
         log
+    }
+
+    /// Waits for the last line: nobody is left who could write.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&self) {
+        let what = format!("the end of what {} writes", self.shown);
+        wait_until(&what, || self.over.load(Ordering::SeqCst).then_some(()));
     }
 
     /// The lines so far that start with `start`.

@@ -69,6 +69,13 @@ pub(crate) fn assert_about(time: Duration, expected: f64) {
     assert!(off <= 0.3, "{:.2} s instead of {expected} s", time.as_secs_f64());
 }
 
+/// The seconds behind `waited=` in a log line.
+#[track_caller]
+pub(crate) fn waited(line: &str) -> Duration {
+    let number = line.split(" waited=").nth(1).and_then(|rest| rest.split(' ').next());
+    Duration::from_secs_f64(number.and_then(|number| number.parse().ok()).expect(line))
+}
+
 /// Whether this is root; says so where it is not, and the test is skipped.
 pub(crate) fn is_root(test: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
