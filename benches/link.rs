@@ -9,6 +9,7 @@
 #[path = "../tests/lab/mod.rs"]
 #[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
 #[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
+#[allow(clippy::similar_names)]
 mod lab;
 #[allow(dead_code)]
 mod support;

@@ -18,14 +18,20 @@ use crate::options::{LogTo, Options, table};
 
 const CTL: &str = "smtp-delayctl";
 const CTL_HELP: &str = "\
-usage: smtp-delayctl tcprules rules.cdb rules.tmp < rules
+usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
+       smtp-delayctl pid FILE
+       smtp-delayctl tcprules rules.cdb rules.tmp < rules
        smtp-delayctl tcprulescheck rules.cdb
 
+status         show what each child of smtp-delayd is doing; with --watch again
+               every second
+pid            print the process that owns a pidfile
 tcprules       compile rules for smtp-delayd -x
 tcprulescheck  say which rule decides about $TCPREMOTEIP, $TCPREMOTEHOST and
                $TCPREMOTEINFO
 
 Called as tcprules or tcprulescheck, it is that program.
+See smtp-delayctl(8).
 ";
 
 /// Runs the program that `arguments` name, as another than its own if it was
@@ -108,7 +114,7 @@ pub fn ctl(arguments: &[OsString]) -> u8 {
     let done = match name.to_str().unwrap_or_default() {
         "--help" => print(CTL_HELP),
         "--version" => print(&format!("{CTL} {}\n", env!("CARGO_PKG_VERSION"))),
-        name => match ctl::tool(name) {
+        name => match ctl::command(name) {
             Some(tool) => return tool(rest),
             None => return mistake(&format!("unknown command {}", name.escape_debug())),
         },

@@ -239,6 +239,18 @@ fn behind_recordio_a_refusal_is_read_and_a_hang_up_is_seen() {
 }
 
 #[test]
+fn behind_recordio_a_client_that_pipelines_can_read_why_it_is_refused() {
+    let server = behind_recordio(&["-S", "--delay", "3"], &["echo", "220"]);
+    for size in [20_000, 200_000, 900_000] {
+        let mut early = server.client("127.0.0.1");
+        early.say(&DIALOGUE.repeat(size / DIALOGUE.len() + 1));
+        early.finish();
+        let text = early.read_all();
+        assert!(text.starts_with("421 4.7.0 "), "{size} bytes: {text}");
+    }
+}
+
+#[test]
 fn behind_recordio_a_conversation_can_be_held() {
     let server = behind_recordio(&["-S", "--refuse", "talk"], &["echo", "220"]);
     let mut early = server.client("127.0.0.1");

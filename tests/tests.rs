@@ -7,6 +7,7 @@
 
 mod lab;
 
+mod background;
 mod chain;
 mod classes;
 mod command_line;

@@ -30,7 +30,8 @@ impl Program {
     /// # Errors
     /// Where there is no program, or a NUL in a word.
     pub fn new(words: &[OsString], path: Option<&[u8]>) -> Result<Self, String> {
-        let name = words.first().ok_or("there is no program")?.as_bytes();
+        let name = words.first().filter(|name| !name.is_empty());
+        let name = name.ok_or("it has no name")?.as_bytes();
         let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
         let files = if name.contains(&b'/') {
             vec![name.to_vec()]

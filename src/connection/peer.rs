@@ -20,14 +20,10 @@ pub(super) struct Names<'a> {
 
 /// Sets them all; a name that is not known is unset, also where the daemon
 /// inherited one.  Where a server before us has set them already they stay as
-/// they are, and a name that it has not told is added.
+/// they are: a name that it has not told may be one that it does not believe.
 pub(super) fn set_variables(environment: &mut Environment, client: &Client, names: &Names<'_>) {
     let six = matches!(client.ip(), IpAddr::V6(_));
     if client.introduced {
-        let missing = |name| environment.get(name).is_none_or(<[u8]>::is_empty);
-        if let Some(host) = names.remote_host.filter(|_| missing("TCPREMOTEHOST")) {
-            environment.set("TCPREMOTEHOST", Some(host));
-        }
         return;
     }
     let text = |value: String| Some(value.into_bytes());

@@ -110,15 +110,11 @@ impl Stream {
         }
     }
 
-    /// Closes our side: the client reads what was sent, then end of file.
+    /// Closes our side: the client reads what was sent, then end of file.  A pipe
+    /// is closed with the process, since whoever reads it takes its end for the
+    /// end of the connection.
     pub fn finish_sending(&self) {
-        let shut = SockRef::from(&self.output()).shutdown(std::net::Shutdown::Write);
-        let is_pipe = shut.is_err_and(|why| why.raw_os_error() == Some(libc::ENOTSOCK));
-        if is_pipe {
-            if let Ok(null) = sys::null() {
-                let _ = dup2_stdout(&null);
-            }
-        }
+        let _ = SockRef::from(&self.output()).shutdown(std::net::Shutdown::Write);
     }
 
     /// Makes them descriptors 0 and 1, and such that whoever uses them waits:

@@ -1,5 +1,7 @@
 //! The administrator's tools.
 
+pub mod pid;
+pub mod status;
 pub mod tcprules;
 pub mod tcprulescheck;
 
@@ -25,13 +27,23 @@ impl Failure {
 #[must_use]
 pub fn end(result: Result<(), Failure>) -> u8 {
     let Err(failure) = result else { return 0 };
-    let mut line = failure.message;
-    line.push(b'\n');
-    let _ = io::stderr().write_all(&line);
+    if !failure.message.is_empty() {
+        let _ = io::stderr().write_all(&[failure.message.as_slice(), b"\n"].concat());
+    }
     failure.code
 }
 
-/// The tool that goes by `name`, if there is one.
+/// The command of smtp-delayctl that goes by `name`, if there is one.
+#[must_use]
+pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
+    match name {
+        "pid" => Some(|arguments| end(pid::run(arguments))),
+        "status" => Some(|arguments| end(status::run(arguments))),
+        name => tool(name),
+    }
+}
+
+/// The program of ucspi-tcp that goes by `name`, if there is one.
 #[must_use]
 pub fn tool(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {

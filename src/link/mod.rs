@@ -69,8 +69,7 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
     }
     // Where the name decides nothing it is not looked up.
     options.look_up = common_delay(&Class::JUDGED, terms.delay, &options.delays).is_none();
-    let local_name = client.introduced.then(|| environment.text("TCPLOCALHOST")).flatten();
-    let acceptor = Ucspi { local_name: local_name.map(String::from) };
+    let acceptor = Ucspi { local_name: environment.text("TCPLOCALHOST").map(String::from) };
     let service = service(options, environment, log)?;
     Ok(serve(&service, &acceptor, client))
 }

@@ -54,6 +54,12 @@ pub const LINES: &[(&str, &[&str])] = &[
     ("stop", &["sessions", "pid"]),
 ];
 
+/// The keys of the `stats` line: verdicts, classes, children.
+#[must_use]
+pub fn stats_keys() -> &'static [&'static str] {
+    LINES.iter().find(|(event, _)| *event == "stats").map_or(&[][..], |line| line.1)
+}
+
 /// What is known about a client when its line is written.
 pub struct Subject<'a> {
     /// Its address.
@@ -222,10 +228,9 @@ impl Log {
 
     /// The counters.
     pub fn stats(&self, stats: &Stats) {
-        let keys = LINES.iter().find(|(event, _)| *event == "stats").map_or(&[][..], |line| line.1);
         let counts = stats.verdicts.into_iter().chain(stats.classes);
         let children = [stats.idle, stats.busy, stats.max].map(|number| number as u64);
-        let pairs = keys.iter().zip(counts.chain(children));
+        let pairs = stats_keys().iter().zip(counts.chain(children));
         self.event(pairs.fold(Line::new("stats"), |line, (key, count)| line.plain(key, count)));
     }
 

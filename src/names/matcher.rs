@@ -98,6 +98,11 @@ impl Table {
 }
 
 impl Slow {
+    fn new(group: &[Expression<'_>]) -> Option<Self> {
+        let vm = PikeVM::new_from_nfa(nfa(group, SLOW)?).ok()?;
+        Some(Self { vm, lines: lines(group) })
+    }
+
     fn groups(expressions: &[Expression<'_>]) -> Result<Vec<Self>, TooBig> {
         let mut left = SLOW;
         let mut groups = Vec::new();
@@ -118,39 +123,45 @@ impl Slow {
     }
 }
 
-/// For each of `names` the line of an expression that matches it, for a process
-/// that judges them once: no table is made, and nothing is kept.  Fails where an
-/// expression cannot be compiled; [`check`] tells which one.
-pub(super) fn find_once<'n>(
-    expressions: &[Expression<'_>],
-    names: &[&'n str],
-) -> Result<Vec<(&'n str, Option<u32>)>, TooBig> {
-    let mut found: Vec<_> = names.iter().map(|name| (*name, None)).collect();
-    expressions.chunks(GROUP).try_for_each(|group| find_in_group(group, &mut found))?;
-    Ok(found)
+/// What [`find_once`] finds.
+pub(super) struct Findings<'n, 'e> {
+    /// Each name, and the line of an expression that matches it.
+    pub(super) lines: Vec<(&'n str, Option<u32>)>,
+    /// The first expression that cannot be compiled; [`check`] tells why.
+    pub(super) wrong: Option<Expression<'e>>,
 }
 
-/// Compiles a group at once, or in halves where that is too big.
-fn find_in_group(
-    group: &[Expression<'_>],
-    found: &mut [(&str, Option<u32>)],
-) -> Result<(), TooBig> {
-    if found.iter().all(|(_, line)| line.is_some()) {
-        return Ok(());
-    }
-    let Some(nfa) = nfa(group, SLOW) else {
-        let (first, second) = group.split_at(group.len() / 2);
-        if first.is_empty() || group.iter().any(|expression| check(expression.text).is_err()) {
-            return Err(TooBig);
+/// Looks for expressions that match `names`, for a process that judges them once:
+/// no table is made, and nothing is kept.
+pub(super) fn find_once<'n, 'e>(
+    expressions: &[Expression<'e>],
+    names: &[&'n str],
+) -> Findings<'n, 'e> {
+    let lines = names.iter().map(|name| (*name, None)).collect();
+    let mut findings = Findings { lines, wrong: None };
+    expressions.chunks(GROUP).for_each(|group| findings.look_in(group));
+    findings
+}
+
+impl<'e> Findings<'_, 'e> {
+    /// Compiles a group at once, or in halves where one of it is wrong or all are
+    /// too big together.
+    fn look_in(&mut self, group: &[Expression<'e>]) {
+        if self.lines.iter().all(|(_, line)| line.is_some()) {
+            return;
         }
-        find_in_group(first, found)?;
-        return find_in_group(second, found);
-    };
-    let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
-    let slow = Slow { vm, lines: lines(group) };
-    let open = found.iter_mut().filter(|(_, line)| line.is_none());
-    open.for_each(|(name, line)| *line = slow.find(name));
-    Ok(())
+        if let Some(slow) = Slow::new(group) {
+            let open = self.lines.iter_mut().filter(|(_, line)| line.is_none());
+            return open.for_each(|(name, line)| *line = slow.find(name));
+        }
+        let (first, second) = group.split_at(group.len() / 2);
+        if first.is_empty() {
+            self.wrong = self.wrong.or(second.first().copied());
+        } else {
+            self.look_in(first);
+            self.look_in(second);
+        }
+    }
 }
 
 /// The expressions that fit no table are too big together.
@@ -297,13 +308,16 @@ mod tests {
             (1..).zip(&texts).map(|(line, text)| Expression { line, text }).collect();
         let tables = matcher(&["^h7\\.", "^h199\\."]);
         for (name, line) in [("h7.x", Some(8)), ("H199.x", Some(200)), ("h200.x", None)] {
-            assert_eq!(find_once(&expressions, &[name, "x"]).unwrap(), [(name, line), ("x", None)]);
+            let findings = find_once(&expressions, &[name, "x"]);
+            assert_eq!(findings.lines, [(name, line), ("x", None)]);
+            assert!(findings.wrong.is_none());
             assert_eq!(tables.find(name).is_some(), line.is_some(), "{name}");
         }
-        assert!(find_once(&[Expression { line: 1, text: "(" }], &["x"]).is_err());
+        let wrong = find_once(&[Expression { line: 7, text: "(" }], &["x"]).wrong;
+        assert_eq!(wrong.map(|wrong| wrong.line), Some(7));
         let big: Vec<String> = (0..GROUP).map(|n| format!("^x[ab]{{600}}N{n}$")).collect();
         let big: Vec<_> = (1..).zip(&big).map(|(line, text)| Expression { line, text }).collect();
-        assert_eq!(find_once(&big, &["x"]).unwrap(), [("x", None)], "each is small enough");
+        assert!(find_once(&big, &["x"]).wrong.is_none(), "each is small enough");
     }
 
     #[test]

@@ -4,10 +4,11 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
-use super::matcher::{Expression, Matcher, check, find_once};
+use super::matcher::{Expression, Findings, Matcher, check, find_once};
 
 /// The biggest file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -63,16 +64,21 @@ impl Patterns {
     }
 
     /// Reads a file that is read on demand, if `names` are to be judged by it.
-    /// Where there is a mistake in it none of them matches.
     ///
     /// # Errors
-    /// As [`Patterns::read`].
+    /// A file that cannot be read, which matches nothing, or an expression that
+    /// cannot be used, which is left out.
     pub fn prepare(&self, names: &[&str]) -> Result<(), PatternsError> {
         let Source::OnDemand { path, found } = &self.source else { return Ok(()) };
-        if !names.is_empty() {
-            *found.borrow_mut() = find_in_file(path, names)?;
+        if names.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (text, file) = (contents(path)?, path.display().to_string());
+        let expressions = expressions(&file, &text)?;
+        let Findings { lines, wrong } = find_once(&expressions, names);
+        *found.borrow_mut() = lines.into_iter().map(|(name, line)| (name.into(), line)).collect();
+        let too_big = || PatternsError::unusable(&file, "its expressions are too big together");
+        wrong.map_or(Ok(()), |wrong| Err(check_all(&file, &[wrong]).err().unwrap_or_else(too_big)))
     }
 
     /// Compiles `text`, which came from the file `origin`.
@@ -116,24 +122,15 @@ impl Patterns {
 
 fn contents(path: &Path) -> Result<Vec<u8>, PatternsError> {
     let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
+    // Nobody waits for whoever might write into a named pipe.
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    file.and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
         .map_err(|why| PatternsError::Unreadable { file: path.display().to_string(), why })?;
     Ok(text)
 }
 
 type Found = Vec<(String, Option<u32>)>;
-
-fn find_in_file(path: &Path, names: &[&str]) -> Result<Found, PatternsError> {
-    let (text, file) = (contents(path)?, path.display().to_string());
-    let expressions = expressions(&file, &text)?;
-    let found = find_once(&expressions, names).map_err(|_| {
-        let mistake = check_all(&file, &expressions).err();
-        let too_big = || PatternsError::unusable(&file, "its expressions are too big together");
-        mistake.unwrap_or_else(too_big)
-    })?;
-    Ok(found.into_iter().map(|(name, line)| (name.into(), line)).collect())
-}
 
 fn expressions<'a>(file: &str, text: &'a [u8]) -> Result<Vec<Expression<'a>>, PatternsError> {
     if text.len() > MAX_FILE {
@@ -363,11 +360,11 @@ mod tests {
         for name in names {
             assert_eq!(on_demand.find(name), read.find(name), "{name}");
         }
-        std::fs::write(&path, "^a\nfoo(bar\n").unwrap();
+        std::fs::write(&path, "^a\nfoo(bar\n^b\n").unwrap();
         let on_demand = Patterns::on_demand(&path);
-        let why = on_demand.prepare(&["ax"]).unwrap_err().to_string();
+        let why = on_demand.prepare(&["ax", "bx"]).unwrap_err().to_string();
         assert!(why.contains(" line 2: unclosed group"), "{why}");
-        assert_eq!(on_demand.find("ax"), None, "a file with a mistake is not used in part");
+        assert_eq!((line(&on_demand, "ax"), line(&on_demand, "bx")), (Some(1), Some(3)));
         std::fs::remove_file(&path).unwrap();
         assert!(on_demand.prepare(&[]).is_ok(), "it is not read for nobody");
         assert!(on_demand.prepare(&["ax"]).is_err());

@@ -51,7 +51,7 @@ fn check(options: &mut Options) -> Result<(), Fatal> {
     if options.speaks {
         return Ok(());
     }
-    Err(usage(&format!("{talks} has to talk to the client: say -S as well")))
+    Err(usage(&format!("{talks} talks to the client: it takes -S (--early refuse)")))
 }
 
 #[cfg(test)]
@@ -92,8 +92,8 @@ mod tests {
         assert_eq!(options.delays.none, Duration::from_secs(20));
         assert!(read("--early refuse prog").unwrap().speaks);
         assert!(!read("--early log prog").unwrap().speaks);
-        assert!(read("--teaser x prog").unwrap_err().contains("--teaser has to talk"));
-        assert!(read("--refuse talk prog").unwrap_err().contains("say -S"));
+        assert!(read("--teaser x prog").unwrap_err().contains("--teaser talks to the client"));
+        assert!(read("--refuse talk prog").unwrap_err().contains("it takes -S"));
         assert!(read("-S --refuse talk --teaser x prog").unwrap().teaser.is_some());
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod dns;
 pub(crate) mod log;
 pub(crate) mod rbl;
 pub(crate) mod report;
+pub(crate) mod syslog;
 pub(crate) mod twins;
 
 use std::fmt::Debug;

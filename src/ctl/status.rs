@@ -1,0 +1,261 @@
+//! `smtp-delayctl status`: what each child is doing, read off the scoreboard
+//! while the daemon goes on with its work.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
+
+use lexopt::Arg;
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::daemon::board::{Board, Child, Stage};
+use crate::daemon::pidfile::owner;
+use crate::error::{TROUBLE, USAGE};
+use crate::log::{Stats, stats_keys};
+
+/// Exit code where there is a scoreboard and no daemon, as in LSB.
+const NOT_RUNNING: u8 = 3;
+/// How often `--watch` looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Where daemons leave their scoreboards.
+const RUN: &str = "/run";
+
+/// What is asked for.
+#[derive(Default)]
+struct Asked {
+    file: Option<PathBuf>,
+    json: bool,
+    watch: bool,
+}
+
+/// Prints the status, once or until it is interrupted.
+///
+/// # Errors
+/// 100 for wrong usage, 111 for a scoreboard that cannot be read, 3 where the
+/// daemon is gone.
+pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
+    let asked = read(arguments)?;
+    let file = asked.file.clone().map_or_else(|| find(Path::new(RUN)), Ok)?;
+    loop {
+        let bytes = fs::read(&file).map_err(|why| unreadable(&file, &why.to_string()))?;
+        let words: Vec<AtomicU64> = words(&bytes);
+        let board = Board::over(&words).map_err(|why| unreadable(&file, &why))?;
+        let supervisor = owner(&file).ok().flatten();
+        let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
+        show(&text, asked.watch).map_err(|why| trouble(&format!("unable to print: {why}")))?;
+        if supervisor.is_none() {
+            let why = format!("the daemon of {} is gone", file.display());
+            return Err(Failure::new(NOT_RUNNING, format!("smtp-delayctl: {why}")));
+        }
+        if !asked.watch {
+            return Ok(());
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+fn read(arguments: &[OsString]) -> Result<Asked, Failure> {
+    let mut asked = Asked::default();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let usage =
+        |why: String| Failure::new(USAGE, format!("smtp-delayctl: fatal: {why} (try --help)"));
+    while let Some(argument) = parser.next().map_err(|why| usage(why.to_string()))? {
+        match argument {
+            Arg::Long("json") => asked.json = true,
+            Arg::Long("watch") => asked.watch = true,
+            Arg::Long("scoreboard") => {
+                let file = parser.value().map_err(|_| usage("--scoreboard takes FILE".into()))?;
+                asked.file = Some(file.into());
+            }
+            other => return Err(usage(other.unexpected().to_string())),
+        }
+    }
+    Ok(asked)
+}
+
+/// The one scoreboard that there is.
+fn find(directory: &Path) -> Result<PathBuf, Failure> {
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("smtp-delayd.")
+            && Path::new(name).extension().is_some_and(|end| end == "sb")
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
+    match (found.pop(), found.len()) {
+        (Some(file), 0) => Ok(file),
+        (None, _) => Err(trouble(&format!(
+            "there is no scoreboard in {}: say --scoreboard FILE",
+            directory.display()
+        ))),
+        (Some(file), more) => Err(trouble(&format!(
+            "there are {} scoreboards in {}: say --scoreboard {}, or another",
+            more + 1,
+            directory.display(),
+            file.display()
+        ))),
+    }
+}
+
+fn trouble(why: &str) -> Failure {
+    Failure::new(TROUBLE, format!("smtp-delayctl: fatal: {why}"))
+}
+
+fn unreadable(file: &Path, why: &str) -> Failure {
+    trouble(&format!("unable to read {}: {why}", file.display()))
+}
+
+fn words(bytes: &[u8]) -> Vec<AtomicU64> {
+    let word = |eight: &[u8]| eight.try_into().map_or(0, u64::from_ne_bytes);
+    bytes.chunks_exact(8).map(|eight| AtomicU64::new(word(eight))).collect()
+}
+
+/// A terminal that is watched is cleared first.
+fn show(text: &str, watch: bool) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    if watch && output.is_terminal() {
+        output.write_all(b"\x1b[H\x1b[2J")?;
+    }
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
+fn state(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Idle => "idle",
+        Stage::Busy => "waiting",
+        Stage::Prog => "prog",
+    }
+}
+
+/// Those who have been there for longest come first, idle children last.
+fn children(board: &Board<'_>) -> Vec<Child> {
+    let mut children: Vec<Child> = board.children().collect();
+    children.sort_by_key(|child| std::cmp::Reverse(child.client.map(|client| client.1)));
+    children
+}
+
+fn host(child: &Child) -> Option<String> {
+    child.host.as_ref().map(|host| host.escape_ascii().to_string())
+}
+
+fn table(board: &Board<'_>, supervisor: Option<i32>) -> String {
+    let mut text = String::new();
+    let running = supervisor.map_or("is gone".into(), |pid| format!("has process {pid}"));
+    let (stats, sessions) = (board.stats(), board.count(Stage::Prog));
+    let _ = writeln!(
+        text,
+        "smtp-delayd on port {} {running}, started {} ago",
+        board.port(),
+        brief(board.age())
+    );
+    let _ = writeln!(
+        text,
+        "{} slots: {} idle, {} waiting, {sessions} with prog; {} log lines lost",
+        stats.max,
+        stats.idle,
+        board.count(Stage::Busy),
+        board.lost()
+    );
+    let counts: Vec<String> =
+        counted(&stats).iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let _ = writeln!(text, "{}\n{}\n", counts[..6].join("  "), counts[6..].join("  "));
+    let _ = writeln!(text, "STATE    CLASS    SECONDS      PID  ADDRESS          NAME");
+    for child in children(board) {
+        let class = child.class.map_or("-".into(), |class| class.to_string());
+        let seconds = child.client.map(|client| format!("{:.1}", client.1.as_secs_f64()));
+        let ip = child.client.map(|client| client.0.to_string());
+        let _ = writeln!(
+            text,
+            "{:<8} {class:<8} {:>7} {:>8}  {:<15}  {}",
+            state(child.stage),
+            seconds.as_deref().unwrap_or("-"),
+            child.pid,
+            ip.as_deref().unwrap_or("-"),
+            host(&child).as_deref().unwrap_or("-"),
+        );
+    }
+    text
+}
+
+/// The counters by the names of the `stats` line.
+fn counted(stats: &Stats) -> Vec<(&'static str, u64)> {
+    let counts = stats.verdicts.into_iter().chain(stats.classes);
+    stats_keys().iter().copied().zip(counts).collect()
+}
+
+/// `3d 4h`, `4h 5m`, `5m 6s` or `6s`.
+fn brief(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60)];
+    let units = units.into_iter().chain([("s", seconds % 60)]);
+    let shown: Vec<String> = units
+        .skip_while(|(unit, count)| *count == 0 && *unit != "s")
+        .take(2)
+        .map(|(unit, count)| format!("{count}{unit}"))
+        .collect();
+    shown.join(" ")
+}
+
+fn in_json(board: &Board<'_>, supervisor: Option<i32>) -> String {
+    let stats = board.stats();
+    let counters: serde_json::Map<String, Value> =
+        counted(&stats).into_iter().map(|(name, count)| (name.into(), count.into())).collect();
+    let children: Vec<Value> = children(board).iter().map(child_in_json).collect();
+    let shown = json!({
+        "pid": supervisor,
+        "port": board.port(),
+        "seconds": board.age().as_secs_f64(),
+        "slots": stats.max,
+        "idle": stats.idle,
+        "waiting": board.count(Stage::Busy),
+        "prog": board.count(Stage::Prog),
+        "lost_log_lines": board.lost(),
+        "counters": counters,
+        "children": children,
+    });
+    format!("{shown}\n")
+}
+
+fn child_in_json(child: &Child) -> Value {
+    json!({
+        "state": state(child.stage),
+        "class": child.class.map(|class| class.to_string()),
+        "address": child.client.map(|client: (IpAddr, Duration)| client.0.to_string()),
+        "name": host(child),
+        "seconds": child.client.map(|client| client.1.as_secs_f64()),
+        "pid": child.pid,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_brief() {
+        let of = |seconds| brief(Duration::from_secs(seconds));
+        assert_eq!([of(0), of(66), of(3600), of(90_000)], ["0s", "1m 6s", "1h 0m", "1d 1h"]);
+    }
+
+    #[test]
+    fn the_one_scoreboard_is_found() {
+        let directory = std::env::temp_dir().join(format!("boards.{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let why = |directory: &Path| String::from_utf8(find(directory).unwrap_err().message);
+        assert!(why(&directory).unwrap().contains("there is no scoreboard"));
+        fs::write(directory.join("smtp-delayd.25.sb.99.new"), "").unwrap();
+        fs::write(directory.join("smtp-delayd.25.sb"), "").unwrap();
+        assert_eq!(find(&directory).unwrap(), directory.join("smtp-delayd.25.sb"));
+        fs::write(directory.join("smtp-delayd.587.sb"), "").unwrap();
+        assert!(why(&directory).unwrap().contains("there are 2 scoreboards"));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

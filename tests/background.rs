@@ -1,0 +1,332 @@
+//! In the background: what the shell is told, the pidfile, syslog, standard
+//! error of programs, the scoreboard.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::lab::chain::clean_command;
+use crate::lab::daemon::children_of;
+use crate::lab::syslog::FakeSyslog;
+use crate::lab::{Client, assert_about, directory, wait_until};
+
+/// A daemon that has gone into the background, and its files.
+struct Background {
+    directory: PathBuf,
+    port: u16,
+    syslog: FakeSyslog,
+}
+
+impl Background {
+    /// Files, and a port that is free for now.
+    fn new() -> Self {
+        let directory = directory();
+        let syslog = FakeSyslog::start(&directory.join("log"));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { directory, port, syslog }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).to_str().unwrap().into()
+    }
+
+    fn start(&self, options: &str, program: &[&str]) -> Output {
+        let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+        command.args(["--daemon", "-Hl", "mx.test.example", "--local-nets", "none"]);
+        command.args(["--pidfile", &self.path("pid"), "--syslog-socket", &self.path("log")]);
+        command.args(["--scoreboard", &self.path("board")]);
+        command.args(options.split_whitespace());
+        command.args(["127.0.0.1", &self.port.to_string()]).args(program);
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn start_well(&self, options: &str, program: &[&str]) {
+        let output = self.start(options, program);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+    }
+
+    fn client(&self) -> Client {
+        Client::connect("127.0.0.1", ([127, 0, 0, 1], self.port).into())
+    }
+
+    /// The owner of the pidfile.
+    fn owner(&self) -> Option<Pid> {
+        let (_, text) = ctl(&["pid", &self.path("pid")]);
+        text.trim().parse().ok().map(Pid::from_raw)
+    }
+
+    #[track_caller]
+    fn pid(&self) -> Pid {
+        wait_until("an owner of the pidfile", || self.owner())
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// The process that passes standard error on: it has the pipe, and no
+    /// listener.
+    fn relay(&self) -> Pid {
+        let holds = |pid: &Pid, what: &str| {
+            let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            let mut links = links.filter_map(|link| fs::read_link(link.path()).ok());
+            links.any(|link| link.to_string_lossy().starts_with(what))
+        };
+        let name = |pid: Pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        let ours = name(self.pid());
+        wait_until("a relay", || {
+            let mut children = children_of(self.pid()).into_iter();
+            children.find(|pid| name(*pid) == ours && !holds(pid, "anon_inode:[eventfd]"))
+        })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(pid) = self.owner() {
+            let children = children_of(pid);
+            let _ = kill(pid, Signal::SIGKILL);
+            for pid in children {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+fn ctl(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+    let output = command.args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into())
+}
+
+#[test]
+fn the_shell_is_told_once_all_is_up_or_why_it_is_not() {
+    let daemon = Background::new();
+    daemon.start_well("--delay 0", &["echo", "220 hello"]);
+    assert_eq!(daemon.client().read_all(), "220 hello\n", "at once");
+    let written = fs::read_to_string(daemon.path("pid")).unwrap();
+    assert_eq!(written.trim().parse().ok().map(Pid::from_raw), daemon.owner());
+    for (options, code, message) in [
+        ("--delay 0", 111, "runs already and holds it"),
+        ("--pidfile /nonexistent/x", 111, "unable to write /nonexistent/x"),
+        ("-u nosuchuser", 100, "no such user"),
+        ("--nonsense", 100, "unknown option"),
+    ] {
+        let output = daemon.start(options, &["echo"]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{options}: {text}");
+        assert!(text.starts_with("smtp-delayd: fatal: ") && text.contains(message), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    daemon.syslog.wait_for("fatal: unable to lock ");
+    let other = Background::new();
+    for (options, code, message) in [
+        ("--dynamic-file /nonexistent", 100, "unable to read /nonexistent"),
+        ("--scoreboard /nonexistent/x", 111, "unable to make /nonexistent/x"),
+    ] {
+        let output = other.start(options, &["echo"]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{options}: {text}");
+        assert!(text.contains(message), "{text}");
+    }
+}
+
+#[test]
+fn a_pidfile_belongs_to_whoever_holds_its_lock() {
+    let daemon = Background::new();
+    fs::write(daemon.path("pid"), format!("{}\nstale\n", std::process::id())).unwrap();
+    assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(1), "left behind by a dead one");
+    assert_eq!(ctl(&["pid", "/nonexistent/pid"]).0, Some(3));
+    daemon.start_well("--delay 1.5", &["sh", "-c", "echo 220; exec cat"]);
+    let first = daemon.pid();
+    assert_eq!(fs::read_to_string(daemon.path("pid")).unwrap(), format!("{first}\n"));
+    let mut waiting = daemon.client();
+    assert!(waiting.is_silent_for(Duration::from_millis(300)));
+    daemon.signal(Signal::SIGTERM);
+    wait_until("the lock to be free", || daemon.owner().is_none().then_some(()));
+    assert_eq!(fs::read_to_string(daemon.path("pid")).unwrap(), "");
+    assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(3));
+    daemon.start_well("--delay 0", &["echo", "220 next"]);
+    assert_ne!(daemon.pid(), first);
+    assert_eq!(daemon.client().read_all(), "220 next\n", "while the old one still has a client");
+    assert_eq!(waiting.read_line().0, "220\n");
+    waiting.say("still here\n");
+    assert_eq!(waiting.read_line().0, "still here\n");
+}
+
+#[test]
+fn what_programs_write_on_standard_error_comes_line_by_line() {
+    let daemon = Background::new();
+    let script = "printf 'one\\ntwo \\001 caf\\303\\251\\nhalf' >&2; echo 220; exec cat";
+    daemon.start_well("--delay 0", &["sh", "-c", script]);
+    let mut client = daemon.client();
+    assert_eq!(client.read_line().0, "220\n");
+    daemon.syslog.wait_for("prog: one");
+    daemon.syslog.wait_for("prog: two \\001 caf\u{e9}");
+    assert!(daemon.syslog.lines("prog: half").is_empty(), "the line is not over");
+    assert!(daemon.syslog.lines("pass ").len() == 1);
+}
+
+#[test]
+fn a_relay_that_is_killed_is_replaced_and_no_program_notices() {
+    let daemon = Background::new();
+    let script = "echo 220; while read line; do echo \"$line\" >&2; echo 250; done; echo bye >&2";
+    daemon.start_well("--delay 0", &["sh", "-c", script]);
+    let mut client = daemon.client();
+    client.read_line();
+    let mut say = |text: &str| {
+        client.say(&format!("{text}\n"));
+        assert_eq!(client.read_line().0, "250\n", "{text}");
+    };
+    say("first");
+    daemon.syslog.wait_for("prog: first");
+    let relay = daemon.relay();
+    kill(relay, Signal::SIGKILL).unwrap();
+    // What it has read already dies with it.
+    wait_until("its end", || (!is_there(relay)).then_some(()));
+    say("while there is none");
+    daemon.syslog.wait_for("prog: while there is none");
+    // One that is stopped must not hold programs up, whatever they write.
+    kill(daemon.relay(), Signal::SIGSTOP).unwrap();
+    let long = "x".repeat(1000);
+    (0..3000).for_each(|_| say(&long));
+    let (relay, supervisor) = (daemon.relay(), daemon.pid());
+    for pid in [supervisor, relay] {
+        kill(pid, Signal::SIGKILL).unwrap();
+    }
+    say("after both");
+    client.finish();
+    assert_eq!(client.read_all(), "");
+}
+
+fn is_there(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z")
+}
+
+#[test]
+fn the_relay_lives_as_long_as_somebody_may_write() {
+    let daemon = Background::new();
+    let script = "echo 220; read line; echo \"last: $line\" >&2";
+    daemon.start_well("--delay 0", &["sh", "-c", script]);
+    let mut client = daemon.client();
+    client.read_line();
+    let (relay, supervisor) = (daemon.relay(), daemon.pid());
+    daemon.signal(Signal::SIGTERM);
+    wait_until("the supervisor's end", || (!is_there(supervisor)).then_some(()));
+    kill(relay, Signal::SIGTERM).unwrap();
+    client.say("words\n");
+    assert_eq!(client.read_all(), "");
+    daemon.syslog.wait_for("prog: last: words");
+    wait_until("the relay's end", || (!is_there(relay)).then_some(()));
+}
+
+#[test]
+fn the_syslog_daemon_may_be_gone_or_stuck_and_mail_goes_on() {
+    let mut daemon = Background::new();
+    daemon.start_well("--delay 0 -c 100", &["echo", "220"]);
+    daemon.client().read_all();
+    daemon.syslog.wait_for("pass ");
+    daemon.syslog.stop();
+    for _ in 0..5 {
+        let mut client = daemon.client();
+        assert_eq!(client.read_all(), "220\n");
+        assert_about(client.connected.elapsed(), 0.0);
+    }
+    let path = daemon.directory.join("log");
+    daemon.syslog = FakeSyslog::start(&path);
+    wait_until("a line after it is back", || {
+        daemon.client().read_all();
+        (!daemon.syslog.lines("warning: ").is_empty()).then_some(())
+    });
+    let told = daemon.syslog.wait_for("warning: ");
+    assert!(told.ends_with(" log lines were lost"), "{told}");
+    daemon.syslog.pause();
+    let start = Instant::now();
+    for _ in 0..400 {
+        assert_eq!(daemon.client().read_all(), "220\n");
+    }
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    let (_, status) = ctl(&["status", "--json", "--scoreboard", &daemon.path("board")]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert!(status["lost_log_lines"].as_u64().unwrap() > 10, "{status}");
+}
+
+#[test]
+fn status_shows_who_is_there() {
+    let daemon = Background::new();
+    let script = "echo 220; exec cat";
+    daemon.start_well("--delay 2 -c 20 --min-idle 3", &["sh", "-c", script]);
+    let mut session = daemon.client();
+    session.read_line();
+    let waiting = Client::connect("127.0.0.9", ([127, 0, 0, 1], daemon.port).into());
+    let board = daemon.path("board");
+    let status = wait_until("two clients", || {
+        let (code, text) = ctl(&["status", "--json", "--scoreboard", &board]);
+        assert_eq!(code, Some(0), "{text}");
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        (status["waiting"] == 1 && status["prog"] == 1 && status["idle"] == 3).then_some(status)
+    });
+    assert_eq!(status["pid"], daemon.pid().as_raw());
+    assert_eq!((&status["port"], &status["slots"]), (&daemon.port.into(), &20.into()));
+    assert_eq!(status["counters"]["pass"], 1);
+    let children = status["children"].as_array().unwrap();
+    let state = |index: usize| children[index]["state"].as_str().unwrap();
+    assert_eq!((state(0), state(1), state(2)), ("prog", "waiting", "idle"));
+    assert_eq!(children[1]["address"], "127.0.0.9");
+    assert!(children[0]["seconds"].as_f64().unwrap() >= 2.0);
+    let passed = daemon.syslog.wait_for("pass ");
+    assert!(passed.ends_with(&format!(" pid={}", children[0]["pid"])), "{passed}");
+    let (_, table) = ctl(&["status", "--scoreboard", &board]);
+    assert!(table.contains("20 slots: 3 idle, 1 waiting, 1 with prog"), "{table}");
+    assert!(table.contains("127.0.0.9"), "{table}");
+    drop(waiting);
+    kill(daemon.pid(), Signal::SIGKILL).unwrap();
+    wait_until("the daemon to be gone", || {
+        let (code, text) = ctl(&["status", "--scoreboard", &board]);
+        (code == Some(3) && text.contains("is gone")).then_some(())
+    });
+}
+
+#[test]
+fn a_scoreboard_that_is_none_is_refused() {
+    let file = directory().join("board");
+    let of = |bytes: &[u8]| {
+        fs::File::create(&file).unwrap().write_all(bytes).unwrap();
+        let (code, text) = ctl(&["status", "--scoreboard", file.to_str().unwrap()]);
+        assert_eq!(code, Some(111), "{text}");
+        text
+    };
+    assert!(of(b"").contains("it is no scoreboard"));
+    assert!(of(b"something else entirely").contains("it is no scoreboard"));
+    let mut other = b"smtpdely".to_vec();
+    other.extend_from_slice(&9_u64.to_ne_bytes());
+    assert!(of(&other).contains("it has version 9, and this program reads 1"));
+    let (code, text) = ctl(&["status", "--scoreboard", "/nonexistent"]);
+    assert_eq!((code, text.contains("unable to read /nonexistent")), (Some(111), true), "{text}");
+    assert_eq!(ctl(&["status", "--nonsense"]).0, Some(100));
+    assert_eq!(ctl(&["pid"]).0, Some(100));
+}
+
+#[test]
+fn children_write_into_their_own_slots_alone() {
+    let daemon = Background::new();
+    daemon.start_well("--delay 9 -c 3 --min-idle 1", &["true"]);
+    let clients: Vec<Client> = (0..3).map(|_| daemon.client()).collect();
+    let board = daemon.path("board");
+    wait_until("all slots", || {
+        let (_, text) = ctl(&["status", "--json", "--scoreboard", &board]);
+        text.contains("\"waiting\":3").then_some(())
+    });
+    let file = fs::metadata(&board).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&file) & 0o777, 0o644);
+    drop(clients);
+}
