@@ -391,6 +391,48 @@ fn a_storm_of_hups_loses_no_client_and_ends_no_session() {
 }
 
 #[test]
+fn ten_thousand_connections_meet_a_hup_every_tenth_of_a_second() {
+    let _alone = Alone::on_the_machine();
+    let files = directory();
+    let [config, expressions, rules] = ["config", "expressions", "rules"].map(|f| files.join(f));
+    fs::write(&expressions, "^dsl\n").unwrap();
+    fs::write(&rules, ":allow\n").unwrap();
+    let settings = |delay: &str| {
+        let text = format!(
+            "delay {delay}\ndynamic-file {}\nrules {}\n",
+            expressions.display(),
+            rules.display()
+        );
+        fs::write(files.join("new"), text).unwrap();
+        fs::rename(files.join("new"), &config).unwrap();
+    };
+    settings("0.01");
+    let daemon = Daemon::setup()
+        .option("-H -c 60")
+        .option_with("--config", config.display())
+        .run(&["echo", "220"]);
+    let load = Load::new();
+    let mut hups = 0;
+    thread::scope(|scope| {
+        (0..8).for_each(|_| drop(scope.spawn(|| load.press(&daemon))));
+        let until = Instant::now() + Duration::from_secs(180);
+        while load.served() < 10_000 && Instant::now() < until {
+            settings(["0.01", "0.02", "soon"][hups % 3]);
+            daemon.signal(Signal::SIGHUP);
+            hups += 1;
+            thread::sleep(Duration::from_millis(100));
+        }
+        load.stop.store(true, Ordering::SeqCst);
+    });
+    assert!(load.served() >= 10_000, "{} in three minutes", load.served());
+    assert_eq!(load.lost(), 0, "of {}", load.served());
+    assert!(daemon.lines("reload ").len() > hups / 3, "{hups} HUPs");
+    assert!(!daemon.lines("smtp-delayd: error: unable to reload").is_empty());
+    let ends = daemon.log_lines("end ", load.served());
+    assert!(ends.iter().all(|line| line.contains(" exit=0 ")));
+}
+
+#[test]
 fn usr1_tells_the_counters() {
     let daemon = Daemon::setup().option("-H --delay 0.2").run(&["echo", "220"]);
     daemon.client("127.0.0.1").read_all();

@@ -11,6 +11,7 @@ mod background;
 mod chain;
 mod classes;
 mod command_line;
+mod config;
 mod demo;
 mod early;
 mod handoff;

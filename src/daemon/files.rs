@@ -52,6 +52,11 @@ pub(super) fn options_again(options: &Options) -> Result<Options, Fatal> {
 /// # Errors
 /// A file that cannot be read, or that has a mistake in it: 100.
 pub(super) fn read(options: &Options, log: &Log) -> Result<Files, Fatal> {
+    if let Some(config) = &options.config {
+        // Read it was by whoever started us; SIGHUP comes to another user.
+        let unable = |why| Fatal::usage(format!("unable to read {}: {why}", config.display()));
+        File::open(config).map_err(unable)?;
+    }
     let read = |path: &Option<PathBuf>| match path {
         None => Ok(Patterns::default()),
         Some(path) => Patterns::read(path).map_err(|error| Fatal::usage(error.to_string())),

@@ -1,0 +1,123 @@
+//! `--config` and `--check`: settings in a file, their mistakes, and what a HUP
+//! makes of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use nix::sys::signal::Signal;
+
+use crate::lab::{Daemon, assert_about, directory, is_root};
+
+fn config(text: &str) -> PathBuf {
+    let file = directory().join("config");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn check(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+    command.arg("--check").args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn assert_wrong(arguments: &[&str], message: &str) {
+    let output = check(arguments);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(100), "{arguments:?}: {text}");
+    assert!(text.contains(message), "{text}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_hup_reads_the_settings_again_and_a_mistake_keeps_the_old() {
+    let file = config("delay 0.3\nmin-idle 2\nrefuse-permanent\n");
+    let daemon = Daemon::setup()
+        .option("-H --hold 0")
+        .option_with("--config", file.display())
+        .run(&["echo", "220"]);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 0.3);
+    let refusal = || {
+        let mut early = daemon.client("127.0.0.1");
+        early.say("x");
+        early.read_all()
+    };
+    assert!(refusal().starts_with("521 "));
+    fs::write(&file, "delay 1.2\nmin-idle 7\nlog syslog\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.log_lines("reload ", 1);
+    assert_about(daemon.client("127.0.0.1").read_line().1, 1.2);
+    assert!(refusal().starts_with("421 "), "what stands there no more is not set any more");
+    daemon.log("smtp-delayd: warning: log has changed: it needs restart");
+    fs::write(&file, "delay 0\nnonsense\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    let expected = format!(
+        "smtp-delayd: error: unable to use {} line 2: unknown option nonsense",
+        file.display()
+    );
+    assert_eq!(daemon.log("smtp-delayd: error: unable to use "), expected);
+    daemon.log("smtp-delayd: error: unable to reload: the old files stay");
+    assert_about(daemon.client("127.0.0.1").read_line().1, 1.2);
+}
+
+#[test]
+fn a_mistake_in_the_settings_stops_the_start() {
+    let file = config("\ndelay soon\n");
+    let file = file.to_str().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"))
+        .args(["--config", file, "127.0.0.1", "0", "p"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let expected = format!(
+        "smtp-delayd: fatal: unable to use {file} line 2: unable to use delay `soon': it takes \
+         seconds from 0 to 86400, such as 2 or 0.5\n"
+    );
+    assert_eq!((output.status.code(), text), (Some(100), expected));
+}
+
+#[test]
+fn check_reads_what_a_start_would_and_binds_nothing() {
+    let daemon = Daemon::setup().run(&["true"]);
+    let port = daemon.port.to_string();
+    let file = config("delay 1\n");
+    let file = file.to_str().unwrap();
+    let output = check(&["--config", file, "127.0.0.1", &port, "true"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), &*told), (Some(0), "ok\n"), "{output:?}");
+    assert!(output.stderr.is_empty());
+    assert_wrong(
+        &["127.0.0.1", &port, "no-such-program"],
+        "unable to run no-such-program: No such",
+    );
+    assert_wrong(&["127.0.0.1", &port, "/etc"], "unable to run /etc: Is a directory");
+    assert_wrong(&["127.0.0.1", &port, "/etc/passwd"], "unable to run /etc/passwd: Permission");
+    assert_wrong(&["127.0.0.1", "nosuchport", "true"], "port number for nosuchport");
+    assert_wrong(&["--rules", "/nonexistent", "::1", &port, "true"], "unable to read /nonexistent");
+    assert_wrong(&["-u", "nosuchuser", "::1", &port, "true"], "no such user");
+    let expressions = config("foo(\n");
+    let expressions = expressions.to_str().unwrap();
+    assert_wrong(&["--dynamic-file", expressions, "::1", &port, "true"], "line 1: unclosed group");
+}
+
+#[test]
+fn files_have_to_be_readable_by_the_final_user() {
+    if !is_root("files_have_to_be_readable_by_the_final_user") {
+        return;
+    }
+    let file = config("delay 0\n");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = file.to_str().unwrap();
+    for option in ["--config", "--rules", "--static-file"] {
+        let why = format!("unable to read {file}: Permission denied");
+        assert_wrong(&[option, file, "-u", "nobody", "::1", "25", "true"], &why);
+        let output = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"))
+            .args([option, file, "-u", "nobody", "127.0.0.1", "0", "true"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(100), "{text}");
+        assert!(text.contains(&why), "{text}");
+    }
+}
