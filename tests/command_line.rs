@@ -185,6 +185,25 @@ fn every_key_of_a_log_line_stands_in_the_manual() {
 }
 
 #[test]
+fn what_smtp_delayctl_says_of_itself_stands_in_the_manual() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayctl.8");
+    let page = std::fs::read_to_string(path).unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let usage = help.split("\n\n").next().unwrap();
+    let words: Vec<&str> = usage.split([' ', '[', ']', '\n']).collect();
+    for option in words.iter().filter_map(|word| word.strip_prefix("--")) {
+        assert!(page.contains(&format!(".It Fl \\-{option}")), "--{option}");
+    }
+    let commands = words.windows(2).filter(|pair| pair[0] == "smtp-delayctl");
+    let commands: Vec<&str> = commands.map(|pair| pair[1]).collect();
+    assert_eq!(commands, ["status", "pid", "tcprules", "tcprulescheck"]);
+    for command in commands {
+        assert!(page.contains(&format!(".It Cm {command}")), "{command}");
+    }
+}
+
+#[test]
 fn the_manual_is_clean() {
     let mut lint = Command::new("mandoc");
     lint.args(["-Tlint", "-Wwarning"]);
