@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::socket::UnixAddr;
 use socket2::{Domain, Socket, Type};
 use syslog::{Facility, Formatter3164, LogFormat, Severity};
@@ -19,6 +20,9 @@ use crate::sys;
 
 /// How long a line that has to be kept waits for room.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long nobody waits once one has waited in vain: the supervisor has other
+/// things to do.
+const IMPATIENCE: Duration = Duration::from_secs(1);
 /// What stands between the priority and the tag: `Nov 25 12:00:00 `.
 const TIMESTAMP: usize = 16;
 
@@ -43,6 +47,10 @@ pub struct Syslog {
     /// Lines that were lost and have not been told of, in memory that all
     /// processes share.
     lost: &'static AtomicU64,
+    /// Milliseconds after `made` when somebody last waited in vain; shared as
+    /// well.
+    in_vain: &'static AtomicU64,
+    made: Instant,
     /// All that were lost since the start.
     all: OnceLock<&'static AtomicU64>,
 }
@@ -62,13 +70,15 @@ impl Syslog {
         let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let address = UnixAddr::new(path)?;
-        let lost = sys::shared_words(1)?;
+        let words = sys::shared_words(2)?;
         Ok(Self {
             socket,
             address,
             facility,
             tag: tag.into(),
-            lost: &lost[0],
+            lost: &words[0],
+            in_vain: &words[1],
+            made: Instant::now(),
             all: OnceLock::new(),
         })
     }
@@ -107,8 +117,21 @@ impl Syslog {
 
     fn put(&self, severity: Severity, line: &str, worth: Worth) -> bool {
         let message = self.message(severity, line);
-        let wait = worth == Worth::AWait;
-        sys::send_to(self.socket.as_fd(), &message, &self.address, wait).is_ok()
+        let wait = worth == Worth::AWait && self.may_wait();
+        let sent = sys::send_to(self.socket.as_fd(), &message, &self.address, wait);
+        if wait && sent == Err(Errno::EAGAIN) {
+            self.in_vain.store(self.age(), Ordering::Relaxed);
+        }
+        sent.is_ok()
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn may_wait(&self) -> bool {
+        let last = self.in_vain.load(Ordering::Relaxed);
+        last == 0 || Duration::from_millis(self.age().saturating_sub(last)) >= IMPATIENCE
     }
 
     fn message(&self, severity: Severity, line: &str) -> Vec<u8> {
@@ -134,7 +157,6 @@ impl Syslog {
 mod tests {
     use super::*;
     use std::os::unix::net::UnixDatagram;
-    use std::time::Instant;
 
     fn socket(name: &str) -> std::path::PathBuf {
         std::env::temp_dir().join(format!("syslog.{name}.{}", process::id()))
@@ -189,6 +211,8 @@ mod tests {
             syslog.send(Severity::LOG_INFO, &number.to_string(), Worth::Nothing);
         }
         syslog.send(Severity::LOG_INFO, "worth a wait", Worth::AWait);
+        assert!(syslog.in_vain.load(Ordering::Relaxed) >= 20, "it has waited");
+        assert!(!syslog.may_wait(), "and does not at once again");
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         let lost = syslog.lost.load(Ordering::Relaxed);
         assert!((1..3000).contains(&lost), "{lost}");
