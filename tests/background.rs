@@ -39,6 +39,7 @@ impl Background {
     fn start(&self, options: &str, program: &[&str]) -> Output {
         let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
         command.args(["--daemon", "-Hl", "mx.test.example", "--local-nets", "none"]);
+        command.args(["--per-ip", "0"]);
         command.args(["--pidfile", &self.path("pid"), "--syslog-socket", &self.path("log")]);
         command.args(["--scoreboard", &self.path("board")]);
         command.args(options.split_whitespace());

@@ -15,6 +15,7 @@ mod config;
 mod demo;
 mod early;
 mod handoff;
+mod limits;
 mod link;
 mod lookup;
 mod pool;

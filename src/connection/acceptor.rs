@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::class::Class;
+use super::crowd::Crowd;
 use super::lookup::LocalName;
 
 /// What is counted, in the order of the `stats` line.
@@ -36,6 +37,22 @@ pub trait Acceptor {
 
     /// Notes what is known of the client by now.
     fn describe(&self, class: Class, host: Option<&str>);
+
+    /// How many clients from the same address (IPv4) or network (IPv6 /64) were
+    /// there before this one, and are.
+    fn earlier_from(&self, ip: IpAddr) -> usize;
+
+    /// The client is being refused.
+    fn note_refusal(&self);
+
+    /// How crowded it is.
+    fn crowd(&self) -> Crowd;
+
+    /// A name server has answered.
+    fn note_answer(&self);
+
+    /// Whether none has answered for so long that the fault is ours.
+    fn name_servers_are_dead(&self) -> bool;
 
     /// Whether so many clients are there that each has to be made short work
     /// of.

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::crowd::Crowd;
 use super::ident::Ident;
 use super::lookup::{HostName, Lookup, Wanted};
 use super::serve::{Connection, Step};
@@ -19,7 +20,9 @@ impl Connection<'_> {
         let asked = self.start_look_up();
         let options = &self.service.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
-        let deadline = self.client.received + options.dns_timeout.max(ident_time);
+        let crowd = Some(self.acceptor.crowd()).filter(|_| asked && self.is_limited());
+        let limit = crowd.and_then(Crowd::look_up_limit).unwrap_or(Duration::MAX);
+        let deadline = self.client.received + options.dns_timeout.max(ident_time).min(limit);
         // tcpserver's log shows our own name with a denial.
         let goal = if options.as_tcpserver { Goal::Everything } else { Goal::Client };
         while !goal.is_reached(&self.lookup) {
@@ -33,6 +36,9 @@ impl Connection<'_> {
             if seen == Seen::Elapsed {
                 self.lookup.give_up();
             }
+        }
+        if self.lookup.has_heard() {
+            self.acceptor.note_answer();
         }
         self.dns_time = asked.then(|| self.client.received.elapsed());
         Ok(())

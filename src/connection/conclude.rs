@@ -40,7 +40,9 @@ impl Connection<'_> {
                 self.count(Counter::HangUp);
                 self.service.log.hangup(&self.subject(self.client.waited()));
             }
-            Verdict::NoPlace => self.refuse_for_lack_of_place(),
+            Verdict::NoPlace => self.limit("max-prog", self.acceptor.sessions(), Why::AllBusy),
+            Verdict::NoRoom => self.limit("reserve", self.acceptor.crowd().others, Why::AllBusy),
+            Verdict::TooMany => self.limit("per-ip", self.earlier, Why::TooMany),
             Verdict::Denied => {
                 self.deny();
                 return USAGE;
@@ -187,15 +189,19 @@ impl Connection<'_> {
         watch(&self.client, attention, &mut self.lookup, until, Goal::Time)
     }
 
-    fn refuse_for_lack_of_place(&mut self) {
+    fn limit(&self, kind: &str, held: usize, why: Why) {
         self.count(Counter::Limit);
-        let held = self.acceptor.sessions();
-        self.service.log.limit(&self.subject(self.client.waited()), "max-prog", held);
-        let words = self.service.options.text_reserve.as_deref();
-        self.refuse(&Refusal::temporary(Why::AllBusy, words, &self.our_name()));
+        self.service.log.limit(&self.subject(self.client.waited()), kind, held);
+        let options = &self.service.options;
+        let words = match why {
+            Why::TooMany => &options.text_limit,
+            _ => &options.text_reserve,
+        };
+        self.refuse(&Refusal::temporary(why, words.as_deref(), &self.our_name()));
     }
 
     fn refuse(&self, refusal: &Refusal) {
+        self.acceptor.note_refusal();
         if !self.service.options.speaks {
             return;
         }
@@ -230,6 +236,7 @@ impl Connection<'_> {
             host: self.lookup.name().and_then(|name| name.first()),
             class: self.class,
             delay: self.delay,
+            shrunk: self.shrunk,
             waited,
         }
     }

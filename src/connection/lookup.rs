@@ -69,6 +69,8 @@ pub struct Lookup {
     ip: IpAddr,
     paranoid: bool,
     deadline: Instant,
+    /// A query that is over was answered.
+    heard: bool,
 }
 
 enum Remote {
@@ -137,7 +139,8 @@ impl Lookup {
         };
         let (ip, paranoid) = (wanted.ip, wanted.paranoid);
         let ident = wanted.ident;
-        let mut lookup = Self { remote, local, ident, servers, ip, paranoid, deadline };
+        let heard = false;
+        let mut lookup = Self { remote, local, ident, servers, ip, paranoid, deadline, heard };
         lookup.settle(now);
         lookup
     }
@@ -179,6 +182,12 @@ impl Lookup {
             Local::Settled(name) => Some(name),
             Local::Asking(_) => None,
         }
+    }
+
+    /// Whether a name server has answered, be it that it cannot tell.
+    #[must_use]
+    pub fn has_heard(&self) -> bool {
+        self.heard || self.queries().any(Query::has_heard)
     }
 
     /// Stops asking: what is not known is unknown.
@@ -255,6 +264,7 @@ impl Lookup {
     }
 
     fn settle(&mut self, now: Instant) {
+        self.heard = self.has_heard();
         if let Remote::Asking(query) = &self.remote {
             if let Some(answer) = query.answer() {
                 let name = host_name(answer);

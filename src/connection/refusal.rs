@@ -7,8 +7,10 @@ use std::net::IpAddr;
 pub enum Why {
     /// It talked before the greeting.
     EarlyTalk,
-    /// There is no place for its session.
+    /// There is no place for it.
     AllBusy,
+    /// It has too many connections already.
+    TooMany,
     /// The program cannot be run.
     NoProgram,
 }
@@ -18,6 +20,7 @@ impl Why {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::EarlyTalk => ("4.7.0", "you talked before the greeting"),
+            Self::TooMany => ("4.7.0", "too many connections from your address"),
             Self::AllBusy => ("4.3.2", "all slots are busy, try later"),
             Self::NoProgram => ("4.3.0", "unable to serve you now, try later"),
         }

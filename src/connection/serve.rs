@@ -65,6 +65,10 @@ pub(super) struct Connection<'a> {
     pub(super) class: Option<Class>,
     /// Known before the class where it does not depend on it.
     pub(super) delay: Option<Duration>,
+    /// To which part the delay was cut down, if it was.
+    pub(super) shrunk: Option<f64>,
+    /// Clients of its address that were there before it.
+    pub(super) earlier: usize,
     pub(super) early: Option<Early>,
     pub(super) rules_asked: bool,
     pub(super) rule: Option<Match>,
@@ -104,6 +108,8 @@ impl<'a> Connection<'a> {
             dns_time: None,
             class: None,
             delay: None,
+            shrunk: None,
+            earlier: 0,
             early: None,
             rules_asked: false,
             rule: None,
@@ -115,12 +121,14 @@ impl<'a> Connection<'a> {
         self.set_up_socket();
         self.settle_terms();
         self.ask_rules_by_address()?;
+        self.limit_address()?;
         self.look_once()?;
         self.tease();
         self.look_up()?;
         self.ask_rules()?;
         self.complain_of_terms();
         self.classify();
+        self.admit()?;
         self.judge_talk()?;
         self.wait()
     }
@@ -178,13 +186,7 @@ impl<'a> Connection<'a> {
         let class = classify(host, self.client.ip(), &self.service.names, &options.local_nets);
         let delay = delay(class, self.terms.delay, &options.delays);
         self.class = Some(class);
-        self.delay = Some(delay);
-        if delay.is_zero() {
-            self.offence = Offence::Never;
-            self.attention = Attention::Off;
-        } else {
-            self.offence = Offence::Certain;
-        }
+        self.settle_delay(delay);
         self.count_class(class);
         self.acceptor.describe(class, self.lookup.name().and_then(HostName::first));
     }

@@ -18,6 +18,10 @@ pub enum Verdict {
     HangUp,
     /// No place for its session came free in time.
     NoPlace,
+    /// It has as many connections as an address may have.
+    TooMany,
+    /// What is left of the slots is for others.
+    NoRoom,
     /// A rule denies it.
     Denied,
     /// The rules cannot be read: nobody knows.

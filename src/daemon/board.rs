@@ -25,20 +25,22 @@ pub(super) const GENERATION: usize = 10;
 pub(super) const LAST_COMPLAINT: usize = 11;
 pub(super) const STOPPING: usize = 13;
 pub(super) const LOST: usize = 14;
+pub(super) const ANSWERED: usize = 15;
 pub(super) const COUNTERS: usize = 16;
 const COUNTED: usize = 10;
 pub(super) const NAMES: usize = 32;
 const SETS: usize = NAMES + local_names::WORDS;
 /// A slot: the client's address in two words, when it was accepted, since when
-/// it has been waiting for a place, the process, the class, the length of the
-/// name, and its first bytes.
+/// it has been waiting for a place, the process, the class, whether it is being
+/// refused, the length of the name, and its first bytes.
 const SLOT_WORDS: usize = 16;
 pub(super) const ADDRESS: usize = 0;
 pub(super) const ACCEPTED: usize = 2;
 pub(super) const LINE: usize = 3;
 pub(super) const PID: usize = 4;
 pub(super) const CLASS: usize = 5;
-pub(super) const HOST: usize = 6;
+pub(super) const REFUSED: usize = 6;
+pub(super) const HOST: usize = 7;
 /// Bytes of a name that are kept.
 const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
@@ -106,6 +108,7 @@ impl<'a> Board<'a> {
         for (place, value) in HEADER.into_iter().zip(header) {
             words[place].store(value, Ordering::Release);
         }
+        words[ANSWERED].store(now(), Ordering::Release);
         Self { words, slots }
     }
 
@@ -204,6 +207,32 @@ impl<'a> Board<'a> {
         let address = [ADDRESS, ADDRESS + 1].map(|place| words[place].load(Ordering::Relaxed));
         let time = Duration::from_micros(now().saturating_sub(since));
         (since > 0).then(|| (ip_of(address), time))
+    }
+
+    /// How many clients from the address of `slot`, or from its network in IPv6,
+    /// came before its own and are still there, but for those that are being
+    /// refused.
+    pub(super) fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
+        let wanted = address_words(ip);
+        let whole = ip.is_ipv4();
+        let order = |slot: Slot| (self.slot_words(slot)[ACCEPTED].load(Ordering::Acquire), slot.0);
+        let mine = order(slot);
+        let same = |other: &Slot| {
+            let words = self.slot_words(*other);
+            let word = |place: usize| words[place].load(Ordering::Relaxed);
+            let counts = word(REFUSED) == 0 && word(ADDRESS) == wanted[0];
+            counts && (!whole || word(ADDRESS + 1) == wanted[1])
+        };
+        self.taken().filter(same).filter(|other| order(*other) < mine).count()
+    }
+
+    /// The slots that have a client.
+    fn taken(&self) -> impl Iterator<Item = Slot> {
+        let words = self.set(Stage::Busy).iter().zip(self.set(Stage::Prog)).enumerate();
+        words.flat_map(|(index, (busy, prog))| {
+            let bits = busy.load(Ordering::SeqCst) | prog.load(Ordering::SeqCst);
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| Slot(64 * index + bit))
+        })
     }
 
     /// Notes what is known of the client of `slot`.

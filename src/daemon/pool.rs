@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::board::{
-    ACCEPTED, ADDRESS, ALIVE, Board, CLASS, COUNTERS, GENERATION, HOST, LAST_COMPLAINT, LINE, LOST,
-    NAMES, PID, STOPPING, WAKE, address_words, now,
+    ACCEPTED, ADDRESS, ALIVE, ANSWERED, Board, CLASS, COUNTERS, GENERATION, HOST, LAST_COMPLAINT,
+    LINE, LOST, NAMES, PID, REFUSED, STOPPING, WAKE, address_words, now,
 };
 use super::local_names::{self, LocalNames};
 use crate::connection::acceptor::Counter;
@@ -181,9 +181,33 @@ impl Pool {
         let words = self.slot_words(slot);
         words[CLASS].store(0, Ordering::Relaxed);
         words[HOST].store(0, Ordering::Relaxed);
+        words[REFUSED].store(0, Ordering::Relaxed);
         words[ADDRESS].store(high, Ordering::Relaxed);
         words[ADDRESS + 1].store(low, Ordering::Relaxed);
         words[ACCEPTED].store(now(), Ordering::Release);
+    }
+
+    /// How many clients from its address came before it and are still there.
+    #[must_use]
+    pub fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
+        self.board.earlier_from(slot, ip)
+    }
+
+    /// A name server has answered one of us.
+    pub fn note_answer(&self) {
+        self.board.words[ANSWERED].store(now(), Ordering::Relaxed);
+    }
+
+    /// Since one has.
+    #[must_use]
+    pub fn since_answer(&self) -> Duration {
+        let last = self.board.words[ANSWERED].load(Ordering::Relaxed);
+        Duration::from_micros(now().saturating_sub(last))
+    }
+
+    /// Notes that it is being refused.
+    pub fn note_refusal(&self, slot: Slot) {
+        self.slot_words(slot)[REFUSED].store(1, Ordering::Relaxed);
     }
 
     /// Notes what is known of it.
@@ -331,6 +355,30 @@ mod tests {
         }
         pool.vacate(slot);
         assert!(pool.client(slot).is_none());
+    }
+
+    #[test]
+    fn clients_of_one_address_are_counted_in_their_order() {
+        let pool = test_pool(200, 5);
+        let arrive = |number: usize, ip: &str| {
+            let (slot, ip) = (Slot(number), ip.parse().unwrap());
+            pool.set_client(slot, ip);
+            pool.enter(slot, Stage::Busy);
+            pool.earlier_from(slot, ip)
+        };
+        assert_eq!(arrive(150, "192.0.2.7"), 0);
+        assert_eq!(arrive(3, "192.0.2.7"), 1);
+        assert_eq!(arrive(4, "192.0.2.8"), 0);
+        pool.enter(Slot(150), Stage::Prog);
+        assert_eq!(arrive(5, "192.0.2.7"), 2, "handed over or not");
+        assert_eq!(arrive(6, "2001:db8::1"), 0);
+        assert_eq!(arrive(7, "2001:db8::ffff:1"), 1, "of the same /64");
+        assert_eq!(arrive(8, "2001:db8:0:1::1"), 0);
+        pool.vacate(Slot(150));
+        pool.enter(Slot(3), Stage::Idle);
+        assert_eq!(arrive(9, "192.0.2.7"), 1, "who is gone does not count");
+        pool.note_refusal(Slot(9));
+        assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does who is on his way out");
     }
 
     #[test]

@@ -303,6 +303,7 @@ impl Supervisor {
             slot,
             supervisor,
             max_prog: self.service.options.max_prog(),
+            reserve: self.service.options.reserve(),
         };
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }

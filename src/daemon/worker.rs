@@ -1,6 +1,7 @@
 //! A child of the pool, as the connections that it serves see it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, raise};
@@ -9,9 +10,13 @@ use nix::unistd::{Pid, getppid};
 use super::pool::{Pool, Slot, Stage};
 use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::class::Class;
+use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_crowded;
 use crate::sys;
+
+/// How long name servers may be silent before they count as dead.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
 
 /// A child and its place in the pool.
 pub struct Worker<'a> {
@@ -23,6 +28,8 @@ pub struct Worker<'a> {
     pub supervisor: Pid,
     /// Places for sessions (`--max-prog`).
     pub max_prog: usize,
+    /// Slots for hosts that are not suspicious (`--reserve`).
+    pub reserve: usize,
 }
 
 impl Worker<'_> {
@@ -53,6 +60,27 @@ impl Acceptor for Worker<'_> {
 
     fn describe(&self, class: Class, host: Option<&str>) {
         self.pool.describe(self.slot, class, host);
+    }
+
+    fn earlier_from(&self, ip: IpAddr) -> usize {
+        self.pool.earlier_from(self.slot, ip)
+    }
+
+    fn note_refusal(&self) {
+        self.pool.note_refusal(self.slot);
+    }
+
+    fn crowd(&self) -> Crowd {
+        let others = self.pool.clients().saturating_sub(1);
+        Crowd { slots: self.pool.slots(), reserve: self.reserve, others }
+    }
+
+    fn note_answer(&self) {
+        self.pool.note_answer();
+    }
+
+    fn name_servers_are_dead(&self) -> bool {
+        self.pool.since_answer() >= DEAD_AFTER
     }
 
     fn is_crowded(&self) -> bool {

@@ -30,6 +30,8 @@ pub(super) struct Attempt {
     query: Vec<u8>,
     socket: Socket,
     transport: Transport,
+    /// Whether the server has sent anything.
+    pub(super) heard: bool,
 }
 
 enum Transport {
@@ -49,7 +51,7 @@ impl Attempt {
         let socket = open(server, Type::DGRAM, Protocol::UDP)?;
         socket.connect(&server.into())?;
         socket.send(&query)?;
-        Ok(Self { server, query, socket, transport: Transport::Udp })
+        Ok(Self { server, query, socket, transport: Transport::Udp, heard: false })
     }
 
     pub(super) fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
@@ -76,6 +78,7 @@ impl Attempt {
     fn receive(&mut self, question: &Question) -> io::Result<Progress> {
         let mut buffer = [0; UDP_PAYLOAD as usize];
         let length = (&self.socket).read(&mut buffer)?;
+        self.heard = true;
         match message::read(&buffer[..length], &self.query, question) {
             Reading::Truncated => self.turn_to_tcp(),
             reading => Ok(progress(reading)),

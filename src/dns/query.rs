@@ -29,6 +29,8 @@ pub struct Query {
     next_try: Instant,
     deadline: Instant,
     edns: bool,
+    /// Whether any server has said anything.
+    heard: bool,
     answer: Option<Answer>,
 }
 
@@ -50,6 +52,7 @@ impl Query {
             next_try: now,
             deadline,
             edns: true,
+            heard: false,
             answer: None,
         };
         query.keep_time(now);
@@ -60,6 +63,12 @@ impl Query {
     #[must_use]
     pub fn answer(&self) -> Option<&Answer> {
         self.answer.as_ref()
+    }
+
+    /// Whether a server has answered, be it that it cannot tell.
+    #[must_use]
+    pub fn has_heard(&self) -> bool {
+        self.heard
     }
 
     /// The sockets to poll, and for what; none once there is an answer.
@@ -83,6 +92,7 @@ impl Query {
                 Some(true) => attempt.go_on(&self.question),
                 _ => Progress::Waiting,
             };
+            self.heard |= attempt.heard;
             self.take_progress(attempt, progress, now);
         }
         self.keep_time(now);

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::class::Class;
+use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
 use crate::sys;
 
@@ -28,6 +29,22 @@ impl Acceptor for Ucspi {
     fn learn_local_name(&self, _: IpAddr, _: &LocalName) {}
 
     fn describe(&self, _: Class, _: Option<&str>) {}
+
+    fn earlier_from(&self, _: IpAddr) -> usize {
+        0
+    }
+
+    fn note_refusal(&self) {}
+
+    fn crowd(&self) -> Crowd {
+        Crowd::NONE
+    }
+
+    fn note_answer(&self) {}
+
+    fn name_servers_are_dead(&self) -> bool {
+        false
+    }
 
     fn is_crowded(&self) -> bool {
         false

@@ -31,7 +31,7 @@ pub use tcpserver::Ends;
 /// Every event and the keys of its line, in their order.
 pub const LINES: &[(&str, &[&str])] = &[
     ("start", &["host", "port", "slots", "min-idle", "max-idle", "pid"]),
-    ("pass", &["ip", "port", "host", "class", "delay", "waited", "dns", "pid"]),
+    ("pass", &["ip", "port", "host", "class", "delay", "shrunk", "waited", "dns", "pid"]),
     (
         "early",
         &[
@@ -70,6 +70,8 @@ pub struct Subject<'a> {
     pub class: Option<Class>,
     /// The delay that it was given.
     pub delay: Option<Duration>,
+    /// To which part of it that was cut down, if it was.
+    pub shrunk: Option<f64>,
     /// Since it was accepted.
     pub waited: Duration,
 }
@@ -300,7 +302,11 @@ fn about(event: &str, client: &Subject<'_>) -> Line {
     let class = client.class.map(|class| class.to_string());
     let delay = client.delay.map(|delay| Brief(delay).to_string());
     let line = line.name("host", client.host).plain("class", class.as_deref().unwrap_or("-"));
-    line.name("delay", delay.as_deref()).seconds("waited", client.waited)
+    let mut line = line.name("delay", delay.as_deref());
+    if let Some(part) = client.shrunk {
+        line = line.plain("shrunk", format_args!("{part:.2}"));
+    }
+    line.seconds("waited", client.waited)
 }
 
 #[cfg(test)]
@@ -313,6 +319,7 @@ mod tests {
             host,
             class,
             delay: class.map(|_| Duration::from_secs(2)),
+            shrunk: None,
             waited: Duration::from_millis(2004),
         }
     }

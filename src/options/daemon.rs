@@ -120,6 +120,24 @@ static OWN: &[Opt] = &[
         "children that run prog at once [-c]",
         store!(|v| count(v, 1..=MOST_SLOTS).map(Some) => max_prog),
     ),
+    with(
+        "per-ip",
+        "N",
+        "connections at once from an address; 0 for any [-c / 4, at least 4]",
+        store!(|v| number(v, 0..=MOST_SLOTS).map(|n| Some(n as usize)) => per_ip),
+    ),
+    with(
+        "reserve",
+        "PERCENT",
+        "slots that only hosts with a good name get [20]",
+        store!(|v| number(v, 0..=100).map(|n| Some(n as usize)) => reserve_percent),
+    ),
+    with(
+        "text-limit",
+        "TEXT",
+        "the refusal of a connection too many from an address",
+        store!(|v| reply_text(v).map(Some) => text_limit),
+    ),
     with("log", "WHERE", "syslog or stderr [stderr; syslog with --daemon]", |o, v| {
         o.log_to = Some(choice(v, LOG_TO)?);
         Ok(())

@@ -176,6 +176,12 @@ pub struct Options {
     pub check: bool,
     /// The command line that all of this was read from.
     pub arguments: Vec<OsString>,
+    /// Connections at once from one address; 0 for any number.
+    pub per_ip: Option<usize>,
+    /// The percentage of slots that is kept for hosts that are not suspicious.
+    pub reserve_percent: Option<usize>,
+    /// The refusal of one connection too many, instead of the built-in text.
+    pub text_limit: Option<String>,
     /// Run the demo.
     pub demo: bool,
     /// Where to listen: a name, an address, `0` or nothing for any.
@@ -243,6 +249,9 @@ impl Default for Options {
             config: None,
             check: false,
             arguments: Vec::new(),
+            per_ip: None,
+            reserve_percent: None,
+            text_limit: None,
             demo: false,
             host: String::new(),
             port: String::new(),
@@ -276,6 +285,23 @@ impl Options {
     pub fn log_to(&self) -> LogTo {
         let usual = if self.daemon { LogTo::Syslog } else { LogTo::Stderr };
         self.log_to.unwrap_or(usual)
+    }
+
+    /// Connections at once from one address: a quarter of the slots and at least
+    /// 4 (for tcpserver any number), unless it is said otherwise; `None` for any
+    /// number.
+    #[must_use]
+    pub fn per_ip(&self) -> Option<usize> {
+        let usual = if self.as_tcpserver { 0 } else { (self.slots / 4).max(4) };
+        Some(self.per_ip.unwrap_or(usual)).filter(|most| *most > 0)
+    }
+
+    /// Slots for hosts that are not suspicious: 20 percent (for tcpserver none)
+    /// unless it is said otherwise, rounded down.
+    #[must_use]
+    pub fn reserve(&self) -> usize {
+        let usual = if self.as_tcpserver { 0 } else { 20 };
+        self.slots * self.reserve_percent.unwrap_or(usual) / 100
     }
 
     /// Idle children to keep, within the slots.
@@ -316,8 +342,14 @@ mod tests {
         let options = Options { slots: 3, ..Options::default() };
         assert_eq!((options.min_idle(), options.max_idle(), options.max_prog()), (3, 3, 3));
         assert_eq!(options.backlog(), 20);
+        assert_eq!((options.per_ip(), options.reserve()), (Some(4), 0));
         let options = Options { slots: 2000, min_idle: Some(10), ..Options::default() };
         assert_eq!((options.min_idle(), options.max_idle()), (10, 40));
         assert_eq!(options.backlog(), 1024);
+        assert_eq!((options.per_ip(), options.reserve()), (Some(500), 400));
+        let tcpserver = Options::for_tcpserver();
+        assert_eq!((tcpserver.per_ip(), tcpserver.reserve()), (None, 0));
+        let options = Options { per_ip: Some(0), reserve_percent: Some(50), ..tcpserver };
+        assert_eq!((options.per_ip(), options.reserve()), (None, 20));
     }
 }

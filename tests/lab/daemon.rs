@@ -155,7 +155,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Quick defaults for tests: loopback, any port, no delay, no look-up of
-    /// our own name, and no trust in loopback addresses.
+    /// our own name, no trust in loopback addresses, and no limit for them.
     pub(crate) fn setup() -> Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
         for name in ["RELAYCLIENT", "SMTPDELAY", "GREETDELAY", "RBLSMTPD", "DNSCACHEIP"] {
@@ -164,7 +164,8 @@ impl Daemon {
         // What the test runner was given is not what the daemon was given.
         // SAFETY: close_range is a system call.
         unsafe { command.pre_exec(close_inherited_descriptors) };
-        let options = ["-l", "mx.test.example", "--local-nets", "none"].map(String::from).into();
+        let options = ["-l", "mx.test.example", "--local-nets", "none", "--per-ip", "0"];
+        let options = options.map(String::from).into();
         Setup { command, host: "127.0.0.1".into(), port: 0, options }
     }
 

@@ -1,0 +1,192 @@
+//! Limits: connections of one address, the reserve, and delays that shrink.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
+use crate::lab::{Client, Daemon, assert_about, wait_until, waited};
+
+const TOO_MANY: &str = "421 4.7.0 mx.test.example too many connections from your address\r\n";
+const BUSY: &str = "421 4.3.2 mx.test.example all slots are busy, try later\r\n";
+
+/// Clients that are held in their delay.
+fn hold(daemon: &Daemon, source: &str, count: usize) -> Vec<Client> {
+    (0..count).map(|_| daemon.client(source)).collect()
+}
+
+#[track_caller]
+fn wait_for_clients(daemon: &Daemon, count: usize) {
+    wait_until("clients to be held", || {
+        daemon.signal(Signal::SIGUSR1);
+        let line = daemon.lines("stats ").pop()?;
+        line.contains(&format!(" busy={count} ")).then_some(())
+    });
+}
+
+/// Waits until so many nameless clients are known to be.
+#[track_caller]
+fn wait_for_classes(daemon: &Daemon, count: usize) {
+    wait_until("classes to be known", || {
+        daemon.signal(Signal::SIGUSR1);
+        let line = daemon.lines("stats ").pop()?;
+        line.contains(&format!(" none={count} ")).then_some(())
+    });
+}
+
+#[test]
+fn an_address_may_have_so_many_connections_and_no_more() {
+    let dns = FakeDns::start(Fault::Silence);
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("-c 30 --delay 0.3 --dns-timeout 0.2 --per-ip 3 --early log")
+        .run(&["sh", "-c", "echo 220; exec cat"]);
+    let mut sessions = hold(&daemon, "127.0.0.1", 2);
+    for session in &mut sessions {
+        assert_eq!(session.read_line().0, "220\n");
+    }
+    let waiting = daemon.client("127.0.0.1");
+    wait_for_clients(&daemon, 3);
+    let asked = dns.queries();
+    let mut other = daemon.client("127.0.0.1");
+    assert_eq!(other.read_all(), TOO_MANY);
+    assert_about(other.connected.elapsed(), 0.0);
+    let line = daemon.log("limit ");
+    assert!(line.starts_with("limit ip=127.0.0.1 ") && line.ends_with(" kind=per-ip held=3"));
+    assert_eq!(dns.queries(), asked, "nothing was looked up");
+    assert_eq!(daemon.client("127.0.0.2").read_line().0, "220\n", "others are served");
+    drop(sessions.pop());
+    wait_until("the end of its session", || {
+        daemon.lines("end ").iter().any(|line| line.contains(" ip=127.0.0.1 ")).then_some(())
+    });
+    assert_eq!(daemon.client("127.0.0.1").read_line().0, "220\n", "there is room again");
+    drop(waiting);
+}
+
+#[test]
+fn a_child_that_was_killed_is_not_counted() {
+    let daemon = Daemon::setup().option("-H --delay 9 --per-ip 1 --min-idle 1").run(&["true"]);
+    let busy = daemon.children();
+    let _held = daemon.client("127.0.0.1");
+    wait_for_clients(&daemon, 1);
+    assert_eq!(daemon.client("127.0.0.1").read_all(), TOO_MANY);
+    for pid in busy {
+        kill(pid, Signal::SIGKILL).unwrap();
+    }
+    daemon.log("smtp-delayd: error: child ");
+    let mut next = daemon.client("127.0.0.1");
+    assert!(next.is_silent_for(Duration::from_millis(300)), "it waits its delay");
+}
+
+#[test]
+fn networks_count_in_ipv6_and_trusted_ones_do_not_at_all() {
+    let daemon = Daemon::setup().host("::1").option("-H --delay 9 --per-ip 1").run(&["true"]);
+    let _held = daemon.client("::1");
+    wait_for_clients(&daemon, 1);
+    assert_eq!(daemon.client("::1").read_all(), TOO_MANY);
+    let daemon =
+        Daemon::setup().option("-H --delay 9 --per-ip 1 --local-nets 127.0.0.0/8").run(&["true"]);
+    let _trusted = hold(&daemon, "127.0.0.1", 3);
+    wait_for_clients(&daemon, 3);
+    let daemon =
+        Daemon::setup().option("-H --delay 9 --per-ip 1").env("SMTPDELAY", "5").run(&["true"]);
+    let _exempt = hold(&daemon, "127.0.0.1", 3);
+    wait_for_clients(&daemon, 3);
+}
+
+#[test]
+fn the_reserve_is_for_hosts_with_a_good_name() {
+    let nsd = Nsd::start();
+    let daemon = Daemon::setup()
+        .option(&nsd.option())
+        .option("-c 10 --reserve 30 --delay-static 0.2 --delay-none 9 --delay-dynamic 9")
+        .run(&["sh", "-c", "echo 220"]);
+    let held = hold(&daemon, NAMELESS, 7);
+    wait_for_clients(&daemon, 7);
+    for source in [NAMELESS, LINE] {
+        let mut client = daemon.client(source);
+        assert_eq!(client.read_all(), BUSY);
+        assert_about(client.connected.elapsed(), 0.0);
+    }
+    let line = daemon.log("limit ");
+    assert!(line.ends_with(" kind=reserve held=7") && line.contains(" class=none "), "{line}");
+    assert_about(daemon.client(ORDINARY).read_line().1, 0.2);
+    drop(held);
+    wait_for_clients(&daemon, 0);
+    assert!(daemon.client(NAMELESS).is_silent_for(Duration::from_millis(500)));
+}
+
+#[test]
+fn delays_shrink_on_the_way_to_the_reserve() {
+    let nsd = Nsd::start();
+    let daemon = Daemon::setup()
+        .option(&nsd.option())
+        .option("-c 20 --reserve 20 --delay-static 1 --delay-none 6")
+        .run(&["sh", "-c", "echo 220; exec cat"]);
+    let full = hold(&daemon, NAMELESS, 13);
+    wait_for_clients(&daemon, 13);
+    let mut suspicious = daemon.client(NAMELESS);
+    wait_for_classes(&daemon, 14);
+    let mut ordinary = daemon.client(ORDINARY);
+    assert_about(ordinary.read_line().1, 1.0);
+    // (20 - 4 - 13) / (20 - 4 - 10)
+    assert_about(suspicious.read_line().1, 3.0);
+    let line = wait_until("its line", || {
+        daemon.lines("pass ").into_iter().find(|line| line.contains(" class=none "))
+    });
+    assert!(line.contains(" delay=3 shrunk=0.50 waited="), "{line}");
+    assert_about(waited(&line), 3.0);
+    assert!(!daemon.log("pass ").contains(" shrunk="), "a good name waits its delay");
+    drop(full);
+}
+
+#[test]
+fn a_look_up_gets_a_second_at_most_once_the_reserve_is_reached() {
+    let dns = FakeDns::start(Fault::Silence);
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("-c 10 --reserve 50 --dns-timeout 4 --delay-unknown 20")
+        .run(&["true"]);
+    let held = hold(&daemon, "127.0.0.1", 5);
+    wait_for_clients(&daemon, 5);
+    let mut client = daemon.client("127.0.0.2");
+    assert_eq!(client.read_all(), BUSY);
+    assert_about(client.connected.elapsed(), 0.8);
+    assert!(daemon.log("limit ").contains(" class=unknown "));
+    drop(held);
+}
+
+#[test]
+fn our_own_dead_name_server_shuts_nobody_out() {
+    let dns = FakeDns::start(Fault::Silence);
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("-c 10 --reserve 50 --dns-timeout 6 --delay-unknown 7")
+        .run(&["echo", "220"]);
+    let held = hold(&daemon, "127.0.0.1", 5);
+    wait_for_clients(&daemon, 5);
+    // Nothing has been heard for five seconds by then.
+    wait_until("the first look-ups to be given up", || {
+        (held[0].connected.elapsed() > Duration::from_secs(6)).then_some(())
+    });
+    let mut client = daemon.client("127.0.0.2");
+    let (line, waited) = client.read_line();
+    assert_eq!(line, "220\n");
+    assert_about(waited, 7.0);
+    assert!(daemon.lines("limit ").is_empty());
+}
+
+#[test]
+fn few_slots_work_too() {
+    let nsd = Nsd::start();
+    for slots in [1, 3] {
+        let daemon = Daemon::setup()
+            .option(&nsd.option())
+            .option(&format!("-c {slots} --delay-none 0.5 --per-ip 4"))
+            .run(&["echo", "220"]);
+        let mut client = daemon.client(NAMELESS);
+        assert_eq!(client.read_line().0, "220\n");
+        assert_about(client.connected.elapsed(), 0.5);
+        assert!(!daemon.log("pass ").contains(" shrunk="));
+    }
+}
