@@ -442,8 +442,7 @@ fn usr1_tells_the_counters() {
     drop(daemon.client("127.0.0.1"));
     daemon.log("hangup ");
     daemon.log("end ");
-    let expected =
-        "stats pass=1 early=1 hangup=1 deny=0 limit=0 error=0 static=0 dynamic=0 none=0 unknown=0 ";
+    let expected = "stats pass=1 early=1 hangup=1 deny=0 listed=0 limit=0 error=0 static=0 dynamic=0 none=0 unknown=0 ";
     wait_until("counters at rest", || {
         daemon.signal(Signal::SIGUSR1);
         let line = daemon.lines("stats ").pop()?;

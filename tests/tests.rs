@@ -17,6 +17,7 @@ mod early;
 mod handoff;
 mod limits;
 mod link;
+mod lists;
 mod lookup;
 mod pool;
 mod rules;

@@ -15,6 +15,7 @@ pub enum Counter {
     Early,
     HangUp,
     Deny,
+    Listed,
     Limit,
     Error,
     Static,
@@ -47,6 +48,10 @@ pub trait Acceptor {
 
     /// How crowded it is.
     fn crowd(&self) -> Crowd;
+
+    /// Whether a list that fails may be complained of: not every client's share
+    /// of the log.
+    fn may_complain_of_list(&self) -> bool;
 
     /// A name server has answered.
     fn note_answer(&self);

@@ -24,7 +24,7 @@ impl Connection<'_> {
         let limit = crowd.and_then(Crowd::look_up_limit).unwrap_or(Duration::MAX);
         let deadline = self.client.received + options.dns_timeout.max(ident_time).min(limit);
         // tcpserver's log shows our own name with a denial.
-        let goal = if options.as_tcpserver { Goal::Everything } else { Goal::Client };
+        let goal = if options.as_tcpserver { Goal::Names } else { Goal::Client };
         while !goal.is_reached(&self.lookup) {
             // Where it is only noted, talk changes nothing.
             let matters = options.early != EarlyTalk::Log;
@@ -63,8 +63,10 @@ impl Connection<'_> {
             local_name: known.flatten(),
             raw_names: options.as_tcpserver,
             ident: self.ident().filter(|_| !condemned),
+            lists: self.wanted_lists(),
         };
-        let servers = if asked || wanted.local.is_some() {
+        let lists = !wanted.lists.black.is_empty() || !wanted.lists.white.is_empty();
+        let servers = if asked || wanted.local.is_some() || lists {
             self.service.resolvers.borrow_mut().servers()
         } else {
             Rc::new([])

@@ -36,6 +36,7 @@ impl Connection<'_> {
                 };
             }
             Verdict::Early => self.refuse_early_talker(),
+            Verdict::Listed => self.refuse_listed(),
             Verdict::HangUp => {
                 self.count(Counter::HangUp);
                 self.service.log.hangup(&self.subject(self.client.waited()));
@@ -104,6 +105,7 @@ impl Connection<'_> {
         self.learn_local_name();
         self.set_environment(verdict);
         if verdict == Verdict::Pass {
+            self.complain_of_lists();
             self.count(Counter::Pass);
             self.service.log.pass(&self.subject(self.client.waited()), self.dns_time);
         }
@@ -155,6 +157,7 @@ impl Connection<'_> {
     fn refuse_early_talker(&mut self) {
         let options = &self.service.options;
         let refusal = self.early_refusal();
+        self.acceptor.note_refusal();
         match refuse_by(options.refuse, self.acceptor.is_crowded()) {
             RefuseBy::Drop => {
                 self.log_early("refuse", None);
@@ -165,6 +168,40 @@ impl Connection<'_> {
                 let _ = self.hold();
                 let said = talk(&self.client, &self.our_name(), &refusal);
                 self.log_early("talk", Some(&said));
+            }
+        }
+    }
+
+    fn refuse_listed(&mut self) {
+        self.count(Counter::Listed);
+        let lists = self.lookup.lists();
+        let (zones, score) = (lists.zones(), lists.score());
+        let zone = lists.first().map(|list| list.zone.clone()).unwrap_or_default();
+        let words = lists.reason().map_or_else(
+            || format!("4.7.1 {} your address is listed by {zone}", self.our_name()),
+            |reason| format!("4.7.1 {reason}"),
+        );
+        let options = &self.service.options;
+        let refusal = Refusal::temporary(Why::Listed, Some(&words), &self.our_name());
+        let refusal = if options.refuse_permanent { refusal.permanently() } else { refusal };
+        let (subject, log) = (self.subject(self.client.waited()), &self.service.log);
+        self.acceptor.note_refusal();
+        match refuse_by(options.refuse, self.acceptor.is_crowded()) {
+            RefuseBy::Drop => {
+                log.listed(&subject, &zones, score, None);
+                self.refuse(&refusal);
+            }
+            RefuseBy::Talk => {
+                let said = talk(&self.client, &self.our_name(), &refusal);
+                log.listed(&subject, &zones, score, Some(&said));
+            }
+        }
+    }
+
+    fn complain_of_lists(&self) {
+        for (list, why) in self.lookup.lists().failed() {
+            if self.acceptor.may_complain_of_list() {
+                self.service.log.warning(format_args!("list {} failed: {why}", list.zone));
             }
         }
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use nix::poll::PollFlags;
 
 use super::ident::{Ident, Owner};
+use super::lists::{Lists, WantedLists};
 use crate::dns::{Answer, Failure, Query, Question, Records};
 
 /// Names of one client whose forward look-up is made.
@@ -65,6 +66,7 @@ pub struct Lookup {
     remote: Remote,
     local: Local,
     ident: Option<Ident>,
+    lists: Lists,
     servers: Rc<[SocketAddr]>,
     ip: IpAddr,
     paranoid: bool,
@@ -101,6 +103,8 @@ pub struct Wanted {
     pub raw_names: bool,
     /// The question to the client's ident server, if there is one.
     pub ident: Option<Ident>,
+    /// DNS lists.
+    pub lists: WantedLists,
 }
 
 impl Lookup {
@@ -115,6 +119,7 @@ impl Lookup {
             local_name,
             raw_names: false,
             ident: None,
+            lists: WantedLists::default(),
         };
         Self::start(wanted, Rc::new([]), now, now)
     }
@@ -139,8 +144,10 @@ impl Lookup {
         };
         let (ip, paranoid) = (wanted.ip, wanted.paranoid);
         let ident = wanted.ident;
+        let lists = Lists::ask(&wanted.lists, ip, &servers, now, deadline);
         let heard = false;
-        let mut lookup = Self { remote, local, ident, servers, ip, paranoid, deadline, heard };
+        let mut lookup =
+            Self { remote, local, ident, lists, servers, ip, paranoid, deadline, heard };
         lookup.settle(now);
         lookup
     }
@@ -148,10 +155,16 @@ impl Lookup {
     /// Whether nothing is being asked any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.knows_names() && self.lists.know_score() && self.lists.welcome().is_some()
+    }
+
+    /// Whether all names are known, ours as well.
+    #[must_use]
+    pub fn knows_names(&self) -> bool {
         self.knows_client() && matches!(self.local, Local::Settled(_))
     }
 
-    /// Whether all is known of the client that can be.
+    /// Whether all is known of the client that can be, but for DNS lists.
     #[must_use]
     pub fn knows_client(&self) -> bool {
         self.name().is_some() && self.ident.as_ref().is_none_or(|ident| ident.answer().is_some())
@@ -190,6 +203,17 @@ impl Lookup {
         self.heard || self.queries().any(Query::has_heard)
     }
 
+    /// What DNS lists say.
+    #[must_use]
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// Asks the list that decides why.
+    pub fn ask_reason(&mut self, deadline: Instant) {
+        self.lists.ask_reason(self.ip, &self.servers, deadline);
+    }
+
     /// Stops asking: what is not known is unknown.
     pub fn give_up(&mut self) {
         self.ident.take_if(|ident| ident.answer().is_none());
@@ -220,7 +244,7 @@ impl Lookup {
             Local::Asking(query) => Some(query),
             Local::Settled(_) => None,
         };
-        remote.into_iter().chain(local)
+        remote.into_iter().chain(local).chain(self.lists.queries())
     }
 
     /// The sockets to poll, and for what.
@@ -257,6 +281,7 @@ impl Lookup {
         if let Local::Asking(query) = &mut self.local {
             advance(query);
         }
+        self.lists.queries_mut().for_each(&mut advance);
         if let Some(ident) = self.ident.as_mut().filter(|ident| ident.answer().is_none()) {
             ident.advance(now, rest.first().copied().unwrap_or(false));
         }

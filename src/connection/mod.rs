@@ -10,6 +10,8 @@ pub mod environment;
 pub mod handoff;
 pub mod ident;
 mod limits;
+mod listed;
+pub mod lists;
 pub mod lookup;
 mod peer;
 pub mod refusal;

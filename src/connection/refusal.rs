@@ -11,6 +11,8 @@ pub enum Why {
     AllBusy,
     /// It has too many connections already.
     TooMany,
+    /// DNS lists have it.
+    Listed,
     /// The program cannot be run.
     NoProgram,
 }
@@ -20,6 +22,7 @@ impl Why {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::EarlyTalk => ("4.7.0", "you talked before the greeting"),
+            Self::Listed => ("4.7.1", "your address is listed"),
             Self::TooMany => ("4.7.0", "too many connections from your address"),
             Self::AllBusy => ("4.3.2", "all slots are busy, try later"),
             Self::NoProgram => ("4.3.0", "unable to serve you now, try later"),

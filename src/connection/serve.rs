@@ -127,7 +127,8 @@ impl<'a> Connection<'a> {
         self.look_up()?;
         self.ask_rules()?;
         self.complain_of_terms();
-        self.classify();
+        self.heed_lists()?;
+        self.classify()?;
         self.admit()?;
         self.judge_talk()?;
         self.wait()
@@ -173,9 +174,9 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn classify(&mut self) {
+    fn classify(&mut self) -> Step {
         let options = &self.service.options;
-        let Some(host) = self.lookup.name() else { return };
+        let Some(host) = self.lookup.name() else { return Ok(()) };
         // Of a client that does not wait nobody has to know, where its name has
         // come for nothing.
         let needless = self.client.host.is_some() && self.offence == Offence::Never;
@@ -184,11 +185,13 @@ impl<'a> Connection<'a> {
             self.service.log.error(why);
         }
         let class = classify(host, self.client.ip(), &self.service.names, &options.local_nets);
+        let class = self.heed_welcome(class)?;
         let delay = delay(class, self.terms.delay, &options.delays);
         self.class = Some(class);
         self.settle_delay(delay);
         self.count_class(class);
         self.acceptor.describe(class, self.lookup.name().and_then(HostName::first));
+        Ok(())
     }
 
     /// What was said before the class was known is an offence only in a class
@@ -205,8 +208,9 @@ impl<'a> Connection<'a> {
     }
 
     fn wait(&mut self) -> Step {
+        self.wait_for_lists(self.delay.unwrap_or_default())?;
         match self.delay.unwrap_or_default() {
-            // Nothing but our own name can be missing.
+            // Nothing but our own name can be missing, and lists that are late.
             Duration::ZERO => {
                 let deadline = self.client.received + self.service.options.dns_timeout;
                 self.watch_until(deadline, Goal::Everything)

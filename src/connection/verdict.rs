@@ -16,6 +16,8 @@ pub enum Verdict {
     Condemned,
     /// It left.
     HangUp,
+    /// DNS lists have it.
+    Listed,
     /// No place for its session came free in time.
     NoPlace,
     /// It has as many connections as an address may have.

@@ -33,8 +33,16 @@ pub enum Goal {
     Time,
     /// For the client's name, and its owner where that is asked, to be known.
     Client,
+    /// For all names, ours as well.
+    Names,
     /// For everything that is looked up to be known.
     Everything,
+    /// For a list of good clients to have it, or for all to have answered.
+    Welcome,
+    /// For DNS lists to add up to this score, or for all to have answered.
+    Score(u32),
+    /// For a list to say why it has the client.
+    Reason,
 }
 
 impl Goal {
@@ -44,7 +52,11 @@ impl Goal {
         match self {
             Self::Time => false,
             Self::Client => lookup.knows_client(),
+            Self::Names => lookup.knows_names(),
             Self::Everything => lookup.is_settled(),
+            Self::Welcome => lookup.lists().welcome().is_some(),
+            Self::Score(enough) => lookup.lists().score() >= enough || lookup.lists().know_score(),
+            Self::Reason => lookup.lists().know_reason(),
         }
     }
 }

@@ -166,7 +166,7 @@ fn table(board: &Board<'_>, supervisor: Option<i32>) -> String {
     );
     let counts: Vec<String> =
         counted(&stats).iter().map(|(name, count)| format!("{name} {count}")).collect();
-    let _ = writeln!(text, "{}\n{}\n", counts[..6].join("  "), counts[6..].join("  "));
+    let _ = writeln!(text, "{}\n{}\n", counts[..7].join("  "), counts[7..].join("  "));
     let _ = writeln!(text, "STATE    CLASS    SECONDS      PID  ADDRESS          NAME");
     for child in children(board) {
         let class = child.class.map_or("-".into(), |class| class.to_string());

@@ -23,11 +23,11 @@ pub(super) const WAKE: usize = 8;
 pub(super) const ALIVE: usize = 9;
 pub(super) const GENERATION: usize = 10;
 pub(super) const LAST_COMPLAINT: usize = 11;
-pub(super) const STOPPING: usize = 13;
-pub(super) const LOST: usize = 14;
-pub(super) const ANSWERED: usize = 15;
-pub(super) const COUNTERS: usize = 16;
-const COUNTED: usize = 10;
+pub(super) const STOPPING: usize = 14;
+pub(super) const LOST: usize = 15;
+pub(super) const ANSWERED: usize = 16;
+pub(super) const COUNTERS: usize = 17;
+const COUNTED: usize = 11;
 pub(super) const NAMES: usize = 32;
 const SETS: usize = NAMES + local_names::WORDS;
 /// A slot: the client's address in two words, when it was accepted, since when
@@ -280,7 +280,7 @@ impl<'a> Board<'a> {
         let count = |index: usize| counters[index].load(Ordering::Relaxed);
         Stats {
             verdicts: std::array::from_fn(count),
-            classes: std::array::from_fn(|index| count(index + 6)),
+            classes: std::array::from_fn(|index| count(index + 7)),
             idle: self.count(Stage::Idle),
             busy: self.clients(),
             max: self.slots,

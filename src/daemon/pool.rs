@@ -27,6 +27,8 @@ pub enum Complaint {
     Accept,
     /// fork(2) fails.
     Fork,
+    /// A DNS list fails.
+    List,
 }
 
 /// The scoreboard, as those who share it use it.

@@ -7,7 +7,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
-use super::pool::{Pool, Slot, Stage};
+use super::pool::{Complaint, Pool, Slot, Stage};
 use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
@@ -73,6 +73,10 @@ impl Acceptor for Worker<'_> {
     fn crowd(&self) -> Crowd {
         let others = self.pool.clients().saturating_sub(1);
         Crowd { slots: self.pool.slots(), reserve: self.reserve, others }
+    }
+
+    fn may_complain_of_list(&self) -> bool {
+        self.pool.may_complain(Complaint::List)
     }
 
     fn note_answer(&self) {

@@ -8,7 +8,7 @@ use domain::base::iana::Rcode;
 use domain::base::message_builder::PushError;
 use domain::base::name::{FromStrError, Label, ToLabelIter};
 use domain::base::{Message, MessageBuilder, Name, ParseRecordData, ParsedName, Rtype};
-use domain::rdata::{A, Aaaa, Ns, Ptr, Soa};
+use domain::rdata::{A, Aaaa, Ns, Ptr, Soa, Txt};
 
 use super::{Answer, Question, Records};
 use crate::names::host_name;
@@ -78,7 +78,9 @@ fn wanted_name(question: &Question) -> Result<Name<Vec<u8>>, Unaskable> {
         Question::Names(ip) | Question::RawNames(ip) => {
             Name::reverse_from_addr(*ip).map_err(|_| Unaskable)
         }
-        Question::Ipv4(host) | Question::Ipv6(host) => Ok(Name::vec_from_str(host)?),
+        Question::Ipv4(host) | Question::Ipv6(host) | Question::Text(host) => {
+            Ok(Name::vec_from_str(host)?)
+        }
     }
 }
 
@@ -87,6 +89,7 @@ fn wanted_type(question: &Question) -> Rtype {
         Question::Names(_) | Question::RawNames(_) => Rtype::PTR,
         Question::Ipv4(_) => Rtype::A,
         Question::Ipv6(_) => Rtype::AAAA,
+        Question::Text(_) => Rtype::TXT,
     }
 }
 
@@ -126,6 +129,7 @@ fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
         Question::RawNames(_) => names(message, &owner, |labels| Some(dotted(labels)))?,
         Question::Ipv4(_) => addresses(message, &owner, |data: &A| data.addr().into())?,
         Question::Ipv6(_) => addresses(message, &owner, |data: &Aaaa| data.addr().into())?,
+        Question::Text(_) => texts(message, &owner)?,
     };
     Some(match any {
         true => Reading::Answer(Answer::Found(records)),
@@ -190,6 +194,18 @@ fn addresses<'a, Data: ParseRecordData<'a, [u8]>>(
     }
     let any = !addresses.is_empty();
     Some((Records::Addresses(addresses), any))
+}
+
+fn texts(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
+    let mut texts = Vec::new();
+    for record in message.answer().ok()?.limit_to_in::<Txt<_>>() {
+        let record = record.ok()?;
+        if record.owner() == owner && texts.len() < MOST_RECORDS {
+            texts.push(record.data().iter().collect::<Vec<&[u8]>>().concat());
+        }
+    }
+    let any = !texts.is_empty();
+    Some((Records::Texts(texts), any))
 }
 
 /// An answer without records that points to other servers (RFC 2308, 2.2):

@@ -2,6 +2,7 @@
 //! sockets together with the client's and tells it what became ready.
 
 mod attempt;
+pub mod list;
 pub mod message;
 mod query;
 pub mod resolvers;
@@ -24,6 +25,8 @@ pub enum Question {
     Ipv4(String),
     /// The IPv6 addresses of a host name (AAAA).
     Ipv6(String),
+    /// The texts of a name (TXT).
+    Text(String),
 }
 
 /// What the name server has.
@@ -34,6 +37,8 @@ pub enum Records {
     Names(Vec<String>),
     /// The addresses.
     Addresses(Vec<IpAddr>),
+    /// The texts, each in one piece.
+    Texts(Vec<Vec<u8>>),
 }
 
 /// The end of a question.

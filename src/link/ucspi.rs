@@ -40,6 +40,10 @@ impl Acceptor for Ucspi {
         Crowd::NONE
     }
 
+    fn may_complain_of_list(&self) -> bool {
+        true
+    }
+
     fn note_answer(&self) {}
 
     fn name_servers_are_dead(&self) -> bool {

@@ -41,14 +41,21 @@ pub const LINES: &[(&str, &[&str])] = &[
     ),
     ("hangup", &["ip", "port", "host", "class", "delay", "waited"]),
     ("deny", &["ip", "port", "host", "waited", "rule"]),
+    (
+        "listed",
+        &[
+            "ip", "port", "host", "class", "delay", "waited", "zones", "score", "helo", "mail",
+            "rcpt",
+        ],
+    ),
     ("limit", &["ip", "port", "host", "class", "delay", "waited", "kind", "held"]),
     ("end", &["pid", "ip", "exit", "signal", "secs"]),
     ("reload", &["pid"]),
     (
         "stats",
         &[
-            "pass", "early", "hangup", "deny", "limit", "error", "static", "dynamic", "none",
-            "unknown", "idle", "busy", "max",
+            "pass", "early", "hangup", "deny", "listed", "limit", "error", "static", "dynamic",
+            "none", "unknown", "idle", "busy", "max",
         ],
     ),
     ("stop", &["sessions", "pid"]),
@@ -99,9 +106,9 @@ pub struct Said {
 /// Counts for the `stats` line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// By verdict, in the order of the line: pass, early, hangup, deny, limit,
-    /// error.
-    pub verdicts: [u64; 6],
+    /// By verdict, in the order of the line: pass, early, hangup, deny, listed,
+    /// limit, error.
+    pub verdicts: [u64; 7],
     /// By class, in the order of the line: static, dynamic, none, unknown.
     pub classes: [u64; 4],
     /// Idle children.
@@ -180,17 +187,18 @@ impl Log {
             Some(text) => line.plain("text", format_args!("\"{}\"", escape::Escaped(text))),
             None => line.plain("text", "-"),
         };
-        let mut line = line.plain("action", action);
-        if let Some(said) = said {
-            line = line.text("helo", said.helo.as_deref());
-            line = line.text("mail", said.mail.as_deref()).text("rcpt", said.rcpt.as_deref());
-        }
-        self.event(line);
+        self.event(with_dialogue(line.plain("action", action), said));
     }
 
     /// A client left before the greeting.
     pub fn hangup(&self, client: &Subject<'_>) {
         self.event(about("hangup", client));
+    }
+
+    /// DNS lists have a client.
+    pub fn listed(&self, client: &Subject<'_>, zones: &str, score: u32, said: Option<&Said>) {
+        let line = about("listed", client).plain("zones", format_args!("\"{zones}\""));
+        self.event(with_dialogue(line.plain("score", score), said));
     }
 
     /// A client found no place; `held` are taken.
@@ -295,6 +303,12 @@ impl Log {
             _ => self.message("fatal", fatal),
         }
     }
+}
+
+fn with_dialogue(line: Line, said: Option<&Said>) -> Line {
+    let Some(said) = said else { return line };
+    let line = line.text("helo", said.helo.as_deref());
+    line.text("mail", said.mail.as_deref()).text("rcpt", said.rcpt.as_deref())
 }
 
 fn about(event: &str, client: &Subject<'_>) -> Line {

@@ -2,16 +2,21 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::delaying::{DELAYS, REFUSALS, early};
 use super::parse::{CommandLine, usage};
 use super::table::{ANSWERS, Opt, flag, letter, letter_with, store, with};
 use super::values::{Value, choice, count, facility, number, reply_text, seconds_value, tag, text};
 use super::{LogTo, Options, Verbosity};
+use crate::dns::list::List;
 use crate::error::Fatal;
 
 /// Most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
 const MOST_SLOTS: u32 = 100_000;
+
+/// The highest threshold for DNS lists.
+const MOST_SCORE: u32 = 100_000;
 
 /// `smtp-delayd [options] host port prog [arg ...]`.
 pub static DAEMON: CommandLine = CommandLine {
@@ -137,6 +142,32 @@ static OWN: &[Opt] = &[
         "TEXT",
         "the refusal of a connection too many from an address",
         store!(|v| reply_text(v).map(Some) => text_limit),
+    ),
+    with(
+        "dnsbl",
+        "ZONE[=ADDRS][*N]",
+        "a DNS list of bad clients, with weight N; may be repeated",
+        |o, v| {
+            o.lists.black.push(Rc::new(List::parse(text(v)?)?));
+            Ok(())
+        },
+    )
+    .repeated(),
+    with(
+        "dnswl",
+        "ZONE[=ADDRS]",
+        "a DNS list of good clients, who are static; may be repeated",
+        |o, v| {
+            o.lists.white.push(Rc::new(List::parse(text(v)?)?));
+            Ok(())
+        },
+    )
+    .repeated(),
+    with(
+        "dnsbl-threshold",
+        "N",
+        "the sum of weights from which a client is refused [1]",
+        store!(|v| number(v, 1..=MOST_SCORE) => dnsbl_threshold),
     ),
     with("log", "WHERE", "syslog or stderr [stderr; syslog with --daemon]", |o, v| {
         o.log_to = Some(choice(v, LOG_TO)?);

@@ -18,6 +18,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use syslog::Facility;
 
+use crate::connection::lists::WantedLists;
+
 /// The networks whose nameless clients count as `static` unless
 /// `--local-nets` says otherwise.
 const LOCAL_NETS: &str = "127.0.0.1 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 \
@@ -182,6 +184,10 @@ pub struct Options {
     pub reserve_percent: Option<usize>,
     /// The refusal of one connection too many, instead of the built-in text.
     pub text_limit: Option<String>,
+    /// DNS lists of bad and of good clients.
+    pub lists: WantedLists,
+    /// The score from which a client counts as listed.
+    pub dnsbl_threshold: u32,
     /// Run the demo.
     pub demo: bool,
     /// Where to listen: a name, an address, `0` or nothing for any.
@@ -249,6 +255,8 @@ impl Default for Options {
             config: None,
             check: false,
             arguments: Vec::new(),
+            lists: WantedLists::default(),
+            dnsbl_threshold: 1,
             per_ip: None,
             reserve_percent: None,
             text_limit: None,

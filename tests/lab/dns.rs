@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
-use domain::rdata::Ptr;
+use domain::rdata::{A, Ptr};
 
 use super::{directory, wait_until};
 
@@ -241,8 +241,14 @@ fn reply(query: &[u8], code: Rcode, name: Option<&str>) -> Vec<u8> {
     let query = Message::from_octets(query).unwrap();
     let mut reply = MessageBuilder::new_vec().start_answer(&query, code).unwrap();
     if let Some(name) = name {
-        let owner = query.first_question().unwrap().into_qname();
-        reply.push((owner, 60, Ptr::new(Name::vec_from_str(name).unwrap()))).unwrap();
+        let question = query.first_question().unwrap();
+        let (kind, owner) = (question.qtype(), question.into_qname());
+        // Of addresses it knows only what DNS lists say.
+        if kind == Rtype::A {
+            reply.push((owner, 60, A::from_octets(127, 0, 0, 2))).unwrap();
+        } else {
+            reply.push((owner, 60, Ptr::new(Name::vec_from_str(name).unwrap()))).unwrap();
+        }
     }
     reply.finish()
 }

@@ -1,8 +1,8 @@
-//! A real DNS list: rbldnsd on port 53 of a loopback address of its own, which
-//! is where rblsmtpd looks for it.
+//! A real DNS list: rbldnsd, if need be on port 53 of a loopback address of its
+//! own, which is where rblsmtpd looks for it.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +13,9 @@ use super::{directory, wait_until};
 
 /// The zone of the list.
 pub(crate) const ZONE: &str = "bl.test";
+/// The zone of another, for IPv6, and an address on it.
+pub(crate) const ZONE6: &str = "six.test";
+pub(crate) const LISTED6: &str = "::1";
 /// An address that it lists, and what it says of it.
 pub(crate) const LISTED: &str = "127.0.5.1";
 pub(crate) const WHY: &str = "127.0.5.1 is listed here";
@@ -20,7 +23,7 @@ pub(crate) const WHY: &str = "127.0.5.1 is listed here";
 /// rbldnsd, until it is dropped.
 pub(crate) struct Rbldnsd {
     child: Child,
-    ip: String,
+    pub(crate) address: SocketAddr,
 }
 
 impl Rbldnsd {
@@ -29,23 +32,45 @@ impl Rbldnsd {
         Self::start_with(ip, &[])
     }
 
-    /// The same with more addresses or networks on the list.
+    /// The same with more addresses or networks on the list, in rbldnsd's form.
     pub(crate) fn start_with(ip: &str, more: &[&str]) -> Self {
+        Self::try_start(SocketAddr::new(ip.parse().unwrap(), 53), more).expect("rbldnsd starts")
+    }
+
+    /// On a port where only those look for it who are told.
+    pub(crate) fn start_on_a_free_port(more: &[&str]) -> Self {
+        let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let try_one = |_| {
+            let address = free();
+            Self::try_start(address, more)
+        };
+        (0..5).find_map(try_one).expect("rbldnsd starts")
+    }
+
+    fn try_start(address: SocketAddr, more: &[&str]) -> Option<Self> {
         let directory = directory();
         let list = format!(":127.0.0.2:$ is listed here\n{LISTED}\n{}\n", more.join("\n"));
         fs::write(directory.join("list"), list).unwrap();
+        fs::write(directory.join("six"), format!(":127.0.0.3:$ is listed here\n{LISTED6}\n"))
+            .unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let mut rbldnsd = Command::new("rbldnsd");
-        rbldnsd.arg("-n").args(["-b", &format!("{ip}/53")]).arg("-w").arg(&directory);
-        rbldnsd.arg(format!("{ZONE}:ip4set:list"));
+        rbldnsd.arg("-n").args(["-b", &format!("{}/{}", address.ip(), address.port())]);
+        rbldnsd.arg("-w").arg(&directory);
+        rbldnsd.arg(format!("{ZONE}:ip4set:list")).arg(format!("{ZONE6}:ip6trie:six"));
         rbldnsd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = rbldnsd.spawn().expect("rbldnsd is installed by tests/run");
-        let mut rbldnsd = Self { child, ip: ip.into() };
-        wait_until("rbldnsd", || {
-            assert!(rbldnsd.child.try_wait().unwrap().is_none(), "rbldnsd did not start");
-            rbldnsd.answers().then_some(())
+        let mut rbldnsd = Self { child, address };
+        let started = wait_until("rbldnsd, or its end", || {
+            let ended = rbldnsd.child.try_wait().unwrap().is_some();
+            (ended || rbldnsd.answers()).then_some(!ended)
         });
-        rbldnsd
+        started.then_some(rbldnsd)
+    }
+
+    /// As a name server to ask first; it refuses what is not on its list.
+    pub(crate) fn option(&self) -> String {
+        format!("--resolver {}", self.address)
     }
 
     fn answers(&self) -> bool {
@@ -53,7 +78,7 @@ impl Rbldnsd {
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let mut query = MessageBuilder::new_vec().question();
         query.push((Name::vec_from_str("1.5.0.127.bl.test").unwrap(), Rtype::A)).unwrap();
-        socket.send_to(&query.finish(), (self.ip.as_str(), 53)).unwrap();
+        socket.send_to(&query.finish(), self.address).unwrap();
         socket.recv(&mut [0; 512]).is_ok_and(|length| length > 40)
     }
 }

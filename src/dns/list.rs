@@ -1,0 +1,256 @@
+//! DNS lists (RFC 5782): which name is asked, and what its addresses mean.
+
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use super::{Answer, Failure, Records};
+
+/// The largest weight.
+const HEAVIEST: u32 = 1000;
+
+/// A list, and how much it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Its zone.
+    pub zone: String,
+    /// The addresses that count; without a filter, all that make sense.
+    filter: Option<[Octets; 4]>,
+    /// What being on it adds to the score, from 1 to 1000.
+    pub weight: u32,
+}
+
+/// The values of an octet that count, in ranges.
+type Octets = Vec<(u8, u8)>;
+
+/// What a list says of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// It is on it, with this address.
+    Listed(Ipv4Addr),
+    /// It is not.
+    NotListed,
+    /// Nobody knows.
+    Failed(WhyNot),
+}
+
+/// Why nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// The question failed.
+    Failure(Failure),
+    /// It answered with this address, as a list does that has gone, or that
+    /// refuses to answer.
+    Nonsense(IpAddr),
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failure(why) => write!(f, "{why}"),
+            Self::Nonsense(address) => write!(f, "it answers {address}, which lists nobody"),
+        }
+    }
+}
+
+impl List {
+    /// Reads `ZONE[=ADDRS][*N]`.
+    ///
+    /// # Errors
+    /// What would have been right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (text, weight) = match text.split_once('*') {
+            Some((text, weight)) => (text, number(weight, 1, HEAVIEST)?),
+            None => (text, 1),
+        };
+        let (zone, filter) = match text.split_once('=') {
+            Some((zone, filter)) => (zone, Some(self::filter(filter)?)),
+            None => (text, None),
+        };
+        let zone = zone.trim_end_matches('.').to_ascii_lowercase();
+        let label = |label: &str| {
+            let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            (1..=63).contains(&label.len()) && label.bytes().all(fine)
+        };
+        if zone.len() > 150 || !zone.contains('.') || !zone.split('.').all(label) {
+            return Err("it takes a zone such as zen.example, zen.example=127.0.0.[2..11]*2".into());
+        }
+        Ok(Self { zone, filter, weight })
+    }
+
+    /// The name to ask for.
+    #[must_use]
+    pub fn name_of(&self, ip: IpAddr) -> String {
+        let mut name = String::with_capacity(80);
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                for octet in ip.octets().into_iter().rev() {
+                    let _ = write!(name, "{octet}.");
+                }
+            }
+            IpAddr::V6(ip) => {
+                for octet in ip.octets().into_iter().rev() {
+                    let _ = write!(name, "{:x}.{:x}.", octet & 15, octet >> 4);
+                }
+            }
+        }
+        name + &self.zone
+    }
+
+    /// What an answer means.
+    #[must_use]
+    pub fn read(&self, answer: &Answer) -> Listing {
+        let addresses = match answer {
+            Answer::Found(Records::Addresses(addresses)) => addresses.as_slice(),
+            Answer::Found(_) | Answer::Absent => &[],
+            Answer::Failed(why) => return Listing::Failed(WhyNot::Failure(*why)),
+        };
+        let mut nonsense = None;
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) if self.counts(*address) => return Listing::Listed(*address),
+                IpAddr::V4(address) if is_sensible(*address) => (),
+                address => nonsense = Some(*address),
+            }
+        }
+        nonsense.map_or(Listing::NotListed, |address| Listing::Failed(WhyNot::Nonsense(address)))
+    }
+
+    fn counts(&self, address: Ipv4Addr) -> bool {
+        match &self.filter {
+            None => is_sensible(address),
+            Some(filter) => filter.iter().zip(address.octets()).all(|(octets, octet)| {
+                octets.iter().any(|(first, last)| (first..=last).contains(&&octet))
+            }),
+        }
+    }
+}
+
+/// 127.255.255.0/24 is how lists say "query refused" or "over quota"; 127.0.0.1,
+/// and what lies outside 127.0.0.0/8, comes from a zone that is broken or parked.
+fn is_sensible(address: Ipv4Addr) -> bool {
+    let (first, last) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 255, 254, 255));
+    (first..=last).contains(&address)
+}
+
+/// `127.0.0.2`, `127.0.0.[2..11]` or `127.0.[0;1].[2;4..6]`, as in postscreen.
+fn filter(text: &str) -> Result<[Octets; 4], String> {
+    let wanted = || format!("`{text}' is no address filter such as 127.0.0.2 or 127.0.0.[2;4..11]");
+    let mut octets = Vec::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = match rest.strip_prefix('[') {
+            Some(inner) => inner.split_once(']').ok_or_else(wanted)?,
+            None => rest.split_at(rest.find('.').unwrap_or(rest.len())),
+        };
+        octets.push(ranges(part, rest.starts_with('[')).ok_or_else(wanted)?);
+        if after.is_empty() {
+            break;
+        }
+        rest = after.strip_prefix('.').ok_or_else(wanted)?;
+    }
+    octets.try_into().map_err(|_| wanted())
+}
+
+fn ranges(text: &str, many: bool) -> Option<Octets> {
+    let range = |text: &str| {
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let range: (u8, u8) = (first.parse().ok()?, last.parse().ok()?);
+        (range.0 <= range.1).then_some(range)
+    };
+    if many {
+        return text.split(';').map(range).collect();
+    }
+    let octet = text.parse().ok()?;
+    Some(vec![(octet, octet)])
+}
+
+fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = u32::from_str(text).ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("the weight behind the `*' is from {least} to {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> List {
+        List::parse(text).unwrap()
+    }
+
+    fn found(addresses: &[&str]) -> Answer {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Answer::Found(Records::Addresses(addresses))
+    }
+
+    #[test]
+    fn lists_are_written_as_in_postscreen() {
+        assert_eq!(list("zen.example").weight, 1);
+        let weighed = list("Zen.Example.=127.0.0.[2..11]*3");
+        assert_eq!((weighed.zone.as_str(), weighed.weight), ("zen.example", 3));
+        for bad in [
+            "",
+            "zen",
+            "zen.example*0",
+            "zen.example*x",
+            "zen.example=127.0.0",
+            "a..b",
+            "zen.example=127.0.0.[2..1]",
+            "zen.example=127.0.0.[2",
+            "zen.example=127.0.0.256",
+            "zen.example=127.0.0.2..3",
+            "zen.example=127.0.0.2.3",
+            "zen.example=",
+            "a b.example",
+        ] {
+            assert!(List::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_reversed() {
+        let list = list("bl.test");
+        assert_eq!(list.name_of("192.0.2.7".parse().unwrap()), "7.2.0.192.bl.test");
+        assert_eq!(list.name_of("::ffff:192.0.2.7".parse().unwrap()), "7.2.0.192.bl.test");
+        let six = list.name_of("2001:db8::25".parse().unwrap());
+        assert!(six.starts_with("5.2.0.0.") && six.ends_with(".8.b.d.0.1.0.0.2.bl.test"), "{six}");
+        assert_eq!(six.split('.').count(), 34);
+    }
+
+    #[test]
+    fn only_what_lists_say_lists() {
+        let plain = list("bl.test");
+        let listed = |address: &str| Listing::Listed(address.parse().unwrap());
+        assert_eq!(plain.read(&found(&["127.0.0.2"])), listed("127.0.0.2"));
+        assert_eq!(plain.read(&found(&["127.1.2.3", "127.0.0.4"])), listed("127.1.2.3"));
+        assert_eq!(plain.read(&Answer::Absent), Listing::NotListed);
+        assert_eq!(plain.read(&found(&[])), Listing::NotListed);
+        for nonsense in ["127.0.0.1", "127.0.0.0", "127.255.255.254", "192.0.2.1", "0.0.0.0"] {
+            let failed = Listing::Failed(WhyNot::Nonsense(nonsense.parse().unwrap()));
+            assert_eq!(plain.read(&found(&[nonsense])), failed);
+        }
+        let why = Failure::TimedOut;
+        assert_eq!(plain.read(&Answer::Failed(why)), Listing::Failed(WhyNot::Failure(why)));
+    }
+
+    #[test]
+    fn filters_choose() {
+        let some = list("bl.test=127.0.[0;2].[2;4..6;10]");
+        for (address, counts) in [
+            ("127.0.0.2", true),
+            ("127.0.2.5", true),
+            ("127.0.0.10", true),
+            ("127.0.0.3", false),
+            ("127.0.1.2", false),
+        ] {
+            let listing = some.read(&found(&[address]));
+            assert_eq!(listing != Listing::NotListed, counts, "{address}");
+        }
+        assert_eq!(
+            some.read(&found(&["127.0.0.3", "127.0.0.4"])),
+            Listing::Listed(Ipv4Addr::new(127, 0, 0, 4))
+        );
+        let all = list("bl.test=127.255.255.[0..255]");
+        assert!(matches!(all.read(&found(&["127.255.255.1"])), Listing::Listed(_)), "as asked");
+    }
+}
