@@ -91,7 +91,7 @@ fn run_daemon(options: Options, log: &Log) -> Result<(), Fatal> {
     let log = match options.log_to() {
         LogTo::Stderr => log.clone(),
         LogTo::Syslog => {
-            let tag = options.tag.as_deref().unwrap_or(DAEMON.program);
+            let tag = options.tag.as_deref().unwrap_or(log.program());
             let syslog = Syslog::new(&options.syslog_socket, options.facility, tag);
             let socket = options.syslog_socket.display();
             let syslog =

@@ -1,9 +1,11 @@
 //! In the background: what the shell is told, the pidfile, syslog, standard
 //! error of programs, the scoreboard.
+#![allow(unsafe_code)]
 
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -36,7 +38,7 @@ impl Background {
         self.directory.join(name).to_str().unwrap().into()
     }
 
-    fn start(&self, options: &str, program: &[&str]) -> Output {
+    fn command(&self, options: &str, program: &[&str]) -> Command {
         let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
         command.args(["--daemon", "-Hl", "mx.test.example", "--local-nets", "none"]);
         command.args(["--per-ip", "0"]);
@@ -44,7 +46,11 @@ impl Background {
         command.args(["--scoreboard", &self.path("board")]);
         command.args(options.split_whitespace());
         command.args(["127.0.0.1", &self.port.to_string()]).args(program);
-        command.output().unwrap()
+        command
+    }
+
+    fn start(&self, options: &str, program: &[&str]) -> Output {
+        self.command(options, program).output().unwrap()
     }
 
     #[track_caller]
@@ -172,7 +178,8 @@ fn what_programs_write_on_standard_error_comes_line_by_line() {
     assert_eq!(client.read_line().0, "220\n");
     daemon.syslog.wait_for("prog: one");
     daemon.syslog.wait_for("prog: two \\001 caf\u{e9}");
-    assert!(daemon.syslog.lines("prog: half").is_empty(), "the line is not over");
+    daemon.syslog.wait_for("prog: half");
+    client.say("more\n");
     assert!(daemon.syslog.lines("pass ").len() == 1);
 }
 
@@ -318,16 +325,65 @@ fn a_scoreboard_that_is_none_is_refused() {
 }
 
 #[test]
-fn children_write_into_their_own_slots_alone() {
+fn everybody_may_read_the_files_whatever_the_umask() {
     let daemon = Background::new();
-    daemon.start_well("--delay 9 -c 3 --min-idle 1", &["true"]);
-    let clients: Vec<Client> = (0..3).map(|_| daemon.client()).collect();
+    let mut command = daemon.command("--delay 0", &["true"]);
+    // SAFETY: umask is a system call.
+    unsafe {
+        command.pre_exec(|| {
+            nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+            Ok(())
+        })
+    };
+    assert!(command.output().unwrap().status.success());
+    for name in ["board", "pid"] {
+        let file = fs::metadata(daemon.path(name)).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&file) & 0o777, 0o644, "{name}");
+    }
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let daemon = Background::new();
+    let taken = TcpListener::bind(("127.0.0.1", daemon.port)).unwrap();
+    assert_eq!(daemon.start("", &["true"]).status.code(), Some(111));
+    assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(3), "nothing has died");
+    drop(taken);
+    let rules = daemon.path("rules");
+    fs::write(&rules, "nonsense\n").unwrap();
+    assert_eq!(daemon.start(&format!("--rules {rules}"), &["true"]).status.code(), Some(100));
+    assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(3));
+    assert!(!fs::exists(daemon.path("board")).unwrap());
+}
+
+#[test]
+fn a_board_that_another_daemon_has_is_left_alone() {
+    let daemon = Background::new();
+    daemon.start_well("--delay 0", &["true"]);
+    let other = Background::new();
     let board = daemon.path("board");
-    wait_until("all slots", || {
-        let (_, text) = ctl(&["status", "--json", "--scoreboard", &board]);
-        text.contains("\"waiting\":3").then_some(())
-    });
-    let file = fs::metadata(&board).unwrap();
-    assert_eq!(std::os::unix::fs::MetadataExt::mode(&file) & 0o777, 0o644);
-    drop(clients);
+    let output = other.start(&format!("--scoreboard {board}"), &["true"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(111), "{text}");
+    assert!(text.contains(&format!("unable to make {board}: process ")), "{text}");
+}
+
+#[test]
+fn one_program_cannot_make_standard_error_wait_for_all() {
+    let daemon = Background::new();
+    let block = "import os,sys; os.set_blocking(2, sys.argv[1] == 'block'); \
+                 os.write(1, b'220\\n'); sys.stdin.read()";
+    let script = format!(
+        "read kind; case $kind in block) exec python3 -c \"{block}\" block;; esac; \
+         head -c 3000000 /dev/zero >&2; echo done"
+    );
+    daemon.start_well("--delay 0", &["sh", "-c", &script]);
+    let mut blocking = daemon.client();
+    blocking.say("block\n");
+    blocking.read_line();
+    kill(daemon.relay(), Signal::SIGSTOP).unwrap();
+    let mut other = daemon.client();
+    other.say("write\n");
+    assert_eq!(other.read_line().0, "done\n");
+    kill(daemon.relay(), Signal::SIGCONT).unwrap();
 }

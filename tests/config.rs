@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Daemon, assert_about, directory, is_root};
+use crate::lab::dns::{FakeDns, Fault};
+use crate::lab::{Daemon, assert_about, directory, is_root, wait_until};
 
 fn config(text: &str) -> PathBuf {
     let file = directory().join("config");
@@ -45,8 +46,13 @@ fn a_hup_reads_the_settings_again_and_a_mistake_keeps_the_old() {
     };
     assert!(refusal().starts_with("521 "));
     fs::write(&file, "delay 1.2\nmin-idle 7\nlog syslog\n").unwrap();
+    let old = daemon.children();
     daemon.signal(Signal::SIGHUP);
     daemon.log_lines("reload ", 1);
+    // Until they have heard of it, idle children go by the old settings.
+    wait_until("the old children to go", || {
+        (!daemon.children().iter().any(|child| old.contains(child))).then_some(())
+    });
     assert_about(daemon.client("127.0.0.1").read_line().1, 1.2);
     assert!(refusal().starts_with("421 "), "what stands there no more is not set any more");
     daemon.log("smtp-delayd: warning: log has changed: it needs restart");
@@ -59,6 +65,28 @@ fn a_hup_reads_the_settings_again_and_a_mistake_keeps_the_old() {
     assert_eq!(daemon.log("smtp-delayd: error: unable to use "), expected);
     daemon.log("smtp-delayd: error: unable to reload: the old files stay");
     assert_about(daemon.client("127.0.0.1").read_line().1, 1.2);
+}
+
+#[test]
+fn a_hup_changes_the_name_servers() {
+    let late = |name| FakeDns::start(Fault::Late(std::time::Duration::ZERO, name));
+    let (first, second) = (late("mx1.example.org"), late("mx2.example.org"));
+    let file = config(&format!("resolver {}\n", first.address));
+    let daemon = Daemon::setup()
+        .option("--delay 0")
+        .option_with("--config", file.display())
+        .run(&["echo", "220"]);
+    daemon.client("127.0.0.1").read_line();
+    assert!(daemon.log("pass ").contains(" host=mx1.example.org "));
+    fs::write(&file, format!("resolver {}\n", second.address)).unwrap();
+    let old = daemon.children();
+    daemon.signal(Signal::SIGHUP);
+    daemon.log("reload ");
+    wait_until("the old children to go", || {
+        (!daemon.children().iter().any(|child| old.contains(child))).then_some(())
+    });
+    daemon.client("127.0.0.1").read_line();
+    assert!(daemon.log_lines("pass ", 2)[1].contains(" host=mx2.example.org "));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! in C to compare with, and memory that is charged to a group of processes.
 
 pub(crate) mod cgroup;
+pub(crate) mod names;
 
 use std::fmt;
 use std::process::{Command, exit};
@@ -24,6 +25,18 @@ impl Figures {
     pub(crate) fn median(&self) -> f64 {
         let sorted = self.sorted();
         sorted[sorted.len() / 2]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value below which this part of them lies.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(crate) fn percentile(&self, part: f64) -> Option<f64> {
+        let sorted = self.sorted();
+        let index = (part * sorted.len() as f64).ceil() as usize;
+        sorted.get(index.saturating_sub(1)).copied()
     }
 
     /// Round by round.

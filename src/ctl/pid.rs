@@ -25,11 +25,14 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     };
     match owner(file.as_ref()) {
         Ok(Some(pid)) => {
-            let _ = writeln!(io::stdout(), "{pid}");
-            Ok(())
+            let written = writeln!(io::stdout(), "{pid}");
+            written.map_err(|why| {
+                let message = format!("smtp-delayctl: fatal: unable to print: {why}");
+                Failure::new(TROUBLE, message)
+            })
         }
         Ok(None) => {
-            let left = fs::metadata(file).is_ok_and(|file| file.len() > 0);
+            let left = fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0);
             Err(Failure::new(if left { DIED } else { NOT_RUNNING }, ""))
         }
         Err(why) if why.kind() == ErrorKind::NotFound => Err(Failure::new(NOT_RUNNING, "")),

@@ -43,16 +43,20 @@ struct Asked {
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let asked = read(arguments)?;
     let file = asked.file.clone().map_or_else(|| find(Path::new(RUN)), Ok)?;
+    let mut seen = false;
     loop {
-        let bytes = fs::read(&file).map_err(|why| unreadable(&file, &why.to_string()))?;
+        let bytes = fs::read(&file).map_err(|why| match why.kind() {
+            io::ErrorKind::NotFound if seen => gone(&file),
+            _ => unreadable(&file, &why.to_string()),
+        })?;
+        seen = true;
         let words: Vec<AtomicU64> = words(&bytes);
         let board = Board::over(&words).map_err(|why| unreadable(&file, &why))?;
         let supervisor = owner(&file).ok().flatten();
         let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
         show(&text, asked.watch).map_err(|why| trouble(&format!("unable to print: {why}")))?;
         if supervisor.is_none() {
-            let why = format!("the daemon of {} is gone", file.display());
-            return Err(Failure::new(NOT_RUNNING, format!("smtp-delayctl: {why}")));
+            return Err(gone(&file));
         }
         if !asked.watch {
             return Ok(());
@@ -80,28 +84,37 @@ fn read(arguments: &[OsString]) -> Result<Asked, Failure> {
     Ok(asked)
 }
 
-/// The one scoreboard that there is.
+/// The one scoreboard that there is, or the one whose daemon is running.
 fn find(directory: &Path) -> Result<PathBuf, Failure> {
     let is_ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with("smtp-delayd.")
             && Path::new(name).extension().is_some_and(|end| end == "sb")
     };
+    let runs = |path: &PathBuf| owner(path).is_ok_and(|owner| owner.is_some());
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
+    if found.iter().any(runs) {
+        found.retain(runs);
+    }
+    let place = directory.display();
     match (found.pop(), found.len()) {
         (Some(file), 0) => Ok(file),
-        (None, _) => Err(trouble(&format!(
-            "there is no scoreboard in {}: say --scoreboard FILE",
-            directory.display()
-        ))),
+        (None, _) => {
+            let why = format!("there is no scoreboard in {place}: say --scoreboard FILE");
+            Err(Failure::new(NOT_RUNNING, format!("smtp-delayctl: {why}")))
+        }
         (Some(file), more) => Err(trouble(&format!(
-            "there are {} scoreboards in {}: say --scoreboard {}, or another",
+            "there are {} scoreboards in {place}: say --scoreboard {}, or another",
             more + 1,
-            directory.display(),
             file.display()
         ))),
     }
+}
+
+fn gone(file: &Path) -> Failure {
+    let why = format!("the daemon of {} is gone", file.display());
+    Failure::new(NOT_RUNNING, format!("smtp-delayctl: {why}"))
 }
 
 fn trouble(why: &str) -> Failure {

@@ -2,9 +2,10 @@
 //! is not.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::process::exit;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::wait::waitpid;
 use nix::unistd::{pipe2, setsid};
@@ -65,7 +66,7 @@ pub fn launch(
 ) -> Result<(), Fatal> {
     let pipe = pipe2(OFlag::O_CLOEXEC).map_err(|why| Fatal::unable("make a pipe", why))?;
     let (theirs, ours) = (File::from(pipe.0), File::from(pipe.1));
-    match sys::fork().map_err(|why| Fatal::unable("fork", why))? {
+    match sys::fork().map_err(unable_to_fork)? {
         Fork::Parent(pid) => {
             drop(ours);
             let (code, message) = wait_for(theirs);
@@ -77,10 +78,12 @@ pub fn launch(
         }
         Fork::Child => {
             drop(theirs);
-            leave_session();
             let mut readiness = Readiness { pipe: Some(ours), detached: false };
-            let code = daemon(&mut readiness).err().map_or(0, |fatal| {
-                log.fatal(&fatal);
+            let done = leave_session().and_then(|()| daemon(&mut readiness));
+            let code = done.err().map_or(0, |fatal| {
+                if !readiness.detached {
+                    log.fatal(&fatal);
+                }
                 readiness.failed(&fatal);
                 fatal.code
             });
@@ -92,11 +95,16 @@ pub fn launch(
 /// Away from the terminal, and from any that may be opened later: only the
 /// leader of a session gets one.
 #[allow(clippy::exit)]
-fn leave_session() {
+fn leave_session() -> Result<(), Fatal> {
     let _ = setsid();
-    if let Ok(Fork::Parent(_)) = sys::fork() {
-        exit(0);
+    match sys::fork().map_err(unable_to_fork)? {
+        Fork::Parent(_) => exit(0),
+        Fork::Child => Ok(()),
     }
+}
+
+fn unable_to_fork(why: Errno) -> Fatal {
+    Fatal::unable("fork", io::Error::from(why))
 }
 
 /// What comes through the pipe; where nothing comes the daemon has died.

@@ -10,8 +10,9 @@ use std::process::{ExitStatus, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, getppid};
 
 use crate::error::Fatal;
 use crate::log::Log;
@@ -117,9 +118,15 @@ impl Checker {
     /// # Errors
     /// As fork(2).
     pub(super) fn start(options: &Options, log: &Log) -> nix::Result<Self> {
+        let supervisor = getpid();
         match sys::fork()? {
             Fork::Parent(pid) => Ok(Self { pid, started: Instant::now() }),
             Fork::Child => {
+                // Nobody is left to answer then, and it holds the listener.
+                let _ = set_pdeathsig(Signal::SIGKILL);
+                if getppid() != supervisor {
+                    exit(0);
+                }
                 let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
                 let _ = SigSet::empty().thread_set_mask();
                 let read = options_again(options).and_then(|options| read(&options, log));

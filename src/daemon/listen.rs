@@ -46,13 +46,13 @@ pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
     Ok(socket)
 }
 
-/// Finds out where to listen, and does not.
+/// Finds out where to listen, and does not; the port.
 ///
 /// # Errors
 /// An unknown host or port: 111.
-pub fn figure_out(options: &Options) -> Result<(), Fatal> {
-    port(&options.port)?;
-    host(options).map(drop)
+pub fn figure_out(options: &Options) -> Result<u16, Fatal> {
+    host(options)?;
+    port(&options.port)
 }
 
 fn port(text: &str) -> Result<u16, Fatal> {

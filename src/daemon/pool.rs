@@ -384,6 +384,35 @@ mod tests {
     }
 
     #[test]
+    fn a_child_changes_its_own_slot_and_no_other() {
+        let pool = test_pool(130, 5);
+        let mine = Slot(64);
+        let others = || (0..130).map(Slot).filter(|slot| *slot != mine);
+        for slot in others() {
+            for word in pool.slot_words(slot) {
+                word.store(u64::MAX - 7, Ordering::SeqCst);
+            }
+            pool.mark(slot, Stage::ALL[slot.0 % 3], true);
+        }
+        let long = "x".repeat(300);
+        for stage in [Stage::Idle, Stage::Busy, Stage::Prog, Stage::Busy] {
+            pool.set_pid(mine, 1);
+            pool.set_client(mine, "2001:db8::1".parse().unwrap());
+            pool.describe(mine, Class::Dynamic, Some(&long));
+            pool.note_refusal(mine);
+            pool.enter(mine, stage);
+            let _ = pool.claim_prog(mine, 3);
+            pool.leave_line(mine);
+        }
+        pool.vacate(mine);
+        for slot in others() {
+            let words = pool.slot_words(slot).iter();
+            assert!(words.map(|word| word.load(Ordering::SeqCst)).all(|word| word == u64::MAX - 7));
+            assert_eq!(pool.stage(slot), Some(Stage::ALL[slot.0 % 3]));
+        }
+    }
+
+    #[test]
     fn the_supervisor_is_woken_once_a_burst() {
         let pool = test_pool(8, 2);
         pool.set_alive(8);

@@ -8,12 +8,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, dup2_stderr, pipe2};
 
@@ -25,6 +26,8 @@ use crate::sys::{self, Fork};
 const ROOM: i32 = 1 << 20;
 /// Bytes of a line that are passed on at once.
 const LONGEST: usize = 2000;
+/// How long the end of a line is waited for.
+const UNENDED: u16 = 1000;
 /// How soon after its start the relay may be replaced.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// What a signal to the process group must not end.
@@ -48,7 +51,7 @@ impl Relay {
         let (pipe, writing) = pipe2(OFlag::O_CLOEXEC)?;
         let _ = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(ROOM));
         let mut relay = Self { pid: None, started: Instant::now(), pipe: pipe.into() };
-        let shared = open_for_both(&writing)?;
+        let shared = open_for_both(writing.as_fd())?;
         drop(writing);
         relay.fork(log)?;
         dup2_stderr(&shared)?;
@@ -94,8 +97,16 @@ impl Relay {
     }
 }
 
+/// Gives this process a standard error of its own: whoever makes it wait makes
+/// nobody else wait.
+pub(super) fn part_from_others() {
+    if let Ok(own) = open_for_both(io::stderr().as_fd()) {
+        let _ = dup2_stderr(&own);
+    }
+}
+
 /// The pipe, for writing and reading, and never waited for.
-fn open_for_both(writing: &OwnedFd) -> io::Result<File> {
+fn open_for_both(writing: BorrowedFd<'_>) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", writing.as_raw_fd());
     let flags = OFlag::O_NONBLOCK.bits();
     File::options().read(true).write(true).custom_flags(flags).open(path)
@@ -115,10 +126,14 @@ fn settle(pipe: &File, log: &Log) {
     let _ = SigSet::empty().thread_set_mask();
 }
 
-/// Until the last writer is gone.
-fn pass_on(pipe: &mut impl Read, log: &Log) {
+/// Until the last writer is gone.  A line that is not ended is not kept for long,
+/// lest it be glued to another program's.
+fn pass_on(pipe: &mut File, log: &Log) {
     let (mut line, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
+        if !line.is_empty() && !is_readable(pipe, UNENDED) {
+            tell(&mut line, log);
+        }
         match pipe.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => buffer[..length].iter().for_each(|byte| take(*byte, &mut line, log)),
@@ -127,6 +142,11 @@ fn pass_on(pipe: &mut impl Read, log: &Log) {
         }
     }
     tell(&mut line, log);
+}
+
+fn is_readable(pipe: &File, millis: u16) -> bool {
+    let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::from(millis)) != Ok(0)
 }
 
 fn take(byte: u8, line: &mut Vec<u8>, log: &Log) {

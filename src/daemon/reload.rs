@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 
 use super::demand::Demand;
 use super::files::{self, Checker, Files};
+use super::start::resolvers;
 use super::supervisor::Supervisor;
 use crate::options::Options;
 
@@ -52,6 +53,9 @@ impl Supervisor {
         }
         self.demand = Demand::new(options.min_idle(), options.max_idle());
         self.pool.set_min_idle(options.min_idle());
+        if service.options.resolvers != options.resolvers {
+            service.resolvers.replace(resolvers(&options));
+        }
         service.options = options;
         service.names = names;
         service.rules = rules;

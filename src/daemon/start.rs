@@ -54,6 +54,9 @@ fn program(options: &Options) -> Result<Program, Fatal> {
 /// # Errors
 /// What would keep the daemon from starting: 100.
 pub fn check(options: &Options, log: &Log) -> Result<(), Fatal> {
+    if options.demo {
+        return Ok(());
+    }
     read_everything(options, log).map_err(|fatal| Fatal { code: USAGE, ..fatal })
 }
 
@@ -61,7 +64,8 @@ fn read_everything(options: &Options, log: &Log) -> Result<(), Fatal> {
     let program = program(options)?;
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
     let identity = identity(options, variable)?;
-    listen::figure_out(options)?;
+    let port = listen::figure_out(options)?;
+    warn(options, port, log);
     identity.assume()?;
     files::check(options)?;
     files::read(options, log)?;
@@ -94,11 +98,7 @@ pub fn run(
     warn(&options, local.port(), log);
     files::check(&options)?;
     let Files { names, rules } = files::read(&options, log)?;
-    let resolvers = Resolvers::new(
-        &options.resolvers,
-        env::var_os("DNSCACHEIP").as_deref(),
-        Path::new("/etc/resolv.conf"),
-    );
+    let resolvers = resolvers(&options);
     let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
     log.count_lost_lines(pool.lost());
@@ -127,6 +127,12 @@ pub fn run(
     readiness.ready();
     supervisor.run();
     Ok(())
+}
+
+/// The name servers that the options or the system name.
+pub(super) fn resolvers(options: &Options) -> Resolvers {
+    let dnscache = env::var_os("DNSCACHEIP");
+    Resolvers::new(&options.resolvers, dnscache.as_deref(), Path::new("/etc/resolv.conf"))
 }
 
 /// In the background what programs write on standard error goes to syslog.

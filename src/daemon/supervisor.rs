@@ -162,9 +162,9 @@ impl Supervisor {
             self.pool.set_stopping();
             // Wakes every accept(2), now and later, and frees the port.
             let _ = self.listener.shutdown(std::net::Shutdown::Both);
-            if let Some(pidfile) = self.keeps.pidfile.take() {
-                pidfile.release();
-            }
+            // The next one need not wait for our last clients.
+            self.keeps.pidfile = None;
+            self.keeps.scoreboard = None;
         }
     }
 
@@ -304,6 +304,7 @@ impl Supervisor {
             supervisor,
             max_prog: self.service.options.max_prog(),
             reserve: self.service.options.reserve(),
+            relayed: self.keeps.relay.is_some(),
         };
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }

@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
 use super::pool::{Complaint, Pool, Slot, Stage};
+use super::relay::part_from_others;
 use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
@@ -30,6 +31,8 @@ pub struct Worker<'a> {
     pub max_prog: usize,
     /// Slots for hosts that are not suspicious (`--reserve`).
     pub reserve: usize,
+    /// Whether standard error is read by a relay.
+    pub relayed: bool,
 }
 
 impl Worker<'_> {
@@ -103,6 +106,9 @@ impl Acceptor for Worker<'_> {
     }
 
     fn let_go(&self) -> nix::Result<()> {
+        if self.relayed {
+            part_from_others();
+        }
         // Handlers are reset by exec, ignored signals are not.
         sys::reset(Signal::SIGPIPE)?;
         set_pdeathsig(None)

@@ -24,6 +24,7 @@ use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
 use crate::options::Verbosity;
 use line::{Brief, Line};
+use syslog::Worth;
 
 pub use syslog::Syslog;
 pub use tcpserver::Ends;
@@ -286,7 +287,7 @@ impl Log {
     pub fn program_said(&self, line: &[u8]) {
         if self.verbosity > Verbosity::Quiet {
             let line = format!("prog: {}", escape::Printable(line));
-            self.put_message(Severity::LOG_INFO, &line);
+            self.put_message(Severity::LOG_INFO, &line, Worth::Patience);
         }
     }
 

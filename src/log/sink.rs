@@ -34,6 +34,12 @@ impl Log {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or(TROUBLE)
     }
 
+    /// The program in whose name lines are written.
+    #[must_use]
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
     /// The descriptor that lines need, besides standard error.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -78,14 +84,14 @@ impl Log {
             "error" => Severity::LOG_ERR,
             _ => Severity::LOG_CRIT,
         };
-        self.put_message(level, &format!("{severity}: {message}"));
+        self.put_message(level, &format!("{severity}: {message}"), Worth::Nothing);
     }
 
     /// A message in the program's name, which is syslog's tag; a line that ends
     /// the program goes to standard error as well.
-    pub(super) fn put_message(&self, level: Severity, message: &str) {
+    pub(super) fn put_message(&self, level: Severity, message: &str, worth: Worth) {
         if let Some(syslog) = &self.syslog {
-            message.lines().for_each(|line| syslog.send(level, line, Worth::Nothing));
+            message.lines().for_each(|line| syslog.send(level, line, worth));
         }
         if self.syslog.is_none() || matches!(level, Severity::LOG_CRIT) {
             put(format!("{}: {message}\n", self.program).as_bytes());

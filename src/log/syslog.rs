@@ -20,8 +20,8 @@ use crate::sys;
 
 /// How long a line that has to be kept waits for room.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long nobody waits once one has waited in vain: the supervisor has other
-/// things to do.
+/// How long nobody waits once one has waited in vain, and nobody tells of lost
+/// lines once it was told.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// What stands between the priority and the tag: `Nov 25 12:00:00 `.
 const TIMESTAMP: usize = 16;
@@ -31,6 +31,9 @@ const TIMESTAMP: usize = 16;
 pub(super) enum Worth {
     /// A short one: it tells of mail that was let in, or kept out for good.
     AWait,
+    /// As long as it takes, within bounds: whoever writes it has nothing else to
+    /// do.
+    Patience,
     /// None: there is nothing in it that an attacker could not make us write.
     Nothing,
 }
@@ -50,6 +53,8 @@ pub struct Syslog {
     /// Milliseconds after `made` when somebody last waited in vain; shared as
     /// well.
     in_vain: &'static AtomicU64,
+    /// The same for when it was last told how many lines were lost.
+    told: &'static AtomicU64,
     made: Instant,
     /// All that were lost since the start.
     all: OnceLock<&'static AtomicU64>,
@@ -70,7 +75,7 @@ impl Syslog {
         let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let address = UnixAddr::new(path)?;
-        let words = sys::shared_words(2)?;
+        let words = sys::shared_words(3)?;
         Ok(Self {
             socket,
             address,
@@ -78,6 +83,7 @@ impl Syslog {
             tag: tag.into(),
             lost: &words[0],
             in_vain: &words[1],
+            told: &words[2],
             made: Instant::now(),
             all: OnceLock::new(),
         })
@@ -101,7 +107,7 @@ impl Syslog {
 
     /// Sends one line.  The first that gets through tells how many did not.
     pub(super) fn send(&self, severity: Severity, line: &str, worth: Worth) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let lost = if self.may_tell() { self.lost.swap(0, Ordering::Relaxed) } else { 0 };
         if lost > 0 {
             let told = format!("warning: {lost} log lines were lost");
             if !self.put(Severity::LOG_WARNING, &told, worth) {
@@ -109,6 +115,7 @@ impl Syslog {
                 self.lose();
                 return;
             }
+            self.told.store(self.age(), Ordering::Relaxed);
         }
         if !self.put(severity, line, worth) {
             self.lose();
@@ -117,7 +124,11 @@ impl Syslog {
 
     fn put(&self, severity: Severity, line: &str, worth: Worth) -> bool {
         let message = self.message(severity, line);
-        let wait = worth == Worth::AWait && self.may_wait();
+        let wait = match worth {
+            Worth::AWait => self.may_wait(),
+            Worth::Patience => true,
+            Worth::Nothing => false,
+        };
         let sent = sys::send_to(self.socket.as_fd(), &message, &self.address, wait);
         if wait && sent == Err(Errno::EAGAIN) {
             self.in_vain.store(self.age(), Ordering::Relaxed);
@@ -130,7 +141,16 @@ impl Syslog {
     }
 
     fn may_wait(&self) -> bool {
-        let last = self.in_vain.load(Ordering::Relaxed);
+        self.is_over(self.in_vain)
+    }
+
+    /// A daemon that loses one line in ten is not helped by as many warnings.
+    fn may_tell(&self) -> bool {
+        self.is_over(self.told)
+    }
+
+    fn is_over(&self, since: &AtomicU64) -> bool {
+        let last = since.load(Ordering::Relaxed);
         last == 0 || Duration::from_millis(self.age().saturating_sub(last)) >= IMPATIENCE
     }
 
@@ -197,6 +217,7 @@ mod tests {
             assert!(read(&daemon).ends_with("]: found"));
             std::fs::remove_file(&path).unwrap();
             drop(daemon);
+            syslog.told.store(0, Ordering::Relaxed);
             syslog.send(Severity::LOG_INFO, "lost", Worth::Nothing);
         }
     }

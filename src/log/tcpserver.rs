@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use nix::unistd::Pid;
 use syslog::Severity;
 
+use super::syslog::Worth;
 use super::{Log, Speaker};
 use crate::options::Verbosity;
 
@@ -78,7 +79,7 @@ impl Log {
 
     fn tcpserver(&self, message: std::fmt::Arguments<'_>) {
         if self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link {
-            self.put_message(Severity::LOG_INFO, &message.to_string());
+            self.put_message(Severity::LOG_INFO, &message.to_string(), Worth::Nothing);
         }
     }
 }

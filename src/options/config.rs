@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Options;
@@ -51,13 +52,20 @@ fn read(path: &Path) -> Result<String, Fatal> {
     let file = path.display();
     let unable =
         |why: &dyn std::fmt::Display| Fatal::usage(format!("unable to read {file}: {why}"));
-    let mut text = String::new();
-    let open = File::open(path).map_err(|why| unable(&why))?;
-    open.take(LARGEST + 1).read_to_string(&mut text).map_err(|why| unable(&why))?;
-    if text.len() as u64 > LARGEST {
+    let mut bytes = Vec::new();
+    // Nobody waits for whoever might write into a named pipe.
+    let mut options = File::options();
+    let open = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let open = open.map_err(|why| unable(&why))?;
+    open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|why| unable(&why))?;
+    if bytes.len() as u64 > LARGEST {
         return Err(unable(&"it is over 1 MiB"));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Fatal::usage(format!("unable to use {file} line {line}: it is not UTF-8"))
+    })
 }
 
 fn find(line: &CommandLine, name: &str) -> Result<&'static Opt, String> {

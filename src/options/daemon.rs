@@ -238,6 +238,9 @@ fn check(options: &mut Options) -> Result<(), Fatal> {
     if options.cdb.is_some() && options.rules.is_some() {
         return Err(usage("-x and --rules exclude each other"));
     }
+    if options.pidfile.is_some() && options.pidfile == options.scoreboard {
+        return Err(usage("--pidfile and --scoreboard are the same file"));
+    }
     if let (Some(min), Some(max)) = (options.min_idle, options.max_idle) {
         if min > max {
             return Err(usage(&format!("--min-idle {min} is more than --max-idle {max}")));

@@ -70,8 +70,14 @@ impl Chain {
     #[track_caller]
     pub(crate) fn tcpserver(options: &str, variables: &[(&str, &str)], chain: &[&str]) -> Self {
         let mut command = clean_command("tcpserver");
-        command.arg("-1").args(words(options)).args(["127.0.0.1", "0"]).args(chain);
-        command.envs(variables.iter().copied()).stdout(Stdio::piped());
+        command.arg("-1").args(words(options)).envs(variables.iter().copied());
+        Self::printing_its_port(command, &[&["127.0.0.1", "0"], chain].concat())
+    }
+
+    /// A server that prints its port, with the rest of its command line.
+    #[track_caller]
+    pub(crate) fn printing_its_port(mut command: Command, rest: &[&str]) -> Self {
+        command.args(rest).stdout(Stdio::piped());
         let mut chain = Self::start(command, 0);
         let mut port = String::new();
         BufReader::new(chain.child.stdout.take().unwrap()).read_line(&mut port).unwrap();
@@ -143,9 +149,13 @@ impl Chain {
         Self { child, port, log, shown, _share: share }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
     #[track_caller]
     pub(crate) fn client(&self, source: &str) -> Client {
-        Client::connect(source, SocketAddr::from(([127, 0, 0, 1], self.port)))
+        Client::connect(source, self.address())
     }
 
     pub(crate) fn lines(&self, start: &str) -> Vec<String> {

@@ -1,0 +1,209 @@
+//! A flood of idle connections from hosts without a name, and how long a host
+//! with a good name waits for its banner meanwhile: in front of smtp-delayd, and
+//! in front of tcpserver with as many slots.
+//!
+//! `cargo bench --bench flood -- [--seconds N] [--flood N] [--slots N]`
+//!
+//! The flood comes from one address, from one /24, or from as many networks as it
+//! has connections; their PTRs are denied at once, after 5 s, or never; a flooder
+//! sits until it is thrown out, or hangs up after half a second, and comes back
+//! at once either way.
+
+#![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
+
+#[path = "../tests/lab/mod.rs"]
+#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
+#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
+mod lab;
+#[allow(dead_code)]
+mod support;
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use lab::chain::{Chain, clean_command};
+use support::names::{Names, Patience};
+use support::{Figures, arguments};
+
+/// What a host with a good name has to wait, and what may come on top.
+const DELAY: f64 = 2.0;
+const GRACE: f64 = 0.5;
+/// How often such a host comes.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// How long it waits for its banner.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a flooder stays that hangs up.
+const STAY: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    OneAddress,
+    OneNetwork,
+    ManyNetworks,
+}
+
+const FROM: [(From, &str); 3] = [
+    (From::OneAddress, "one address"),
+    (From::OneNetwork, "one /24"),
+    (From::ManyNetworks, "many networks"),
+];
+const PTRS: [(Patience, &str); 3] = [
+    (Patience::AtOnce, "at once"),
+    (Patience::Late(Duration::from_secs(5)), "after 5 s"),
+    (Patience::Never, "never"),
+];
+
+impl From {
+    /// A flooder's address.
+    fn source(self, number: usize) -> [u8; 4] {
+        let byte = |value: usize| u8::try_from(value % 250 + 1).unwrap();
+        match self {
+            Self::OneAddress => [127, 99, 1, 1],
+            Self::OneNetwork => [127, 99, 1, byte(number)],
+            Self::ManyNetworks => [127, 99 + byte(number / 250), byte(number), 1],
+        }
+    }
+}
+
+struct Flood {
+    from: From,
+    size: usize,
+    sits: bool,
+    server: SocketAddr,
+}
+
+impl Flood {
+    /// Presses until told to stop; how many connections it made.
+    fn press(&self, stop: &AtomicBool) -> usize {
+        let made = AtomicUsize::new(0);
+        let mut flooders: Vec<Option<(Socket, Instant)>> = (0..self.size).map(|_| None).collect();
+        while !stop.load(Ordering::SeqCst) {
+            for (number, flooder) in flooders.iter_mut().enumerate() {
+                let old = flooder.as_ref().is_some_and(|one| !self.sits && one.1.elapsed() > STAY);
+                if flooder.is_none() || old {
+                    *flooder = self.connect(number).map(|socket| (socket, Instant::now()));
+                    made.fetch_add(usize::from(flooder.is_some()), Ordering::Relaxed);
+                }
+            }
+            self.drop_those_that_were_thrown_out(&mut flooders);
+        }
+        made.into_inner()
+    }
+
+    fn connect(&self, number: usize) -> Option<Socket> {
+        let socket =
+            Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP)).ok()?;
+        // What is closed goes at once: TIME_WAIT would pile up.
+        socket.set_linger(Some(Duration::ZERO)).ok()?;
+        socket.bind(&SocketAddr::from((self.from.source(number), 0)).into()).ok()?;
+        let _ = socket.connect(&self.server.into());
+        Some(socket)
+    }
+
+    fn drop_those_that_were_thrown_out(&self, flooders: &mut [Option<(Socket, Instant)>]) {
+        let mut fds: Vec<PollFd<'_>> = flooders
+            .iter()
+            .flatten()
+            .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
+            .collect();
+        let _ = poll(&mut fds, PollTimeout::from(20_u8));
+        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
+        drop(fds);
+        for (flooder, ready) in flooders.iter_mut().filter(|one| one.is_some()).zip(ready) {
+            if ready {
+                *flooder = None;
+            }
+        }
+    }
+}
+
+/// Seconds to the banner of hosts with a good name, and how many got none.
+fn probe(server: SocketAddr, time: Duration) -> (Figures, usize) {
+    let (figures, lost) = (Mutex::new(Figures::default()), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let start = Instant::now();
+        let mut number = 0_u8;
+        while start.elapsed() < time {
+            number = number.wrapping_add(1).max(1);
+            let source = SocketAddr::from(([127, 10, 0, number], 0));
+            let (figures, lost) = (&figures, &lost);
+            scope.spawn(move || match banner(source, server) {
+                Some(time) => figures.lock().unwrap().add(time.as_secs_f64()),
+                None => drop(lost.fetch_add(1, Ordering::SeqCst)),
+            });
+            thread::sleep(INTERVAL);
+        }
+    });
+    (figures.into_inner().unwrap(), lost.into_inner())
+}
+
+fn banner(source: SocketAddr, server: SocketAddr) -> Option<Duration> {
+    let start = Instant::now();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).ok()?;
+    socket.bind(&source.into()).ok()?;
+    socket.connect_timeout(&server.into(), PATIENCE).ok()?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut code = [0; 3];
+    std::io::Read::read_exact(&mut &stream, &mut code).ok()?;
+    (code == *b"220").then(|| start.elapsed())
+}
+
+fn measure(name: &str, flood: &Flood, time: Duration) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let press = scope.spawn(|| flood.press(&stop));
+        // The flood is there first.
+        thread::sleep(Duration::from_secs(1));
+        let (figures, lost) = probe(flood.server, time);
+        stop.store(true, Ordering::SeqCst);
+        let made = press.join().unwrap();
+        let all = figures.len() + lost;
+        let verdict = match figures.percentile(0.99) {
+            Some(p99) if lost * 100 < all && p99 <= DELAY + GRACE => "held",
+            Some(_) => "SHORT",
+            None => "no banner at all",
+        };
+        let shown = |part: f64| figures.percentile(part).map_or("-".into(), |s| format!("{s:.2}"));
+        println!(
+            "{name:<46} {:>5} of {all:<5} {:>6} {:>6}  {made:>8}  {verdict}",
+            figures.len(),
+            shown(0.5),
+            shown(0.99)
+        );
+    });
+}
+
+fn main() {
+    let known = [("seconds", 10), ("flood", 1000), ("slots", 100)];
+    let [seconds, size, slots] = arguments(known, "cargo bench --bench flood --");
+    let time = Duration::from_secs(seconds.into());
+    println!("{size} flooders, {slots} slots, {seconds} s each; seconds to the banner\n");
+    println!("{:<46} banners         p50    p99     flood", "in front of");
+    for sits in [true, false] {
+        let how = if sits { "sits" } else { "comes and goes" };
+        for (patience, ptr) in PTRS {
+            let names = Names::start(patience);
+            for (from, place) in FROM {
+                let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+                command.args(["-1", "-l", "mx.test.example", "--local-nets", "none"]);
+                command.args(["-c", &slots.to_string(), "--resolver", &names.address.to_string()]);
+                let server = Chain::printing_its_port(command, &["127.0.0.1", "0", "echo", "220"]);
+                let flood = Flood { from, size: size as usize, sits, server: server.address() };
+                measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, time);
+            }
+        }
+        let options = format!("-RHl0 -c {slots}");
+        let server = Chain::tcpserver(&options, &[], &["sh", "-c", "sleep 2; echo 220; exec cat"]);
+        let from = From::ManyNetworks;
+        let flood = Flood { from, size: size as usize, sits, server: server.address() };
+        measure(&format!("tcpserver: many networks, {how}"), &flood, time);
+    }
+}
