@@ -18,6 +18,7 @@ mod lab;
 #[allow(dead_code)]
 mod support;
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Mutex;
@@ -107,6 +108,7 @@ impl Flood {
         Some(socket)
     }
 
+    #[allow(clippy::unused_self)]
     fn drop_those_that_were_thrown_out(&self, flooders: &mut [Option<(Socket, Instant)>]) {
         let mut fds: Vec<PollFd<'_>> = flooders
             .iter()
@@ -117,7 +119,10 @@ impl Flood {
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
         drop(fds);
         for (flooder, ready) in flooders.iter_mut().filter(|one| one.is_some()).zip(ready) {
-            if ready {
+            // One that gets a banner goes on sitting.
+            let mut text = [0; 64];
+            let mut out = |socket: &Socket| !matches!((&mut &*socket).read(&mut text), Ok(1..));
+            if ready && flooder.as_ref().is_some_and(|(socket, _)| out(socket)) {
                 *flooder = None;
             }
         }
@@ -152,7 +157,7 @@ fn banner(source: SocketAddr, server: SocketAddr) -> Option<Duration> {
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut code = [0; 3];
-    std::io::Read::read_exact(&mut &stream, &mut code).ok()?;
+    (&stream).read_exact(&mut code).ok()?;
     (code == *b"220").then(|| start.elapsed())
 }
 

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -302,6 +302,50 @@ fn status_shows_who_is_there() {
         let (code, text) = ctl(&["status", "--scoreboard", &board]);
         (code == Some(3) && text.contains("is gone")).then_some(())
     });
+}
+
+#[test]
+fn status_is_shown_again_and_again_and_under_load() {
+    let daemon = Background::new();
+    daemon.start_well("--delay 0.01 -c 60", &["echo", "220"]);
+    let board = daemon.path("board");
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"))
+        .args(["status", "--json", "--watch", "--scoreboard", &board])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..100).for_each(|_| drop(daemon.client().read_all()))))
+            .collect();
+        while !clients.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            let (code, text) = ctl(&["status", "--json", "--scoreboard", &board]);
+            assert_eq!(code, Some(0), "{text}");
+            let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let children = status["children"].as_array().unwrap().len();
+            assert!(children <= 60, "{children}");
+        }
+    });
+    let passed = |line: String| {
+        let status: serde_json::Value = serde_json::from_str(&line).unwrap();
+        status["counters"]["pass"].as_u64().unwrap()
+    };
+    let first = passed(lines.next().unwrap().unwrap());
+    wait_until("the counter to move", || (passed(lines.next()?.ok()?) > first).then_some(()));
+    kill(daemon.pid(), Signal::SIGKILL).unwrap();
+    let code = wait_until("the end of the watch", || watch.try_wait().unwrap()).code();
+    assert_eq!(code, Some(3));
+}
+
+#[test]
+fn tag_and_facility_are_as_asked() {
+    let daemon = Background::new();
+    daemon.start_well("--delay 0 --tag mx1/smtp --facility local3", &["echo", "220"]);
+    daemon.client().read_all();
+    daemon.syslog.wait_for("pass ");
+    // local3 is 19, and 6 is "informational" (RFC 3164, 4.1.1).
+    assert!(daemon.syslog.has("<158>mx1/smtp["));
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn read(path: &Path) -> Result<String, Fatal> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = before.split(|byte| *byte == b'\n').count();
         Fatal::usage(format!("unable to use {file} line {line}: it is not UTF-8"))
     })
 }

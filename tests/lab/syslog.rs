@@ -60,6 +60,11 @@ impl FakeSyslog {
         behind.filter(|text| text.starts_with(start)).map(String::from).collect()
     }
 
+    /// Whether a whole message starts so, priority and tag included.
+    pub(crate) fn has(&self, start: &str) -> bool {
+        self.lines.lock().unwrap().iter().any(|line| line.starts_with(start))
+    }
+
     #[track_caller]
     pub(crate) fn wait_for(&self, start: &str) -> String {
         let what = format!("`{start}' in syslog");
