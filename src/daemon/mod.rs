@@ -12,6 +12,7 @@ pub mod local_names;
 pub mod pidfile;
 pub mod pool;
 pub mod privileges;
+mod reap;
 pub mod relay;
 mod reload;
 pub mod scoreboard;

@@ -3,10 +3,8 @@
 
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, exit};
+use std::process::exit;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -22,12 +20,12 @@ use super::demand::Demand;
 use super::files::Checker;
 use super::pidfile::Pidfile;
 use super::pool::{Complaint, Pool, Slot, Stage};
+use super::reap::Crashes;
 use super::relay::Relay;
 use super::worker::Worker;
 use crate::connection::serve::Service;
 use crate::sys::{self, Fork};
 
-const SECOND: Duration = Duration::from_secs(1);
 /// What the supervisor acts on; blocked but for the time that it polls.
 const SIGNALS: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1];
@@ -53,8 +51,8 @@ pub fn take_signals(as_tcpserver: bool) -> nix::Result<()> {
 
 /// A child that has not been reaped.
 #[derive(Clone, Copy)]
-struct Member {
-    pid: Pid,
+pub(super) struct Member {
+    pub(super) pid: Pid,
     generation: u64,
 }
 
@@ -64,19 +62,19 @@ pub struct Supervisor {
     listener: Socket,
     pub(super) pool: Pool,
     /// By slot.
-    members: Vec<Option<Member>>,
+    pub(super) members: Vec<Option<Member>>,
     pub(super) demand: Demand,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     stopping: bool,
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
-    crashes: Crashes,
+    pub(super) crashes: Crashes,
     /// Who reads the files before they are used.
     pub(super) checker: Option<Checker>,
     /// Whether they are to be read once more then.
     pub(super) again: bool,
     /// What only some supervisors have.
-    keeps: Keeps,
+    pub(super) keeps: Keeps,
 }
 
 /// What a supervisor in the background has besides.
@@ -88,13 +86,6 @@ pub struct Keeps {
     pub relay: Option<Relay>,
     /// The file of the scoreboard, locked.
     pub scoreboard: Option<File>,
-}
-
-/// Crash lines that were kept back: a loop of them is told once a second.
-#[derive(Default)]
-struct Crashes {
-    told: Option<Instant>,
-    untold: usize,
 }
 
 impl Supervisor {
@@ -183,57 +174,8 @@ impl Supervisor {
         members.filter_map(|(number, member)| Some((self.pool.slot(number)?, (*member)?)))
     }
 
-    fn alive(&self) -> usize {
+    pub(super) fn alive(&self) -> usize {
         self.members.iter().flatten().count()
-    }
-
-    fn reap(&mut self) {
-        while let Some((pid, status)) = sys::reap() {
-            if self.checker.as_ref().is_some_and(|checker| checker.pid == pid) {
-                self.finish_reload(ExitStatus::from_raw(status));
-                continue;
-            }
-            if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
-                continue;
-            }
-            let is_it = |member: &Option<Member>| member.is_some_and(|member| member.pid == pid);
-            let number = self.members.iter().position(is_it);
-            if let Some(slot) = number.and_then(|number| self.pool.slot(number)) {
-                self.members[number.unwrap_or_default()] = None;
-                self.bury(slot, pid, ExitStatus::from_raw(status));
-            }
-        }
-        self.pool.set_alive(self.alive());
-    }
-
-    fn bury(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
-        let stage = self.pool.stage(slot);
-        let client = self.pool.client(slot);
-        self.pool.vacate(slot);
-        if stage == Some(Stage::Prog) {
-            let (ip, time) = client.unzip();
-            self.service.log.end(pid, ip, status, time.unwrap_or_default());
-        } else if !status.success() {
-            let ip = client.filter(|_| stage == Some(Stage::Busy)).map(|client| client.0);
-            self.crashed(pid, ip, status);
-        }
-        if stage.is_some_and(|stage| stage != Stage::Idle) {
-            self.service.log.tcpserver_end(pid, status);
-            self.service.log.tcpserver_status(self.pool.clients(), self.pool.slots());
-        }
-    }
-
-    fn crashed(&mut self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus) {
-        let now = Instant::now();
-        self.backoff.crashed(now);
-        let recent = self.crashes.told.is_some_and(|told| now.duration_since(told) < SECOND);
-        if recent && self.backoff.is_cautious() {
-            self.crashes.untold += 1;
-            return;
-        }
-        let Crashes { untold, .. } = std::mem::take(&mut self.crashes);
-        self.crashes.told = Some(now);
-        self.service.log.crash(pid, ip, status, untold);
     }
 
     /// Forks what the demand asks for.  What it still owes, for a failure, is

@@ -2,6 +2,7 @@
 //! man page under LOG LINES; a test holds the two together.
 
 mod escape;
+mod facts;
 mod line;
 mod sink;
 mod syslog;
@@ -19,106 +20,15 @@ use std::time::Duration;
 use ::syslog::Severity;
 use nix::unistd::Pid;
 
-use crate::connection::class::Class;
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
 use crate::options::Verbosity;
 use line::{Brief, Line};
 use syslog::Worth;
 
+pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, stats_keys};
 pub use syslog::Syslog;
 pub use tcpserver::Ends;
-
-/// Every event and the keys of its line, in their order.
-pub const LINES: &[(&str, &[&str])] = &[
-    ("start", &["host", "port", "slots", "min-idle", "max-idle", "pid"]),
-    ("pass", &["ip", "port", "host", "class", "delay", "shrunk", "waited", "dns", "pid"]),
-    (
-        "early",
-        &[
-            "ip", "port", "host", "class", "delay", "waited", "bytes", "text", "action", "helo",
-            "mail", "rcpt",
-        ],
-    ),
-    ("hangup", &["ip", "port", "host", "class", "delay", "waited"]),
-    ("deny", &["ip", "port", "host", "waited", "rule"]),
-    (
-        "listed",
-        &[
-            "ip", "port", "host", "class", "delay", "waited", "zones", "score", "helo", "mail",
-            "rcpt",
-        ],
-    ),
-    ("limit", &["ip", "port", "host", "class", "delay", "waited", "kind", "held"]),
-    ("end", &["pid", "ip", "exit", "signal", "secs"]),
-    ("reload", &["pid"]),
-    (
-        "stats",
-        &[
-            "pass", "early", "hangup", "deny", "listed", "limit", "error", "static", "dynamic",
-            "none", "unknown", "idle", "busy", "max",
-        ],
-    ),
-    ("stop", &["sessions", "pid"]),
-];
-
-/// The keys of the `stats` line: verdicts, classes, children.
-#[must_use]
-pub fn stats_keys() -> &'static [&'static str] {
-    LINES.iter().find(|(event, _)| *event == "stats").map_or(&[][..], |line| line.1)
-}
-
-/// What is known about a client when its line is written.
-pub struct Subject<'a> {
-    /// Its address.
-    pub peer: SocketAddr,
-    /// Its name.
-    pub host: Option<&'a str>,
-    /// The class, if it is known.
-    pub class: Option<Class>,
-    /// The delay that it was given.
-    pub delay: Option<Duration>,
-    /// To which part of it that was cut down, if it was.
-    pub shrunk: Option<f64>,
-    /// Since it was accepted.
-    pub waited: Duration,
-}
-
-/// Early talk, as it was seen.
-#[derive(Clone, Debug)]
-pub struct EarlyBytes {
-    /// How many bytes waited.
-    pub bytes: usize,
-    /// The first of them, 100 at most; `None` where they cannot be looked at.
-    pub text: Option<Vec<u8>>,
-}
-
-/// What a client said in a limited conversation.
-#[derive(Clone, Debug, Default)]
-pub struct Said {
-    /// The argument of the last HELO or EHLO.
-    pub helo: Option<Vec<u8>>,
-    /// The argument of the first MAIL.
-    pub mail: Option<Vec<u8>>,
-    /// The argument of the first RCPT.
-    pub rcpt: Option<Vec<u8>>,
-}
-
-/// Counts for the `stats` line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// By verdict, in the order of the line: pass, early, hangup, deny, listed,
-    /// limit, error.
-    pub verdicts: [u64; 7],
-    /// By class, in the order of the line: static, dynamic, none, unknown.
-    pub classes: [u64; 4],
-    /// Idle children.
-    pub idle: usize,
-    /// Clients: waiting or handed over.
-    pub busy: usize,
-    /// Slots.
-    pub max: usize,
-}
 
 /// Whose lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,6 +237,7 @@ fn about(event: &str, client: &Subject<'_>) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::class::Class;
 
     fn subject(host: Option<&str>, class: Option<Class>) -> Subject<'_> {
         Subject {
