@@ -9,57 +9,14 @@ use std::time::Instant;
 
 use nix::poll::PollFlags;
 
+pub use super::hosts::{HostName, LocalName};
+use super::hosts::{confirmed, host_name};
 use super::ident::{Ident, Owner};
 use super::lists::{Lists, WantedLists};
-use crate::dns::{Answer, Failure, Query, Question, Records};
+use crate::dns::{Failure, Query, Question};
 
 /// Names of one client whose forward look-up is made.
 const MOST_CONFIRMED: usize = 8;
-
-/// What is known of a client's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostName {
-    /// It was not looked up.
-    NotAsked,
-    /// These host names, at least one.
-    Found(Vec<String>),
-    /// The name server says that there is none, or none that is a host name or
-    /// that leads back to the address.
-    None,
-    /// Nobody could say.
-    Unknown(Failure),
-}
-
-impl HostName {
-    /// All of its names.
-    #[must_use]
-    pub fn all(&self) -> &[String] {
-        match self {
-            Self::Found(names) => names,
-            _ => &[],
-        }
-    }
-
-    /// The name that the program is told.
-    #[must_use]
-    pub fn first(&self) -> Option<&str> {
-        match self {
-            Self::Found(names) => names.first().map(String::as_str),
-            _ => None,
-        }
-    }
-}
-
-/// What is known of our own name; `None` where there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LocalName {
-    /// It was given, or is known from before.
-    Known(Option<String>),
-    /// A name server has told it just now: it is worth remembering.
-    Learnt(Option<String>),
-    /// No name server could tell just now.
-    Failed,
-}
 
 /// The look-ups of one connection.
 pub struct Lookup {
@@ -324,31 +281,4 @@ impl Lookup {
         };
         Remote::Confirming(names.into_iter().take(MOST_CONFIRMED).map(forward).collect())
     }
-}
-
-fn host_name(answer: &Answer) -> HostName {
-    match answer {
-        Answer::Found(Records::Names(names)) if !names.is_empty() => HostName::Found(names.clone()),
-        Answer::Found(_) | Answer::Absent => HostName::None,
-        Answer::Failed(why) => HostName::Unknown(*why),
-    }
-}
-
-/// The names that lead back to `ip`.  One that cannot be checked is neither
-/// believed nor held against the client.
-fn confirmed(queries: &[(String, Query)], ip: IpAddr) -> HostName {
-    let leads_back = |query: &Query| match query.answer() {
-        Some(Answer::Found(Records::Addresses(addresses))) => addresses.contains(&ip),
-        _ => false,
-    };
-    let kept = queries.iter().filter(|(_, query)| leads_back(query));
-    let kept: Vec<String> = kept.map(|(name, _)| name.clone()).collect();
-    if !kept.is_empty() {
-        return HostName::Found(kept);
-    }
-    let failure = queries.iter().find_map(|(_, query)| match query.answer() {
-        Some(Answer::Failed(why)) => Some(*why),
-        _ => None,
-    });
-    failure.map_or(HostName::None, HostName::Unknown)
 }

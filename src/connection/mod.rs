@@ -8,6 +8,7 @@ mod conclude;
 pub mod crowd;
 pub mod environment;
 pub mod handoff;
+pub mod hosts;
 pub mod ident;
 mod limits;
 mod listed;
