@@ -1,6 +1,7 @@
 //! How many connections are held: the same mix of clients, replayed through the
-//! link before rblsmtpd and behind it, and through rblsmtpd alone, all at the
-//! same time.  Needs root, for a DNS list on port 53 of a loopback address.
+//! link before rblsmtpd and behind it, through rblsmtpd alone, and through the
+//! daemon, all at the same time.  The last daemon has so few slots (`--few`) that
+//! delays shrink.  Needs root, for a DNS list on port 53 of a loopback address.
 //!
 //! `cargo bench --bench mix -- [--clients N] [--per-minute N] [--listed PERCENT]
 //! [--early PERCENT] [--impatient PERCENT] [--seed N] [--speed N]`
@@ -27,7 +28,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::Client;
-use lab::chain::{Chain, LINK};
+use lab::chain::{Chain, LINK, clean_command};
 use lab::dns::{EMPTY, FORWARD, Nsd};
 use lab::rbl::{Rbldnsd, ZONE};
 use lab::twins::Dice;
@@ -187,10 +188,32 @@ fn names(clients: u32) -> Nsd {
     Nsd::start_with(&[("127.in-addr.arpa", reverse), ("example.org", FORWARD.into())])
 }
 
+/// The daemon with the same delays, and with or without the list.
+fn daemon(resolver: &str, speed: f64, clients: u32, more: &[&str], behind: &str) -> Chain {
+    let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+    command.args(["-1", "-l", "mx.test.example", "--local-nets", "none", "--per-ip", "0"]);
+    command.args(["-b", "500", "-c", &clients.to_string()]).args(more).env("DNSCACHEIP", LIST);
+    // The list's server refuses other questions, and the next one is asked.
+    command.args(["--resolver", &format!("{LIST}:53"), "--resolver", resolver]);
+    for (option, delay) in DELAYS {
+        command.args([option, &(delay / speed).to_string()]);
+    }
+    let behind = lab::chain::words(behind);
+    let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
+    Chain::printing_its_port(command, &[&["127.0.0.1", "0"], &behind[..]].concat())
+}
+
+const DELAYS: [(&str, f64); 4] = [
+    ("--delay-static", 2.0),
+    ("--delay-dynamic", 12.0),
+    ("--delay-none", 20.0),
+    ("--delay-unknown", 12.0),
+];
+
 /// The chains to compare: what stands behind tcpserver.
 fn chains(resolver: &str, speed: f64) -> [(&'static str, Vec<String>); 3] {
     let words = |text: &str| lab::chain::words(text);
-    let delays: Vec<String> = [("-d", 2.0), ("-D", 12.0), ("-N", 20.0), ("--delay-unknown", 12.0)]
+    let delays: Vec<String> = DELAYS
         .iter()
         .flat_map(|(option, delay)| [String::from(*option), (delay / speed).to_string()])
         .collect();
@@ -216,8 +239,9 @@ fn main() {
         ("impatient", 20),
         ("seed", 1),
         ("speed", 1),
+        ("few", 40),
     ];
-    let [clients, per_minute, listed, early, impatient, seed, speed] =
+    let [clients, per_minute, listed, early, impatient, seed, speed, few] =
         arguments(known, "cargo bench --bench mix --");
     if listed + early + impatient > 100 || !nix::unistd::geteuid().is_root() {
         eprintln!("mix: shares add up to 100 at most, and root is needed");
@@ -236,11 +260,24 @@ fn main() {
         let options = format!("-RHl mx.test.example -c {clients} -b 500");
         (name, Chain::tcpserver(&options, &[("DNSCACHEIP", LIST)], &chain))
     });
-    let outcomes = thread::scope(|scope| {
-        let replays = servers.each_ref().map(|(_, server)| scope.spawn(|| mix.replay(server)));
-        replays.map(|replay| replay.join().unwrap())
+    let (resolver, speed) = (names.address.to_string(), speed.into());
+    let smtp = "env PLUGINS=accept smtpfront-echo";
+    let rblsmtpd = format!("rblsmtpd -r {ZONE} {smtp}");
+    let few = &["-c", &few.to_string(), "--dnsbl", ZONE];
+    let daemons = [
+        ("smtp-delayd, rblsmtpd", daemon(&resolver, speed, clients, &[], &rblsmtpd)),
+        ("smtp-delayd --dnsbl", daemon(&resolver, speed, clients, &["--dnsbl", ZONE], smtp)),
+        ("smtp-delayd --dnsbl, few", daemon(&resolver, speed, clients, few, smtp)),
+    ];
+    let servers: Vec<(&str, Chain)> = servers.into_iter().chain(daemons).collect();
+    let outcomes: Vec<Vec<Outcome>> = thread::scope(|scope| {
+        let mix = &mix;
+        let replays: Vec<_> =
+            servers.iter().map(|(_, server)| scope.spawn(move || mix.replay(server))).collect();
+        replays.into_iter().map(|replay| replay.join().unwrap()).collect()
     });
-    print(&servers.map(|(name, _)| name), &outcomes, mix.last_arrival());
+    let names: Vec<&str> = servers.iter().map(|(name, _)| *name).collect();
+    print(&names, &outcomes, mix.last_arrival());
     if !outcomes.iter().all(|all| all.iter().all(|one| one.served || one.kind != Kind::Good)) {
         eprintln!("mix: a good client was not served");
         exit(1);

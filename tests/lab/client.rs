@@ -1,6 +1,6 @@
 //! A client that says and reads exactly what a test wants.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,11 @@ impl Client {
         let (mut line, mut byte) = (Vec::new(), [0]);
         let mut time = None;
         while !line.ends_with(b"\n") {
-            let length = self.stream.read(&mut byte).unwrap();
+            let length = match self.stream.read(&mut byte) {
+                // With a timeout set, a signal to the test ends the call (signal(7)).
+                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
+                length => length.unwrap(),
+            };
             time.get_or_insert_with(|| self.connected.elapsed());
             if length == 0 {
                 break;
@@ -69,8 +73,14 @@ impl Client {
 
     /// Whether nothing can be read for `time`.
     pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
-        self.stream.set_read_timeout(Some(time)).unwrap();
-        let result = self.stream.peek(&mut [0]);
+        let until = Instant::now() + time;
+        let mut result = Err(ErrorKind::Interrupted.into());
+        while result.as_ref().is_err_and(|why: &Error| why.kind() == ErrorKind::Interrupted) {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = left.max(Duration::from_millis(1));
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            result = self.stream.peek(&mut [0]);
+        }
         self.stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
         result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
