@@ -20,12 +20,15 @@ const CTL: &str = "smtp-delayctl";
 const CTL_HELP: &str = "\
 usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
        smtp-delayctl pid FILE
+       smtp-delayctl classify [options] IP [NAME]
        smtp-delayctl tcprules rules.cdb rules.tmp < rules
        smtp-delayctl tcprulescheck rules.cdb
 
 status         show what each child of smtp-delayd is doing; with --watch again
                every second
 pid            print the process that owns a pidfile
+classify       print the class that a client would have, and what decides it; the
+               options are those of smtp-delayd that say what a name means
 tcprules       compile rules for smtp-delayd -x
 tcprulescheck  say which rule decides about $TCPREMOTEIP, $TCPREMOTEHOST and
                $TCPREMOTEINFO

@@ -204,10 +204,54 @@ fn what_smtp_delayctl_says_of_itself_stands_in_the_manual() {
     }
     let commands = words.windows(2).filter(|pair| pair[0] == "smtp-delayctl");
     let commands: Vec<&str> = commands.map(|pair| pair[1]).collect();
-    assert_eq!(commands, ["status", "pid", "tcprules", "tcprulescheck"]);
+    assert_eq!(commands, ["status", "pid", "classify", "tcprules", "tcprulescheck"]);
     for command in commands {
         assert!(page.contains(&format!(".It Cm {command}")), "{command}");
     }
+}
+
+fn classify(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+    let output = command.arg("classify").args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn classify_tells_the_class_and_what_decides_it() {
+    let line = "dsl-192-0-2-7.isp.example";
+    let why = "an end user's line: the address is spelled in the name (decimal)";
+    assert_eq!(classify(&["192.0.2.7", line]), (Some(0), format!("{line}: {why}\ndynamic\n")));
+    let (_, text) = classify(&["192.0.2.7", "MX1.Example.org."]);
+    let why = "not an end user's line: mail server word \"mx\"";
+    assert_eq!(text, format!("mx1.example.org: {why}\nstatic\n"));
+    assert_eq!(classify(&["192.0.2.7", "localhost"]).1, "none: there is no host name\n");
+    assert_eq!(classify(&["10.0.0.1", "localhost"]).1, "static: there is no host name\n");
+    let file = directory().join("static");
+    std::fs::write(&file, "^dsl-.*\\.isp\\.example$\n").unwrap();
+    let file = file.to_str().unwrap();
+    let (_, text) = classify(&["--static-file", file, "192.0.2.7", line]);
+    assert_eq!(text, format!("{line}: not an end user's line: {file} line 1\nstatic\n"));
+    for (arguments, message) in [
+        (&[][..], "IP is missing"),
+        (&["mx.example.org"], "unable to use IP `mx.example.org'"),
+        (&["192.0.2.7", "a.b", "c"], "something behind NAME"),
+        (&["--static-file", "/nonexistent", "192.0.2.7", "a.b"], "unable to read /nonexistent"),
+    ] {
+        let (code, text) = classify(arguments);
+        assert_eq!((code, text.contains(message)), (Some(100), true), "{text}");
+    }
+    let nsd = crate::lab::dns::Nsd::start();
+    let resolver =
+        ["--local-nets", "none", "--resolver", &nsd.address.to_string()].map(String::from);
+    let of = |ip: &str| {
+        let mut words: Vec<&str> = resolver.iter().map(String::as_str).collect();
+        words.push(ip);
+        classify(&words).1
+    };
+    assert!(of("127.0.1.1").ends_with("\nstatic\n") && of("127.0.2.1").ends_with("\ndynamic\n"));
+    assert_eq!(of("127.0.3.1"), "none: there is no host name\n");
+    assert_eq!(of("127.9.9.9"), "unknown: no name server could answer\n");
 }
 
 #[test]

@@ -49,7 +49,8 @@ pub enum LocalName {
     Failed,
 }
 
-pub(super) fn host_name(answer: &Answer) -> HostName {
+/// What an answer to a question for names means.
+pub(crate) fn host_name_of(answer: &Answer) -> HostName {
     match answer {
         Answer::Found(Records::Names(names)) if !names.is_empty() => HostName::Found(names.clone()),
         Answer::Found(_) | Answer::Absent => HostName::None,

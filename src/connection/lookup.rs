@@ -10,7 +10,7 @@ use std::time::Instant;
 use nix::poll::PollFlags;
 
 pub use super::hosts::{HostName, LocalName};
-use super::hosts::{confirmed, host_name};
+use super::hosts::{confirmed, host_name_of};
 use super::ident::{Ident, Owner};
 use super::lists::{Lists, WantedLists};
 use crate::dns::{Failure, Query, Question};
@@ -249,7 +249,7 @@ impl Lookup {
         self.heard = self.has_heard();
         if let Remote::Asking(query) = &self.remote {
             if let Some(answer) = query.answer() {
-                let name = host_name(answer);
+                let name = host_name_of(answer);
                 self.remote = match name {
                     HostName::Found(names) if self.paranoid => self.confirm(names, now),
                     name => Remote::Settled(name),
@@ -263,7 +263,7 @@ impl Lookup {
         }
         if let Local::Asking(query) = &self.local {
             if let Some(answer) = query.answer() {
-                self.local = Local::Settled(match host_name(answer) {
+                self.local = Local::Settled(match host_name_of(answer) {
                     HostName::Unknown(_) => LocalName::Failed,
                     name => LocalName::Learnt(name.first().map(String::from)),
                 });

@@ -1,5 +1,6 @@
 //! The administrator's tools.
 
+pub mod classify;
 pub mod pid;
 pub mod status;
 pub mod tcprules;
@@ -37,6 +38,7 @@ pub fn end(result: Result<(), Failure>) -> u8 {
 #[must_use]
 pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {
+        "classify" => Some(|arguments| end(classify::run(arguments))),
         "pid" => Some(|arguments| end(pid::run(arguments))),
         "status" => Some(|arguments| end(status::run(arguments))),
         name => tool(name),

@@ -71,7 +71,12 @@ fn look_up(name: &str, options: &Options) -> Result<Option<IpAddr>, Error> {
     }
 }
 
-fn ask(question: Question, servers: Rc<[std::net::SocketAddr]>, patience: Duration) -> Answer {
+/// Asks, and waits for the answer.
+pub(crate) fn ask(
+    question: Question,
+    servers: Rc<[std::net::SocketAddr]>,
+    patience: Duration,
+) -> Answer {
     let start = Instant::now();
     let mut query = Query::ask(question, servers, start, start + patience);
     loop {

@@ -6,7 +6,7 @@ pub mod board;
 pub mod child;
 pub mod demand;
 mod files;
-mod host_name;
+pub mod host_name;
 pub mod listen;
 pub mod local_names;
 pub mod pidfile;

@@ -2,6 +2,7 @@
 //! [`daemon`] and [`link`] have the options of either program, and [`parse`]
 //! reads them from the command line.
 
+pub mod classify;
 mod config;
 pub mod daemon;
 mod delaying;

@@ -1,0 +1,35 @@
+//! The options of `smtp-delayctl classify`: those of the daemon that say what a
+//! name means.
+
+use std::ffi::OsString;
+
+use super::Options;
+use super::delaying::DELAYS;
+use super::parse::{CommandLine, usage};
+use super::table::ANSWERS;
+use crate::error::Fatal;
+
+/// `smtp-delayctl classify [options] IP [NAME]`.
+pub static CLASSIFY: CommandLine = CommandLine {
+    program: "smtp-delayctl classify",
+    page: "smtp-delayctl(8)",
+    usage: "smtp-delayctl classify [options] IP [NAME]",
+    about: "Prints the class that a client would have, and what decides it.",
+    options: &[DELAYS, ANSWERS],
+    letters: &[],
+    place,
+    check: |_| Ok(()),
+};
+
+/// The address as the host, the name as the port.
+fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
+    let mut words = operands
+        .into_iter()
+        .map(|word| word.into_string().map_err(|_| usage("unable to use what is not UTF-8")));
+    options.host = words.next().ok_or_else(|| usage("IP is missing"))??;
+    options.port = words.next().transpose()?.unwrap_or_default();
+    if words.next().is_some() {
+        return Err(usage("there is something behind NAME"));
+    }
+    Ok(())
+}
