@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -16,7 +17,7 @@ use nix::unistd::Pid;
 use crate::lab::chain::clean_command;
 use crate::lab::daemon::children_of;
 use crate::lab::syslog::FakeSyslog;
-use crate::lab::{Client, assert_about, directory, wait_until};
+use crate::lab::{Client, assert_about, directory, is_root, wait_until};
 
 /// A daemon that has gone into the background, and its files.
 struct Background {
@@ -26,7 +27,7 @@ struct Background {
 }
 
 impl Background {
-    /// Files, and a port that is free for now.
+    /// Files, and a port that is free at this moment.
     fn new() -> Self {
         let directory = directory();
         let syslog = FakeSyslog::start(&directory.join("log"));
@@ -143,6 +144,47 @@ fn the_shell_is_told_once_all_is_up_or_why_it_is_not() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{options}: {text}");
         assert!(text.contains(message), "{text}");
+    }
+}
+
+#[test]
+fn a_fork_that_is_refused_is_told() {
+    if !is_root("a_fork_that_is_refused_is_told") {
+        return;
+    }
+    let daemon = Background::new();
+    let own = daemon.path("smtp-delayd");
+    assert!(
+        Command::new("cp")
+            .args([env!("CARGO_BIN_EXE_smtp-delayd"), &own])
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (processes, message) in [
+        (1, "unable to fork: "),
+        (2, "unable to fork: "),
+        (3, "unable to make a relay of standard error: "),
+        (4, "unable to fork a single child"),
+    ] {
+        // A user for each: the kernel limits nothing for root, and counts what
+        // the last one has left until it is reaped.
+        let user = 20_000 + std::process::id() % 10_000 * 4 + processes;
+        chown(&daemon.directory, Some(user), Some(user)).unwrap();
+        let _ = fs::remove_file(daemon.path("pid"));
+        let daemon_command = daemon.command("--delay 0", &["echo"]);
+        let output = clean_command("prlimit")
+            .arg(format!("--nproc={processes}:"))
+            .args(["setpriv", &format!("--reuid={user}"), &format!("--regid={user}")])
+            .args(["--clear-groups", &own])
+            .args(daemon_command.get_args())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(111), "{processes}: {text}");
+        assert!(text.starts_with(&format!("smtp-delayd: fatal: {message}")), "{processes}: {text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert_eq!(daemon.owner(), None, "{processes}");
     }
 }
 
