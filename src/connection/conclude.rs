@@ -183,7 +183,7 @@ impl Connection<'_> {
         );
         let options = &self.service.options;
         let refusal = Refusal::temporary(Why::Listed, Some(&words), &self.our_name());
-        let refusal = if options.refuse_permanent { refusal.permanently() } else { refusal };
+        let refusal = refusal.permanently_if(options.refuse_permanent);
         let (subject, log) = (self.subject(self.client.waited()), &self.service.log);
         self.acceptor.note_refusal();
         match refuse_by(options.refuse, self.acceptor.is_crowded()) {
@@ -249,7 +249,7 @@ impl Connection<'_> {
         let options = &self.service.options;
         let words = options.text_early.as_deref();
         let refusal = Refusal::temporary(Why::EarlyTalk, words, &self.our_name());
-        if options.refuse_permanent { refusal.permanently() } else { refusal }
+        refusal.permanently_if(options.refuse_permanent)
     }
 
     fn our_name(&self) -> String {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::dns::{Answer, Failure, Query, Records};
+use crate::names::host_name;
 
 /// What is known of a client's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,14 @@ pub enum HostName {
 }
 
 impl HostName {
+    /// A name that was given, as a name server would have given it.
+    #[must_use]
+    pub fn told(name: &[u8]) -> Self {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let name = host_name(name.split(|byte| *byte == b'.'));
+        name.map_or(Self::None, |name| Self::Found(vec![name]))
+    }
+
     /// All of its names.
     #[must_use]
     pub fn all(&self) -> &[String] {

@@ -23,8 +23,7 @@ impl Connection<'_> {
 
     /// Whether limits hold for the client, as far as its address tells.
     pub(super) fn is_limited(&self) -> bool {
-        let ip = self.client.ip();
-        self.terms.limits && !self.service.options.local_nets.iter().any(|net| net.contains(&ip))
+        self.terms.limits && !self.service.options.trusts(self.client.ip())
     }
 
     /// Once the class is known: whether there is room for it, and what a crowd

@@ -12,10 +12,9 @@ impl Connection<'_> {
     /// Nobody asks about clients that are exempt, as far as that is known, nor
     /// about those of networks that are trusted.
     pub(super) fn wanted_lists(&self) -> WantedLists {
-        let ip = self.client.ip();
-        let trusted = self.service.options.local_nets.iter().any(|net| net.contains(&ip));
-        if self.terms.lists && !trusted {
-            self.service.options.lists.clone()
+        let options = &self.service.options;
+        if self.terms.lists && !options.trusts(self.client.ip()) {
+            options.lists.clone()
         } else {
             WantedLists::default()
         }

@@ -38,8 +38,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal for now, in the words of the administrator where there are
-    /// any, else in the name of `name`.
+    /// A refusal of a client that may come again, in the words of the
+    /// administrator where there are any, else in the name of `name`.
     #[must_use]
     pub fn temporary(why: Why, words: Option<&str>, name: &str) -> Self {
         let (status, built_in) = why.words();
@@ -47,10 +47,15 @@ impl Refusal {
         Self { text, permanent: false }
     }
 
+    /// The same for good, if it is to be so.
+    #[must_use]
+    pub fn permanently_if(self, permanent: bool) -> Self {
+        if permanent { self.permanently() } else { self }
+    }
+
     /// The same for good.  An enhanced status code in it changes its class, as
     /// RFC 3463, 2 demands.
-    #[must_use]
-    pub fn permanently(self) -> Self {
+    fn permanently(self) -> Self {
         let enhanced = self.text.strip_prefix("4.").filter(|rest| {
             rest.split(' ').next().is_some_and(|code| code.bytes().all(is_status_byte))
         });

@@ -5,16 +5,14 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
-use super::Failure;
+use super::{Failure, unprintable};
 use crate::connection::class::classify;
 use crate::connection::hosts::{HostName, host_name_of};
 use crate::daemon::host_name::ask;
-use crate::dns::{Question, Resolvers};
-use crate::error::{Fatal, TROUBLE, USAGE};
-use crate::names::{Judgement, Names, Patterns, host_name};
+use crate::dns::Question;
+use crate::error::{Fatal, USAGE};
+use crate::names::{Judgement, Names};
 use crate::options::Options;
 use crate::options::classify::CLASSIFY;
 use crate::options::parse::{Request, parse};
@@ -32,10 +30,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Request::Help => help(&CLASSIFY),
         Request::Version => format!("smtp-delayctl {}\n", env!("CARGO_PKG_VERSION")),
     };
-    let written = io::stdout().write_all(text.as_bytes());
-    written.map_err(|why| {
-        Failure::new(TROUBLE, format!("smtp-delayctl: fatal: unable to print: {why}"))
-    })
+    io::stdout().write_all(text.as_bytes()).map_err(|why| unprintable(&why))
 }
 
 fn describe(options: &Options) -> Result<String, Fatal> {
@@ -44,13 +39,12 @@ fn describe(options: &Options) -> Result<String, Fatal> {
     let ip: IpAddr =
         options.host.parse().map_err(|_| bad(format!("unable to use IP `{shown}': it is none")))?;
     let ip = ip.to_canonical();
-    let read = |path: &Option<PathBuf>| match path {
-        None => Ok(Patterns::default()),
-        Some(path) => Patterns::read(path).map_err(|error| bad(error.to_string())),
+    let names = options.names().map_err(|why| bad(why.to_string()))?;
+    let host = if options.port.is_empty() {
+        look_up(ip, options)
+    } else {
+        HostName::told(options.port.as_bytes())
     };
-    let (dynamic, exceptions) = (read(&options.dynamic_file)?, read(&options.static_file)?);
-    let names = Names::new(options.builtin_patterns, dynamic, exceptions);
-    let host = if options.port.is_empty() { look_up(ip, options) } else { told(&options.port) };
     let class = classify(&host, ip, &names, &options.local_nets);
     let mut text = String::new();
     for name in host.all() {
@@ -72,16 +66,7 @@ fn reason(names: &Names, name: &str, ip: IpAddr) -> String {
     }
 }
 
-/// A name that was given, as a name server would have given it.
-fn told(name: &str) -> HostName {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let name = host_name(name.split('.').map(str::as_bytes));
-    name.map_or(HostName::None, |name| HostName::Found(vec![name]))
-}
-
 fn look_up(ip: IpAddr, options: &Options) -> HostName {
-    let dnscache = std::env::var_os("DNSCACHEIP");
-    let file = Path::new("/etc/resolv.conf");
-    let servers = Resolvers::new(&options.resolvers, dnscache.as_deref(), file).servers();
-    host_name_of(&ask(Question::Names(ip), Rc::clone(&servers), options.dns_timeout))
+    let servers = options.resolvers().servers();
+    host_name_of(&ask(Question::Names(ip), servers, options.dns_timeout))
 }

@@ -9,6 +9,8 @@ pub mod tcprulescheck;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
+use crate::error::TROUBLE;
+
 /// How a tool ended: what goes to standard error, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
@@ -22,6 +24,11 @@ impl Failure {
     fn new(code: u8, message: impl Into<Vec<u8>>) -> Self {
         Self { message: message.into(), code }
     }
+}
+
+/// Standard output that does not take what smtp-delayctl has to say.
+fn unprintable(why: &io::Error) -> Failure {
+    Failure::new(TROUBLE, format!("smtp-delayctl: fatal: unable to print: {why}"))
 }
 
 /// Runs a tool that ends like those of ucspi-tcp: a message and an exit code.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 
-use super::Failure;
+use super::{Failure, unprintable};
 use crate::daemon::pidfile::owner;
 use crate::error::{TROUBLE, USAGE};
 
@@ -24,13 +24,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
         return Err(Failure::new(USAGE, "smtp-delayctl: fatal: pid takes FILE (try --help)"));
     };
     match owner(file.as_ref()) {
-        Ok(Some(pid)) => {
-            let written = writeln!(io::stdout(), "{pid}");
-            written.map_err(|why| {
-                let message = format!("smtp-delayctl: fatal: unable to print: {why}");
-                Failure::new(TROUBLE, message)
-            })
-        }
+        Ok(Some(pid)) => writeln!(io::stdout(), "{pid}").map_err(|why| unprintable(&why)),
         Ok(None) => {
             let left = fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0);
             Err(Failure::new(if left { DIED } else { NOT_RUNNING }, ""))

@@ -14,7 +14,7 @@ use std::time::Duration;
 use lexopt::Arg;
 use serde_json::{Value, json};
 
-use super::Failure;
+use super::{Failure, unprintable};
 use crate::daemon::board::{Board, Child, Stage};
 use crate::daemon::pidfile::owner;
 use crate::error::{TROUBLE, USAGE};
@@ -54,7 +54,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
         let board = Board::over(&words).map_err(|why| unreadable(&file, &why))?;
         let supervisor = owner(&file).ok().flatten();
         let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
-        show(&text, asked.watch).map_err(|why| trouble(&format!("unable to print: {why}")))?;
+        show(&text, asked.watch).map_err(|why| unprintable(&why))?;
         if supervisor.is_none() {
             return Err(gone(&file));
         }

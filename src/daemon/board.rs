@@ -17,7 +17,6 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
 pub const VERSION: u64 = 1;
 
-pub(super) const HEADER: [usize; 6] = [0, 1, 2, 3, 4, 5];
 /// Places of single words.
 pub(super) const WAKE: usize = 8;
 pub(super) const ALIVE: usize = 9;
@@ -105,8 +104,8 @@ impl<'a> Board<'a> {
     pub(super) fn lay_out(words: &'a [AtomicU64], slots: usize, port: u16) -> Self {
         let pid = u64::from(std::process::id());
         let header = [MAGIC, VERSION, slots as u64, now(), pid, u64::from(port)];
-        for (place, value) in HEADER.into_iter().zip(header) {
-            words[place].store(value, Ordering::Release);
+        for (word, value) in words.iter().zip(header) {
+            word.store(value, Ordering::Release);
         }
         words[ANSWERED].store(now(), Ordering::Release);
         Self { words, slots }
@@ -140,12 +139,6 @@ impl<'a> Board<'a> {
     #[must_use]
     pub fn slots(&self) -> usize {
         self.slots
-    }
-
-    /// The process that has laid it out.
-    #[must_use]
-    pub fn supervisor(&self) -> u64 {
-        self.word(4)
     }
 
     /// The port that it listens on.

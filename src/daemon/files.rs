@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, exit};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,14 +58,8 @@ pub(super) fn read(options: &Options, log: &Log) -> Result<Files, Fatal> {
         let unable = |why| Fatal::usage(format!("unable to read {}: {why}", config.display()));
         File::open(config).map_err(unable)?;
     }
-    let read = |path: &Option<PathBuf>| match path {
-        None => Ok(Patterns::default()),
-        Some(path) => Patterns::read(path).map_err(|error| Fatal::usage(error.to_string())),
-    };
-    let (dynamic, exceptions) = (read(&options.dynamic_file)?, read(&options.static_file)?);
-    warn_of_slow(&dynamic, log);
-    warn_of_slow(&exceptions, log);
-    let names = Names::new(options.builtin_patterns, dynamic, exceptions);
+    let names = options.names().map_err(|why| Fatal::usage(why.to_string()))?;
+    names.lists().into_iter().for_each(|list| warn_of_slow(list, log));
     Ok(Files { names, rules: rules(options, log)? })
 }
 

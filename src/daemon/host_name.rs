@@ -1,16 +1,14 @@
 //! Listening on a host name: to which address it leads.
 
-use std::env;
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollTimeout, poll};
 
 use crate::dns::message::query;
-use crate::dns::{Answer, Failure, Query, Question, Records, Resolvers};
+use crate::dns::{Answer, Failure, Query, Question, Records};
 use crate::error::Fatal;
 use crate::options::Options;
 
@@ -31,7 +29,7 @@ pub(super) fn on_this_system(name: &str) -> Result<IpAddr, Fatal> {
 /// leading zeros or in brackets are taken as they are.
 ///
 /// # Errors
-/// Where there is none, or none for now: 111, in tcpserver's words.
+/// Where there is none, or nobody can say: 111, in tcpserver's words.
 pub(super) fn in_dns(options: &Options) -> Result<IpAddr, Fatal> {
     let name = options.host.as_str();
     if let Some(ip) = literal(name) {
@@ -60,10 +58,7 @@ fn look_up(name: &str, options: &Options) -> Result<Option<IpAddr>, Error> {
     let question = Question::Ipv4(name.trim_end_matches('.').into());
     // djb calls a name that DNS cannot have a protocol error.
     query(&question, 0, false).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
-    let dnscache = env::var_os("DNSCACHEIP");
-    let file = Path::new("/etc/resolv.conf");
-    let servers = Resolvers::new(&options.resolvers, dnscache.as_deref(), file).servers();
-    match ask(question, Rc::clone(&servers), options.dns_timeout) {
+    match ask(question, options.resolvers().servers(), options.dns_timeout) {
         Answer::Found(Records::Addresses(found)) => Ok(found.first().copied()),
         Answer::Found(_) | Answer::Absent => Ok(None),
         Answer::Failed(Failure::TimedOut) => Err(Error::from_raw_os_error(libc::ETIMEDOUT)),

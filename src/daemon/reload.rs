@@ -5,7 +5,6 @@ use std::process::ExitStatus;
 
 use super::demand::Demand;
 use super::files::{self, Checker, Files};
-use super::start::resolvers;
 use super::supervisor::Supervisor;
 use crate::options::Options;
 
@@ -54,7 +53,7 @@ impl Supervisor {
         self.demand = Demand::new(options.min_idle(), options.max_idle());
         self.pool.set_min_idle(options.min_idle());
         if service.options.resolvers != options.resolvers {
-            service.resolvers.replace(resolvers(&options));
+            service.resolvers.replace(options.resolvers());
         }
         service.options = options;
         service.names = names;

@@ -2,10 +2,8 @@
 
 use std::cell::RefCell;
 use std::env;
-use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -24,7 +22,6 @@ use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Service;
 use crate::connection::terms::terms;
-use crate::dns::Resolvers;
 use crate::error::{Fatal, USAGE};
 use crate::log::Log;
 use crate::options::{LogTo, Options};
@@ -98,7 +95,7 @@ pub fn run(
     warn(&options, local.port(), log);
     files::check(&options)?;
     let Files { names, rules } = files::read(&options, log)?;
-    let resolvers = resolvers(&options);
+    let resolvers = options.resolvers();
     let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
     log.count_lost_lines(pool.lost());
@@ -127,12 +124,6 @@ pub fn run(
     readiness.ready();
     supervisor.run();
     Ok(())
-}
-
-/// The name servers that the options or the system name.
-pub(super) fn resolvers(options: &Options) -> Resolvers {
-    let dnscache = env::var_os("DNSCACHEIP");
-    Resolvers::new(&options.resolvers, dnscache.as_deref(), Path::new("/etc/resolv.conf"))
 }
 
 /// In the background what programs write on standard error goes to syslog.
@@ -183,8 +174,7 @@ fn release_standard_streams(port: Option<u16>) -> Result<(), Fatal> {
         let written = writeln!(output, "{port}").and_then(|()| output.flush());
         written.map_err(|why| Fatal::unable("print the port", why))?;
     }
-    let null = File::options().read(true).write(true).open("/dev/null");
-    let null = null.map_err(|why| Fatal::unable("open /dev/null", why))?;
+    let null = sys::null().map_err(|why| Fatal::unable("open /dev/null", why))?;
     let replaced = dup2_stdin(&null).and_then(|()| dup2_stdout(&null));
     replaced.map_err(|why| Fatal::unable("replace descriptors 0 and 1", why))
 }

@@ -14,7 +14,6 @@ use crate::connection::lookup::HostName;
 use crate::connection::stream::Stream;
 use crate::error::Fatal;
 use crate::log::Log;
-use crate::names::host_name;
 use crate::options::{Options, values};
 use crate::sys;
 
@@ -120,11 +119,7 @@ fn waited(environment: &Environment, log: &Log) -> Duration {
 /// nothing: some servers set it so where their own look-up failed.
 fn host(told: Option<&[u8]>, look_up: bool) -> Option<HostName> {
     match told.filter(|name| !name.is_empty()) {
-        Some(name) => {
-            let name = name.strip_suffix(b".").unwrap_or(name);
-            let name = host_name(name.split(|byte| *byte == b'.'));
-            Some(name.map_or(HostName::None, |name| HostName::Found(vec![name])))
-        }
+        Some(name) => Some(HostName::told(name)),
         None if look_up => None,
         None => Some(HostName::None),
     }

@@ -9,8 +9,7 @@ mod ucspi;
 use std::cell::RefCell;
 use std::env;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::unistd::gethostname;
@@ -20,7 +19,6 @@ use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::{Service, serve};
 use crate::connection::terms::{common_delay, terms};
-use crate::dns::Resolvers;
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
@@ -82,15 +80,13 @@ fn service(options: Options, environment: Environment, log: &Log) -> Result<Serv
     };
     let (dynamic, exceptions) = (&options.dynamic_file, &options.static_file);
     let names = Names::new(options.builtin_patterns, expressions(dynamic), expressions(exceptions));
-    let servers = environment.get("DNSCACHEIP").map(std::ffi::OsStr::from_bytes);
-    let resolvers = Resolvers::new(&options.resolvers, servers, Path::new("/etc/resolv.conf"));
     Ok(Service {
         names,
         rules: Rules::None,
         log: log.clone(),
         program,
         environment,
-        resolvers: RefCell::new(resolvers),
+        resolvers: RefCell::new(options.resolvers()),
         host_name: gethostname().ok().and_then(|name| name.into_string().ok()),
         options,
     })

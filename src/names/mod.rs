@@ -64,6 +64,12 @@ impl Names {
         Self { builtin, dynamic, exceptions }
     }
 
+    /// The lists of the administrator's expressions.
+    #[must_use]
+    pub fn lists(&self) -> [&Patterns; 2] {
+        [&self.dynamic, &self.exceptions]
+    }
+
     /// Reads files that are read on demand, as far as `names` have to be judged by
     /// them; comes back with what is wrong with them.
     #[must_use]

@@ -5,26 +5,25 @@
 pub mod classify;
 mod config;
 pub mod daemon;
+mod defaults;
 mod delaying;
 pub mod link;
 pub mod parse;
 pub mod table;
 pub(crate) mod values;
 
-use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::env;
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use syslog::Facility;
 
 use crate::connection::lists::WantedLists;
-
-/// The networks whose nameless clients count as `static` unless
-/// `--local-nets` says otherwise.
-const LOCAL_NETS: &str = "127.0.0.1 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 \
-                          169.254.0.0/16 fc00::/7 fe80::/10";
+use crate::dns::Resolvers;
+use crate::names::{Names, Patterns, PatternsError};
 
 /// How much goes to standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,93 +198,30 @@ pub struct Options {
     pub program: Vec<OsString>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        let delays = Delays {
-            ordinary: Duration::from_secs(2),
-            dynamic: Duration::from_secs(12),
-            none: Duration::from_secs(20),
-            unknown: Duration::from_secs(12),
-            all: None,
-        };
-        Self {
-            verbosity: Verbosity::Normal,
-            slots: 40,
-            backlog: None,
-            banner: Vec::new(),
-            group: None,
-            user: None,
-            ids_from_environment: false,
-            print_port: false,
-            local_name: None,
-            look_up: true,
-            paranoid: false,
-            ident: false,
-            ident_timeout: Duration::from_secs(26),
-            cdb: None,
-            cdb_may_be_missing: false,
-            rules: None,
-            kill_ip_options: true,
-            as_tcpserver: false,
-            no_delay: false,
-            delays,
-            dns_timeout: Duration::from_secs(8),
-            resolvers: Vec::new(),
-            dynamic_file: None,
-            static_file: None,
-            builtin_patterns: true,
-            local_nets: values::networks(OsStr::new(LOCAL_NETS)).unwrap_or_default(),
-            early: EarlyTalk::Refuse,
-            refuse: RefuseBy::Drop,
-            speaks: true,
-            refuse_permanent: false,
-            hold: Duration::ZERO,
-            teaser: None,
-            text_early: None,
-            text_reserve: None,
-            min_idle: None,
-            max_idle: None,
-            max_prog: None,
-            log_to: None,
-            facility: Facility::LOG_MAIL,
-            tag: None,
-            syslog_socket: PathBuf::from("/dev/log"),
-            daemon: false,
-            pidfile: None,
-            scoreboard: None,
-            config: None,
-            check: false,
-            arguments: Vec::new(),
-            lists: WantedLists::default(),
-            dnsbl_threshold: 1,
-            per_ip: None,
-            reserve_percent: None,
-            text_limit: None,
-            demo: false,
-            host: String::new(),
-            port: String::new(),
-            program: Vec::new(),
-        }
-    }
-}
-
 impl Options {
-    /// tcpserver's own defaults: ident is asked, nobody waits, and a look-up may
-    /// take a minute.
+    /// Whether `ip` is in one of the networks that are trusted.
     #[must_use]
-    pub fn for_tcpserver() -> Self {
-        let zero = Duration::ZERO;
-        let delays = Delays { ordinary: zero, dynamic: zero, none: zero, unknown: zero, all: None };
-        let dns_timeout = Duration::from_secs(60);
-        Self { ident: true, delays, dns_timeout, as_tcpserver: true, ..Self::default() }
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.local_nets.iter().any(|net| net.contains(&ip))
     }
 
-    /// The chain link's own defaults: it leaves the talking to rblsmtpd, and
-    /// the socket as the server before it has set it up.
+    /// The name servers that the options name, or else the system.
     #[must_use]
-    pub fn for_link() -> Self {
-        let early = EarlyTalk::Rblsmtpd;
-        Self { early, speaks: false, kill_ip_options: false, ..Self::default() }
+    pub fn resolvers(&self) -> Resolvers {
+        let dnscache = env::var_os("DNSCACHEIP");
+        Resolvers::new(&self.resolvers, dnscache.as_deref(), Path::new("/etc/resolv.conf"))
+    }
+
+    /// What names are judged by.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that has a mistake in it.
+    pub fn names(&self) -> Result<Names, PatternsError> {
+        let read = |path: &Option<PathBuf>| {
+            path.as_deref().map_or_else(|| Ok(Patterns::default()), Patterns::read)
+        };
+        let (dynamic, exceptions) = (read(&self.dynamic_file)?, read(&self.static_file)?);
+        Ok(Names::new(self.builtin_patterns, dynamic, exceptions))
     }
 
     /// Where log lines go: to standard error, and from the background to syslog,

@@ -48,9 +48,7 @@ impl Opt {
             (None, None) => String::new(),
         }
     }
-}
 
-impl Opt {
     /// The same, but it may be given more than once and adds up.
     pub(super) const fn repeated(mut self) -> Self {
         self.repeats = true;
@@ -67,16 +65,18 @@ impl Opt {
 type SetFlag = fn(&mut Options);
 type SetValue = fn(&mut Options, &OsStr) -> Value<()>;
 
+const fn opt(
+    long: Option<&'static str>,
+    letter: Option<char>,
+    argument: Option<&'static str>,
+    help: &'static str,
+    setter: Setter,
+) -> Opt {
+    Opt { long, letter, argument, help, setter, repeats: false, typed: false }
+}
+
 pub(super) const fn letter(letter: char, help: &'static str, set: SetFlag) -> Opt {
-    Opt {
-        long: None,
-        letter: Some(letter),
-        argument: None,
-        help,
-        setter: Setter::Flag(set),
-        repeats: false,
-        typed: false,
-    }
+    opt(None, Some(letter), None, help, Setter::Flag(set))
 }
 
 pub(super) const fn letter_with(
@@ -85,28 +85,11 @@ pub(super) const fn letter_with(
     help: &'static str,
     set: SetValue,
 ) -> Opt {
-    let setter = Setter::Value(set);
-    Opt {
-        long: None,
-        letter: Some(letter),
-        argument: Some(argument),
-        help,
-        setter,
-        repeats: false,
-        typed: false,
-    }
+    opt(None, Some(letter), Some(argument), help, Setter::Value(set))
 }
 
 pub(super) const fn flag(long: &'static str, help: &'static str, set: SetFlag) -> Opt {
-    Opt {
-        long: Some(long),
-        letter: None,
-        argument: None,
-        help,
-        setter: Setter::Flag(set),
-        repeats: false,
-        typed: false,
-    }
+    opt(Some(long), None, None, help, Setter::Flag(set))
 }
 
 pub(super) const fn with(
@@ -115,28 +98,11 @@ pub(super) const fn with(
     help: &'static str,
     set: SetValue,
 ) -> Opt {
-    let setter = Setter::Value(set);
-    Opt {
-        long: Some(long),
-        letter: None,
-        argument: Some(argument),
-        help,
-        setter,
-        repeats: false,
-        typed: false,
-    }
+    opt(Some(long), None, Some(argument), help, Setter::Value(set))
 }
 
 pub(super) const fn answer(long: &'static str, help: &'static str) -> Opt {
-    Opt {
-        long: Some(long),
-        letter: None,
-        argument: None,
-        help,
-        setter: Setter::Answer,
-        repeats: false,
-        typed: true,
-    }
+    opt(Some(long), None, None, help, Setter::Answer).typed()
 }
 
 /// Assigns what a reader makes of the argument.
