@@ -138,12 +138,28 @@ fn inherited_descriptors_are_passed_on() {
     assert_eq!(report.all("fd"), ["0 socket", "1 socket", "2 other", "77 other"]);
 }
 
+/// With a slot to spare the child makes a process that becomes the program, and
+/// is idle again; without one, or where lines have told of the child already, it
+/// becomes the program itself.
 #[test]
-fn the_child_itself_becomes_the_program() {
-    let (daemon, report) = report_with(setup());
-    let pid = report.one("pid");
-    assert!(daemon.log("pass ").ends_with(&format!(" pid={pid}")));
-    assert!(daemon.log("end ").starts_with(&format!("end pid={pid} ip=127.0.0.1 exit=0 secs=")));
+fn whichever_process_becomes_the_program_it_is_the_same_to_it() {
+    let (daemon, by_heir) = report_with(setup().option("--min-idle 3"));
+    let children = daemon.children();
+    let [line, end] = [daemon.log("pass "), daemon.log("end ")];
+    let pid = by_heir.one("pid");
+    assert!(line.ends_with(&format!(" pid={pid}")), "{line}");
+    assert!(end.starts_with(&format!("end pid={pid} ip=127.0.0.1 exit=0 secs=")), "{end}");
+    assert!(!children.iter().any(|child| child.to_string() == pid));
+    assert_eq!(by_heir.one("ppid"), daemon.pid().to_string());
+    let own = ["pid ", "ppid ", "env TCPREMOTEPORT=", "env TCPLOCALPORT="];
+    for option in ["-c 1", "-v"] {
+        let (daemon, by_child) = report_with(setup().option(option).option("--min-idle 1"));
+        let pid = by_child.one("pid");
+        let line = daemon.log("pass ");
+        assert!(line.ends_with(&format!(" pid={pid}")), "{line}");
+        assert_eq!(by_child.one("ppid"), daemon.pid().to_string());
+        assert_eq!(by_child.but(&own), by_heir.but(&own), "{option}");
+    }
 }
 
 #[test]

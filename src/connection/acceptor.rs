@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use nix::errno::Errno;
+
 use super::class::Class;
 use super::crowd::Crowd;
 use super::lookup::LocalName;
@@ -22,6 +24,15 @@ pub enum Counter {
     Dynamic,
     None,
     Unknown,
+}
+
+/// What became of a process that was made to become the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begotten {
+    /// It did.
+    Program,
+    /// It could not, and is gone.
+    Failure(Errno),
 }
 
 /// Whoever accepted the connection.
@@ -69,7 +80,12 @@ pub trait Acceptor {
     /// Sessions that there are.
     fn sessions(&self) -> usize;
 
-    /// Gives this process back what a program is to find at its default, just
+    /// Has another process, which has the client and the place for his session, do
+    /// `work`, which ends in an exec; `None` where this process has to do it
+    /// itself.
+    fn beget(&self, work: &mut dyn FnMut() -> Errno) -> Option<Begotten>;
+
+    /// Gives the process that is at work back what a program is to find at its default, just
     /// before it becomes one.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! The end of a connection on our side: the line in the log, then the program
 //! or the refusal.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::acceptor::Counter;
 use super::class::Class;
-use super::handoff::become_program;
+use super::handoff::run;
 use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
@@ -17,10 +18,6 @@ use crate::error::{TROUBLE, USAGE};
 use crate::log::{Ends, Said, Subject};
 use crate::options::RefuseBy;
 
-/// How long a client waits for a place for its session.
-const PLACE_PATIENCE: Duration = Duration::from_secs(10);
-/// How often it looks for one.
-const PLACE_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a held early talker is checked against a crowd.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -89,33 +86,29 @@ impl Connection<'_> {
         self.take_place()
     }
 
-    fn take_place(&mut self) -> Step {
-        let patience = Instant::now() + PLACE_PATIENCE;
-        while !self.acceptor.claim_session() {
-            let now = Instant::now();
-            if now >= patience {
-                return Err(Verdict::NoPlace);
-            }
-            self.watch_until(now + PLACE_INTERVAL, Goal::Time)?;
-        }
-        Ok(())
-    }
-
     fn hand_over(&mut self, verdict: Verdict) -> u8 {
         self.learn_local_name();
         self.set_environment(verdict);
         if verdict == Verdict::Pass {
             self.complain_of_lists();
             self.count(Counter::Pass);
-            self.service.log.pass(&self.subject(self.client.waited()), self.dns_time);
         }
-        self.service.log.tcpserver_decision("ok", &self.ends());
+        let announce = || {
+            if verdict == Verdict::Pass {
+                self.service.log.pass(&self.subject(self.client.waited()), self.dns_time);
+            }
+            self.service.log.tcpserver_decision("ok", &self.ends());
+        };
         let program = &self.service.program;
-        let why = become_program(&self.client, program, &self.environment, self.acceptor);
+        let run = run(program, &self.client, &self.environment, self.acceptor, &announce);
+        run.map_or_else(|why| self.complain_of_program(&why), |()| 0)
+    }
+
+    fn complain_of_program(&self, why: &io::Error) -> u8 {
         self.count(Counter::Error);
         let program = self.service.program.name();
         if self.service.options.as_tcpserver {
-            self.service.log.dropping(format_args!("run {program}"), &why);
+            self.service.log.dropping(format_args!("run {program}"), why);
         } else {
             self.service.log.error(format_args!("unable to run {program}: {why}"));
             self.refuse(&Refusal::temporary(Why::NoProgram, None, &self.our_name()));

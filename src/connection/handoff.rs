@@ -8,18 +8,19 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access, execve};
+use nix::unistd::{AccessFlags, access};
 
-use super::acceptor::Acceptor;
+use super::acceptor::{Acceptor, Begotten};
 use super::client::Client;
 use super::environment::Environment;
+use crate::sys::{self, Strings};
 
 /// djb's path, for a daemon that was started without one.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
 /// A program, its arguments, and the files that it may be.
 pub struct Program {
-    arguments: Vec<CString>,
+    arguments: Strings,
     files: Vec<CString>,
 }
 
@@ -39,7 +40,7 @@ impl Program {
             directories.map(|directory| in_directory(directory, name)).collect()
         };
         let arguments = words.iter().map(|word| word.clone().into_vec()).collect();
-        Ok(Self { arguments: strings(arguments)?, files: strings(files)? })
+        Ok(Self { arguments: Strings::new(strings(arguments)?), files: strings(files)? })
     }
 
     /// One file, run with `arguments` whatever the first of them says.
@@ -48,7 +49,10 @@ impl Program {
     /// A NUL in a word.
     pub fn at(file: &str, arguments: &[&str]) -> Result<Self, String> {
         let arguments = arguments.iter().map(|word| word.as_bytes().to_vec()).collect();
-        Ok(Self { arguments: strings(arguments)?, files: strings(vec![file.into()])? })
+        Ok(Self {
+            arguments: Strings::new(strings(arguments)?),
+            files: strings(vec![file.into()])?,
+        })
     }
 
     /// The name that it was asked for by.
@@ -77,10 +81,10 @@ impl Program {
 
     /// Runs the first file that can be, as djb's `pathexec_run` looks for it:
     /// on past what is missing or must not be run, and never to a shell.
-    fn exec(&self, environment: &[CString]) -> Errno {
+    fn exec(&self, environment: &Strings) -> Errno {
         let mut why = Errno::ENOENT;
         for file in &self.files {
-            let Err(error) = execve(file, &self.arguments, environment);
+            let error = sys::exec(file, &self.arguments, environment);
             match error {
                 Errno::ENOENT => (),
                 Errno::EACCES | Errno::EPERM | Errno::EISDIR => why = error,
@@ -101,21 +105,35 @@ fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
     strings.map_err(|error| error.to_string())
 }
 
-/// Becomes `program`.  Comes back only where that fails, with the reason, and
-/// with everything as it was.
-#[must_use]
-pub fn become_program(
-    client: &Client,
+/// Has `program` run for the client: by a process of its own, or by becoming it.
+/// Whichever it is calls `announce` first.  Comes back from the latter only where
+/// it fails, with everything as it was.
+///
+/// # Errors
+/// Why it cannot be run.
+pub fn run(
     program: &Program,
+    client: &Client,
     environment: &Environment,
     acceptor: &dyn Acceptor,
-) -> io::Error {
-    let environment = environment.strings();
-    let prepared = client.stream.become_standard().and_then(|()| acceptor.let_go());
-    let why = prepared.map_or_else(|errno| errno, |()| program.exec(&environment));
-    acceptor.take_back();
-    client.stream.leave_standard();
-    why.into()
+    announce: &dyn Fn(),
+) -> io::Result<()> {
+    let environment = Strings::new(environment.strings());
+    let mut become_program = || {
+        announce();
+        let prepared = client.stream.become_standard().and_then(|()| acceptor.let_go());
+        prepared.map_or_else(|errno| errno, |()| program.exec(&environment))
+    };
+    match acceptor.beget(&mut become_program) {
+        Some(Begotten::Program) => Ok(()),
+        Some(Begotten::Failure(why)) => Err(why.into()),
+        None => {
+            let why = become_program();
+            acceptor.take_back();
+            client.stream.leave_standard();
+            Err(why.into())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
 //! The limits' stages: how many connections an address may have, and who gets
 //! in, and waits for how long, when slots run short.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::class::Class;
 use super::crowd::Admission;
 use super::serve::{Connection, Step};
 use super::terms::{DelayBy, Offence};
 use super::verdict::Verdict;
-use super::watch::Attention;
+use super::watch::{Attention, Goal};
+
+/// How long a client waits for a place for its session.
+const PLACE_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks for one.
+const PLACE_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Connection<'_> {
     /// Before anything is looked up.  Networks that are trusted are not counted:
@@ -48,6 +53,20 @@ impl Connection<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Of those that bound sessions (`--max-prog`); the client is watched while it
+    /// waits for one.
+    pub(super) fn take_place(&mut self) -> Step {
+        let patience = Instant::now() + PLACE_PATIENCE;
+        while !self.acceptor.claim_session() {
+            let now = Instant::now();
+            if now >= patience {
+                return Err(Verdict::NoPlace);
+            }
+            self.watch_until(now + PLACE_INTERVAL, Goal::Time)?;
+        }
+        Ok(())
     }
 
     /// The delay is known, and with it whether early talk is an offence.

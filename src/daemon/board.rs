@@ -11,15 +11,15 @@ use nix::time::{ClockId, clock_gettime};
 use super::local_names;
 use crate::connection::class::Class;
 use crate::log::Stats;
+use crate::sys;
 
 /// What the file starts with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Places of single words.
 pub(super) const WAKE: usize = 8;
-pub(super) const ALIVE: usize = 9;
 pub(super) const GENERATION: usize = 10;
 pub(super) const LAST_COMPLAINT: usize = 11;
 pub(super) const STOPPING: usize = 14;
@@ -29,22 +29,36 @@ pub(super) const COUNTERS: usize = 17;
 const COUNTED: usize = 11;
 pub(super) const NAMES: usize = 32;
 const SETS: usize = NAMES + local_names::WORDS;
-/// A slot: the client's address in two words, when it was accepted, since when
-/// it has been waiting for a place, the process, the class, whether it is being
-/// refused, the length of the name, and its first bytes.
+/// A slot: the client's address in two words, when it was accepted, the set of
+/// files that its child has, the class, whether it is being refused, the length
+/// of the name, and its first bytes.
 const SLOT_WORDS: usize = 16;
 pub(super) const ADDRESS: usize = 0;
 pub(super) const ACCEPTED: usize = 2;
-pub(super) const LINE: usize = 3;
-pub(super) const PID: usize = 4;
-pub(super) const CLASS: usize = 5;
-pub(super) const REFUSED: usize = 6;
-pub(super) const HOST: usize = 7;
+pub(super) const FILES: usize = 3;
+pub(super) const CLASS: usize = 4;
+pub(super) const REFUSED: usize = 5;
+pub(super) const HOST: usize = 6;
 /// Bytes of a name that are kept.
 const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
 const CLASSES: [Class; 5] =
     [Class::Static, Class::Dynamic, Class::None, Class::Unknown, Class::GivenUp];
+
+/// What is searched for among all slots stands together, a word a slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Column {
+    /// Who took the slot, or 0.
+    Owner,
+    /// The process that has it.
+    Pid,
+    /// The address or network that its client counts for.
+    Network,
+    /// Since when its client has been waiting for a place.
+    Line,
+}
+
+const COLUMNS: usize = 4;
 
 /// The number of a child's place on the scoreboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +104,7 @@ pub struct Board<'a> {
 /// Words that a scoreboard of so many slots takes.
 #[must_use]
 pub fn size(slots: usize) -> usize {
-    SETS + 3 * slots.div_ceil(64) + SLOT_WORDS * slots
+    SETS + 3 * slots.div_ceil(64) + (COLUMNS + SLOT_WORDS) * slots
 }
 
 /// Microseconds of a clock that only goes forward.
@@ -187,9 +201,20 @@ impl<'a> Board<'a> {
         self.count(Stage::Busy) + self.count(Stage::Prog)
     }
 
+    /// One word of each slot.
+    pub(super) fn column(&self, column: Column) -> &'a [AtomicU64] {
+        let start = SETS + 3 * self.slots.div_ceil(64) + column as usize * self.slots;
+        &self.words[start..][..self.slots]
+    }
+
     pub(super) fn slot_words(&self, slot: Slot) -> &'a [AtomicU64] {
-        let start = SETS + 3 * self.slots.div_ceil(64) + SLOT_WORDS * slot.0;
+        let start = SETS + 3 * self.slots.div_ceil(64) + COLUMNS * self.slots + SLOT_WORDS * slot.0;
         &self.words[start..][..SLOT_WORDS]
+    }
+
+    /// The process that has `slot`, if there is one.
+    pub(super) fn pid(&self, slot: Slot) -> Option<u32> {
+        Some(sys::pid_in(&self.column(Column::Pid)[slot.0])).filter(|pid| *pid > 0)
     }
 
     /// Whom the child of `slot` has accepted, and for how long it has had him.
@@ -200,32 +225,6 @@ impl<'a> Board<'a> {
         let address = [ADDRESS, ADDRESS + 1].map(|place| words[place].load(Ordering::Relaxed));
         let time = Duration::from_micros(now().saturating_sub(since));
         (since > 0).then(|| (ip_of(address), time))
-    }
-
-    /// How many clients from the address of `slot`, or from its network in IPv6,
-    /// came before its own and are still there, but for those that are being
-    /// refused.
-    pub(super) fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
-        let wanted = address_words(ip);
-        let whole = ip.is_ipv4();
-        let order = |slot: Slot| (self.slot_words(slot)[ACCEPTED].load(Ordering::Acquire), slot.0);
-        let mine = order(slot);
-        let same = |other: &Slot| {
-            let words = self.slot_words(*other);
-            let word = |place: usize| words[place].load(Ordering::Relaxed);
-            let counts = word(REFUSED) == 0 && word(ADDRESS) == wanted[0];
-            counts && (!whole || word(ADDRESS + 1) == wanted[1])
-        };
-        self.taken().filter(same).filter(|other| order(*other) < mine).count()
-    }
-
-    /// The slots that have a client.
-    fn taken(&self) -> impl Iterator<Item = Slot> {
-        let words = self.set(Stage::Busy).iter().zip(self.set(Stage::Prog)).enumerate();
-        words.flat_map(|(index, (busy, prog))| {
-            let bits = busy.load(Ordering::SeqCst) | prog.load(Ordering::SeqCst);
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| Slot(64 * index + bit))
-        })
     }
 
     /// Notes what is known of the client of `slot`.
@@ -259,7 +258,7 @@ impl<'a> Board<'a> {
             words[HOST + 1..].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
         Some(Child {
             stage,
-            pid: word(PID),
+            pid: self.pid(slot).unwrap_or_default().into(),
             class: class.and_then(|index| CLASSES.get(index)).copied().filter(|_| client.is_some()),
             host: (length > 0 && client.is_some()).then(|| host.take(length).collect()),
             client,
@@ -291,6 +290,13 @@ pub(super) fn address_words(ip: IpAddr) -> [u64; 2] {
     [high, low].map(|word| u64::try_from(word).unwrap_or_default())
 }
 
+/// What connections are counted by: an IPv4 address, or an IPv6 /64.  Never 0.
+pub(super) fn network(ip: IpAddr) -> u64 {
+    let [high, low] = address_words(ip);
+    // The mark keeps networks from being taken for addresses.
+    if ip.is_ipv4() { low } else { high ^ 1 << 63 }.max(1)
+}
+
 fn ip_of(words: [u64; 2]) -> IpAddr {
     let bits = u128::from(words[0]) << 64 | u128::from(words[1]);
     IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical()
@@ -312,9 +318,10 @@ mod tests {
         board.set(Stage::Busy)[1].store(1 << 5, Ordering::SeqCst);
         let [high, low] = address_words("192.0.2.7".parse().unwrap());
         let of_slot = board.slot_words(slot);
-        for (place, value) in [(0, high), (1, low), (ACCEPTED, now()), (PID, 4711)] {
+        for (place, value) in [(0, high), (1, low), (ACCEPTED, now())] {
             of_slot[place].store(value, Ordering::SeqCst);
         }
+        sys::put_pid(&board.column(Column::Pid)[69], 4711);
         let long = format!("{}.example.org", "a".repeat(80));
         board.describe(slot, Class::Dynamic, Some(&long));
         let read = Board::over(&memory).unwrap();
@@ -339,7 +346,7 @@ mod tests {
         assert_eq!(why(&memory[..size(9) - 1]), "it is cut off");
         memory[2].store(u64::MAX, Ordering::SeqCst);
         assert_eq!(why(&memory), "it is cut off");
-        memory[1].store(2, Ordering::SeqCst);
-        assert_eq!(why(&memory), "it has version 2, and this program reads 1");
+        memory[1].store(1, Ordering::SeqCst);
+        assert_eq!(why(&memory), "it has version 1, and this program reads 2");
     }
 }

@@ -16,6 +16,7 @@ mod reap;
 pub mod relay;
 mod reload;
 pub mod scoreboard;
+mod slots;
 pub mod start;
 pub mod supervisor;
 pub mod worker;

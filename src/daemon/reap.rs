@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use super::pool::{Slot, Stage};
-use super::supervisor::{Member, Supervisor};
+use super::supervisor::Supervisor;
 use crate::sys;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,19 +30,18 @@ impl Supervisor {
             if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
                 continue;
             }
-            let is_it = |member: &Option<Member>| member.is_some_and(|member| member.pid == pid);
-            let number = self.members.iter().position(is_it);
-            if let Some(slot) = number.and_then(|number| self.pool.slot(number)) {
-                self.members[number.unwrap_or_default()] = None;
+            if let Some(slot) = self.pool.slot_of(pid.as_raw().unsigned_abs()) {
                 self.bury(slot, pid, ExitStatus::from_raw(status));
             }
         }
-        self.pool.set_alive(self.alive());
     }
 
     fn bury(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
         let stage = self.pool.stage(slot);
         let client = self.pool.client(slot);
+        if status.signal().is_some() {
+            self.pool.vacate_for_heirs_of(slot);
+        }
         self.pool.vacate(slot);
         if stage == Some(Stage::Prog) {
             let (ip, time) = client.unzip();

@@ -59,6 +59,7 @@ impl Supervisor {
         service.names = names;
         service.rules = rules;
         self.pool.next_generation();
+        self.may_have_outdated = true;
         service.log.reload();
     }
 }

@@ -1,6 +1,7 @@
 //! The supervisor: one poll loop that forks, reaps, reloads and stops.  It
 //! never touches a client.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -49,20 +50,11 @@ pub fn take_signals(as_tcpserver: bool) -> nix::Result<()> {
     blocked.thread_block()
 }
 
-/// A child that has not been reaped.
-#[derive(Clone, Copy)]
-pub(super) struct Member {
-    pub(super) pid: Pid,
-    generation: u64,
-}
-
 /// The supervisor of a pool.
 pub struct Supervisor {
     pub(super) service: Service,
     listener: Socket,
     pub(super) pool: Pool,
-    /// By slot.
-    pub(super) members: Vec<Option<Member>>,
     pub(super) demand: Demand,
     pub(super) backoff: Backoff,
     stopping: bool,
@@ -73,6 +65,8 @@ pub struct Supervisor {
     pub(super) checker: Option<Checker>,
     /// Whether they are to be read once more then.
     pub(super) again: bool,
+    /// Whether there may be idle children with files of an older set.
+    pub(super) may_have_outdated: bool,
     /// What only some supervisors have.
     pub(super) keeps: Keeps,
 }
@@ -93,13 +87,11 @@ impl Supervisor {
     #[must_use]
     pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Self {
         let demand = Demand::new(service.options.min_idle(), service.options.max_idle());
-        let members = vec![None; pool.slots()];
         let backoff = Backoff::default();
         let mut supervisor = Self {
             service,
             listener,
             pool,
-            members,
             demand,
             backoff,
             stopping: false,
@@ -107,6 +99,7 @@ impl Supervisor {
             crashes: Crashes::default(),
             checker: None,
             again: false,
+            may_have_outdated: false,
             keeps,
         };
         supervisor.top_up();
@@ -116,7 +109,7 @@ impl Supervisor {
     /// Whether clients can be served.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.alive() > 0
+        self.pool.taken() > 0
     }
 
     /// Looks after the pool until the daemon is told to stop, and nobody waits
@@ -165,17 +158,7 @@ impl Supervisor {
     }
 
     fn has_waiting_clients(&self) -> bool {
-        let waits = |slot| self.pool.stage(slot).is_some_and(|stage| stage != Stage::Prog);
-        self.slots().any(|(slot, _)| waits(slot))
-    }
-
-    fn slots(&self) -> impl Iterator<Item = (Slot, Member)> {
-        let members = self.members.iter().enumerate();
-        members.filter_map(|(number, member)| Some((self.pool.slot(number)?, (*member)?)))
-    }
-
-    pub(super) fn alive(&self) -> usize {
-        self.members.iter().flatten().count()
+        self.pool.count(Stage::Idle) + self.pool.count(Stage::Busy) > 0
     }
 
     /// Forks what the demand asks for.  What it still owes, for a failure, is
@@ -187,13 +170,13 @@ impl Supervisor {
             return;
         }
         let left = self.backoff.left(now);
-        let room = self.members.len() - self.alive();
+        let (idle, room) = (self.pool.count(Stage::Idle), self.pool.slots() - self.pool.taken());
         if !left.is_zero() {
-            let short = self.pool.count(Stage::Idle) < self.service.options.min_idle();
+            let short = idle < self.service.options.min_idle();
             self.retry_at = (short && room > 0).then(|| now + left);
             return;
         }
-        let wanted = self.demand.round(self.pool.count(Stage::Idle), room, now);
+        let wanted = self.demand.round(idle, room, now);
         let wanted = if self.backoff.is_cautious() { wanted.min(1) } else { wanted };
         if wanted > 0 {
             self.service.resolvers.borrow_mut().refresh();
@@ -201,20 +184,18 @@ impl Supervisor {
         if !(0..wanted).all(|_| self.fork_one()) {
             self.retry_at = Some(now + self.backoff.left(now));
         }
-        self.pool.set_alive(self.alive());
     }
 
     fn fork_one(&mut self) -> bool {
-        let Some(number) = self.members.iter().position(Option::is_none) else { return false };
-        let Some(slot) = self.pool.slot(number) else { return false };
+        let Some(slot) = self.pool.claim(None) else { return true };
         let generation = self.pool.generation();
         let supervisor = getpid();
+        self.pool.set_files(slot, generation);
         self.pool.enter(slot, Stage::Idle);
         match sys::fork() {
             Ok(Fork::Child) => exit(i32::from(self.child(slot, supervisor, generation).run())),
             Ok(Fork::Parent(pid)) => {
-                self.members[number] = Some(Member { pid, generation });
-                self.pool.set_pid(slot, pid.as_raw().unsigned_abs());
+                sys::put_pid(self.pool.pid_word(slot), pid.as_raw().unsigned_abs());
                 true
             }
             Err(why) => {
@@ -247,21 +228,23 @@ impl Supervisor {
             max_prog: self.service.options.max_prog(),
             reserve: self.service.options.reserve(),
             relayed: self.keeps.relay.is_some(),
+            max_idle: self.service.options.max_idle(),
+            announces: self.service.log.announces_processes(),
+            stack: OnceCell::new(),
         };
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }
 
-    fn outdated(&self) -> impl Iterator<Item = Pid> {
-        let current = self.pool.generation();
-        let old = self.slots().filter(move |(_, member)| member.generation != current);
-        old.filter(|(slot, _)| self.pool.stage(*slot) == Some(Stage::Idle)).map(|old| old.1.pid)
-    }
-
     /// Wakes idle children that have old files, so that they end.  The signal
     /// is one that a program ignores, should a child become one just now.
-    fn nudge_the_outdated(&self) {
-        for pid in self.outdated() {
-            let _ = kill(pid, Signal::SIGURG);
+    fn nudge_the_outdated(&mut self) {
+        if !self.may_have_outdated {
+            return;
+        }
+        self.may_have_outdated = false;
+        for pid in self.pool.outdated() {
+            self.may_have_outdated = true;
+            let _ = kill(as_pid(pid), Signal::SIGURG);
         }
     }
 
@@ -271,7 +254,7 @@ impl Supervisor {
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
         let relay = relay.map(|due| due.saturating_duration_since(Instant::now()));
         let due = due.into_iter().chain(checked).chain(relay).min();
-        let time = if self.stopping || self.outdated().next().is_some() {
+        let time = if self.stopping || self.may_have_outdated {
             Some(due.map_or(INTERVAL, |due| due.min(INTERVAL)))
         } else {
             due
@@ -279,6 +262,11 @@ impl Supervisor {
         let mut fds = [PollFd::new(self.pool.waker().as_fd(), PollFlags::POLLIN)];
         let _ = ppoll(&mut fds, time.map(TimeSpec::from), Some(SigSet::empty()));
     }
+}
+
+/// As the scoreboard has it.
+fn as_pid(number: u32) -> Pid {
+    Pid::from_raw(i32::try_from(number).unwrap_or_default())
 }
 
 fn told_to_stop() -> u32 {

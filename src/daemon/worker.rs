@@ -1,20 +1,22 @@
 //! A child of the pool, as the connections that it serves see it.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
 use super::pool::{Complaint, Pool, Slot, Stage};
 use super::relay::part_from_others;
-use crate::connection::acceptor::{Acceptor, Counter};
+use crate::connection::acceptor::{Acceptor, Begotten, Counter};
 use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_crowded;
-use crate::sys;
+use crate::sys::{self, Stack};
 
 /// How long name servers may be silent before they count as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -33,6 +35,13 @@ pub struct Worker<'a> {
     pub reserve: usize,
     /// Whether standard error is read by a relay.
     pub relayed: bool,
+    /// Children that may be idle at once (`--max-idle`).
+    pub max_idle: usize,
+    /// Whether the log says of a process that it has a client: it is that process
+    /// that has to become the program then.
+    pub announces: bool,
+    /// Where heirs run until they exec.
+    pub stack: OnceCell<Option<Stack>>,
 }
 
 impl Worker<'_> {
@@ -40,6 +49,16 @@ impl Worker<'_> {
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
         getppid() != self.supervisor
+    }
+
+    /// A slot for a process that becomes the program in this one's stead: where
+    /// this one is still of use, and somebody is there to reap the other.
+    fn claim_for_heir(&self) -> Option<Slot> {
+        let superfluous = self.pool.count(Stage::Idle) >= self.max_idle;
+        if self.announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
+            return None;
+        }
+        self.pool.claim(Some(self.slot))
     }
 }
 
@@ -103,6 +122,28 @@ impl Acceptor for Worker<'_> {
 
     fn sessions(&self) -> usize {
         self.pool.count(Stage::Prog)
+    }
+
+    fn beget(&self, work: &mut dyn FnMut() -> Errno) -> Option<Begotten> {
+        let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
+        let (pool, heir) = (self.pool, self.claim_for_heir()?);
+        pool.bequeath(self.slot, heir);
+        let mut work = || {
+            let why = work();
+            pool.disinherit(heir);
+            why
+        };
+        match sys::beget(stack, pool.pid_word(heir), &mut work) {
+            Ok(None) => Some(Begotten::Program),
+            Ok(Some(why)) => {
+                pool.enter(self.slot, Stage::Busy);
+                Some(Begotten::Failure(why))
+            }
+            Err(_) => {
+                pool.take_back(self.slot, heir);
+                None
+            }
+        }
     }
 
     fn let_go(&self) -> nix::Result<()> {

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::connection::acceptor::{Acceptor, Counter};
+use crate::connection::acceptor::{Acceptor, Begotten, Counter};
 use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
@@ -60,6 +61,11 @@ impl Acceptor for Ucspi {
 
     fn sessions(&self) -> usize {
         0
+    }
+
+    /// The server waits for this process.
+    fn beget(&self, _: &mut dyn FnMut() -> Errno) -> Option<Begotten> {
+        None
     }
 
     fn let_go(&self) -> nix::Result<()> {

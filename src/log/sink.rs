@@ -40,6 +40,13 @@ impl Log {
         self.program
     }
 
+    /// Whether lines tell which process has a client before it is known what
+    /// becomes of him, as tcpserver's do.
+    #[must_use]
+    pub fn announces_processes(&self) -> bool {
+        self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link
+    }
+
     /// The descriptor that lines need, besides standard error.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {

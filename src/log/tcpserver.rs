@@ -7,9 +7,8 @@ use std::process::ExitStatus;
 use nix::unistd::Pid;
 use syslog::Severity;
 
+use super::Log;
 use super::syslog::Worth;
-use super::{Log, Speaker};
-use crate::options::Verbosity;
 
 /// The two ends of a connection, with their names.
 pub struct Ends<'a> {
@@ -78,7 +77,7 @@ impl Log {
     }
 
     fn tcpserver(&self, message: std::fmt::Arguments<'_>) {
-        if self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link {
+        if self.announces_processes() {
             self.put_message(Severity::LOG_INFO, &message.to_string(), Worth::Nothing);
         }
     }

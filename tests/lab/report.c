@@ -90,6 +90,7 @@ int main(int argc, char **argv)
   printf("seccomp %d\n", prctl(PR_GET_SECCOMP));
   printf("pdeathsig %d\n", death);
   printf("pid %d\n", getpid());
+  printf("ppid %d\n", getppid());
   for (int i = 0; i < argc; ++i) printf("arg %s\n", argv[i]);
   for (char **e = environ; *e; ++e) printf("env %s\n", *e);
   fflush(stdout);

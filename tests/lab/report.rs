@@ -37,6 +37,12 @@ impl Report {
         super::only(self.all(kind))
     }
 
+    /// All facts but those that start like this.
+    pub(crate) fn but(&self, starts: &[&str]) -> Vec<&str> {
+        let told = self.0.iter().map(String::as_str);
+        told.filter(|line| !starts.iter().any(|start| line.starts_with(start))).collect()
+    }
+
     /// A variable of the environment.
     pub(crate) fn env(&self, name: &str) -> Option<&str> {
         let start = format!("{name}=");

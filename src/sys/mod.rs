@@ -3,6 +3,8 @@
 //! Everything here is safe to call; the rest of the crate denies unsafe.
 #![allow(unsafe_code)]
 
+mod heir;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -15,6 +17,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
 use nix::unistd::{ForkResult, Pid};
+
+pub use heir::{Stack, Strings, beget, exec, pid_in, put_pid};
 
 /// How often each signal was caught since it was last asked for.
 static CAUGHT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];

@@ -1,0 +1,407 @@
+//! The slots of the scoreboard: who has one, what he is doing, and for whom.
+//!
+//! A slot is taken by the supervisor for a child that it forks, or by a child for
+//! the process that becomes the program in its stead: its heir.  Whoever takes a
+//! slot names himself with one atomic operation, so that the slot of an heir that
+//! was never born can be found, and the supervisor alone gives back a slot that a
+//! process has had.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::board::{
+    ACCEPTED, ADDRESS, CLASS, Column, FILES, HOST, REFUSED, Slot, Stage, address_words, network,
+    now,
+};
+use super::pool::Pool;
+use crate::connection::class::Class;
+use crate::sys;
+
+/// The supervisor, as an owner of slots.
+const SUPERVISOR: u64 = u64::MAX;
+
+fn owner(child: Option<Slot>) -> u64 {
+    child.map_or(SUPERVISOR, |slot| slot.0 as u64 + 1)
+}
+
+impl Pool {
+    /// Takes a free slot, for the supervisor or for the heir of a child.
+    #[must_use]
+    pub fn claim(&self, child: Option<Slot>) -> Option<Slot> {
+        let free = |(_, word): &(usize, &AtomicU64)| {
+            word.load(Ordering::Relaxed) == 0
+                && word
+                    .compare_exchange(0, owner(child), Ordering::SeqCst, Ordering::Relaxed)
+                    .is_ok()
+        };
+        self.column(Column::Owner).iter().enumerate().find(free).map(|(number, _)| Slot(number))
+    }
+
+    /// How many slots are taken.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        let owners = self.column(Column::Owner).iter();
+        owners.filter(|word| word.load(Ordering::Relaxed) != 0).count()
+    }
+
+    /// Empties a slot.
+    pub fn vacate(&self, slot: Slot) {
+        for stage in Stage::ALL {
+            self.mark(slot, stage, false);
+        }
+        self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        for column in [Column::Pid, Column::Network, Column::Line, Column::Owner] {
+            self.column(column)[slot.0].store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Empties the slots that the child of `slot`, who is gone, had taken for heirs
+    /// that were never born.
+    pub fn vacate_for_heirs_of(&self, slot: Slot) {
+        let owners = self.column(Column::Owner).iter().enumerate();
+        let its = owners.filter(|(_, word)| word.load(Ordering::SeqCst) == owner(Some(slot)));
+        let unborn = its.map(|(number, _)| Slot(number)).filter(|heir| self.pid(*heir).is_none());
+        unborn.for_each(|heir| self.vacate(heir));
+    }
+
+    /// The process that has `slot`, if it is there.
+    #[must_use]
+    pub fn pid(&self, slot: Slot) -> Option<u32> {
+        self.board.pid(slot)
+    }
+
+    /// Where the process id of `slot` is written.
+    #[must_use]
+    pub fn pid_word(&self, slot: Slot) -> &AtomicU64 {
+        &self.column(Column::Pid)[slot.0]
+    }
+
+    /// The slot that a process has.
+    #[must_use]
+    pub fn slot_of(&self, pid: u32) -> Option<Slot> {
+        let mut pids = self.column(Column::Pid).iter();
+        pids.position(|word| sys::pid_in(word) == pid).map(Slot)
+    }
+
+    /// Notes which set of files the child of `slot` is born with.
+    pub fn set_files(&self, slot: Slot, generation: u64) {
+        self.slot_words(slot)[FILES].store(generation, Ordering::Relaxed);
+    }
+
+    /// Idle children that have an older set of files than new ones get.
+    pub fn outdated(&self) -> impl Iterator<Item = u32> {
+        let current = self.generation();
+        let idle = (0..self.slots()).map(Slot).filter(|slot| self.board.is(*slot, Stage::Idle));
+        let old = idle
+            .filter(move |slot| self.slot_words(*slot)[FILES].load(Ordering::Relaxed) != current);
+        old.filter_map(|slot| self.pid(slot))
+    }
+
+    fn mark(&self, slot: Slot, stage: Stage, on: bool) {
+        let word = &self.board.set(stage)[slot.0 / 64];
+        let bit = 1 << (slot.0 % 64);
+        if on {
+            word.fetch_or(bit, Ordering::SeqCst);
+        } else {
+            word.fetch_and(!bit, Ordering::SeqCst);
+        }
+    }
+
+    /// Moves the child of `slot` to `stage`.
+    pub fn enter(&self, slot: Slot, stage: Stage) {
+        self.mark(slot, stage, true);
+        for other in Stage::ALL {
+            if other != stage && self.board.is(slot, other) {
+                self.mark(slot, other, false);
+            }
+        }
+    }
+
+    /// What the child of `slot` was last doing, if there is one.
+    #[must_use]
+    pub fn stage(&self, slot: Slot) -> Option<Stage> {
+        self.board.stage(slot)
+    }
+
+    /// Hands the client of `slot`, who has a place for his session, to an heir;
+    /// the child of `slot` is idle then.  The session always has its place
+    /// meanwhile, and nobody's connections are ever counted twice.
+    pub fn bequeath(&self, slot: Slot, heir: Slot) {
+        for (to, from) in self.slot_words(heir).iter().zip(self.slot_words(slot)) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.enter(heir, Stage::Prog);
+        self.enter(slot, Stage::Idle);
+        self.move_network(slot, heir);
+    }
+
+    /// Takes the client back from an heir that was never born.
+    pub fn take_back(&self, slot: Slot, heir: Slot) {
+        self.move_network(heir, slot);
+        self.enter(slot, Stage::Prog);
+        self.vacate(heir);
+    }
+
+    fn move_network(&self, from: Slot, to: Slot) {
+        let networks = self.column(Column::Network);
+        networks[to.0].store(networks[from.0].swap(0, Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// The process of `slot` has not become a program, and ends.
+    pub fn disinherit(&self, heir: Slot) {
+        self.mark(heir, Stage::Prog, false);
+    }
+
+    /// Takes one of `most` places for programs, if one is free and nobody has
+    /// been waiting for longer.  Two that reach for the last one at the same
+    /// time may both miss it.
+    #[must_use]
+    pub fn claim_prog(&self, slot: Slot, most: usize) -> bool {
+        if most < self.slots() && !self.is_first_in_line(slot) {
+            return false;
+        }
+        let won = self.reach_for_place(slot, most);
+        if won {
+            self.leave_line(slot);
+        }
+        won
+    }
+
+    /// Puts the child of `slot` at the end of the line, if it is not in it.
+    fn is_first_in_line(&self, slot: Slot) -> bool {
+        let line = self.column(Column::Line);
+        let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mine = line[slot.0].compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        let mine = mine.map_or_else(|since| since, |_| now);
+        let before = |(number, word): (usize, &AtomicU64)| {
+            let since = word.load(Ordering::SeqCst);
+            since > 0 && (since, number) < (mine, slot.0)
+        };
+        !line.iter().enumerate().any(before)
+    }
+
+    /// The child of `slot` does not wait for a place any more.
+    pub fn leave_line(&self, slot: Slot) {
+        self.column(Column::Line)[slot.0].store(0, Ordering::SeqCst);
+    }
+
+    fn reach_for_place(&self, slot: Slot, most: usize) -> bool {
+        self.mark(slot, Stage::Prog, true);
+        let won = most >= self.slots() || self.count(Stage::Prog) <= most;
+        self.mark(slot, if won { Stage::Busy } else { Stage::Prog }, false);
+        won
+    }
+
+    fn column(&self, column: Column) -> &[AtomicU64] {
+        self.board.column(column)
+    }
+
+    fn slot_words(&self, slot: Slot) -> &[AtomicU64] {
+        self.board.slot_words(slot)
+    }
+
+    /// Notes whom the child of `slot` has accepted just now.
+    pub fn set_client(&self, slot: Slot, ip: IpAddr) {
+        let [high, low] = address_words(ip);
+        let words = self.slot_words(slot);
+        for (place, value) in [(CLASS, 0), (HOST, 0), (REFUSED, 0), (ADDRESS, high)] {
+            words[place].store(value, Ordering::Relaxed);
+        }
+        words[ADDRESS + 1].store(low, Ordering::Relaxed);
+        words[ACCEPTED].store(now(), Ordering::Release);
+        self.column(Column::Network)[slot.0].store(network(ip), Ordering::Release);
+    }
+
+    /// How many clients from its address, or from its network in IPv6, came before
+    /// it and are still there, but for those that are being refused.
+    #[must_use]
+    pub fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
+        let wanted = network(ip);
+        let order = |slot: Slot| (self.slot_words(slot)[ACCEPTED].load(Ordering::Acquire), slot.0);
+        let mine = order(slot);
+        let networks = self.column(Column::Network).iter().enumerate();
+        let same = networks.filter(|(_, word)| word.load(Ordering::Relaxed) == wanted);
+        let counts = |other: &Slot| {
+            let refused = self.slot_words(*other)[REFUSED].load(Ordering::Relaxed) != 0;
+            let there = self.board.is(*other, Stage::Busy) || self.board.is(*other, Stage::Prog);
+            there && !refused && order(*other) < mine
+        };
+        same.map(|(number, _)| Slot(number)).filter(counts).count()
+    }
+
+    /// Notes that it is being refused.
+    pub fn note_refusal(&self, slot: Slot) {
+        self.slot_words(slot)[REFUSED].store(1, Ordering::Relaxed);
+    }
+
+    /// Notes what is known of it.
+    pub fn describe(&self, slot: Slot, class: Class, host: Option<&str>) {
+        self.board.describe(slot, class, host);
+    }
+
+    /// Whom it has accepted, and for how long it has had him.
+    #[must_use]
+    pub fn client(&self, slot: Slot) -> Option<(IpAddr, Duration)> {
+        self.board.client(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::pool::test_pool;
+
+    fn words_of(pool: &Pool, slot: Slot) -> impl Iterator<Item = &AtomicU64> {
+        let columns = [Column::Owner, Column::Pid, Column::Network, Column::Line];
+        let columns = columns.map(|column| &pool.column(column)[slot.0]);
+        pool.slot_words(slot).iter().chain(columns)
+    }
+
+    #[test]
+    fn a_child_is_at_one_stage_at_a_time() {
+        let pool = test_pool(70, 5);
+        let slot = Slot(69);
+        assert_eq!(pool.stage(slot), None);
+        for stage in [Stage::Idle, Stage::Busy, Stage::Idle, Stage::Prog, Stage::Busy] {
+            pool.enter(slot, stage);
+            assert_eq!(pool.stage(slot), Some(stage));
+            assert_eq!(Stage::ALL.map(|other| pool.count(other)).iter().sum::<usize>(), 1);
+        }
+        pool.vacate(slot);
+        assert_eq!(pool.stage(slot), None);
+    }
+
+    #[test]
+    fn places_for_programs_are_bounded() {
+        let pool = test_pool(130, 5);
+        let claimed = (0..130).filter(|n| {
+            let slot = Slot(*n);
+            pool.enter(slot, Stage::Busy);
+            pool.claim_prog(slot, 128)
+        });
+        assert_eq!(claimed.count(), 128);
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Busy)), (128, 2));
+        pool.vacate(Slot(0));
+        assert!(!pool.claim_prog(Slot(129), 128), "another has waited for longer");
+        assert!(pool.claim_prog(Slot(128), 128));
+    }
+
+    #[test]
+    fn clients_are_remembered_by_slot() {
+        let pool = test_pool(2, 1);
+        let slot = Slot(1);
+        assert!(pool.client(slot).is_none());
+        for ip in ["192.0.2.7", "2001:db8::7"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            pool.set_client(slot, ip);
+            assert_eq!(pool.client(slot).unwrap().0, ip);
+        }
+        pool.vacate(slot);
+        assert!(pool.client(slot).is_none());
+    }
+
+    #[test]
+    fn clients_of_one_address_are_counted_in_their_order() {
+        let pool = test_pool(200, 5);
+        let arrive = |number: usize, ip: &str| {
+            let (slot, ip) = (Slot(number), ip.parse().unwrap());
+            pool.set_client(slot, ip);
+            pool.enter(slot, Stage::Busy);
+            pool.earlier_from(slot, ip)
+        };
+        assert_eq!(arrive(150, "192.0.2.7"), 0);
+        assert_eq!(arrive(3, "192.0.2.7"), 1);
+        assert_eq!(arrive(4, "192.0.2.8"), 0);
+        pool.enter(Slot(150), Stage::Prog);
+        assert_eq!(arrive(5, "192.0.2.7"), 2, "handed over or not");
+        assert_eq!(arrive(6, "2001:db8::1"), 0);
+        assert_eq!(arrive(7, "2001:db8::ffff:1"), 1, "of the same /64");
+        assert_eq!(arrive(8, "2001:db8:0:1::1"), 0);
+        pool.vacate(Slot(150));
+        pool.enter(Slot(3), Stage::Idle);
+        assert_eq!(arrive(9, "192.0.2.7"), 1, "who is gone does not count");
+        pool.note_refusal(Slot(9));
+        assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does who is on his way out");
+    }
+
+    #[test]
+    fn a_child_changes_its_own_slot_and_no_other() {
+        let pool = test_pool(130, 5);
+        let mine = Slot(64);
+        let others = || (0..130).map(Slot).filter(|slot| *slot != mine);
+        for slot in others() {
+            words_of(&pool, slot).for_each(|word| word.store(u64::MAX - 7, Ordering::SeqCst));
+            pool.mark(slot, Stage::ALL[slot.0 % 3], true);
+        }
+        let long = "x".repeat(300);
+        for stage in [Stage::Idle, Stage::Busy, Stage::Prog, Stage::Busy] {
+            sys::put_pid(pool.pid_word(mine), 1);
+            pool.set_client(mine, "2001:db8::1".parse().unwrap());
+            pool.describe(mine, Class::Dynamic, Some(&long));
+            pool.note_refusal(mine);
+            pool.enter(mine, stage);
+            let _ = pool.claim_prog(mine, 3);
+            pool.leave_line(mine);
+        }
+        pool.vacate(mine);
+        for slot in others() {
+            let words = words_of(&pool, slot).map(|word| word.load(Ordering::SeqCst));
+            assert!(words.into_iter().all(|word| word == u64::MAX - 7));
+            assert_eq!(pool.stage(slot), Some(Stage::ALL[slot.0 % 3]));
+        }
+    }
+
+    #[test]
+    fn slots_are_taken_once_and_found_by_their_process() {
+        let pool = test_pool(3, 1);
+        let slots: Vec<Slot> = (0..4).filter_map(|_| pool.claim(None)).collect();
+        assert_eq!((slots.len(), pool.taken()), (3, 3));
+        for (slot, pid) in slots.iter().zip([70_001, 2, 3]) {
+            sys::put_pid(pool.pid_word(*slot), pid);
+        }
+        assert_eq!([pool.slot_of(70_001), pool.slot_of(9)], [Some(slots[0]), None]);
+        pool.vacate(slots[1]);
+        assert_eq!((pool.taken(), pool.slot_of(2)), (2, None));
+        assert_eq!(pool.claim(None), Some(slots[1]));
+    }
+
+    #[test]
+    fn an_heir_has_the_client_and_the_place() {
+        let pool = test_pool(4, 1);
+        let [first, second] = [pool.claim(None).unwrap(), pool.claim(None).unwrap()];
+        let ip: IpAddr = "192.0.2.7".parse().unwrap();
+        for slot in [first, second] {
+            pool.set_client(slot, ip);
+            pool.enter(slot, Stage::Busy);
+        }
+        pool.describe(first, Class::Static, Some("mx.example.org"));
+        assert!(pool.claim_prog(first, 1));
+        let heir = pool.claim(Some(first)).unwrap();
+        pool.bequeath(first, heir);
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 1, 2));
+        assert_eq!(pool.client(heir).unwrap().0, ip);
+        assert_eq!(pool.earlier_from(second, ip), 1, "counted once");
+        assert!(!pool.claim_prog(second, 1));
+        pool.take_back(first, heir);
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.taken()), (1, 0, 2));
+        assert_eq!(pool.earlier_from(second, ip), 1);
+    }
+
+    #[test]
+    fn the_slots_of_heirs_that_were_never_born_are_given_back() {
+        let pool = test_pool(5, 1);
+        let [child, other] = [pool.claim(None).unwrap(), pool.claim(None).unwrap()];
+        let born = pool.claim(Some(child)).unwrap();
+        sys::put_pid(pool.pid_word(born), 4711);
+        let unborn = pool.claim(Some(child)).unwrap();
+        let another = pool.claim(Some(other)).unwrap();
+        pool.vacate(child);
+        pool.vacate_for_heirs_of(child);
+        assert_eq!(pool.taken(), 3);
+        assert_eq!(pool.slot_of(4711), Some(born));
+        let free = [pool.claim(None), pool.claim(None), pool.claim(None)];
+        assert_eq!(free, [Some(child), Some(unborn), None]);
+        assert_ne!(Some(another), free[1]);
+    }
+}

@@ -1,0 +1,135 @@
+//! A process that shares our memory until it becomes a program, and is our
+//! sibling: as cheap as a fork can be, since nothing is copied.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect};
+use std::num::NonZeroUsize;
+
+/// What such a process may use of a stack, in bytes, and the page below, which
+/// keeps it from using more.
+const STACK: usize = 128 << 10;
+const GUARD: usize = 4 << 10;
+
+/// A stack for such processes, one at a time.
+pub struct Stack {
+    lowest: NonNull<c_void>,
+}
+
+impl Stack {
+    /// Takes address space; memory only once it is used.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn new() -> nix::Result<Self> {
+        let size = NonZeroUsize::new(GUARD + STACK).ok_or(Errno::EINVAL)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK;
+        // SAFETY: a new anonymous mapping aliases nothing that exists.
+        let lowest = unsafe { mmap_anonymous(None, size, access, flags)? };
+        // SAFETY: the page is the mapping's own, and nobody uses it.
+        unsafe { mprotect(lowest, GUARD, ProtFlags::PROT_NONE)? };
+        Ok(Self { lowest })
+    }
+
+    fn top(&self) -> *mut c_void {
+        self.lowest.as_ptr().wrapping_byte_add(GUARD + STACK)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and no process runs on it: `beget` comes
+        // back only once that is so.
+        let _ = unsafe { nix::sys::mman::munmap(self.lowest, GUARD + STACK) };
+    }
+}
+
+struct Job<'a> {
+    work: &'a mut dyn FnMut() -> Errno,
+    failed: Option<Errno>,
+}
+
+extern "C" fn run(job: *mut c_void) -> c_int {
+    // SAFETY: `beget` passes a job that nobody else touches while this runs.
+    let job = unsafe { &mut *job.cast::<Job<'_>>() };
+    job.failed = Some((job.work)());
+    0
+}
+
+/// Has a new process do `work`, which is to end in execve(2), and waits until it
+/// does: the process shares our memory, but has descriptors and signal
+/// dispositions of its own.  It is a child of our parent.  The kernel writes its
+/// process id to `pid` before it runs.
+///
+/// If `work` comes back the process ends with exit code 0; the error is what it
+/// came back with.
+///
+/// # Errors
+/// In `Err` why there is no process: EAGAIN, ENOMEM.  In `Ok` why `work` came
+/// back, if it did.
+pub fn beget(
+    stack: &Stack,
+    pid: &AtomicU64,
+    work: &mut dyn FnMut() -> Errno,
+) -> nix::Result<Option<Errno>> {
+    let mut job = Job { work, failed: None };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT | libc::SIGCHLD;
+    let flags = flags | libc::CLONE_PARENT_SETTID;
+    let (job_pointer, pid) = ((&raw mut job).cast(), pid.as_ptr().cast::<libc::pid_t>());
+    let none = null_mut::<c_void>();
+    // SAFETY: we are single-threaded, and stopped (CLONE_VFORK) until the new
+    // process execs or ends, so that it alone uses our memory; its stack is not
+    // used by anybody else; `pid` has room for a pid_t.
+    let got = unsafe { libc::clone(run, stack.top(), flags, job_pointer, pid, none, none) };
+    Errno::result(got).map(|_| job.failed)
+}
+
+/// The process id that the kernel wrote, or [`put_pid`].
+#[must_use]
+pub fn pid_in(word: &AtomicU64) -> u32 {
+    let [a, b, c, d, ..] = word.load(Ordering::Acquire).to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
+}
+
+/// Writes a process id as the kernel would.
+pub fn put_pid(word: &AtomicU64, pid: u32) {
+    let [a, b, c, d] = pid.to_ne_bytes();
+    word.store(u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), Ordering::Release);
+}
+
+/// Strings as execve(2) takes them.
+pub struct Strings {
+    strings: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Strings {
+    /// Takes them over.
+    #[must_use]
+    pub fn new(strings: Vec<CString>) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr());
+        let pointers = pointers.chain(std::iter::once(null())).collect();
+        Self { strings, pointers }
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn first(&self) -> Option<&CString> {
+        self.strings.first()
+    }
+}
+
+/// execve(2), without allocating: what is allocated before an exec that succeeds
+/// stays so in whoever shares the memory.
+#[must_use]
+pub fn exec(file: &CString, arguments: &Strings, environment: &Strings) -> Errno {
+    let (arguments, environment) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());
+    // SAFETY: all strings end in NUL, both arrays in null, and they live until
+    // this comes back.
+    unsafe { libc::execve(file.as_ptr(), arguments, environment) };
+    Errno::last()
+}
