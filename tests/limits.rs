@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::base::iana::Rcode;
 use nix::sys::signal::{Signal, kill};
 
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
@@ -114,6 +115,54 @@ fn the_reserve_is_for_hosts_with_a_good_name() {
     drop(held);
     wait_for_clients(&daemon, 0);
     assert!(daemon.client(NAMELESS).is_silent_for(Duration::from_millis(500)));
+}
+
+#[test]
+fn who_comes_back_at_once_is_refused_without_a_look_up() {
+    let dns = FakeDns::start(Fault::Code(Rcode::NXDOMAIN));
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("-c 10 --reserve 30 --delay-none 9")
+        .run(&["true"]);
+    let held = hold(&daemon, "127.0.0.1", 7);
+    wait_for_classes(&daemon, 7);
+    assert_eq!(daemon.client("127.0.0.2").read_all(), BUSY);
+    let asked = dns.queries();
+    assert_eq!(asked, 8);
+    for _ in 0..3 {
+        let mut client = daemon.client("127.0.0.2");
+        assert_eq!(client.read_all(), BUSY);
+    }
+    assert_eq!(dns.queries(), asked, "nothing was looked up again");
+    let lines = wait_until("their lines", || {
+        let lines = daemon.lines("limit ");
+        (lines.len() == 4).then_some(lines)
+    });
+    let known =
+        |line: &String| line.contains(" class=none ") && line.ends_with(" kind=reserve held=7");
+    assert!(lines.iter().all(known), "{lines:?}");
+    assert_eq!(daemon.client("127.0.0.3").read_all(), BUSY);
+    assert_eq!(dns.queries(), asked + 1, "another one is");
+    drop(held);
+    wait_for_clients(&daemon, 0);
+    let mut client = daemon.client("127.0.0.2");
+    assert!(client.is_silent_for(Duration::from_millis(500)), "there is room again");
+    assert_eq!(dns.queries(), asked + 2);
+}
+
+#[test]
+fn a_crowd_does_not_wait_for_who_has_been_refused() {
+    let daemon = Daemon::setup().option("-H -c 4 --delay 9 --per-ip 3").run(&["true"]);
+    let _held = hold(&daemon, "127.0.0.1", 3);
+    wait_for_clients(&daemon, 3);
+    let mut refused = daemon.client("127.0.0.1");
+    assert_eq!(refused.read_all(), TOO_MANY);
+    // It does not close its side, and the last slot is free again nevertheless.
+    let mut other = daemon.client("127.0.0.2");
+    other.say("EHLO me.example\r\n");
+    assert!(other.read_all().starts_with("421 4.7.0 "));
+    assert!(other.connected.elapsed() < Duration::from_millis(900));
+    drop(refused);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! in C to compare with, and memory that is charged to a group of processes.
 
 pub(crate) mod cgroup;
+pub(crate) mod load;
 pub(crate) mod names;
+pub(crate) mod server;
 
 use std::fmt;
 use std::process::{Command, exit};
@@ -76,7 +78,7 @@ pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -
 /// Compiles a program of this folder; where it is.
 pub(crate) fn compile(source: &str, flags: &[&str]) -> String {
     let program = super::lab::directory().join(source.trim_end_matches(".c"));
-    let source = format!("{}/benches/{source}", env!("CARGO_MANIFEST_DIR"));
+    let source = format!("{}/benches/peers/{source}", env!("CARGO_MANIFEST_DIR"));
     let done = Command::new("cc").args(flags).arg("-o").arg(&program).arg(source).status();
     assert!(done.expect("a C compiler").success());
     program.to_str().expect("a path in UTF-8").into()

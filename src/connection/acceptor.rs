@@ -60,6 +60,13 @@ pub trait Acceptor {
     /// How crowded it is.
     fn crowd(&self) -> Crowd;
 
+    /// As which class a client of this address was refused for the reserve a
+    /// moment ago.
+    fn recently_refused(&self, ip: IpAddr) -> Option<Class>;
+
+    /// A client of this address is refused for the reserve, as one of `class`.
+    fn remember_refusal(&self, ip: IpAddr, class: Class);
+
     /// Whether a list that fails may be complained of: not every client's share
     /// of the log.
     fn may_complain_of_list(&self) -> bool;

@@ -235,7 +235,7 @@ impl Connection<'_> {
         if !self.service.options.speaks {
             return;
         }
-        drop_with(&self.client, &refusal.closing_line());
+        drop_with(&self.client, &refusal.closing_line(), self.acceptor.is_crowded());
     }
 
     fn early_refusal(&self) -> Refusal {

@@ -58,6 +58,19 @@ impl Crowd {
         }
     }
 
+    /// Whether one that was refused as `class` a moment ago, and is back, is
+    /// refused again without a look-up.  Of one that nobody could tell the name of
+    /// somebody may by now: it is worth another look-up where there is room for
+    /// it.
+    #[must_use]
+    pub fn refuses_again(self, class: Class) -> bool {
+        self.is_down_to_reserve() && (class != Class::Unknown || 2 * self.free() < self.reserve)
+    }
+
+    fn free(self) -> usize {
+        self.slots.saturating_sub(self.others + 1)
+    }
+
     /// 1 up to half of the slots, and less and less from there to the reserve.
     #[allow(clippy::cast_precision_loss)]
     fn factor(self) -> f64 {
@@ -75,8 +88,7 @@ impl Crowd {
         if !self.is_down_to_reserve() {
             return None;
         }
-        let free = self.slots.saturating_sub(self.others + 1);
-        let share = u32::try_from(free.min(self.reserve)).unwrap_or(u32::MAX);
+        let share = u32::try_from(self.free().min(self.reserve)).unwrap_or(u32::MAX);
         let whole = u32::try_from(self.reserve).unwrap_or(u32::MAX);
         Some((LOOK_UP * share / whole).clamp(QUICK_LOOK_UP, LOOK_UP))
     }
@@ -128,6 +140,18 @@ mod tests {
             let found = crowd(slots, reserve, others).admit(class, dead);
             assert_eq!(found, expected, "{slots} {reserve} {others} {class} {dead}");
         }
+    }
+
+    #[test]
+    fn those_that_come_back_at_once_are_refused_without_a_look_up() {
+        let of = |others, class| crowd(100, 20, others).refuses_again(class);
+        let classes = [Class::None, Class::Dynamic, Class::Unknown];
+        let at = |others| classes.map(|class| of(others, class));
+        assert_eq!(at(79), [false; 3]);
+        assert_eq!(at(80), [true, true, false]);
+        assert_eq!(at(89), [true, true, false]);
+        assert_eq!(at(90), [true; 3]);
+        assert!(!crowd(100, 0, 99).refuses_again(Class::None));
     }
 
     #[test]

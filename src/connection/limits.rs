@@ -26,6 +26,27 @@ impl Connection<'_> {
         if self.earlier >= most { Err(Verdict::TooMany) } else { Ok(()) }
     }
 
+    /// Nor is one looked up that was refused a moment ago, and would be again.
+    pub(super) fn refuse_again(&mut self) -> Step {
+        let ip = self.client.ip();
+        if !self.is_limited() || self.terms.delay != DelayBy::Class || !self.has_reserve() {
+            return Ok(());
+        }
+        let crowd = self.acceptor.crowd();
+        let class =
+            crowd.is_down_to_reserve().then(|| self.acceptor.recently_refused(ip)).flatten();
+        let Some(class) = class.filter(|class| crowd.refuses_again(*class)) else { return Ok(()) };
+        self.class = Some(class);
+        self.count_class(class);
+        Err(Verdict::NoRoom)
+    }
+
+    /// As tcpserver we have one only where it is asked for.
+    fn has_reserve(&self) -> bool {
+        let options = &self.service.options;
+        !options.as_tcpserver || options.reserve_percent.is_some()
+    }
+
     /// Whether limits hold for the client, as far as its address tells.
     pub(super) fn is_limited(&self) -> bool {
         self.terms.limits && !self.service.options.trusts(self.client.ip())
@@ -36,15 +57,16 @@ impl Connection<'_> {
     pub(super) fn admit(&mut self) -> Step {
         let by_class = matches!(self.terms.delay, DelayBy::Class | DelayBy::Trust);
         let (Some(class), Some(delay)) = (self.class, self.delay) else { return Ok(()) };
-        let options = &self.service.options;
-        let unasked = options.as_tcpserver && options.reserve_percent.is_none();
-        if !self.terms.limits || !by_class || unasked {
+        if !self.terms.limits || !by_class || !self.has_reserve() {
             return Ok(());
         }
         let class = if self.terms.delay == DelayBy::Trust { Class::Static } else { class };
         let ours = class == Class::Unknown && self.acceptor.name_servers_are_dead();
         match self.acceptor.crowd().admit(class, ours) {
-            Admission::Refuse => Err(Verdict::NoRoom),
+            Admission::Refuse => {
+                self.acceptor.remember_refusal(self.client.ip(), class);
+                Err(Verdict::NoRoom)
+            }
             Admission::Wait(part) => {
                 if part < 1.0 {
                     self.shrunk = Some(part);

@@ -11,18 +11,26 @@ use super::watch::wait_readable;
 
 /// How long a client that goes on talking is listened to.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// And how long one that has talked is, where its slot is needed.
+const SHORT_PATIENCE: Duration = Duration::from_millis(250);
 /// How much of it is read.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Sends `line` and closes the connection.
-pub(super) fn drop_with(client: &Client, line: &str) {
+/// Sends `line` and closes the connection.  Where the slot is needed (`crowded`)
+/// nobody waits for a client that has said nothing: it is not likely to say
+/// something before it reads the line.
+pub(super) fn drop_with(client: &Client, line: &str, crowded: bool) {
     let mut drain = Drain { left: MOST_BYTES };
-    if drain.what_is_there(client) == Side::Reset {
+    if drain.what_is_there(client) == Side::Reset || !send(client, line.as_bytes()) {
         return;
     }
-    if send(client, line.as_bytes()) {
-        drain.until_closed(client);
-    }
+    let silent = drain.left == MOST_BYTES;
+    let patience = match (crowded, silent) {
+        (false, _) => PATIENCE,
+        (true, false) => SHORT_PATIENCE,
+        (true, true) => Duration::ZERO,
+    };
+    drain.until_closed(client, patience);
 }
 
 /// Whether all of `bytes` was sent.  A client that does not read has no claim
@@ -34,7 +42,7 @@ pub(super) fn send(client: &Client, bytes: &[u8]) -> bool {
 /// Closes our side, and then the connection once the client has closed its
 /// own.
 pub(super) fn close(client: &Client) {
-    Drain { left: MOST_BYTES }.until_closed(client);
+    Drain { left: MOST_BYTES }.until_closed(client, PATIENCE);
 }
 
 #[derive(PartialEq, Eq)]
@@ -54,7 +62,13 @@ impl Drain {
         while self.left > 0 {
             match client.stream.take(&mut buffer) {
                 Ok(0) => return Side::Closed,
-                Ok(length) => self.left = self.left.saturating_sub(length),
+                Ok(length) => {
+                    self.left = self.left.saturating_sub(length);
+                    // More than that was not there.
+                    if length < buffer.len() {
+                        return Side::Open;
+                    }
+                }
                 Err(Errno::EAGAIN) => return Side::Open,
                 Err(Errno::EINTR) => (),
                 Err(_) => return Side::Reset,
@@ -63,9 +77,9 @@ impl Drain {
         Side::Open
     }
 
-    fn until_closed(&mut self, client: &Client) {
+    fn until_closed(&mut self, client: &Client, patience: Duration) {
         client.stream.finish_sending();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience;
         while self.left > 0 && self.what_is_there(client) == Side::Open {
             if !wait_readable(client.stream.input(), until) {
                 return;

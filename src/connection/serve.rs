@@ -122,6 +122,7 @@ impl<'a> Connection<'a> {
         self.settle_terms();
         self.ask_rules_by_address()?;
         self.limit_address()?;
+        self.refuse_again()?;
         self.look_once()?;
         self.tease();
         self.look_up()?;

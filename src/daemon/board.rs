@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::local_names;
+use super::{local_names, refused};
 use crate::connection::class::Class;
 use crate::log::Stats;
 use crate::sys;
@@ -28,7 +28,8 @@ pub(super) const ANSWERED: usize = 16;
 pub(super) const COUNTERS: usize = 17;
 const COUNTED: usize = 11;
 pub(super) const NAMES: usize = 32;
-const SETS: usize = NAMES + local_names::WORDS;
+pub(super) const RECENT: usize = NAMES + local_names::WORDS;
+const SETS: usize = RECENT + refused::WORDS;
 /// A slot: the client's address in two words, when it was accepted, the set of
 /// files that its child has, the class, whether it is being refused, the length
 /// of the name, and its first bytes.
@@ -42,7 +43,7 @@ pub(super) const HOST: usize = 6;
 /// Bytes of a name that are kept.
 const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
-const CLASSES: [Class; 5] =
+pub(super) const CLASSES: [Class; 5] =
     [Class::Static, Class::Dynamic, Class::None, Class::Unknown, Class::GivenUp];
 
 /// What is searched for among all slots stands together, a word a slot.

@@ -13,6 +13,7 @@ pub mod pidfile;
 pub mod pool;
 pub mod privileges;
 mod reap;
+mod refused;
 pub mod relay;
 mod reload;
 pub mod scoreboard;

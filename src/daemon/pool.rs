@@ -3,16 +3,20 @@
 //! each with one atomic operation, so that whoever is killed at any point
 //! leaves nothing that the supervisor cannot put right when it reaps.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::board::{
-    ANSWERED, Board, COUNTERS, GENERATION, LAST_COMPLAINT, LOST, NAMES, STOPPING, WAKE, now,
+    ANSWERED, Board, COUNTERS, GENERATION, LAST_COMPLAINT, LOST, NAMES, RECENT, STOPPING, WAKE, now,
 };
 use super::local_names::{self, LocalNames};
+use super::refused::{self, Refused};
 use crate::connection::acceptor::Counter;
+use crate::connection::class::Class;
 use crate::log::Stats;
 
 pub use super::board::{Slot, Stage};
@@ -34,6 +38,8 @@ pub struct Pool {
     min_idle: usize,
     wake: EventFd,
     pub(super) epoch: Instant,
+    /// Of addresses, and secret: nobody can choose one that is taken for another.
+    hashes: RandomState,
 }
 
 impl Pool {
@@ -53,6 +59,7 @@ impl Pool {
             min_idle,
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             epoch: Instant::now(),
+            hashes: RandomState::new(),
         })
     }
 
@@ -162,6 +169,26 @@ impl Pool {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.board.stats()
+    }
+
+    /// As which class a client was refused for the reserve a moment ago, with the
+    /// same set of files.
+    #[must_use]
+    pub fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
+        self.refused().get(self.hash(ip), self.epoch.elapsed().as_secs())
+    }
+
+    /// Remembers that it was.
+    pub fn remember_refusal(&self, ip: IpAddr, class: Class) {
+        self.refused().put(self.hash(ip), class, self.epoch.elapsed().as_secs());
+    }
+
+    fn refused(&self) -> Refused<'_> {
+        Refused::new(&self.board.words[RECENT..][..refused::WORDS])
+    }
+
+    fn hash(&self, ip: IpAddr) -> u64 {
+        self.hashes.hash_one((ip, self.generation()))
     }
 
     /// The names of our own addresses.

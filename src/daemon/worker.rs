@@ -97,6 +97,14 @@ impl Acceptor for Worker<'_> {
         Crowd { slots: self.pool.slots(), reserve: self.reserve, others }
     }
 
+    fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
+        self.pool.recently_refused(ip)
+    }
+
+    fn remember_refusal(&self, ip: IpAddr, class: Class) {
+        self.pool.remember_refusal(ip, class);
+    }
+
     fn may_complain_of_list(&self) -> bool {
         self.pool.may_complain(Complaint::List)
     }

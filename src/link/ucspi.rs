@@ -41,6 +41,12 @@ impl Acceptor for Ucspi {
         Crowd::NONE
     }
 
+    fn recently_refused(&self, _: IpAddr) -> Option<Class> {
+        None
+    }
+
+    fn remember_refusal(&self, _: IpAddr, _: Class) {}
+
     fn may_complain_of_list(&self) -> bool {
         true
     }

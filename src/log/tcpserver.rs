@@ -45,12 +45,17 @@ impl Log {
 
     /// This process has accepted a client.
     pub fn tcpserver_pid(&self, remote: SocketAddr) {
-        self.tcpserver(format_args!("pid {} from {}", std::process::id(), remote.ip()));
+        if self.announces_processes() {
+            self.tcpserver(format_args!("pid {} from {}", std::process::id(), remote.ip()));
+        }
     }
 
     /// This process runs the program for its client (`ok`), or does not
     /// (`deny`).
     pub fn tcpserver_decision(&self, decision: &str, ends: &Ends<'_>) {
+        if !self.announces_processes() {
+            return;
+        }
         self.tcpserver(format_args!(
             "{decision} {} {}:{}:{} {}:{}:{}:{}",
             std::process::id(),
@@ -72,6 +77,9 @@ impl Log {
     /// This process is done with a client, and lives on; tcpserver's would have
     /// exited with `code`.
     pub fn tcpserver_lives_on(&self, code: u8) {
+        if !self.announces_processes() {
+            return;
+        }
         let status = u32::from(code) << 8;
         self.tcpserver(format_args!("end {} status {status}", std::process::id()));
     }
