@@ -2,12 +2,17 @@
 //! with a good name waits for its banner meanwhile: in front of smtp-delayd, and
 //! in front of tcpserver with as many slots.
 //!
-//! `cargo bench --bench flood -- [--seconds N] [--flood N] [--slots N]`
+//! `cargo bench --bench flood -- [--seconds N] [--before N] [--flood N] [--slots N]
+//! [--sitters N]`
 //!
 //! The flood comes from one address, from one /24, or from as many networks as it
 //! has connections; their PTRs are denied at once, after 5 s, or never; a flooder
 //! sits until it is thrown out, or hangs up after half a second, and comes back
-//! at once either way.
+//! at once either way.  It is there for some seconds (`--before`) before the
+//! hosts with good names come.
+//!
+//! Then hosts that wait out their delay and sit in the session (`--sitters`),
+//! with good names and without.
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
@@ -29,8 +34,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use lab::chain::{Chain, clean_command};
+use lab::chain::clean_command;
 use support::names::{Names, Patience};
+use support::server::Server;
 use support::{Figures, arguments};
 
 /// What a host with a good name has to wait, and what may come on top.
@@ -62,10 +68,13 @@ const PTRS: [(Patience, &str); 3] = [
 ];
 
 impl From {
-    /// A flooder's address.
-    fn source(self, number: usize) -> [u8; 4] {
+    /// A flooder's address; with a good name, if it has one.
+    fn source(self, number: usize, named: bool) -> [u8; 4] {
         let byte = |value: usize| u8::try_from(value % 250 + 1).unwrap();
         match self {
+            Self::OneAddress if named => [127, 10, 1, 1],
+            Self::OneNetwork if named => [127, 10, 1, byte(number)],
+            Self::ManyNetworks if named => [127, 10, byte(number), 1],
             Self::OneAddress => [127, 99, 1, 1],
             Self::OneNetwork => [127, 99, 1, byte(number)],
             Self::ManyNetworks => [127, 99 + byte(number / 250), byte(number), 1],
@@ -77,6 +86,7 @@ struct Flood {
     from: From,
     size: usize,
     sits: bool,
+    named: bool,
     server: SocketAddr,
 }
 
@@ -103,7 +113,7 @@ impl Flood {
             Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP)).ok()?;
         // What is closed goes at once: TIME_WAIT would pile up.
         socket.set_linger(Some(Duration::ZERO)).ok()?;
-        socket.bind(&SocketAddr::from((self.from.source(number), 0)).into()).ok()?;
+        socket.bind(&SocketAddr::from((self.from.source(number, self.named), 0)).into()).ok()?;
         let _ = socket.connect(&self.server.into());
         Some(socket)
     }
@@ -161,13 +171,17 @@ fn banner(source: SocketAddr, server: SocketAddr) -> Option<Duration> {
     (code == *b"220").then(|| start.elapsed())
 }
 
-fn measure(name: &str, flood: &Flood, time: Duration) {
+struct Times {
+    before: Duration,
+    during: Duration,
+}
+
+fn measure(name: &str, flood: &Flood, times: &Times) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let press = scope.spawn(|| flood.press(&stop));
-        // The flood is there first.
-        thread::sleep(Duration::from_secs(1));
-        let (figures, lost) = probe(flood.server, time);
+        thread::sleep(times.before);
+        let (figures, lost) = probe(flood.server, times.during);
         stop.store(true, Ordering::SeqCst);
         let made = press.join().unwrap();
         let all = figures.len() + lost;
@@ -178,7 +192,7 @@ fn measure(name: &str, flood: &Flood, time: Duration) {
         };
         let shown = |part: f64| figures.percentile(part).map_or("-".into(), |s| format!("{s:.2}"));
         println!(
-            "{name:<46} {:>5} of {all:<5} {:>6} {:>6}  {made:>8}  {verdict}",
+            "{name:<58} {:>5} of {all:<5} {:>6} {:>6}  {made:>8}  {verdict}",
             figures.len(),
             shown(0.5),
             shown(0.99)
@@ -186,29 +200,60 @@ fn measure(name: &str, flood: &Flood, time: Duration) {
     });
 }
 
+/// The daemon in front of a greeting, after which nothing is ever said.
+fn daemon(slots: u32, names: &Names, more: &[&str]) -> Server {
+    let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+    command.args(["-1", "-l", "mx.test.example", "--local-nets", "none"]).args(more);
+    command.args(["-c", &slots.to_string(), "--resolver", &names.address.to_string()]);
+    command.args(["127.0.0.1", "0", "sh", "-c", "echo 220; exec cat"]);
+    Server::spawn(command)
+}
+
 fn main() {
-    let known = [("seconds", 10), ("flood", 1000), ("slots", 100)];
-    let [seconds, size, slots] = arguments(known, "cargo bench --bench flood --");
-    let time = Duration::from_secs(seconds.into());
-    println!("{size} flooders, {slots} slots, {seconds} s each; seconds to the banner\n");
-    println!("{:<46} banners         p50    p99     flood", "in front of");
+    let known = [("seconds", 10), ("before", 1), ("flood", 1000), ("slots", 100), ("sitters", 200)];
+    let [seconds, before, size, slots, sitters] = arguments(known, "cargo bench --bench flood --");
+    let times = Times {
+        before: Duration::from_secs(before.into()),
+        during: Duration::from_secs(seconds.into()),
+    };
+    println!(
+        "{size} flooders, {slots} slots, {seconds} s each after {before} s; seconds to the banner\n"
+    );
+    println!("{:<58} banners         p50    p99     flood", "in front of");
     for sits in [true, false] {
         let how = if sits { "sits" } else { "comes and goes" };
         for (patience, ptr) in PTRS {
             let names = Names::start(patience);
             for (from, place) in FROM {
-                let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
-                command.args(["-1", "-l", "mx.test.example", "--local-nets", "none"]);
-                command.args(["-c", &slots.to_string(), "--resolver", &names.address.to_string()]);
-                let server = Chain::printing_its_port(command, &["127.0.0.1", "0", "echo", "220"]);
-                let flood = Flood { from, size: size as usize, sits, server: server.address() };
-                measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, time);
+                let server = daemon(slots, &names, &[]);
+                let flood =
+                    Flood { from, size: size as usize, sits, named: false, server: server.address };
+                measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, &times);
             }
         }
-        let options = format!("-RHl0 -c {slots}");
-        let server = Chain::tcpserver(&options, &[], &["sh", "-c", "sleep 2; echo 220; exec cat"]);
+        let slots = slots.to_string();
+        let words = ["tcpserver", "-1RHl0", "-c", &slots, "127.0.0.1", "0"];
+        let server =
+            Server::start(&[&words[..], &["sh", "-c", "sleep 2; echo 220; exec cat"]].concat());
         let from = From::ManyNetworks;
-        let flood = Flood { from, size: size as usize, sits, server: server.address() };
-        measure(&format!("tcpserver: many networks, {how}"), &flood, time);
+        let flood = Flood { from, size: size as usize, sits, named: false, server: server.address };
+        measure(&format!("tcpserver: many networks, {how}"), &flood, &times);
+    }
+    let times = Times { before: Duration::from_secs(6), ..times };
+    let names = Names::start(Patience::AtOnce);
+    println!();
+    for named in [false, true] {
+        let name = if named { "with good names" } else { "without names" };
+        for (from, place) in FROM {
+            // They need not wait for long to be let in.
+            let server = daemon(slots, &names, &["--delay-none", "3"]);
+            let flood =
+                Flood { from, size: sitters as usize, sits: true, named, server: server.address };
+            measure(
+                &format!("smtp-delayd: {sitters} sit in sessions, {name}, {place}"),
+                &flood,
+                &times,
+            );
+        }
     }
 }

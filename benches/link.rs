@@ -14,26 +14,12 @@ mod lab;
 #[allow(dead_code)]
 mod support;
 
-use std::fs;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::Duration;
-
-use lab::chain::{Chain, LINK};
-use lab::wait_until;
+use lab::chain::LINK;
 use support::cgroup::Cgroup;
+use support::memory::of_held;
+use support::server::Server;
+use support::start::{CLIENT, cpu_to_poll};
 use support::{Figures, arguments, compile};
-
-/// What tcpserver says of a client whose name has to be judged.
-const CLIENT: [(&str, &str); 6] = [
-    ("PROTO", "TCP"),
-    ("TCPREMOTEIP", "192.0.2.7"),
-    ("TCPREMOTEPORT", "40112"),
-    ("TCPREMOTEHOST", "dsl-192-0-2-7.isp.example.net"),
-    ("TCPLOCALIP", "192.0.2.1"),
-    ("TCPLOCALPORT", "25"),
-];
 
 fn main() {
     let [rounds, starts, held] =
@@ -82,73 +68,12 @@ fn report(what: &str, peers: &[(&str, Vec<&str>)], figures: &[Figures], most: f6
     println!("  ratio        {ratio:.2}{verdict}\n");
 }
 
-/// Microseconds that a process has run by the time that it blocks in its poll.
-fn cpu_to_poll(words: &[&str], starts: u32) -> f64 {
-    let mut figures = Figures::default();
-    for _ in 0..starts {
-        let (server, _client) = UnixStream::pair().unwrap();
-        // Without anything to do between fork and exec, so that std can spawn it
-        // with hardly a fork.
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg("true").env_clear().envs(CLIENT).env("PATH", "/usr/bin:/bin");
-        command.stdin(std::os::fd::OwnedFd::from(server)).stdout(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        figures.add(run_time_once_blocked(&child));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    figures.median()
-}
-
-fn run_time_once_blocked(child: &Child) -> f64 {
-    let read =
-        |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
-    let nanoseconds = wait_until("a process to block in poll", || {
-        // Sleeping in a system call, and not on its way there.
-        let number = read("syscall").split(' ').next()?.parse::<i64>().ok()?;
-        let is_poll = [libc::SYS_ppoll, POLL].contains(&number);
-        is_poll.then(|| read("schedstat").split(' ').next()?.parse::<f64>().ok()).flatten()
-    });
-    nanoseconds / 1000.0
-}
-
-#[cfg(target_arch = "x86_64")]
-const POLL: i64 = libc::SYS_poll;
-#[cfg(not(target_arch = "x86_64"))]
-const POLL: i64 = libc::SYS_ppoll;
-
 /// KiB that one more client costs under tcpserver, kernel memory included.
 fn memory_of_held(cgroup: &Cgroup, words: &[&str], held: u32) -> f64 {
     let limit = (held + 10).to_string();
     let host = format!("TCPREMOTEHOST={}", CLIENT[3].1);
     let chain = [&["env", &host], words, &["true"]].concat();
-    let server = Chain::tcpserver(&format!("-RHl0 -c {limit} -b {held}"), &[], &chain);
-    cgroup.enter(server.pid().as_raw());
-    let clients = |count: u32| -> Vec<lab::Client> {
-        (0..count).map(|_| server.client("127.0.0.1")).collect()
-    };
-    let few = clients(10);
-    settle(&server, 10);
-    let before = cgroup.usage();
-    let many = clients(held);
-    settle(&server, held + 10);
-    let after = cgroup.usage();
-    drop((few, many));
-    (after - before) / 1024.0 / f64::from(held)
-}
-
-/// Waits until all of the server's children block in their poll.
-fn settle(server: &Chain, count: u32) {
-    wait_until("all clients to be held", || {
-        let children = lab::daemon::children_of(server.pid());
-        let blocked = children.iter().filter(|pid| {
-            let file = format!("/proc/{pid}/syscall");
-            let number = fs::read_to_string(file).unwrap_or_default();
-            let number = number.split(' ').next().and_then(|number| number.parse::<i64>().ok());
-            number.is_some_and(|number| [libc::SYS_ppoll, POLL].contains(&number))
-        });
-        (blocked.count() == count as usize).then_some(())
-    });
-    // What the kernel frees later is not to be counted.
-    thread::sleep(Duration::from_millis(300));
+    let server = ["tcpserver", "-1RHl0", "-c", &limit, "-b", &limit, "127.0.0.1", "0"];
+    let server = Server::start(&[&server[..], &chain].concat());
+    of_held(cgroup, (server.pid(), server.address), held as usize, |_| [127, 0, 0, 1])
 }

@@ -2,9 +2,14 @@
 //! in C to compare with, and memory that is charged to a group of processes.
 
 pub(crate) mod cgroup;
+pub(crate) mod crowd;
 pub(crate) mod load;
+pub(crate) mod memory;
 pub(crate) mod names;
+pub(crate) mod postscreen;
 pub(crate) mod server;
+pub(crate) mod start;
+pub(crate) mod table;
 
 use std::fmt;
 use std::process::{Command, exit};

@@ -54,11 +54,13 @@ impl Names {
 fn answer(query: &[u8]) -> Option<(Vec<u8>, bool)> {
     let query = Message::from_octets(query).ok()?;
     let asked = query.first_question()?.qname().to_string();
-    let host = asked.strip_suffix(".0.10.127.in-addr.arpa");
+    let host = asked.strip_suffix(".10.127.in-addr.arpa");
     let rcode = if host.is_some() { Rcode::NOERROR } else { Rcode::NXDOMAIN };
     let mut reply = MessageBuilder::new_vec().start_answer(&query, rcode).ok()?;
     if let Some(host) = host {
-        let name = Name::<Vec<u8>>::vec_from_str(&format!("mx{host}.example.org")).ok()?;
+        let name =
+            Name::<Vec<u8>>::vec_from_str(&format!("mx{}.example.org", host.replace('.', "-")))
+                .ok()?;
         reply.push((query.first_question()?.into_qname(), 60, Ptr::new(name))).ok()?;
     }
     Some((reply.finish(), host.is_some()))

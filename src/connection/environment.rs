@@ -2,27 +2,47 @@
 //! variables of one connection laid over it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 
+use crate::sys::Strings;
+
 /// A variable that is set or, without a value, removed.
 type Own = (Cow<'static, [u8]>, Option<Vec<u8>>);
 
-/// Variables by name.  Cloning costs little: what was inherited is shared.
+/// Variables by name.  Cloning costs little: what was inherited is shared, and
+/// spelled for execve(2) once.
 #[derive(Clone, Default)]
 pub struct Environment {
-    inherited: Rc<BTreeMap<Vec<u8>, Vec<u8>>>,
+    inherited: Rc<Inherited>,
     own: Vec<Own>,
+}
+
+#[derive(Default)]
+struct Inherited {
+    /// Sorted by name.
+    variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `NAME=value`, in the same order.
+    strings: Rc<[CString]>,
+}
+
+impl Inherited {
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        self.variables.binary_search_by(|(known, _)| known.as_slice().cmp(name)).ok()
+    }
 }
 
 impl Environment {
     /// Starts from `variables`, as [`std::env::vars_os`] gives them.
     pub fn inherit(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let bytes = |(name, value): (OsString, OsString)| (name.into_vec(), value.into_vec());
-        let inherited = variables.into_iter().map(bytes).collect();
-        Self { inherited: Rc::new(inherited), own: Vec::new() }
+        let mut variables: Vec<_> = variables.into_iter().map(bytes).collect();
+        variables.retain(|(name, value)| string(name, value).is_some());
+        variables.sort();
+        variables.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        let strings = variables.iter().filter_map(|(name, value)| string(name, value)).collect();
+        Self { inherited: Rc::new(Inherited { variables, strings }), own: Vec::new() }
     }
 
     /// Sets a variable, or removes it.
@@ -36,16 +56,19 @@ impl Environment {
     }
 
     fn put(&mut self, name: Cow<'static, [u8]>, value: Option<Vec<u8>>) {
-        self.own.retain(|(known, _)| *known != name);
-        self.own.push((name, value));
+        match self.own.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => self.own.push((name, value)),
+        }
     }
 
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        match self.own.iter().find(|(known, _)| **known == *name.as_bytes()) {
+        let name = name.as_bytes();
+        match self.own.iter().find(|(known, _)| **known == *name) {
             Some((_, value)) => value.as_deref(),
-            None => self.inherited.get(name.as_bytes()).map(Vec::as_slice),
+            None => self.inherited.find(name).map(|index| &*self.inherited.variables[index].1),
         }
     }
 
@@ -57,37 +80,59 @@ impl Environment {
 
     /// `NAME=value` strings for execve(2).
     #[must_use]
-    pub fn strings(&self) -> Vec<CString> {
-        let is_own = |name: &[u8]| self.own.iter().any(|(own, _)| **own == *name);
-        let inherited = self.inherited.iter().filter(|(name, _)| !is_own(name));
-        let inherited = inherited.map(|(name, value)| (name.as_slice(), value.as_slice()));
-        let own = self.own.iter();
-        let own = own.filter_map(|(name, value)| Some((&**name, value.as_deref()?)));
-        inherited.chain(own).filter_map(|(name, value)| string(name, value)).collect()
+    pub fn strings(&self) -> Strings {
+        let set = self.own.iter().filter_map(|(name, value)| string(name, value.as_deref()?));
+        let replaced: Vec<usize> =
+            self.own.iter().filter_map(|(name, _)| self.inherited.find(name)).collect();
+        let shared = Rc::clone(&self.inherited.strings);
+        Strings::beside(shared, |index| !replaced.contains(&index), set.collect())
     }
 }
 
 /// `None` where a NUL is in it, which execve(2) cannot express.
 fn string(name: &[u8], value: &[u8]) -> Option<CString> {
-    CString::new([name, b"=", value].concat()).ok()
+    let mut bytes = Vec::with_capacity(name.len() + value.len() + 2);
+    bytes.extend_from_slice(name);
+    bytes.push(b'=');
+    bytes.extend_from_slice(value);
+    CString::new(bytes).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn texts(environment: &Environment) -> Vec<String> {
+        let mut texts: Vec<String> = environment
+            .strings()
+            .iter()
+            .map(|string| string.to_string_lossy().into_owned())
+            .collect();
+        texts.sort();
+        texts
+    }
+
     #[test]
     fn own_variables_replace_and_remove_inherited_ones() {
         let variable = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
-        let inherited =
-            [variable("PATH", "/bin"), variable("TCPREMOTEHOST", "forged"), variable("A", "1")];
+        let inherited = [
+            variable("PATH", "/bin"),
+            variable("TCPREMOTEHOST", "forged"),
+            variable("A", "1"),
+            variable("Z", ""),
+        ];
         let mut environment = Environment::inherit(inherited);
+        assert_eq!(texts(&environment), ["A=1", "PATH=/bin", "TCPREMOTEHOST=forged", "Z="]);
         environment.set("TCPREMOTEHOST", None::<&str>);
+        environment.set("NEW", Some("4"));
         environment.set("A", Some("2"));
         environment.set("A", Some("3"));
+        environment.set_by_rule(b"NEW".to_vec(), b"5".to_vec());
+        environment.set_by_rule(b"NUL".to_vec(), b"a\0b".to_vec());
         assert_eq!(environment.get("TCPREMOTEHOST"), None);
         assert_eq!(environment.get("A"), Some(&b"3"[..]));
         assert_eq!(environment.get("PATH"), Some(&b"/bin"[..]));
-        assert_eq!(environment.strings(), [c"PATH=/bin".into(), CString::from(c"A=3")]);
+        assert_eq!(environment.get("ZZ"), None);
+        assert_eq!(texts(&environment), ["A=3", "NEW=5", "PATH=/bin", "Z="]);
     }
 }

@@ -58,7 +58,11 @@ impl Program {
     /// The name that it was asked for by.
     #[must_use]
     pub fn name(&self) -> String {
-        self.arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        self.arguments
+            .iter()
+            .next()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 
     /// Whether there is a file that could be run.
@@ -118,7 +122,7 @@ pub fn run(
     acceptor: &dyn Acceptor,
     announce: &dyn Fn(),
 ) -> io::Result<()> {
-    let environment = Strings::new(environment.strings());
+    let environment = environment.strings();
     let mut become_program = || {
         announce();
         let prepared = client.stream.become_standard().and_then(|()| acceptor.let_go());

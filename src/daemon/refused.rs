@@ -1,6 +1,6 @@
 //! Clients that were refused for the reserve a moment ago: those that come back
 //! at once need not be looked up again.  One table for all children, of one word
-//! an entry; an entry that another falls on is forgotten.
+//! an entry; where it is full the oldest entry of a row is forgotten.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +9,8 @@ use crate::connection::class::Class;
 
 /// Entries, and the words that they take.
 pub(super) const WORDS: usize = 4096;
+/// Entries that share a row: a cache line.
+const ROW: usize = 8;
 /// Seconds for which a client is remembered.
 const KEPT: u64 = 30;
 
@@ -29,29 +31,43 @@ impl<'a> Refused<'a> {
         Self { words }
     }
 
-    fn entry(&self, hash: u64) -> (&'a AtomicU64, u64) {
-        let index = usize::try_from(hash % WORDS as u64).unwrap_or_default();
-        (&self.words[index], hash >> (64 - HASH_BITS))
+    /// Where the client with this hash may be, and what it is known by there.
+    fn row(&self, hash: u64) -> (&'a [AtomicU64], u64) {
+        let index = usize::try_from(hash % (WORDS / ROW) as u64).unwrap_or_default();
+        (&self.words[index * ROW..][..ROW], hash >> (64 - HASH_BITS))
     }
 
     /// Remembers the client with this hash, refused as one of `class` at `now`.
     pub(super) fn put(&self, hash: u64, class: Class, now: u64) {
         let Some(class) = CLASSES.iter().position(|known| *known == class) else { return };
-        let (entry, hash) = self.entry(hash);
+        let (row, hash) = self.row(hash);
+        let priority = |entry: &&AtomicU64| {
+            let value = entry.load(Ordering::Relaxed);
+            if value == 0 || hash_in(value) == hash { u64::MAX } else { age(value, now) }
+        };
         let value = (hash << CLASS_BITS | class as u64) << TIME_BITS | time(now);
-        entry.store(value, Ordering::Relaxed);
+        if let Some(entry) = row.iter().max_by_key(priority) {
+            entry.store(value, Ordering::Relaxed);
+        }
     }
 
     /// As which class it was refused, if that is not long ago.
     pub(super) fn get(&self, hash: u64, now: u64) -> Option<Class> {
-        let (entry, hash) = self.entry(hash);
-        let value = entry.load(Ordering::Relaxed);
-        let same = value >> (CLASS_BITS + TIME_BITS) == hash;
-        let age = time(now).wrapping_sub(time(value)) % (1 << TIME_BITS);
+        let (row, hash) = self.row(hash);
+        let values = row.iter().map(|entry| entry.load(Ordering::Relaxed));
+        let mut known = values.filter(|value| *value != 0 && hash_in(*value) == hash);
+        let value = known.find(|value| age(*value, now) < KEPT)?;
         let class = value >> TIME_BITS & ((1 << CLASS_BITS) - 1);
-        let class = usize::try_from(class).ok().and_then(|index| CLASSES.get(index));
-        class.copied().filter(|_| value != 0 && same && age < KEPT)
+        usize::try_from(class).ok().and_then(|index| CLASSES.get(index)).copied()
     }
+}
+
+fn hash_in(value: u64) -> u64 {
+    value >> (CLASS_BITS + TIME_BITS)
+}
+
+fn age(value: u64, now: u64) -> u64 {
+    time(now).wrapping_sub(time(value)) % (1 << TIME_BITS)
 }
 
 fn time(seconds: u64) -> u64 {
@@ -71,11 +87,17 @@ mod tests {
         for (class, now) in [(Class::Unknown, 5), (Class::None, (1 << TIME_BITS) - 2)] {
             refused.put(hash, class, now);
             assert_eq!(refused.get(hash, now), Some(class));
-            assert_eq!(refused.get(hash, now + KEPT - 1), Some(class), "also past midnight");
+            assert_eq!(refused.get(hash, now + KEPT - 1), Some(class), "also past the wrap");
             assert_eq!(refused.get(hash, now + KEPT), None);
             assert_eq!(refused.get(other, now), None, "in the same place");
         }
-        refused.put(other, Class::Dynamic, 5);
-        assert_eq!(refused.get(hash, 5), None, "another has fallen on it");
+        refused.put(hash, Class::None, 5);
+        let others: Vec<u64> = (1..=ROW as u64).map(|number| hash ^ number << 40).collect();
+        for (other, now) in others.iter().zip(6..) {
+            assert_eq!(refused.get(hash, now), Some(Class::None));
+            refused.put(*other, Class::Dynamic, now);
+        }
+        assert_eq!(refused.get(hash, 20), None, "it was the oldest in its row");
+        assert!(others.iter().all(|other| refused.get(*other, 20) == Some(Class::Dynamic)));
     }
 }

@@ -1,8 +1,9 @@
 //! A process that shares our memory until it becomes a program, and is our
 //! sibling: as cheap as a fork can be, since nothing is copied.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{NonNull, null, null_mut};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -101,25 +102,36 @@ pub fn put_pid(word: &AtomicU64, pid: u32) {
     word.store(u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), Ordering::Release);
 }
 
-/// Strings as execve(2) takes them.
+/// Strings as execve(2) takes them, of which some belong to others as well.
 pub struct Strings {
-    strings: Vec<CString>,
+    shared: Rc<[CString]>,
+    own: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
 
 impl Strings {
     /// Takes them over.
     #[must_use]
-    pub fn new(strings: Vec<CString>) -> Self {
-        let pointers = strings.iter().map(|string| string.as_ptr());
-        let pointers = pointers.chain(std::iter::once(null())).collect();
-        Self { strings, pointers }
+    pub fn new(own: Vec<CString>) -> Self {
+        Self::beside(Rc::new([]), |_| true, own)
     }
 
-    /// The first of them.
+    /// Those of `shared` whose places `keeps` says yes to, and then `own`.
     #[must_use]
-    pub fn first(&self) -> Option<&CString> {
-        self.strings.first()
+    pub fn beside(shared: Rc<[CString]>, keeps: impl Fn(usize) -> bool, own: Vec<CString>) -> Self {
+        let mut pointers = Vec::with_capacity(shared.len() + own.len() + 1);
+        let kept = shared.iter().enumerate().filter(|(place, _)| keeps(*place));
+        pointers.extend(kept.map(|(_, string)| string.as_ptr()));
+        pointers.extend(own.iter().map(|string| string.as_ptr()));
+        pointers.push(null());
+        Self { shared, own, pointers }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &CStr> {
+        let all = || self.shared.iter().chain(&self.own).map(CString::as_c_str);
+        let find = move |pointer: &*const c_char| all().find(|string| string.as_ptr() == *pointer);
+        self.pointers.iter().filter_map(find)
     }
 }
 

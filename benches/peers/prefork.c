@@ -1,0 +1,89 @@
+/* The least that a forking server can be.  It binds a port of 127.0.0.1 and prints
+   it.
+     prefork exec N PROG      keeps N children in accept(2), each of which becomes
+                              PROG for its first client;
+     prefork accept N MILLIS  keeps N children that wait for their client to talk,
+                              refuse it if it does and leave it alone if not, and
+                              come back;
+     prefork fork 0 MILLIS    forks a child a client, which does the same, and
+                              ends. */
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char refusal[] = "421 4.7.0 you talked before the greeting\r\n";
+
+static void become(int client, char **argv)
+{
+  dup2(client, 0);
+  dup2(client, 1);
+  close(client);
+  execv(argv[3], argv + 3);
+  _exit(111);
+}
+
+static void serve(int client, int patience)
+{
+  struct pollfd poller = { client, POLLIN, 0 };
+  char buffer[8192];
+
+  if (poll(&poller, 1, patience) <= 0) return;
+  if (recv(client, buffer, sizeof buffer, MSG_DONTWAIT) <= 0) return;
+  if (send(client, refusal, sizeof refusal - 1, MSG_NOSIGNAL) < 0) return;
+  shutdown(client, SHUT_WR);
+  while (poll(&poller, 1, 1000) > 0 && read(client, buffer, sizeof buffer) > 0)
+    ;
+}
+
+static void child(int listener, int execs, char **argv)
+{
+  for (;;) {
+    int client = accept(listener, 0, 0);
+    if (client < 0) _exit(111);
+    if (execs) become(client, argv);
+    serve(client, atoi(argv[3]));
+    close(client);
+  }
+}
+
+static void fork_for_each(int listener, int patience)
+{
+  signal(SIGCHLD, SIG_IGN);
+  for (;;) {
+    int client = accept(listener, 0, 0);
+    if (client >= 0 && fork() == 0) {
+      serve(client, patience);
+      _exit(0);
+    }
+    close(client);
+  }
+}
+
+int main(int argc, char **argv)
+{
+  struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+  socklen_t length = sizeof address;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  int execs, missing;
+
+  if (argc < 4) return 100;
+  execs = !strcmp(argv[1], "exec");
+  if (bind(listener, (struct sockaddr *) &address, sizeof address) < 0) return 111;
+  if (listen(listener, 1024) < 0) return 111;
+  getsockname(listener, (struct sockaddr *) &address, &length);
+  printf("%d\n", ntohs(address.sin_port));
+  fflush(stdout);
+  if (!strcmp(argv[1], "fork")) fork_for_each(listener, atoi(argv[3]));
+  for (missing = atoi(argv[2]);; missing = 1) {
+    while (missing--)
+      if (fork() == 0) child(listener, execs, argv);
+    if (waitpid(-1, 0, 0) < 0) return 111;
+  }
+}

@@ -1,0 +1,257 @@
+//! Everything that has a figure to hold, beside its peers, in one run: theirs and
+//! ours in turn, several times, and one table of the ratios.  Needs root, for a
+//! memory control group and for postscreen.
+//!
+//! `cargo bench --bench speed -- [--rounds N] [--millis N] [--held N] [--crowd N]
+//! [--starts N] [--part N]`
+//!
+//! The parts are 1 hand-over, 2 refusal, 3 memory, 4 a crowd, 5 the link.
+
+#![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
+
+#[path = "../tests/lab/mod.rs"]
+#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
+#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
+mod lab;
+#[allow(dead_code)]
+mod support;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::exit;
+use std::time::Duration;
+
+use lab::chain::LINK;
+use lab::directory;
+use support::cgroup::Cgroup;
+use support::crowd::Crowd;
+use support::load::{Load, Manner};
+use support::memory::of_held;
+use support::names::{Names, Patience};
+use support::postscreen::Postscreen;
+use support::server::Server;
+use support::start::cpu_to_poll;
+use support::table::{Bound, head, row};
+use support::{Figures, arguments, compile};
+
+const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");
+/// Clients at once, and the slots of every server.
+const AT_ONCE: usize = 20;
+const SLOTS: &str = "40";
+/// Bursts of clients in a round, and the pause between two.
+const BURSTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The programs to compare with, and how much is measured.
+struct Lab {
+    rounds: u32,
+    time: Duration,
+    held: usize,
+    crowd: usize,
+    starts: u32,
+    /// A program that greets and ends, with the C library and without.
+    answer: [String; 2],
+    prefork: String,
+    plugin: String,
+}
+
+type Words<'a> = Vec<&'a str>;
+
+impl Lab {
+    fn new([rounds, millis, held, crowd, starts]: [u32; 5]) -> Self {
+        let free = ["-O2", "-static", "-nostdlib", "-DFREESTANDING"];
+        Self {
+            rounds,
+            time: Duration::from_millis(millis.into()),
+            held: held as usize,
+            crowd: crowd as usize,
+            starts,
+            answer: [compile("answer.c", &["-O2", "-static"]), compile("answer.c", &free)],
+            prefork: compile("prefork.c", &["-O2"]),
+            plugin: compile("plugin.c", &["-O2"]),
+        }
+    }
+
+    /// One figure of each of `all`, round by round.
+    fn measure<T>(&self, all: &[T], figure: impl Fn(&T) -> f64) -> Vec<Figures> {
+        let mut figures = vec![Figures::default(); all.len()];
+        for _ in 0..self.rounds {
+            for (figures, one) in figures.iter_mut().zip(all) {
+                figures.add(figure(one));
+            }
+        }
+        figures
+    }
+
+    fn per_second(&self, server: SocketAddr, manner: Manner) -> f64 {
+        let load = Load { server, at_once: AT_ONCE, manner };
+        load.press(self.time / 5);
+        let outcome = load.press(self.time);
+        assert_eq!(outcome.failed, 0, "clients of {server} were not answered as they deserve");
+        outcome.per_second()
+    }
+
+    /// Ours, tcpserver, and the C loop, in front of `program`.
+    fn handing_over<'a>(&'a self, program: &'a str) -> [Words<'a>; 3] {
+        let ours = [DAEMON, "-1RHl0", "-c", SLOTS, "--delay", "0", "127.0.0.1", "0", program];
+        let tcpserver =
+            ["tcpserver", "-1RHl0", "-c", SLOTS, "-b", SLOTS, "127.0.0.1", "0", program];
+        [ours.to_vec(), tcpserver.to_vec(), vec![&self.prefork, "exec", SLOTS, program]]
+    }
+
+    fn hand_over(&self) {
+        for (program, kind) in self.answer.iter().zip(["static", "freestanding"]) {
+            let peers = self.handing_over(program);
+            let rate =
+                |words: &Words<'_>| self.per_second(Server::start(words).address, Manner::Polite);
+            let [ours, tcpserver, loop_] = three(self.measure(&peers, rate));
+            let what = format!("handed over a second, {kind} program");
+            row(&format!("{what}, tcpserver"), &ours, &tcpserver, Bound::AtLeast(1.2));
+            row(&format!("{what}, C pre-fork + exec"), &ours, &loop_, Bound::AtLeast(0.95));
+            self.first_byte(&peers, kind);
+        }
+    }
+
+    fn first_byte(&self, peers: &[Words<'_>], kind: &str) {
+        let cases = [
+            (1, Duration::ZERO, "1 client", 0.9),
+            (1, PAUSE, "1 after a rest", 0.9),
+            (AT_ONCE, PAUSE, "20 at once", 0.7),
+        ];
+        for (at_once, pause, clients, bound) in cases {
+            let time = |words: &Words<'_>| {
+                let server = Server::start(words);
+                let load = Load { server: server.address, at_once, manner: Manner::Polite };
+                load.burst(5, pause);
+                load.burst(BURSTS, pause).median()
+            };
+            let [ours, tcpserver, loop_] = three(self.measure(peers, time));
+            let what = format!("µs to the first byte, {clients}, {kind} program");
+            row(&format!("{what}, tcpserver"), &ours, &tcpserver, Bound::AtMost(bound));
+            row(&format!("{what}, C pre-fork + exec"), &ours, &loop_, Bound::Open);
+        }
+    }
+
+    fn refuse(&self) {
+        let answer = &self.answer[0];
+        let ours = [DAEMON, "-1RHl0", "-c", SLOTS, "--delay", "9", "127.0.0.1", "0", answer];
+        let chain = ["tcpserver", "-1RHl0", "-c", SLOTS, "-b", SLOTS, "127.0.0.1", "0"];
+        let chain = [&chain[..], &[&self.plugin, "9000", answer]].concat();
+        let peers = [ours.to_vec(), chain, vec![&self.prefork, "accept", SLOTS, "9000"]];
+        let postscreen = Postscreen::start();
+        let all: Vec<Option<&Words<'_>>> = peers.iter().map(Some).chain([None]).collect();
+        let figures = self.measure(&all, |words| match words {
+            Some(words) => self.per_second(Server::start(words).address, Manner::Early),
+            None => self.per_second(postscreen.address, Manner::Early),
+        });
+        let bounds = [
+            ("tcpserver + C plug-in", Bound::AtLeast(5.0)),
+            ("C pre-fork accept", Bound::AtLeast(0.8)),
+            ("postscreen", Bound::AtLeast(1.2)),
+        ];
+        for ((peer, bound), theirs) in bounds.into_iter().zip(&figures[1..]) {
+            row(&format!("early talkers refused a second, {peer}"), &figures[0], theirs, bound);
+        }
+    }
+
+    fn memory(&self) {
+        let cgroup = match Cgroup::new("smtp-delay-bench") {
+            Ok(cgroup) => cgroup,
+            Err(why) => return println!("no memory was measured: {why}"),
+        };
+        let names = Names::start(Patience::AtOnce);
+        let (resolver, slots) = (names.address.to_string(), (self.held + 60).to_string());
+        let answer = self.answer[0].as_str();
+        let ours = |more: &[&str]| -> Vec<String> {
+            let own = [DAEMON, "-1Rl0", "-c", &slots, "-b", "1024", "--delay", "3600"];
+            let rest = ["--per-ip", "0", "--reserve", "0", "127.0.0.1", "0", answer];
+            [&own[..], more, &rest].concat().iter().map(ToString::to_string).collect()
+        };
+        let without = ours(&["-H"]);
+        let with = ours(&["--resolver", &resolver, "--local-nets", "none"]);
+        let child = ["fork", "0", "3600000"].map(String::from);
+        let child = [std::slice::from_ref(&self.prefork), &child[..]].concat();
+        let chain = ["tcpserver", "-1RHl0", "-c", &slots, "-b", "1024", "127.0.0.1", "0"];
+        let chain = [&chain[..], &[&self.plugin, "3600000", answer]].concat();
+        let chain: Vec<String> = chain.into_iter().map(String::from).collect();
+        let figures = self.measure(&[without, with, child, chain], |words: &Vec<String>| {
+            let words: Words<'_> = words.iter().map(String::as_str).collect();
+            let server = Server::start(&words);
+            of_held(&cgroup, (server.pid(), server.address), self.held, named)
+        });
+        let [without, with, child, chain] = figures.try_into().ok().unwrap();
+        let what = "KiB of a client that is held";
+        row(&format!("{what}, -RH, forked C child"), &without, &child, Bound::AtMost(1.3));
+        row(&format!("{what}, its name judged, forked C child"), &with, &child, Bound::AtMost(1.5));
+        let peer = "tcpserver + C plug-in";
+        row(&format!("{what}, -RH, {peer}"), &without, &chain, Bound::AtMost(0.8));
+    }
+
+    fn crowd(&self) {
+        let rules = directory().join("rules");
+        fs::write(&rules, "127.5.:allow,SMTPDELAY=\"0\"\n").unwrap();
+        let greeted =
+            |held: &usize| self.cost_beside(*held, Manner::Polite, rules.to_str().unwrap());
+        let none = directory().join("rules");
+        fs::write(&none, "").unwrap();
+        let early = |held: &usize| self.cost_beside(*held, Manner::Early, none.to_str().unwrap());
+        let sizes = [self.crowd, 10];
+        let what = "held beside, against 10: µs of a connection that is";
+        for (kind, figures) in [
+            ("handed over", self.measure(&sizes, greeted)),
+            ("refused", self.measure(&sizes, early)),
+        ] {
+            let [many, few] = figures.try_into().ok().unwrap();
+            row(&format!("{} {what} {kind}", self.crowd), &many, &few, Bound::AtMost(1.15));
+        }
+    }
+
+    fn cost_beside(&self, held: usize, manner: Manner, rules: &str) -> f64 {
+        let crowd = Crowd::of(held, &self.answer[0], rules);
+        let outcome = crowd.press(manner, AT_ONCE, self.time);
+        assert_eq!(outcome.failed, 0);
+        1e6 / outcome.per_second()
+    }
+
+    fn link(&self) {
+        let peers = [vec![LINK], vec![self.plugin.as_str(), "60000"]];
+        let cpu = self.measure(&peers, |words: &Words<'_>| cpu_to_poll(words, self.starts));
+        let what = "µs of CPU from exec to poll, smtp-delay, C stand-in";
+        row(what, &cpu[0], &cpu[1], Bound::AtMost(2.0));
+    }
+}
+
+fn three(figures: Vec<Figures>) -> [Figures; 3] {
+    figures.try_into().ok().unwrap()
+}
+
+/// Clients that have a name.
+fn named(number: usize) -> [u8; 4] {
+    let byte = |value: usize| u8::try_from(value % 250 + 1).unwrap();
+    [127, 10, byte(number / 250), byte(number)]
+}
+
+fn main() {
+    let known = [
+        ("rounds", 5),
+        ("millis", 1500),
+        ("held", 2000),
+        ("crowd", 10_000),
+        ("starts", 50),
+        ("part", 0),
+    ];
+    let [values @ .., part] = arguments(known, "cargo bench --bench speed --");
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("speed: root is needed");
+        exit(100);
+    }
+    let lab = Lab::new(values);
+    println!("{} rounds; medians, and the ratio of each round\n", lab.rounds);
+    head();
+    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::crowd, Lab::link];
+    for (number, run) in (1..).zip(parts) {
+        if part == 0 || part == number {
+            run(&lab);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Memory that one more client costs while it waits: what is charged to a memory
+//! control group of the server's own, the kernel's share included.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use nix::unistd::Pid;
+use socket2::Socket;
+
+use super::cgroup::Cgroup;
+use super::load::visit_from;
+use crate::lab::daemon::children_of;
+
+/// Clients that are there before the counting starts.
+const FEW: usize = 10;
+/// How long clients may take to be held, and what is freed late takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+const REST: Duration = Duration::from_millis(500);
+
+/// KiB that each of `held` clients costs `server`, which lets them wait in poll(2)
+/// in a process each; client number N comes from the address `source` has for it.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn of_held(
+    cgroup: &Cgroup,
+    server: (Pid, SocketAddr),
+    held: usize,
+    source: impl Fn(usize) -> [u8; 4],
+) -> f64 {
+    let (pid, address) = server;
+    cgroup.enter(pid.as_raw());
+    for child in children_of(pid) {
+        cgroup.enter(child.as_raw());
+    }
+    let come = |number: usize| visit_from(source(number), address);
+    let mut clients: Vec<Socket> = (0..FEW).map(come).collect();
+    settle(pid, FEW);
+    let before = cgroup.usage();
+    clients.extend((FEW..FEW + held).map(come));
+    settle(pid, FEW + held);
+    let after = cgroup.usage();
+    drop(clients);
+    (after - before) / 1024.0 / held as f64
+}
+
+/// Waits until so many of its children block in poll(2).
+pub(crate) fn settle(pid: Pid, count: usize) {
+    let until = std::time::Instant::now() + PATIENCE;
+    while children_of(pid).iter().filter(|pid| polls(**pid)).count() != count {
+        assert!(std::time::Instant::now() < until, "{count} clients are not held");
+        thread::sleep(Duration::from_millis(50));
+    }
+    thread::sleep(REST);
+}
+
+fn polls(pid: Pid) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let number = call.split(' ').next().and_then(|number| number.parse::<i64>().ok());
+    number.is_some_and(|number| [libc::SYS_ppoll, POLL].contains(&number))
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) const POLL: i64 = libc::SYS_poll;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) const POLL: i64 = libc::SYS_ppoll;

@@ -1,0 +1,48 @@
+//! A server that is measured: in a process group of its own, with its log thrown
+//! away, so that nobody but it works.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::lab::chain::clean_command;
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `words`, which prints its port on 127.0.0.1.
+    pub(crate) fn start(words: &[&str]) -> Self {
+        let mut command = clean_command(words[0]);
+        command.args(&words[1..]);
+        Self::spawn(command)
+    }
+
+    /// Starts `command`, which prints its port on 127.0.0.1.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+        let mut port = String::new();
+        let output = child.stdout.take().expect("a pipe");
+        BufReader::new(output).read_line(&mut port).expect("a line");
+        let port: u16 = port.trim().parse().unwrap_or_else(|_| panic!("{command:?} has no port"));
+        Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = kill(self.pid(), Signal::SIGTERM);
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,51 @@
+//! What a link in a chain costs until it waits for its client.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+use super::Figures;
+use super::memory::POLL;
+use crate::lab::wait_until;
+
+/// What tcpserver says of a client whose name has to be judged.
+pub(crate) const CLIENT: [(&str, &str); 6] = [
+    ("PROTO", "TCP"),
+    ("TCPREMOTEIP", "192.0.2.7"),
+    ("TCPREMOTEPORT", "40112"),
+    ("TCPREMOTEHOST", "dsl-192-0-2-7.isp.example.net"),
+    ("TCPLOCALIP", "192.0.2.1"),
+    ("TCPLOCALPORT", "25"),
+];
+
+/// Microseconds that a process has run by the time that it blocks in its poll;
+/// the median of so many starts.
+pub(crate) fn cpu_to_poll(words: &[&str], starts: u32) -> f64 {
+    let mut figures = Figures::default();
+    for _ in 0..starts {
+        let (server, _client) = UnixStream::pair().expect("a pair of sockets");
+        // Without anything to do between fork and exec, so that std can spawn it
+        // with hardly a fork.
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("true").env_clear().envs(CLIENT).env("PATH", "/usr/bin:/bin");
+        command.stdin(OwnedFd::from(server)).stdout(Stdio::null());
+        let mut child = command.spawn().expect("a process");
+        figures.add(run_time_once_blocked(&child));
+        child.kill().expect("a process to kill");
+        child.wait().expect("its end");
+    }
+    figures.median()
+}
+
+fn run_time_once_blocked(child: &Child) -> f64 {
+    let read =
+        |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
+    let nanoseconds = wait_until("a process to block in poll", || {
+        // Sleeping in a system call, and not on its way there.
+        let number = read("syscall").split(' ').next()?.parse::<i64>().ok()?;
+        let is_poll = [libc::SYS_ppoll, POLL].contains(&number);
+        is_poll.then(|| read("schedstat").split(' ').next()?.parse::<f64>().ok()).flatten()
+    });
+    nanoseconds / 1000.0
+}

@@ -1,0 +1,37 @@
+//! The table that a benchmark prints: what, of us and of a peer, their ratio round
+//! by round, and whether that holds what it has to.
+
+use super::Figures;
+
+/// What a ratio has to hold.
+#[derive(Clone, Copy)]
+pub(crate) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+    /// Nothing: for orientation.
+    Open,
+}
+
+impl Bound {
+    fn told(self, ratio: f64) -> String {
+        let (sign, bound, holds) = match self {
+            Self::AtLeast(least) => (">=", least, ratio >= least),
+            Self::AtMost(most) => ("<=", most, ratio <= most),
+            Self::Open => return String::new(),
+        };
+        format!("{sign} {bound:<5} {}", if holds { "held" } else { "SHORT" })
+    }
+}
+
+/// Prints the heads of the columns.
+pub(crate) fn head() {
+    println!("{:<66} {:>9} {:>9}   ratio (least to most)", "", "ours", "theirs");
+}
+
+/// Prints a row.
+pub(crate) fn row(what: &str, ours: &Figures, theirs: &Figures, bound: Bound) {
+    let ratio = ours.ratio_to(theirs);
+    let told = bound.told(ratio.median());
+    let ratio = format!("{ratio:.2}");
+    println!("{what:<66} {:>9.0} {:>9.0}   {ratio:<22} {told}", ours.median(), theirs.median());
+}
