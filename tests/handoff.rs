@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use nix::sys::signal::Signal;
 
 use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, directory, is_root, only};
+use crate::lab::{Daemon, directory, is_root, only, wait_until};
 
 fn report_with(setup: crate::lab::daemon::Setup) -> (Daemon, Report) {
     let daemon = setup.run(&[program().to_str().unwrap(), "first", "", "a b"]);
@@ -143,22 +143,27 @@ fn inherited_descriptors_are_passed_on() {
 /// becomes the program itself.
 #[test]
 fn whichever_process_becomes_the_program_it_is_the_same_to_it() {
-    let (daemon, by_heir) = report_with(setup().option("--min-idle 3"));
-    let children = daemon.children();
-    let [line, end] = [daemon.log("pass "), daemon.log("end ")];
-    let pid = by_heir.one("pid");
-    assert!(line.ends_with(&format!(" pid={pid}")), "{line}");
-    assert!(end.starts_with(&format!("end pid={pid} ip=127.0.0.1 exit=0 secs=")), "{end}");
-    assert!(!children.iter().any(|child| child.to_string() == pid));
-    assert_eq!(by_heir.one("ppid"), daemon.pid().to_string());
-    let own = ["pid ", "ppid ", "env TCPREMOTEPORT=", "env TCPLOCALPORT="];
-    for option in ["-c 1", "-v"] {
-        let (daemon, by_child) = report_with(setup().option(option).option("--min-idle 1"));
-        let pid = by_child.one("pid");
-        let line = daemon.log("pass ");
+    let run = |options: &str| {
+        let daemon = setup().option(options).run(&[program().to_str().unwrap()]);
+        let children = wait_until("its children", || {
+            Some(daemon.children()).filter(|children| !children.is_empty())
+        });
+        let report = Report::read(&daemon.client("127.0.0.1").read_all());
+        let pid = report.one("pid");
+        let by_child = children.iter().any(|child| child.to_string() == pid);
+        let [line, end] = [daemon.log("pass "), daemon.log("end ")];
         assert!(line.ends_with(&format!(" pid={pid}")), "{line}");
-        assert_eq!(by_child.one("ppid"), daemon.pid().to_string());
-        assert_eq!(by_child.but(&own), by_heir.but(&own), "{option}");
+        assert!(end.starts_with(&format!("end pid={pid} ip=127.0.0.1 exit=0 secs=")), "{end}");
+        assert_eq!(report.one("ppid"), daemon.pid().to_string());
+        (report, by_child)
+    };
+    let (by_heir, by_child) = run("--min-idle 1");
+    assert!(!by_child);
+    let own = ["pid ", "ppid ", "env TCPREMOTEPORT=", "env TCPLOCALPORT="];
+    for options in ["-c 1", "-v --min-idle 1"] {
+        let (report, by_child) = run(options);
+        assert!(by_child, "{options}");
+        assert_eq!(report.but(&own), by_heir.but(&own), "{options}");
     }
 }
 

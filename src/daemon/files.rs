@@ -170,7 +170,7 @@ pub(super) fn check(options: &Options) -> Result<(), Fatal> {
     let checker = Checker::start(options, &silent);
     let checker = checker.map_err(|why| Fatal::unable("fork", std::io::Error::from(why)))?;
     loop {
-        match sys::reap() {
+        match sys::reap(None) {
             Some((pid, status)) if pid == checker.pid => {
                 return match judge(ExitStatus::from_raw(status)) {
                     // Our own reading tells a mistake better.

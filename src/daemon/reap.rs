@@ -5,13 +5,62 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::pool::{Slot, Stage};
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, as_pid};
 use crate::sys;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Children that the kernel walks past in no time.
+const FEW: usize = 512;
+/// How long sessions are not asked for once all were, each of which costs a system
+/// call.
+const PAUSE_PER_SESSION: Duration = Duration::from_micros(20);
+/// And how long any child is not, where there are many.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// When to ask for children that have ended.
+#[derive(Default)]
+pub(super) struct Rounds {
+    sessions: Round,
+    any: Round,
+}
+
+/// Whether a round is owed, and when it may come.
+#[derive(Default)]
+struct Round {
+    owed: bool,
+    next: Option<Instant>,
+}
+
+impl Round {
+    fn is_due(&self, now: Instant) -> bool {
+        self.owed && self.next.is_none_or(|next| next <= now)
+    }
+
+    fn done(&mut self, next: Instant) {
+        *self = Self { owed: false, next: Some(next) };
+    }
+
+    fn due(&self, now: Instant) -> Option<Instant> {
+        self.owed.then(|| self.next.unwrap_or(now))
+    }
+}
+
+impl Rounds {
+    /// A child has ended.
+    fn owe(&mut self) {
+        self.sessions.owed = true;
+        self.any.owed = true;
+    }
+
+    /// When the next round is.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        self.sessions.due(now).into_iter().chain(self.any.due(now)).min()
+    }
+}
 
 /// Crash lines that were kept back: a loop of them is told once a second.
 #[derive(Default)]
@@ -21,18 +70,50 @@ pub(super) struct Crashes {
 }
 
 impl Supervisor {
+    /// Among few children any that has ended is asked for.  Among many that is slow,
+    /// and sessions, which are what ends, are asked for one by one, and any but
+    /// now and then.
     pub(super) fn reap(&mut self) {
-        while let Some((pid, status)) = sys::reap() {
-            if self.checker.as_ref().is_some_and(|checker| checker.pid == pid) {
-                self.finish_reload(ExitStatus::from_raw(status));
-                continue;
+        let ended = sys::take_count(Signal::SIGCHLD) > 0;
+        if self.pool.taken() <= FEW {
+            self.rounds = Rounds::default();
+            return self.reap_any();
+        }
+        let now = Instant::now();
+        if ended {
+            self.rounds.owe();
+        }
+        if self.rounds.sessions.is_due(now) {
+            let pause =
+                PAUSE_PER_SESSION * u32::try_from(self.pool.count(Stage::Prog)).unwrap_or(0);
+            self.rounds.sessions.done(now + pause);
+            for pid in self.pool.sessions() {
+                if let Some((pid, status)) = sys::reap(Some(as_pid(pid))) {
+                    self.note_end(pid, status);
+                }
             }
-            if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
-                continue;
-            }
-            if let Some(slot) = self.pool.slot_of(pid.as_raw().unsigned_abs()) {
-                self.bury(slot, pid, ExitStatus::from_raw(status));
-            }
+        }
+        if self.rounds.any.is_due(now) {
+            self.rounds.any.done(now + INTERVAL);
+            self.reap_any();
+        }
+    }
+
+    fn reap_any(&mut self) {
+        while let Some((pid, status)) = sys::reap(None) {
+            self.note_end(pid, status);
+        }
+    }
+
+    fn note_end(&mut self, pid: Pid, status: i32) {
+        if self.checker.as_ref().is_some_and(|checker| checker.pid == pid) {
+            return self.finish_reload(ExitStatus::from_raw(status));
+        }
+        if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
+            return;
+        }
+        if let Some(slot) = self.pool.slot_of(pid.as_raw().unsigned_abs()) {
+            self.bury(slot, pid, ExitStatus::from_raw(status));
         }
     }
 

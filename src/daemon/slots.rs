@@ -98,6 +98,17 @@ impl Pool {
         old.filter_map(|slot| self.pid(slot))
     }
 
+    /// The processes that are programs, or are about to be.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<u32> {
+        let words = self.board.set(Stage::Prog).iter().enumerate();
+        let bits = words.flat_map(|(index, word)| {
+            let bits = word.load(Ordering::SeqCst);
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| Slot(64 * index + bit))
+        });
+        bits.filter_map(|slot| self.pid(slot)).collect()
+    }
+
     fn mark(&self, slot: Slot, stage: Stage, on: bool) {
         let word = &self.board.set(stage)[slot.0 / 64];
         let bit = 1 << (slot.0 % 64);

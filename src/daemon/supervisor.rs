@@ -21,7 +21,7 @@ use super::demand::Demand;
 use super::files::Checker;
 use super::pidfile::Pidfile;
 use super::pool::{Complaint, Pool, Slot, Stage};
-use super::reap::Crashes;
+use super::reap::{Crashes, Rounds};
 use super::relay::Relay;
 use super::worker::Worker;
 use crate::connection::serve::Service;
@@ -61,6 +61,7 @@ pub struct Supervisor {
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
     pub(super) crashes: Crashes,
+    pub(super) rounds: Rounds,
     /// Who reads the files before they are used.
     pub(super) checker: Option<Checker>,
     /// Whether they are to be read once more then.
@@ -97,6 +98,7 @@ impl Supervisor {
             stopping: false,
             retry_at: None,
             crashes: Crashes::default(),
+            rounds: Rounds::default(),
             checker: None,
             again: false,
             may_have_outdated: false,
@@ -249,11 +251,12 @@ impl Supervisor {
     }
 
     fn sleep(&self) {
-        let due = self.retry_at.map(|due| due.saturating_duration_since(Instant::now()));
-        let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
+        let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
-        let relay = relay.map(|due| due.saturating_duration_since(Instant::now()));
-        let due = due.into_iter().chain(checked).chain(relay).min();
+        let at = [self.retry_at, self.rounds.due(now), relay].into_iter().flatten();
+        let due = at.map(|due| due.saturating_duration_since(now));
+        let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
+        let due = due.chain(checked).min();
         let time = if self.stopping || self.may_have_outdated {
             Some(due.map_or(INTERVAL, |due| due.min(INTERVAL)))
         } else {
@@ -265,7 +268,7 @@ impl Supervisor {
 }
 
 /// As the scoreboard has it.
-fn as_pid(number: u32) -> Pid {
+pub(super) fn as_pid(number: u32) -> Pid {
     Pid::from_raw(i32::try_from(number).unwrap_or_default())
 }
 

@@ -161,13 +161,15 @@ pub fn shut_down_when_orphaned(listener: BorrowedFd<'_>, parent: Pid) -> nix::Re
     install(Signal::SIGURG, SigHandler::Handler(shut_down_if_orphaned))
 }
 
-/// Reaps one child that has ended: its process id and raw wait status.
+/// Reaps a child that has ended, `child` or any: its process id and raw wait
+/// status.  The kernel finds a child that is named at once (since Linux 5.13), and
+/// walks past all children to find any.
 /// (nix cannot express an end by a real-time signal.)
 #[must_use]
-pub fn reap() -> Option<(Pid, i32)> {
-    let mut status = 0;
+pub fn reap(child: Option<Pid>) -> Option<(Pid, i32)> {
+    let (mut status, child) = (0, child.map_or(-1, Pid::as_raw));
     // SAFETY: waitpid(2) writes one int, and `status` is one.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    let pid = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
     (pid > 0).then(|| (Pid::from_raw(pid), status))
 }
 
