@@ -2,12 +2,13 @@
 //! and its children, who share it, and by the administrator's tool, which reads
 //! the file.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+use super::addresses::ip_of;
 use super::{local_names, refused};
 use crate::connection::class::Class;
 use crate::log::Stats;
@@ -60,6 +61,8 @@ pub(super) enum Column {
 }
 
 const COLUMNS: usize = 4;
+/// Behind the slots stand the counters of networks, two in a word, four a slot.
+const COUNTER_WORDS: usize = 2;
 
 /// The number of a child's place on the scoreboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +108,7 @@ pub struct Board<'a> {
 /// Words that a scoreboard of so many slots takes.
 #[must_use]
 pub fn size(slots: usize) -> usize {
-    SETS + 3 * slots.div_ceil(64) + (COLUMNS + SLOT_WORDS) * slots
+    SETS + 3 * slots.div_ceil(64) + (COLUMNS + SLOT_WORDS + COUNTER_WORDS) * slots
 }
 
 /// Microseconds of a clock that only goes forward.
@@ -213,6 +216,17 @@ impl<'a> Board<'a> {
         &self.words[start..][..SLOT_WORDS]
     }
 
+    /// The word in which the counter of a network is, and by how many bits it is
+    /// shifted there.
+    pub(super) fn counter(&self, network: u64) -> (&'a AtomicU64, u32) {
+        let start = SETS + 3 * self.slots.div_ceil(64) + (COLUMNS + SLOT_WORDS) * self.slots;
+        let counters = 2 * COUNTER_WORDS * self.slots;
+        // Fibonacci hashing: neighbours are spread.
+        let mixed = network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let number = usize::try_from(mixed).unwrap_or_default() % counters.max(1);
+        (&self.words[start + number / 2], 32 * u32::from(number % 2 == 1))
+    }
+
     /// The process that has `slot`, if there is one.
     pub(super) fn pid(&self, slot: Slot) -> Option<u32> {
         Some(sys::pid_in(&self.column(Column::Pid)[slot.0])).filter(|pid| *pid > 0)
@@ -281,31 +295,10 @@ impl<'a> Board<'a> {
     }
 }
 
-/// An address as the scoreboard has it; IPv4 in its mapped form.
-pub(super) fn address_words(ip: IpAddr) -> [u64; 2] {
-    let bits = match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(ip) => ip.to_bits(),
-    };
-    let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)];
-    [high, low].map(|word| u64::try_from(word).unwrap_or_default())
-}
-
-/// What connections are counted by: an IPv4 address, or an IPv6 /64.  Never 0.
-pub(super) fn network(ip: IpAddr) -> u64 {
-    let [high, low] = address_words(ip);
-    // The mark keeps networks from being taken for addresses.
-    if ip.is_ipv4() { low } else { high ^ 1 << 63 }.max(1)
-}
-
-fn ip_of(words: [u64; 2]) -> IpAddr {
-    let bits = u128::from(words[0]) << 64 | u128::from(words[1]);
-    IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::addresses::address_words;
 
     fn words(count: usize) -> Vec<AtomicU64> {
         (0..count).map(|_| AtomicU64::new(0)).collect()

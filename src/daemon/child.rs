@@ -143,7 +143,7 @@ impl Child<'_> {
     /// The client was refused, or left.
     fn come_back(&self, code: u8) {
         let pool = self.pool();
-        pool.leave_line(self.worker.slot);
+        pool.leave(self.worker.slot);
         pool.enter(self.worker.slot, Stage::Idle);
         self.service.log.tcpserver_lives_on(code);
         self.service.log.tcpserver_status(pool.clients(), pool.slots());

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::board::address_words;
+use super::addresses::address_words;
 
 const ENTRIES: usize = 16;
 /// Sequence, address (2), when it was written, for how long it is good, length,

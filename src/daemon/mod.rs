@@ -1,5 +1,6 @@
 //! The supervisor's side: the listener, the pool, and who looks after it.
 
+mod addresses;
 pub mod background;
 pub mod backoff;
 pub mod board;
@@ -9,6 +10,7 @@ mod files;
 pub mod host_name;
 pub mod listen;
 pub mod local_names;
+mod networks;
 pub mod pidfile;
 pub mod pool;
 pub mod privileges;

@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn the_supervisor_is_woken_once_a_burst() {
         let pool = test_pool(8, 2);
-        let slots: Vec<Slot> = (0..8).filter_map(|_| pool.claim(None)).collect();
+        let slots: Vec<Slot> = (0..8).filter_map(|_| pool.claim(None, 0)).collect();
         pool.wake_if_short();
         assert_eq!(pool.waker().read(), Err(Errno::EAGAIN), "no more may be forked");
         pool.vacate(slots[3]);

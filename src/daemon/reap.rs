@@ -19,7 +19,7 @@ const FEW: usize = 512;
 /// call.
 const PAUSE_PER_SESSION: Duration = Duration::from_micros(20);
 /// And how long any child is not, where there are many.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(250);
 
 /// When to ask for children that have ended.
 #[derive(Default)]
@@ -75,7 +75,8 @@ impl Supervisor {
     /// now and then.
     pub(super) fn reap(&mut self) {
         let ended = sys::take_count(Signal::SIGCHLD) > 0;
-        if self.pool.taken() <= FEW {
+        let [idle, busy, sessions] = Stage::ALL.map(|stage| self.pool.count(stage));
+        if idle + busy + sessions <= FEW {
             self.rounds = Rounds::default();
             return self.reap_any();
         }
@@ -84,12 +85,11 @@ impl Supervisor {
             self.rounds.owe();
         }
         if self.rounds.sessions.is_due(now) {
-            let pause =
-                PAUSE_PER_SESSION * u32::try_from(self.pool.count(Stage::Prog)).unwrap_or(0);
-            self.rounds.sessions.done(now + pause);
-            for pid in self.pool.sessions() {
+            let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+            self.rounds.sessions.done(now + PAUSE_PER_SESSION * sessions);
+            for (slot, pid) in self.pool.sessions() {
                 if let Some((pid, status)) = sys::reap(Some(as_pid(pid))) {
-                    self.note_end(pid, status);
+                    self.bury(slot, pid, ExitStatus::from_raw(status));
                 }
             }
         }

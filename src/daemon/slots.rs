@@ -10,10 +10,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::board::{
-    ACCEPTED, ADDRESS, CLASS, Column, FILES, HOST, REFUSED, Slot, Stage, address_words, network,
-    now,
-};
+use super::addresses::address_words;
+use super::board::{ACCEPTED, ADDRESS, CLASS, Column, FILES, HOST, REFUSED, Slot, Stage, now};
 use super::pool::Pool;
 use crate::connection::class::Class;
 use crate::sys;
@@ -26,16 +24,19 @@ fn owner(child: Option<Slot>) -> u64 {
 }
 
 impl Pool {
-    /// Takes a free slot, for the supervisor or for the heir of a child.
+    /// Takes a free slot, the first behind `from` where there is one, for the
+    /// supervisor or for the heir of a child.
     #[must_use]
-    pub fn claim(&self, child: Option<Slot>) -> Option<Slot> {
-        let free = |(_, word): &(usize, &AtomicU64)| {
-            word.load(Ordering::Relaxed) == 0
-                && word
-                    .compare_exchange(0, owner(child), Ordering::SeqCst, Ordering::Relaxed)
-                    .is_ok()
+    pub fn claim(&self, child: Option<Slot>, from: usize) -> Option<Slot> {
+        let owners = self.column(Column::Owner);
+        let take = |word: &AtomicU64| {
+            let (free, mine) = (0, owner(child));
+            word.load(Ordering::Relaxed) == free
+                && word.compare_exchange(free, mine, Ordering::SeqCst, Ordering::Relaxed).is_ok()
         };
-        self.column(Column::Owner).iter().enumerate().find(free).map(|(number, _)| Slot(number))
+        let (before, behind) = owners.split_at(from.min(owners.len()));
+        let found = behind.iter().position(take).map(|number| before.len() + number);
+        found.or_else(|| before.iter().position(take)).map(Slot)
     }
 
     /// How many slots are taken.
@@ -51,7 +52,8 @@ impl Pool {
             self.mark(slot, stage, false);
         }
         self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        for column in [Column::Pid, Column::Network, Column::Line, Column::Owner] {
+        self.count_out(slot);
+        for column in [Column::Pid, Column::Line, Column::Owner] {
             self.column(column)[slot.0].store(0, Ordering::SeqCst);
         }
     }
@@ -100,13 +102,17 @@ impl Pool {
 
     /// The processes that are programs, or are about to be.
     #[must_use]
-    pub fn sessions(&self) -> Vec<u32> {
-        let words = self.board.set(Stage::Prog).iter().enumerate();
-        let bits = words.flat_map(|(index, word)| {
-            let bits = word.load(Ordering::SeqCst);
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| Slot(64 * index + bit))
-        });
-        bits.filter_map(|slot| self.pid(slot)).collect()
+    pub fn sessions(&self) -> Vec<(Slot, u32)> {
+        let mut sessions = Vec::new();
+        for (index, word) in self.board.set(Stage::Prog).iter().enumerate() {
+            let mut bits = word.load(Ordering::SeqCst);
+            while bits != 0 {
+                let slot = Slot(64 * index + bits.trailing_zeros() as usize);
+                sessions.extend(self.pid(slot).map(|pid| (slot, pid)));
+                bits &= bits - 1;
+            }
+        }
+        sessions
     }
 
     fn mark(&self, slot: Slot, stage: Stage, on: bool) {
@@ -144,19 +150,14 @@ impl Pool {
         }
         self.enter(heir, Stage::Prog);
         self.enter(slot, Stage::Idle);
-        self.move_network(slot, heir);
+        self.move_count(slot, heir);
     }
 
     /// Takes the client back from an heir that was never born.
     pub fn take_back(&self, slot: Slot, heir: Slot) {
-        self.move_network(heir, slot);
+        self.move_count(heir, slot);
         self.enter(slot, Stage::Prog);
         self.vacate(heir);
-    }
-
-    fn move_network(&self, from: Slot, to: Slot) {
-        let networks = self.column(Column::Network);
-        networks[to.0].store(networks[from.0].swap(0, Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// The process of `slot` has not become a program, and ends.
@@ -221,24 +222,14 @@ impl Pool {
         }
         words[ADDRESS + 1].store(low, Ordering::Relaxed);
         words[ACCEPTED].store(now(), Ordering::Release);
-        self.column(Column::Network)[slot.0].store(network(ip), Ordering::Release);
+        self.count_out(slot);
+        self.count_in(slot, ip);
     }
 
-    /// How many clients from its address, or from its network in IPv6, came before
-    /// it and are still there, but for those that are being refused.
-    #[must_use]
-    pub fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
-        let wanted = network(ip);
-        let order = |slot: Slot| (self.slot_words(slot)[ACCEPTED].load(Ordering::Acquire), slot.0);
-        let mine = order(slot);
-        let networks = self.column(Column::Network).iter().enumerate();
-        let same = networks.filter(|(_, word)| word.load(Ordering::Relaxed) == wanted);
-        let counts = |other: &Slot| {
-            let refused = self.slot_words(*other)[REFUSED].load(Ordering::Relaxed) != 0;
-            let there = self.board.is(*other, Stage::Busy) || self.board.is(*other, Stage::Prog);
-            there && !refused && order(*other) < mine
-        };
-        same.map(|(number, _)| Slot(number)).filter(counts).count()
+    /// It is gone, and waits for nothing any more.
+    pub fn leave(&self, slot: Slot) {
+        self.leave_line(slot);
+        self.count_out(slot);
     }
 
     /// Notes that it is being refused.
@@ -313,30 +304,6 @@ mod tests {
     }
 
     #[test]
-    fn clients_of_one_address_are_counted_in_their_order() {
-        let pool = test_pool(200, 5);
-        let arrive = |number: usize, ip: &str| {
-            let (slot, ip) = (Slot(number), ip.parse().unwrap());
-            pool.set_client(slot, ip);
-            pool.enter(slot, Stage::Busy);
-            pool.earlier_from(slot, ip)
-        };
-        assert_eq!(arrive(150, "192.0.2.7"), 0);
-        assert_eq!(arrive(3, "192.0.2.7"), 1);
-        assert_eq!(arrive(4, "192.0.2.8"), 0);
-        pool.enter(Slot(150), Stage::Prog);
-        assert_eq!(arrive(5, "192.0.2.7"), 2, "handed over or not");
-        assert_eq!(arrive(6, "2001:db8::1"), 0);
-        assert_eq!(arrive(7, "2001:db8::ffff:1"), 1, "of the same /64");
-        assert_eq!(arrive(8, "2001:db8:0:1::1"), 0);
-        pool.vacate(Slot(150));
-        pool.enter(Slot(3), Stage::Idle);
-        assert_eq!(arrive(9, "192.0.2.7"), 1, "who is gone does not count");
-        pool.note_refusal(Slot(9));
-        assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does who is on his way out");
-    }
-
-    #[test]
     fn a_child_changes_its_own_slot_and_no_other() {
         let pool = test_pool(130, 5);
         let mine = Slot(64);
@@ -366,7 +333,7 @@ mod tests {
     #[test]
     fn slots_are_taken_once_and_found_by_their_process() {
         let pool = test_pool(3, 1);
-        let slots: Vec<Slot> = (0..4).filter_map(|_| pool.claim(None)).collect();
+        let slots: Vec<Slot> = (0..4).filter_map(|_| pool.claim(None, 0)).collect();
         assert_eq!((slots.len(), pool.taken()), (3, 3));
         for (slot, pid) in slots.iter().zip([70_001, 2, 3]) {
             sys::put_pid(pool.pid_word(*slot), pid);
@@ -374,13 +341,13 @@ mod tests {
         assert_eq!([pool.slot_of(70_001), pool.slot_of(9)], [Some(slots[0]), None]);
         pool.vacate(slots[1]);
         assert_eq!((pool.taken(), pool.slot_of(2)), (2, None));
-        assert_eq!(pool.claim(None), Some(slots[1]));
+        assert_eq!(pool.claim(None, 0), Some(slots[1]));
     }
 
     #[test]
     fn an_heir_has_the_client_and_the_place() {
         let pool = test_pool(4, 1);
-        let [first, second] = [pool.claim(None).unwrap(), pool.claim(None).unwrap()];
+        let [first, second] = [pool.claim(None, 0).unwrap(), pool.claim(None, 0).unwrap()];
         let ip: IpAddr = "192.0.2.7".parse().unwrap();
         for slot in [first, second] {
             pool.set_client(slot, ip);
@@ -388,7 +355,7 @@ mod tests {
         }
         pool.describe(first, Class::Static, Some("mx.example.org"));
         assert!(pool.claim_prog(first, 1));
-        let heir = pool.claim(Some(first)).unwrap();
+        let heir = pool.claim(Some(first), 1).unwrap();
         pool.bequeath(first, heir);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 1, 2));
         assert_eq!(pool.client(heir).unwrap().0, ip);
@@ -402,16 +369,16 @@ mod tests {
     #[test]
     fn the_slots_of_heirs_that_were_never_born_are_given_back() {
         let pool = test_pool(5, 1);
-        let [child, other] = [pool.claim(None).unwrap(), pool.claim(None).unwrap()];
-        let born = pool.claim(Some(child)).unwrap();
+        let [child, other] = [pool.claim(None, 0).unwrap(), pool.claim(None, 0).unwrap()];
+        let born = pool.claim(Some(child), 4).unwrap();
         sys::put_pid(pool.pid_word(born), 4711);
-        let unborn = pool.claim(Some(child)).unwrap();
-        let another = pool.claim(Some(other)).unwrap();
+        let unborn = pool.claim(Some(child), 4).unwrap();
+        let another = pool.claim(Some(other), 0).unwrap();
         pool.vacate(child);
         pool.vacate_for_heirs_of(child);
         assert_eq!(pool.taken(), 3);
         assert_eq!(pool.slot_of(4711), Some(born));
-        let free = [pool.claim(None), pool.claim(None), pool.claim(None)];
+        let free = [pool.claim(None, 0), pool.claim(None, 0), pool.claim(None, 0)];
         assert_eq!(free, [Some(child), Some(unborn), None]);
         assert_ne!(Some(another), free[1]);
     }

@@ -1,7 +1,7 @@
 //! The supervisor: one poll loop that forks, reaps, reloads and stops.  It
 //! never touches a client.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -172,10 +172,13 @@ impl Supervisor {
             return;
         }
         let left = self.backoff.left(now);
-        let (idle, room) = (self.pool.count(Stage::Idle), self.pool.slots() - self.pool.taken());
+        let idle = self.pool.count(Stage::Idle);
+        if idle >= self.service.options.min_idle() {
+            return;
+        }
+        let room = self.pool.slots() - self.pool.taken();
         if !left.is_zero() {
-            let short = idle < self.service.options.min_idle();
-            self.retry_at = (short && room > 0).then(|| now + left);
+            self.retry_at = (room > 0).then(|| now + left);
             return;
         }
         let wanted = self.demand.round(idle, room, now);
@@ -189,7 +192,7 @@ impl Supervisor {
     }
 
     fn fork_one(&mut self) -> bool {
-        let Some(slot) = self.pool.claim(None) else { return true };
+        let Some(slot) = self.pool.claim(None, 0) else { return true };
         let generation = self.pool.generation();
         let supervisor = getpid();
         self.pool.set_files(slot, generation);
@@ -233,6 +236,7 @@ impl Supervisor {
             max_idle: self.service.options.max_idle(),
             announces: self.service.log.announces_processes(),
             stack: OnceCell::new(),
+            last_heir: Cell::new(0),
         };
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }

@@ -1,6 +1,6 @@
 //! A child of the pool, as the connections that it serves see it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub struct Worker<'a> {
     pub announces: bool,
     /// Where heirs run until they exec.
     pub stack: OnceCell<Option<Stack>>,
+    /// The number of the slot that the last heir had.
+    pub last_heir: Cell<usize>,
 }
 
 impl Worker<'_> {
@@ -58,7 +60,9 @@ impl Worker<'_> {
         if self.announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
             return None;
         }
-        self.pool.claim(Some(self.slot))
+        let heir = self.pool.claim(Some(self.slot), self.last_heir.get())?;
+        self.last_heir.set(heir.0);
+        Some(heir)
     }
 }
 

@@ -1,0 +1,130 @@
+//! How many clients an address has, or an IPv6 /64: what `--per-ip` bounds.
+//!
+//! The slots themselves are counted, so that nothing has to be put right when a
+//! child is killed.  Since there may be ten thousand, counters tell first whether
+//! it is worth it: clients whose networks fall together share one.  Whoever is
+//! killed between two steps leaves a counter too high, which costs a search and
+//! no more.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+use super::addresses::network;
+use super::board::{ACCEPTED, Column, REFUSED, Slot, Stage};
+use super::pool::Pool;
+
+impl Pool {
+    fn change_counter(&self, network: u64, up: bool) {
+        let (word, shift) = self.board.counter(network);
+        if up {
+            word.fetch_add(1 << shift, Ordering::SeqCst);
+        } else {
+            word.fetch_sub(1 << shift, Ordering::SeqCst);
+        }
+    }
+
+    /// The client of `slot` counts for its network from now on.
+    pub(super) fn count_in(&self, slot: Slot, ip: IpAddr) {
+        let network = network(ip);
+        self.change_counter(network, true);
+        self.board.column(Column::Network)[slot.0].store(network, Ordering::SeqCst);
+    }
+
+    /// It does not any more.
+    pub(super) fn count_out(&self, slot: Slot) {
+        let network = self.board.column(Column::Network)[slot.0].swap(0, Ordering::SeqCst);
+        if network != 0 {
+            self.change_counter(network, false);
+        }
+    }
+
+    /// It is that of another slot.  It is not counted for a moment, and never
+    /// twice.
+    pub(super) fn move_count(&self, from: Slot, to: Slot) {
+        let networks = self.board.column(Column::Network);
+        networks[to.0].store(networks[from.0].swap(0, Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// How many clients from its address, or from its network in IPv6, came before
+    /// it and are still there, but for those that are being refused.
+    #[must_use]
+    pub fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
+        let wanted = network(ip);
+        let (word, shift) = self.board.counter(wanted);
+        // Its own is in it.
+        if (word.load(Ordering::SeqCst) >> shift) & u64::from(u32::MAX) <= 1 {
+            return 0;
+        }
+        let accepted = |slot: Slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::Acquire);
+        let order = |slot: Slot| (accepted(slot), slot.0);
+        let mine = order(slot);
+        let counts = |other: &Slot| {
+            let refused = self.board.slot_words(*other)[REFUSED].load(Ordering::Relaxed) != 0;
+            let there = self.board.is(*other, Stage::Busy) || self.board.is(*other, Stage::Prog);
+            there && !refused && order(*other) < mine
+        };
+        let networks = self.board.column(Column::Network).iter().enumerate();
+        let same = networks.filter(|(_, word)| word.load(Ordering::Relaxed) == wanted);
+        same.map(|(number, _)| Slot(number)).filter(counts).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::pool::test_pool;
+
+    fn counter(pool: &Pool, ip: &str) -> u64 {
+        let (word, shift) = pool.board.counter(network(ip.parse().unwrap()));
+        word.load(Ordering::SeqCst) >> shift & u64::from(u32::MAX)
+    }
+
+    #[test]
+    fn clients_of_one_address_are_counted_in_their_order() {
+        let pool = test_pool(200, 5);
+        let arrive = |number: usize, ip: &str| {
+            let (slot, ip) = (Slot(number), ip.parse().unwrap());
+            pool.set_client(slot, ip);
+            pool.enter(slot, Stage::Busy);
+            pool.earlier_from(slot, ip)
+        };
+        assert_eq!(arrive(150, "192.0.2.7"), 0);
+        assert_eq!(arrive(3, "192.0.2.7"), 1);
+        assert_eq!(arrive(4, "192.0.2.8"), 0);
+        pool.enter(Slot(150), Stage::Prog);
+        assert_eq!(arrive(5, "192.0.2.7"), 2, "handed over or not");
+        assert_eq!(arrive(6, "2001:db8::1"), 0);
+        assert_eq!(arrive(7, "2001:db8::ffff:1"), 1, "of the same /64");
+        assert_eq!(arrive(8, "2001:db8:0:1::1"), 0);
+        pool.vacate(Slot(150));
+        pool.enter(Slot(3), Stage::Idle);
+        assert_eq!(arrive(9, "192.0.2.7"), 1, "who is gone does not count");
+        pool.note_refusal(Slot(9));
+        assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does who is on his way out");
+    }
+
+    #[test]
+    fn counters_are_back_at_zero_when_all_are_gone() {
+        let pool = test_pool(4, 1);
+        let ips = ["192.0.2.7", "192.0.2.7", "2001:db8::1", "2001:db8::2"];
+        let counters = || ips.map(|ip| counter(&pool, ip));
+        let slots = ips.map(|ip| {
+            let slot = pool.claim(None, 0).unwrap();
+            pool.set_client(slot, ip.parse().unwrap());
+            pool.set_client(slot, ip.parse().unwrap());
+            pool.enter(slot, Stage::Busy);
+            slot
+        });
+        assert!(counters().iter().all(|count| *count >= 2));
+        pool.count_out(slots[0]);
+        pool.count_out(slots[0]);
+        pool.vacate(slots[1]);
+        let heir = pool.claim(Some(slots[2]), 0).unwrap();
+        pool.bequeath(slots[2], heir);
+        pool.vacate(slots[2]);
+        assert!(counter(&pool, ips[2]) >= 2);
+        pool.vacate(heir);
+        pool.vacate(slots[3]);
+        assert_eq!(counters(), [0; 4]);
+    }
+}
