@@ -43,8 +43,10 @@ fn observe(mut server: Server, verbose: bool) -> String {
         let own = client.stream.local_addr().unwrap().port().to_string();
         let answer = client.try_read_all();
         let answer = answer.unwrap_or_else(|error| format!("{}\n", error.kind()));
-        let mut lines: Vec<&str> =
-            answer.lines().filter(|line| !line.starts_with("pid ")).collect();
+        let mut lines: Vec<&str> = answer
+            .lines()
+            .filter(|line| !line.starts_with("pid ") && !line.starts_with("ppid "))
+            .collect();
         lines.sort_unstable();
         let number = |line: &str| match line.strip_prefix("env ").and_then(|v| v.split_once('=')) {
             Some(("TCPLOCALPORT", value)) if value == port => "env TCPLOCALPORT=LPORT".into(),

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
-use std::rc::Rc;
 
 use crate::sys::Strings;
 
@@ -12,19 +11,20 @@ use crate::sys::Strings;
 type Own = (Cow<'static, [u8]>, Option<Vec<u8>>);
 
 /// Variables by name.  Cloning costs little: what was inherited is shared, and
-/// spelled for execve(2) once.
-#[derive(Clone, Default)]
+/// spelled for execve(2) once.  It stays for as long as the process lives: a count
+/// of its users would be written by each child, to a page that it then has for
+/// itself.
+#[derive(Clone)]
 pub struct Environment {
-    inherited: Rc<Inherited>,
+    inherited: &'static Inherited,
     own: Vec<Own>,
 }
 
-#[derive(Default)]
 struct Inherited {
     /// Sorted by name.
     variables: Vec<(Vec<u8>, Vec<u8>)>,
     /// `NAME=value`, in the same order.
-    strings: Rc<[CString]>,
+    strings: Vec<CString>,
 }
 
 impl Inherited {
@@ -42,7 +42,7 @@ impl Environment {
         variables.sort();
         variables.dedup_by(|(later, _), (earlier, _)| later == earlier);
         let strings = variables.iter().filter_map(|(name, value)| string(name, value)).collect();
-        Self { inherited: Rc::new(Inherited { variables, strings }), own: Vec::new() }
+        Self { inherited: Box::leak(Box::new(Inherited { variables, strings })), own: Vec::new() }
     }
 
     /// Sets a variable, or removes it.
@@ -84,8 +84,7 @@ impl Environment {
         let set = self.own.iter().filter_map(|(name, value)| string(name, value.as_deref()?));
         let replaced: Vec<usize> =
             self.own.iter().filter_map(|(name, _)| self.inherited.find(name)).collect();
-        let shared = Rc::clone(&self.inherited.strings);
-        Strings::beside(shared, |index| !replaced.contains(&index), set.collect())
+        Strings::beside(&self.inherited.strings, |index| !replaced.contains(&index), set.collect())
     }
 }
 

@@ -1,7 +1,6 @@
 //! One child of the pool: it blocks in accept(2), serves the client that it
 //! gets, and comes back, unless it became the program.
 
-use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use super::worker::Worker;
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
 use crate::error::TROUBLE;
+use crate::log::contain_panics;
 use crate::sys;
 
 /// How long a child waits when descriptors or memory ran out.
@@ -44,7 +44,7 @@ impl Child<'_> {
     /// Serves clients until there is no more use for it; the exit code.
     #[must_use]
     pub fn run(&self) -> u8 {
-        self.service.log.contain_panics(|| self.work())
+        contain_panics(|| self.work())
     }
 
     fn work(&self) -> u8 {
@@ -72,7 +72,7 @@ impl Child<'_> {
     /// nothing; SIGURG is how the supervisor, or its death, wakes accept(2).
     fn settle_signals(&self) -> nix::Result<()> {
         sys::reset(Signal::SIGCHLD)?;
-        sys::shut_down_when_orphaned(self.listener.as_fd(), self.worker.supervisor)?;
+        sys::shut_down_when_orphaned()?;
         set_pdeathsig(Signal::SIGURG)?;
         if self.worker.is_orphaned() {
             let _ = self.listener.shutdown(std::net::Shutdown::Both);

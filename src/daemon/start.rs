@@ -111,6 +111,7 @@ pub fn run(
     let log = service.log.clone();
     let slots = pool.slots();
     log.tcpserver_status(0, slots);
+    log.tell_of_panics();
     let supervisor = Supervisor::new(
         service,
         listener,

@@ -104,6 +104,7 @@ impl Supervisor {
             may_have_outdated: false,
             keeps,
         };
+        sys::be_parent(supervisor.listener.as_fd(), getpid());
         supervisor.top_up();
         supervisor
     }

@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn ends_are_read_off_the_environment() {
-        let mut environment = Environment::default();
+        let mut environment = Environment::inherit([]);
         environment.set("TCPREMOTEIP", Some("2001:db8::7"));
         environment.set("TCPREMOTEPORT", Some("nonsense"));
         let (peer, local, _) = told(&environment).unwrap();

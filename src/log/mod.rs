@@ -27,6 +27,7 @@ use line::{Brief, Line};
 use syslog::Worth;
 
 pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, stats_keys};
+pub use sink::contain_panics;
 pub use syslog::Syslog;
 pub use tcpserver::Ends;
 

@@ -29,9 +29,14 @@ impl Log {
     /// Does `work`, which ends with an exit code; a panic is logged, and ends with
     /// [`TROUBLE`].
     pub fn contain_panics(&self, work: impl FnOnce() -> u8) -> u8 {
+        self.tell_of_panics();
+        contain_panics(work)
+    }
+
+    /// Logs panics from now on, also those of processes that are forked.
+    pub fn tell_of_panics(&self) {
         let log = self.clone();
         set_hook(Box::new(move |panic| log.panic(panic)));
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or(TROUBLE)
     }
 
     /// The program in whose name lines are written.
@@ -104,6 +109,11 @@ impl Log {
             put(format!("{}: {message}\n", self.program).as_bytes());
         }
     }
+}
+
+/// Does `work`, which ends with an exit code, or with [`TROUBLE`] for a panic.
+pub fn contain_panics(work: impl FnOnce() -> u8) -> u8 {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(TROUBLE)
 }
 
 /// A line that cannot be written is lost: there is no place to say so, and

@@ -3,7 +3,6 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{NonNull, null, null_mut};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -104,7 +103,7 @@ pub fn put_pid(word: &AtomicU64, pid: u32) {
 
 /// Strings as execve(2) takes them, of which some belong to others as well.
 pub struct Strings {
-    shared: Rc<[CString]>,
+    shared: &'static [CString],
     own: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
@@ -113,12 +112,16 @@ impl Strings {
     /// Takes them over.
     #[must_use]
     pub fn new(own: Vec<CString>) -> Self {
-        Self::beside(Rc::new([]), |_| true, own)
+        Self::beside(&[], |_| true, own)
     }
 
     /// Those of `shared` whose places `keeps` says yes to, and then `own`.
     #[must_use]
-    pub fn beside(shared: Rc<[CString]>, keeps: impl Fn(usize) -> bool, own: Vec<CString>) -> Self {
+    pub fn beside(
+        shared: &'static [CString],
+        keeps: impl Fn(usize) -> bool,
+        own: Vec<CString>,
+    ) -> Self {
         let mut pointers = Vec::with_capacity(shared.len() + own.len() + 1);
         let kept = shared.iter().enumerate().filter(|(place, _)| keeps(*place));
         pointers.extend(kept.map(|(_, string)| string.as_ptr()));

@@ -148,16 +148,22 @@ pub fn reset_all_signals() {
     let _ = SigSet::empty().thread_set_mask();
 }
 
-/// Shuts `listener` down in this process once SIGURG comes and `parent` is no
-/// longer its parent: every process that blocks in accept(2) on it wakes with
-/// EINVAL, and its port is free.  SIGURG while the parent lives only
-/// interrupts system calls.
+/// Tells children that are forked from here on what [`shut_down_when_orphaned`] is
+/// about.  They have it without writing to a page that they would have to
+/// themselves then.
+pub fn be_parent(listener: BorrowedFd<'_>, parent: Pid) {
+    LISTENER.store(listener.as_raw_fd(), Ordering::Relaxed);
+    PARENT.store(parent.as_raw(), Ordering::Relaxed);
+}
+
+/// Shuts the listener down in this process once SIGURG comes and the parent
+/// ([`be_parent`]) is no longer its parent: every process that blocks in accept(2)
+/// on it wakes with EINVAL, and its port is free.  SIGURG while the parent lives
+/// only interrupts system calls.
 ///
 /// # Errors
 /// None that Linux documents.
-pub fn shut_down_when_orphaned(listener: BorrowedFd<'_>, parent: Pid) -> nix::Result<()> {
-    LISTENER.store(listener.as_raw_fd(), Ordering::Relaxed);
-    PARENT.store(parent.as_raw(), Ordering::Relaxed);
+pub fn shut_down_when_orphaned() -> nix::Result<()> {
     install(Signal::SIGURG, SigHandler::Handler(shut_down_if_orphaned))
 }
 
