@@ -3,7 +3,7 @@
 //! in front of tcpserver with as many slots.
 //!
 //! `cargo bench --bench flood -- [--seconds N] [--before N] [--flood N] [--slots N]
-//! [--sitters N]`
+//! [--sitters N] [--part N]`
 //!
 //! The flood comes from one address, from one /24, or from as many networks as it
 //! has connections; their PTRs are denied at once, after 5 s, or never; a flooder
@@ -13,6 +13,8 @@
 //!
 //! Then hosts that wait out their delay and sit in the session (`--sitters`),
 //! with good names and without.
+//!
+//! The parts are 1 a flood that sits, 2 one that comes and goes, 3 sessions.
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
@@ -209,37 +211,31 @@ fn daemon(slots: u32, names: &Names, more: &[&str]) -> Server {
     Server::spawn(command)
 }
 
-fn main() {
-    let known = [("seconds", 10), ("before", 1), ("flood", 1000), ("slots", 100), ("sitters", 200)];
-    let [seconds, before, size, slots, sitters] = arguments(known, "cargo bench --bench flood --");
-    let times = Times {
-        before: Duration::from_secs(before.into()),
-        during: Duration::from_secs(seconds.into()),
-    };
-    println!(
-        "{size} flooders, {slots} slots, {seconds} s each after {before} s; seconds to the banner\n"
-    );
-    println!("{:<58} banners         p50    p99     flood", "in front of");
-    for sits in [true, false] {
-        let how = if sits { "sits" } else { "comes and goes" };
-        for (patience, ptr) in PTRS {
-            let names = Names::start(patience);
-            for (from, place) in FROM {
-                let server = daemon(slots, &names, &[]);
-                let flood =
-                    Flood { from, size: size as usize, sits, named: false, server: server.address };
-                measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, &times);
-            }
+/// A flood from everywhere, with name servers of all kinds, that sits or comes and
+/// goes; and at tcpserver's front door.
+fn floods(sits: bool, size: u32, slots: u32, times: &Times) {
+    let how = if sits { "sits" } else { "comes and goes" };
+    for (patience, ptr) in PTRS {
+        let names = Names::start(patience);
+        for (from, place) in FROM {
+            let server = daemon(slots, &names, &[]);
+            let flood =
+                Flood { from, size: size as usize, sits, named: false, server: server.address };
+            measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, times);
         }
-        let slots = slots.to_string();
-        let words = ["tcpserver", "-1RHl0", "-c", &slots, "127.0.0.1", "0"];
-        let server =
-            Server::start(&[&words[..], &["sh", "-c", "sleep 2; echo 220; exec cat"]].concat());
-        let from = From::ManyNetworks;
-        let flood = Flood { from, size: size as usize, sits, named: false, server: server.address };
-        measure(&format!("tcpserver: many networks, {how}"), &flood, &times);
     }
-    let times = Times { before: Duration::from_secs(6), ..times };
+    let slots = slots.to_string();
+    let words = ["tcpserver", "-1RHl0", "-c", &slots, "127.0.0.1", "0"];
+    let server =
+        Server::start(&[&words[..], &["sh", "-c", "sleep 2; echo 220; exec cat"]].concat());
+    let from = From::ManyNetworks;
+    let flood = Flood { from, size: size as usize, sits, named: false, server: server.address };
+    measure(&format!("tcpserver: many networks, {how}"), &flood, times);
+}
+
+/// Hosts that wait out their delay, and sit in the session then.
+fn sessions(sitters: u32, slots: u32, during: Duration) {
+    let times = Times { before: Duration::from_secs(6), during };
     let names = Names::start(Patience::AtOnce);
     println!();
     for named in [false, true] {
@@ -255,5 +251,34 @@ fn main() {
                 &times,
             );
         }
+    }
+}
+
+fn main() {
+    let known = [
+        ("seconds", 10),
+        ("before", 5),
+        ("flood", 1000),
+        ("slots", 100),
+        ("sitters", 200),
+        ("part", 0),
+    ];
+    let [seconds, before, size, slots, sitters, part] =
+        arguments(known, "cargo bench --bench flood --");
+    let times = Times {
+        before: Duration::from_secs(before.into()),
+        during: Duration::from_secs(seconds.into()),
+    };
+    println!(
+        "{size} flooders, {slots} slots, {seconds} s each after {before} s; seconds to the banner\n"
+    );
+    println!("{:<58} banners         p50    p99     flood", "in front of");
+    for (number, sits) in [(1, true), (2, false)] {
+        if [0, number].contains(&part) {
+            floods(sits, size, slots, &times);
+        }
+    }
+    if [0, 3].contains(&part) {
+        sessions(sitters, slots, times.during);
     }
 }

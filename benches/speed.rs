@@ -83,11 +83,15 @@ impl Lab {
         figures
     }
 
-    fn per_second(&self, server: SocketAddr, manner: Manner) -> f64 {
+    fn per_second(&self, server: SocketAddr, manner: Manner, ours: bool) -> f64 {
         let load = Load { server, at_once: AT_ONCE, manner };
         load.press(self.time / 5);
         let outcome = load.press(self.time);
-        assert_eq!(outcome.failed, 0, "clients of {server} were not answered as they deserve");
+        let failed = outcome.failed;
+        assert!(!ours || failed == 0, "{failed} clients were not answered as they deserve");
+        if failed > 0 {
+            eprintln!("{failed} clients of a peer were not answered as they deserve");
+        }
         outcome.per_second()
     }
 
@@ -102,8 +106,10 @@ impl Lab {
     fn hand_over(&self) {
         for (program, kind) in self.answer.iter().zip(["static", "freestanding"]) {
             let peers = self.handing_over(program);
-            let rate =
-                |words: &Words<'_>| self.per_second(Server::start(words).address, Manner::Polite);
+            let rate = |words: &Words<'_>| {
+                let server = Server::start(words);
+                self.per_second(server.address, Manner::Polite, words[0] == DAEMON)
+            };
             let [ours, tcpserver, loop_] = three(self.measure(&peers, rate));
             let what = format!("handed over a second, {kind} program");
             row(&format!("{what}, tcpserver"), &ours, &tcpserver, Bound::AtLeast(1.2));
@@ -139,10 +145,16 @@ impl Lab {
         let chain = [&chain[..], &[&self.plugin, "9000", answer]].concat();
         let peers = [ours.to_vec(), chain, vec![&self.prefork, "accept", SLOTS, "9000"]];
         let postscreen = Postscreen::start();
-        let all: Vec<Option<&Words<'_>>> = peers.iter().map(Some).chain([None]).collect();
+        let last = postscreen.iter().map(|_| None);
+        let all: Vec<Option<&Words<'_>>> = peers.iter().map(Some).chain(last).collect();
         let figures = self.measure(&all, |words| match words {
-            Some(words) => self.per_second(Server::start(words).address, Manner::Early),
-            None => self.per_second(postscreen.address, Manner::Early),
+            Some(words) => {
+                let server = Server::start(words);
+                self.per_second(server.address, Manner::Early, words[0] == DAEMON)
+            }
+            None => postscreen.as_ref().map_or(f64::NAN, |postscreen| {
+                self.per_second(postscreen.address, Manner::Early, false)
+            }),
         });
         let bounds = [
             ("tcpserver + C plug-in", Bound::AtLeast(5.0)),
@@ -151,6 +163,9 @@ impl Lab {
         ];
         for ((peer, bound), theirs) in bounds.into_iter().zip(&figures[1..]) {
             row(&format!("early talkers refused a second, {peer}"), &figures[0], theirs, bound);
+        }
+        if postscreen.is_none() {
+            println!("postscreen was not measured: there is no postfix");
         }
     }
 

@@ -54,7 +54,7 @@ impl Crowd {
 }
 
 /// Of a client that is held: 200 networks, so that no limit is in its way.
-fn source(number: usize) -> [u8; 4] {
+pub(crate) fn source(number: usize) -> [u8; 4] {
     let byte = |value: usize| u8::try_from(value % 200 + 1).expect("a byte");
     [127, 6, byte(number / 200), byte(number)]
 }

@@ -70,13 +70,15 @@ impl Stream {
     /// where they are.  Those in a pipe cannot be seen.
     #[must_use]
     pub fn peek(&self, most: usize) -> (usize, Option<Vec<u8>>) {
-        let waiting = sys::readable_bytes(self.input()).unwrap_or(0);
+        let waiting = || sys::readable_bytes(self.input()).unwrap_or(0);
         let mut text = vec![0; most];
         match sys::peek(self.input(), &mut text) {
-            Err(Errno::ENOTSOCK) => (waiting, None),
+            Err(Errno::ENOTSOCK) => (waiting(), None),
             seen => {
                 text.truncate(seen.unwrap_or(0));
-                (waiting.max(text.len()), Some(text))
+                // Where there was room for more, that was all.
+                let bytes = if text.len() < most { 0 } else { waiting() };
+                (bytes.max(text.len()), Some(text))
             }
         }
     }

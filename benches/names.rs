@@ -1,0 +1,103 @@
+//! What it costs to judge a name: time, and what is allocated for it.
+//!
+//! `cargo bench --bench names -- [--rounds N] [--times N]`
+
+#![allow(clippy::unwrap_used, unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use smtp_delay::connection::class::{Class, classify};
+use smtp_delay::connection::lookup::HostName;
+use smtp_delay::names::{Names, Patterns};
+
+/// The system's, which counts what it is asked for.
+struct Counting;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: it passes everything on to the system's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as for the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as for the caller.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const IP: &str = "192.0.2.7";
+/// What the contract allows, in nanoseconds.
+const MOST: f64 = 5000.0;
+const NAMES: [(&str, &str); 6] = [
+    ("a mail server's", "mx1.example.org"),
+    ("neither", "www.some-company.example"),
+    ("the address in it", "dsl-192-0-2-7.isp.example.net"),
+    ("a provider's word", "host3.dynamic.adsl.provider.example"),
+    ("long and neither", LONG),
+    ("an IPv6 line's", "2001-db8-0-0-0-0-0-7.ipv6.dyn.isp.example"),
+];
+const LONG: &str = "a-very-long-label-without-any-meaning-at-all.another-label-of-some-length.and-\
+                    one-more-that-takes-its-time.and-yet-another-one.departments.company.example";
+/// Of one's own: ten, as an administrator may have them.
+const EXPRESSIONS: &str = "^ip[0-9]+\\.\n\\bwifi\\b\n^[a-z]+-[0-9]{2,3}-[0-9]{2,3}\\.\n\\.pool[0-9]*\\.\n\
+                           ^host[0-9a-f]{8}\\.\n\\bstb\\b\n\\bvpn[0-9]+\\b\n^cm[0-9]+\\.\n\\bguest\\b\n\
+                           ^x[0-9]+\\.y[0-9]+\\.\n";
+
+fn main() {
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    let mut number = |name: &str, usual: u32| match (words.next().as_deref(), words.next()) {
+        (Some(word), Some(value)) if word == name => value.parse().expect("a number"),
+        _ => usual,
+    };
+    let (rounds, times) = (number("--rounds", 7), number("--times", 20_000));
+    let own = || Patterns::parse("own", EXPRESSIONS.as_bytes()).unwrap();
+    let lists = [
+        ("built-in rules", Names::new(true, Patterns::default(), Patterns::default())),
+        ("and ten expressions", Names::new(true, own(), Patterns::default())),
+    ];
+    println!("{:<22} {:<20} {:>10} {:>8}  class", "rules", "name", "ns", "allocs");
+    for (rules, names) in &lists {
+        for (kind, name) in NAMES {
+            let host = HostName::Found(vec![name.into()]);
+            let ip: IpAddr = IP.parse().unwrap();
+            let (time, allocations, class) = judge(names, &host, ip, rounds, times);
+            let told = if time < MOST && allocations == 0 { "held" } else { "SHORT" };
+            println!("{rules:<22} {kind:<20} {time:>10.0} {allocations:>8}  {class:<8} {told}");
+        }
+    }
+}
+
+/// Nanoseconds (the median of the rounds) and allocations of one judgement.
+fn judge(
+    names: &Names,
+    host: &HostName,
+    ip: IpAddr,
+    rounds: u32,
+    times: u32,
+) -> (f64, usize, Class) {
+    let mut class = classify(host, ip, names, &[]);
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    let mut figures: Vec<f64> = Vec::with_capacity(rounds as usize);
+    let spent = ALLOCATED.load(Ordering::Relaxed) - before;
+    for _ in 0..rounds {
+        let start = Instant::now();
+        for _ in 0..times {
+            class = classify(black_box(host), ip, names, &[]);
+        }
+        figures.push(start.elapsed().as_secs_f64() * 1e9 / f64::from(times));
+    }
+    let all = ALLOCATED.load(Ordering::Relaxed) - before - spent;
+    figures.sort_by(f64::total_cmp);
+    (figures[figures.len() / 2], all.div_ceil((rounds * times) as usize), class)
+}

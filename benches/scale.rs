@@ -1,0 +1,247 @@
+//! What the daemon does as it grows: connections a second and time to the first
+//! byte with 10 to 10,000 clients held, ten thousand that come, wait, are watched
+//! and handed over at once, and what a million connections leave behind.  With
+//! gnuplot the first is drawn as well.
+//!
+//! `cargo bench --bench scale -- [--millis N] [--rounds N] [--crowd N] [--million N]
+//! [--plot 1]`
+//!
+//! `--plot 1` draws `benches/scale.svg`.
+
+#![allow(clippy::unwrap_used, clippy::similar_names)]
+
+#[path = "../tests/lab/mod.rs"]
+#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
+#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
+mod lab;
+#[allow(dead_code)]
+mod support;
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::unistd::Pid;
+use socket2::Socket;
+
+use lab::directory;
+use support::crowd::{Crowd, raise_file_limit, source};
+use support::load::{Load, Manner, visit_from};
+use support::server::Server;
+use support::{Figures, arguments, compile};
+
+const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");
+const AT_ONCE: usize = 20;
+/// What those who come all at once wait for.
+const DELAY: Duration = Duration::from_secs(30);
+/// One in so many of them talks early, and one in so many hangs up.
+const ONE_IN: usize = 100;
+
+struct Point {
+    held: usize,
+    greeted: Figures,
+    refused: Figures,
+    first_byte: Figures,
+}
+
+fn point(held: usize, rounds: u32, time: Duration, program: &str) -> Point {
+    let [rules, none] = [directory().join("rules"), directory().join("rules")];
+    fs::write(&rules, "127.5.:allow,SMTPDELAY=\"0\"\n").unwrap();
+    fs::write(&none, "").unwrap();
+    let figures = || Figures::default();
+    let mut point = Point { held, greeted: figures(), refused: figures(), first_byte: figures() };
+    for _ in 0..rounds {
+        let crowd = Crowd::of(held, program, rules.to_str().unwrap());
+        let outcome = crowd.press(Manner::Polite, AT_ONCE, time);
+        assert_eq!(outcome.failed, 0);
+        point.greeted.add(outcome.per_second());
+        let alone = Load { server: crowd.address(), at_once: 1, manner: Manner::Polite };
+        point.first_byte.add(alone.press(time).first_byte.median());
+        drop(crowd);
+        let crowd = Crowd::of(held, program, none.to_str().unwrap());
+        let outcome = crowd.press(Manner::Early, AT_ONCE, time);
+        assert_eq!(outcome.failed, 0);
+        point.refused.add(outcome.per_second());
+    }
+    point
+}
+
+fn growing(crowd: usize, rounds: u32, time: Duration, program: &str) -> Vec<Point> {
+    println!(
+        "{:>8} {:>26} {:>26} {:>26}",
+        "held", "handed over a second", "refused a second", "µs to the first byte"
+    );
+    let sizes = [10, 100, 1000, 10_000].into_iter().filter(|size| *size <= crowd);
+    let points = sizes.map(|held| {
+        let point = point(held, rounds, time, program);
+        let [greeted, refused, first_byte] = [&point.greeted, &point.refused, &point.first_byte]
+            .map(|figures| format!("{figures:.0}"));
+        println!("{held:>8} {greeted:>26} {refused:>26} {first_byte:>26}");
+        point
+    });
+    points.collect()
+}
+
+/// Draws both rates and the time, over the number of clients that are held.
+fn draw(points: &[Point]) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scale.svg");
+    let rows = |figures: fn(&Point) -> &Figures| {
+        let rows = points.iter().map(|point| {
+            let figures = figures(point);
+            let [least, median, most] =
+                [0.01, 0.5, 1.0].map(|part| figures.percentile(part).unwrap_or_default());
+            format!("{} {median} {least} {most}\n", point.held)
+        });
+        rows.collect::<String>() + "e\n"
+    };
+    let script = format!(
+        "set terminal svg size 760,420 font 'sans-serif,13' background '#ffffff'\n\
+         set output '{file}'\nset logscale x\nset xrange [7:14000]\nset yrange [0:*]\n\
+         set y2range [0:*]\nset ytics nomirror\nset y2tics\nset grid y\nset key bottom left\n\
+         set xlabel 'clients held in their delay'\nset ylabel 'connections a second'\n\
+         set y2label 'µs to the first byte, one client'\n\
+         plot '-' using 1:2:3:4 title 'refused' with yerrorlines lw 2 pt 7 lc rgb '#1f5fa8', \
+         '-' using 1:2:3:4 title 'handed over' with yerrorlines lw 2 pt 5 lc rgb '#c0562b', \
+         '-' using 1:2:3:4 axes x1y2 title 'first byte (right)' with yerrorlines lw 2 pt 9 \
+         lc rgb '#5b7f3a'\n{}{}{}",
+        rows(|point| &point.refused),
+        rows(|point| &point.greeted),
+        rows(|point| &point.first_byte)
+    );
+    let gnuplot = Command::new("gnuplot").stdin(Stdio::piped()).spawn();
+    let mut gnuplot = gnuplot.expect("gnuplot, of the Debian package gnuplot-nox");
+    gnuplot.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(gnuplot.wait().unwrap().success());
+    println!("drawn: {file}");
+}
+
+/// So many come, some talk early, some hang up, and all others are greeted.
+fn all_at_once(count: usize, program: &str) {
+    raise_file_limit();
+    let (slots, delay) = ((count + 60).to_string(), DELAY.as_secs().to_string());
+    let server = Server::start(&[
+        DAEMON,
+        "-1RHl0",
+        "-c",
+        &slots,
+        "-b",
+        "1024",
+        "--delay",
+        &delay,
+        "--reserve",
+        "0",
+        "127.0.0.1",
+        "0",
+        program,
+    ]);
+    let start = Instant::now();
+    let mut clients: Vec<(Socket, Instant)> = Vec::new();
+    while clients.len() < count {
+        let next = count.min(clients.len() + 250);
+        let come = |number| (visit_from(source(number), server.address), Instant::now());
+        clients.extend((clients.len()..next).map(come));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    println!("\n{count} came in {:.1} s", start.elapsed().as_secs_f64());
+    let (mut early, mut left, mut waiting) = (0, 0, Vec::new());
+    for (number, (socket, since)) in clients.into_iter().enumerate() {
+        match number % ONE_IN {
+            0 => {
+                let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+                assert_eq!(poll(&mut fds, 60_000_u16), Ok(1), "it is not connected");
+                (&socket).write_all(b"EHLO me.example\r\n").unwrap();
+                early += 1;
+            }
+            1 => {
+                left += 1;
+                continue;
+            }
+            _ => (),
+        }
+        waiting.push((socket, since));
+    }
+    let (mut refused, mut late) = (0, Figures::default());
+    while !waiting.is_empty() {
+        let mut fds: Vec<PollFd<'_>> = waiting
+            .iter()
+            .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
+            .collect();
+        assert!(poll(&mut fds, 60_000_u16).unwrap() > 0, "nobody is answered any more");
+        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
+        drop(fds);
+        let mut ready = ready.into_iter();
+        waiting.retain(|(socket, since)| {
+            if !ready.next().unwrap_or(false) {
+                return true;
+            }
+            let mut text = [0; 100];
+            let length = match (&*socket).read(&mut text) {
+                Err(why) if why.kind() == ErrorKind::WouldBlock => return true,
+                read => read.unwrap(),
+            };
+            match &text[..length.min(3)] {
+                b"421" => refused += 1,
+                b"220" => late.add((since.elapsed().saturating_sub(DELAY)).as_secs_f64()),
+                other => panic!("{other:?}"),
+            }
+            false
+        });
+    }
+    assert_eq!((refused, late.len()), (early, count - early - left));
+    println!(
+        "{refused} talked early and were refused, {left} hung up, {} were greeted; later than their \
+         delay by {:.2} s (median), {:.2} s (99 %), {:.2} s (most)",
+        late.len(),
+        late.median(),
+        late.percentile(0.99).unwrap(),
+        late.percentile(1.0).unwrap()
+    );
+}
+
+/// KiB that the supervisor and its children have for themselves.
+fn memory(pid: Pid) -> (u64, u64) {
+    let of = |pid: Pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let lines = text.lines().filter(|line| line.starts_with("Private_"));
+        let numbers = lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        numbers.sum::<u64>()
+    };
+    let children = lab::daemon::children_of(pid);
+    (of(pid), children.iter().map(|child| of(*child)).sum::<u64>() / children.len().max(1) as u64)
+}
+
+fn many(count: usize, program: &str) {
+    let server = Server::start(&[DAEMON, "-1RHl0", "--delay", "0", "127.0.0.1", "0", program]);
+    let load = Load { server: server.address, at_once: AT_ONCE, manner: Manner::Polite };
+    let mut done = load.press(Duration::from_secs(2)).answered;
+    let before = memory(server.pid());
+    while done < count {
+        let outcome = load.press(Duration::from_secs(5));
+        assert_eq!(outcome.failed, 0);
+        done += outcome.answered;
+    }
+    let after = memory(server.pid());
+    println!(
+        "\n{done} handed over: private memory of the supervisor {} KiB, before {} KiB; of a child {} \
+         KiB, before {} KiB",
+        after.0, before.0, after.1, before.1
+    );
+}
+
+fn main() {
+    let known =
+        [("millis", 1500), ("rounds", 3), ("crowd", 10_000), ("million", 1_000_000), ("plot", 0)];
+    let [millis, rounds, crowd, million, plot] = arguments(known, "cargo bench --bench scale --");
+    let program = compile("answer.c", &["-O2", "-static", "-nostdlib", "-DFREESTANDING"]);
+    let points = growing(crowd as usize, rounds, Duration::from_millis(millis.into()), &program);
+    if plot > 0 {
+        draw(&points);
+    }
+    all_at_once(crowd as usize, &program);
+    if million > 0 {
+        many(million as usize, &program);
+    }
+}
