@@ -165,7 +165,7 @@ impl Lab {
             row(&format!("early talkers refused a second, {peer}"), &figures[0], theirs, bound);
         }
         if postscreen.is_none() {
-            println!("postscreen was not measured: there is no postfix");
+            println!("postscreen was not measured: postfix is not there, or does not start");
         }
     }
 

@@ -94,6 +94,30 @@ fn children_that_die_before_the_hand_over_are_told_replaced_and_held_back() {
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
 }
 
+/// Among so many they are not asked for all alike any more.
+#[test]
+fn ends_are_noticed_among_many_children() {
+    let daemon = Daemon::setup()
+        .option("-H --delay 0 -c 640 --min-idle 540 --max-idle 600")
+        .run(&["echo", "220"]);
+    let children = wait_until("many children", || {
+        Some(daemon.children()).filter(|children| children.len() >= 540)
+    });
+    for _ in 0..20 {
+        assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+    }
+    daemon.log_lines("end ", 20);
+    let killed = children.into_iter().find(|child| is_idle(*child)).unwrap();
+    kill(killed, Signal::SIGKILL).unwrap();
+    let line = daemon.log("smtp-delayd: error: child ");
+    assert!(line.starts_with(&format!("smtp-delayd: error: child {killed} died ")), "{line}");
+    wait_until("all to be reaped", || {
+        let status = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/stat"));
+        let zombie = |pid: &Pid| status(pid).is_ok_and(|text| text.contains(") Z "));
+        (!daemon.children().iter().any(zombie)).then_some(())
+    });
+}
+
 #[test]
 fn places_for_programs_are_bounded_and_waited_for() {
     let daemon = Daemon::setup().option("-H --delay 0.1 --max-prog 2").run(&[
