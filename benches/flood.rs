@@ -38,7 +38,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use lab::chain::clean_command;
 use support::names::{Names, Patience};
-use support::server::Server;
+use support::server::{DAEMON, Server};
 use support::{Figures, arguments};
 
 /// What a host with a good name has to wait, and what may come on top.
@@ -204,7 +204,7 @@ fn measure(name: &str, flood: &Flood, times: &Times) {
 
 /// The daemon in front of a greeting, after which nothing is ever said.
 fn daemon(slots: u32, names: &Names, more: &[&str]) -> Server {
-    let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+    let mut command = clean_command(DAEMON);
     command.args(["-1", "-l", "mx.test.example", "--local-nets", "none"]).args(more);
     command.args(["-c", &slots.to_string(), "--resolver", &names.address.to_string()]);
     command.args(["127.0.0.1", "0", "sh", "-c", "echo 220; exec cat"]);

@@ -2,7 +2,14 @@
 //!
 //! `cargo bench --bench names -- [--rounds N] [--times N]`
 
-#![allow(clippy::unwrap_used, unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::similar_names, unsafe_code)]
+
+#[path = "../tests/lab/mod.rs"]
+#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
+#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
+mod lab;
+#[allow(dead_code)]
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -13,6 +20,7 @@ use std::time::Instant;
 use smtp_delay::connection::class::{Class, classify};
 use smtp_delay::connection::lookup::HostName;
 use smtp_delay::names::{Names, Patterns};
+use support::{Figures, arguments};
 
 /// The system's, which counts what it is asked for.
 struct Counting;
@@ -55,12 +63,8 @@ const EXPRESSIONS: &str = "^ip[0-9]+\\.\n\\bwifi\\b\n^[a-z]+-[0-9]{2,3}-[0-9]{2,
                            ^x[0-9]+\\.y[0-9]+\\.\n";
 
 fn main() {
-    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-    let mut number = |name: &str, usual: u32| match (words.next().as_deref(), words.next()) {
-        (Some(word), Some(value)) if word == name => value.parse().expect("a number"),
-        _ => usual,
-    };
-    let (rounds, times) = (number("--rounds", 7), number("--times", 20_000));
+    let [rounds, times] =
+        arguments([("rounds", 7), ("times", 20_000)], "cargo bench --bench names --");
     let own = || Patterns::parse("own", EXPRESSIONS.as_bytes()).unwrap();
     let lists = [
         ("built-in rules", Names::new(true, Patterns::default(), Patterns::default())),
@@ -87,17 +91,14 @@ fn judge(
     times: u32,
 ) -> (f64, usize, Class) {
     let mut class = classify(host, ip, names, &[]);
-    let before = ALLOCATED.load(Ordering::Relaxed);
-    let mut figures: Vec<f64> = Vec::with_capacity(rounds as usize);
-    let spent = ALLOCATED.load(Ordering::Relaxed) - before;
+    let (mut figures, mut allocations) = (Figures::default(), 0);
     for _ in 0..rounds {
-        let start = Instant::now();
+        let (before, start) = (ALLOCATED.load(Ordering::Relaxed), Instant::now());
         for _ in 0..times {
             class = classify(black_box(host), ip, names, &[]);
         }
-        figures.push(start.elapsed().as_secs_f64() * 1e9 / f64::from(times));
+        allocations += ALLOCATED.load(Ordering::Relaxed) - before;
+        figures.add(start.elapsed().as_secs_f64() * 1e9 / f64::from(times));
     }
-    let all = ALLOCATED.load(Ordering::Relaxed) - before - spent;
-    figures.sort_by(f64::total_cmp);
-    (figures[figures.len() / 2], all.div_ceil((rounds * times) as usize), class)
+    (figures.median(), allocations.div_ceil((rounds * times) as usize), class)
 }

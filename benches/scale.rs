@@ -27,14 +27,11 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::Pid;
 use socket2::Socket;
 
-use lab::directory;
 use support::crowd::{Crowd, raise_file_limit, source};
-use support::load::{Load, Manner, visit_from};
-use support::server::Server;
+use support::load::{AT_ONCE, Load, Manner, visit_from};
+use support::server::{DAEMON, Server};
 use support::{Figures, arguments, compile};
 
-const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");
-const AT_ONCE: usize = 20;
 /// What those who come all at once wait for.
 const DELAY: Duration = Duration::from_secs(30);
 /// One in so many of them talks early, and one in so many hangs up.
@@ -48,23 +45,15 @@ struct Point {
 }
 
 fn point(held: usize, rounds: u32, time: Duration, program: &str) -> Point {
-    let [rules, none] = [directory().join("rules"), directory().join("rules")];
-    fs::write(&rules, "127.5.:allow,SMTPDELAY=\"0\"\n").unwrap();
-    fs::write(&none, "").unwrap();
     let figures = || Figures::default();
     let mut point = Point { held, greeted: figures(), refused: figures(), first_byte: figures() };
     for _ in 0..rounds {
-        let crowd = Crowd::of(held, program, rules.to_str().unwrap());
-        let outcome = crowd.press(Manner::Polite, AT_ONCE, time);
-        assert_eq!(outcome.failed, 0);
-        point.greeted.add(outcome.per_second());
-        let alone = Load { server: crowd.address(), at_once: 1, manner: Manner::Polite };
-        point.first_byte.add(alone.press(time).first_byte.median());
+        let crowd = Crowd::of(held, program, Manner::Polite);
+        point.greeted.add(crowd.press(AT_ONCE, time).per_second());
+        point.first_byte.add(crowd.press(1, time).first_byte.median());
         drop(crowd);
-        let crowd = Crowd::of(held, program, none.to_str().unwrap());
-        let outcome = crowd.press(Manner::Early, AT_ONCE, time);
-        assert_eq!(outcome.failed, 0);
-        point.refused.add(outcome.per_second());
+        let crowd = Crowd::of(held, program, Manner::Early);
+        point.refused.add(crowd.press(AT_ONCE, time).per_second());
     }
     point
 }

@@ -16,27 +16,23 @@ mod lab;
 #[allow(dead_code)]
 mod support;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::process::exit;
 use std::time::Duration;
 
 use lab::chain::LINK;
-use lab::directory;
 use support::cgroup::Cgroup;
 use support::crowd::Crowd;
-use support::load::{Load, Manner};
+use support::load::{AT_ONCE, Load, Manner, address};
 use support::memory::of_held;
 use support::names::{Names, Patience};
 use support::postscreen::Postscreen;
-use support::server::Server;
+use support::server::{DAEMON, Server};
 use support::start::cpu_to_poll;
 use support::table::{Bound, head, row};
 use support::{Figures, arguments, compile};
 
-const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");
-/// Clients at once, and the slots of every server.
-const AT_ONCE: usize = 20;
+/// The slots of every server.
 const SLOTS: &str = "40";
 /// Bursts of clients in a round, and the pause between two.
 const BURSTS: u32 = 40;
@@ -85,8 +81,7 @@ impl Lab {
 
     fn per_second(&self, server: SocketAddr, manner: Manner, ours: bool) -> f64 {
         let load = Load { server, at_once: AT_ONCE, manner };
-        load.press(self.time / 5);
-        let outcome = load.press(self.time);
+        let outcome = load.press_warm(self.time);
         let failed = outcome.failed;
         assert!(!ours || failed == 0, "{failed} clients were not answered as they deserve");
         if failed > 0 {
@@ -192,7 +187,9 @@ impl Lab {
         let figures = self.measure(&[without, with, child, chain], |words: &Vec<String>| {
             let words: Words<'_> = words.iter().map(String::as_str).collect();
             let server = Server::start(&words);
-            of_held(&cgroup, (server.pid(), server.address), self.held, named)
+            of_held(&cgroup, (server.pid(), server.address), self.held, |number| {
+                address(10, number)
+            })
         });
         let [without, with, child, chain] = figures.try_into().ok().unwrap();
         let what = "KiB of a client that is held";
@@ -203,13 +200,8 @@ impl Lab {
     }
 
     fn crowd(&self) {
-        let rules = directory().join("rules");
-        fs::write(&rules, "127.5.:allow,SMTPDELAY=\"0\"\n").unwrap();
-        let greeted =
-            |held: &usize| self.cost_beside(*held, Manner::Polite, rules.to_str().unwrap());
-        let none = directory().join("rules");
-        fs::write(&none, "").unwrap();
-        let early = |held: &usize| self.cost_beside(*held, Manner::Early, none.to_str().unwrap());
+        let greeted = |held: &usize| self.cost_beside(*held, Manner::Polite);
+        let early = |held: &usize| self.cost_beside(*held, Manner::Early);
         let sizes = [self.crowd, 10];
         let what = "held beside, against 10: µs of a connection that is";
         for (kind, figures) in [
@@ -221,11 +213,9 @@ impl Lab {
         }
     }
 
-    fn cost_beside(&self, held: usize, manner: Manner, rules: &str) -> f64 {
-        let crowd = Crowd::of(held, &self.answer[0], rules);
-        let outcome = crowd.press(manner, AT_ONCE, self.time);
-        assert_eq!(outcome.failed, 0);
-        1e6 / outcome.per_second()
+    fn cost_beside(&self, held: usize, manner: Manner) -> f64 {
+        let crowd = Crowd::of(held, &self.answer[0], manner);
+        1e6 / crowd.press(AT_ONCE, self.time).per_second()
     }
 
     fn link(&self) {
@@ -238,12 +228,6 @@ impl Lab {
 
 fn three(figures: Vec<Figures>) -> [Figures; 3] {
     figures.try_into().ok().unwrap()
-}
-
-/// Clients that have a name.
-fn named(number: usize) -> [u8; 4] {
-    let byte = |value: usize| u8::try_from(value % 250 + 1).unwrap();
-    [127, 10, byte(number / 250), byte(number)]
 }
 
 fn main() {

@@ -159,7 +159,9 @@ fn whichever_process_becomes_the_program_it_is_the_same_to_it() {
     };
     let (by_heir, by_child) = run("--min-idle 1");
     assert!(!by_child);
-    let own = ["pid ", "ppid ", "env TCPREMOTEPORT=", "env TCPLOCALPORT="];
+    // What no two connections have in common.
+    let ports = ["env TCPREMOTEPORT=", "env TCPLOCALPORT="];
+    let own = [&["pid ", "ppid ", "env SMTPDELAY_WAITED="], &ports[..]].concat();
     for options in ["-c 1", "-v --min-idle 1"] {
         let (report, by_child) = run(options);
         assert!(by_child, "{options}");
@@ -195,6 +197,28 @@ fn a_program_that_cannot_be_run_costs_a_421_and_nothing_else() {
         "{lines:?}"
     );
     assert_eq!(daemon.children().len(), 1);
+    assert_eq!(daemon.lines("end "), Vec::<String>::new());
+}
+
+/// The same where another process was made for it; its slot is free again.
+#[test]
+fn a_process_that_cannot_become_the_program_leaves_nothing_behind() {
+    let options = "-c 6 --min-idle 2 --max-idle 3 --per-ip 1";
+    let daemon = setup().option(options).run(&["/nonexistent/prog"]);
+    for _ in 0..20 {
+        let mut client = daemon.client("127.0.0.1");
+        let expected = "421 4.3.0 mx.test.example unable to serve you now, try later\r\n";
+        assert_eq!(client.read_all(), expected);
+        drop(client);
+        wait_until("its slots to be free", || {
+            daemon.signal(Signal::SIGUSR1);
+            let line = daemon.lines("stats ").pop()?;
+            line.contains(" busy=0 ").then_some(())
+        });
+    }
+    daemon.log_lines("smtp-delayd: error: unable to run ", 20);
+    wait_until("the others to be gone", || (daemon.children().len() <= 3).then_some(()));
+    assert_eq!(daemon.lines("smtp-delayd: error: ").len(), 20);
     assert_eq!(daemon.lines("end "), Vec::<String>::new());
 }
 

@@ -1,15 +1,16 @@
 //! The daemon with clients that it holds, while others come and go.
 
-use std::net::SocketAddr;
+use std::fs;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
 
-use super::load::{Load, Manner, Outcome, visit_from};
+use super::load::{Load, Manner, Outcome, address, visit_from};
 use super::memory::settle;
-use super::server::Server;
+use super::server::{DAEMON, Server};
 use crate::lab::chain::clean_command;
+use crate::lab::directory;
 
 /// Slots besides those of the clients that are held.
 const ROOM: usize = 60;
@@ -17,18 +18,22 @@ const ROOM: usize = 60;
 /// The daemon, and clients that wait there for as long as this lives.
 pub(crate) struct Crowd {
     server: Server,
+    others: Manner,
     _held: Vec<Socket>,
 }
 
 impl Crowd {
-    /// Holds so many clients for an hour; those of 127.5.0.0/16 are handed over to
-    /// `program` at once, unless they talk before it greets.
-    pub(crate) fn of(held: usize, program: &str, rules: &str) -> Self {
+    /// Holds so many clients for an hour.  Others are handed over to `program` at
+    /// once if they are to be polite, and refused if they are to talk early.
+    pub(crate) fn of(held: usize, program: &str, others: Manner) -> Self {
         raise_file_limit();
+        let rules = directory().join("rules");
+        let exempt = "127.5.:allow,SMTPDELAY=\"0\"\n";
+        fs::write(&rules, if others == Manner::Polite { exempt } else { "" }).expect("rules");
         let slots = (held + ROOM).to_string();
-        let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+        let mut command = clean_command(DAEMON);
         command.args(["-1RHl0", "-c", &slots, "-b", "1024", "--delay", "3600", "--reserve", "0"]);
-        command.args(["--rules", rules, "127.0.0.1", "0", program]);
+        command.arg("--rules").arg(rules).args(["127.0.0.1", "0", program]);
         let server = Server::spawn(command);
         let come = |number| visit_from(source(number), server.address);
         let mut all = Vec::new();
@@ -38,25 +43,21 @@ impl Crowd {
             all.extend((all.len()..next).map(come));
             settle(server.pid(), next);
         }
-        Self { server, _held: all }
+        Self { server, others, _held: all }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.server.address
-    }
-
-    /// What happens to others meanwhile.
-    pub(crate) fn press(&self, manner: Manner, at_once: usize, time: Duration) -> Outcome {
-        let load = Load { server: self.server.address, at_once, manner };
-        load.press(time / 5);
-        load.press(time)
+    /// What happens to others meanwhile, so many at once; none must fail.
+    pub(crate) fn press(&self, at_once: usize, time: Duration) -> Outcome {
+        let load = Load { server: self.server.address, at_once, manner: self.others };
+        let outcome = load.press_warm(time);
+        assert_eq!(outcome.failed, 0, "clients were not answered as they deserve");
+        outcome
     }
 }
 
-/// Of a client that is held: 200 networks, so that no limit is in its way.
+/// Of a client that is held.
 pub(crate) fn source(number: usize) -> [u8; 4] {
-    let byte = |value: usize| u8::try_from(value % 200 + 1).expect("a byte");
-    [127, 6, byte(number / 200), byte(number)]
+    address(6, number)
 }
 
 /// As many descriptors as we may have.

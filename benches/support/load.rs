@@ -14,6 +14,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Figures;
 
+/// Clients at once, where nothing else is said.
+pub(crate) const AT_ONCE: usize = 20;
+
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
@@ -69,6 +72,12 @@ const EARLY: &[u8] = b"EHLO me.example\r\nMAIL FROM:<a@b.example>\r\n";
 const PATIENCE: u16 = 20_000;
 
 impl Load {
+    /// The same, once it has gone on for a while.
+    pub(crate) fn press_warm(&self, time: Duration) -> Outcome {
+        self.press(time / 5);
+        self.press(time)
+    }
+
     /// Goes on for `time`; clients that are there then are not counted.
     pub(crate) fn press(&self, time: Duration) -> Outcome {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll");
@@ -139,7 +148,7 @@ impl Load {
 
 /// A connection from the address that has this number.
 fn visit(server: SocketAddr, number: usize) -> Socket {
-    visit_from(source(number), server)
+    visit_from(address(5, number), server)
 }
 
 /// A connection that is being made, from `source`.
@@ -154,10 +163,10 @@ pub(crate) fn visit_from(source: [u8; 4], server: SocketAddr) -> Socket {
     socket
 }
 
-/// One of 62,500 addresses.
-pub(crate) fn source(number: usize) -> [u8; 4] {
+/// One of 62,500 addresses of 127.NETWORK.0.0/16.
+pub(crate) fn address(network: u8, number: usize) -> [u8; 4] {
     let byte = |value: usize| u8::try_from(value % 250 + 1).expect("a byte");
-    [127, 5, byte(number / 250), byte(number)]
+    [127, network, byte(number / 250), byte(number)]
 }
 
 fn wait_for_one(waiting: &[Visitor]) {

@@ -54,13 +54,14 @@ pub(crate) fn settle(pid: Pid, count: usize) {
     thread::sleep(REST);
 }
 
-fn polls(pid: Pid) -> bool {
+/// Whether it is sleeping in poll(2), and not on its way there.
+pub(crate) fn polls(pid: Pid) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     let number = call.split(' ').next().and_then(|number| number.parse::<i64>().ok());
     number.is_some_and(|number| [libc::SYS_ppoll, POLL].contains(&number))
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) const POLL: i64 = libc::SYS_poll;
+const POLL: i64 = libc::SYS_poll;
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) const POLL: i64 = libc::SYS_ppoll;
+const POLL: i64 = libc::SYS_ppoll;

@@ -10,6 +10,9 @@ use nix::unistd::Pid;
 
 use crate::lab::chain::clean_command;
 
+/// The daemon.
+pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");
+
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,

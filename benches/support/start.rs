@@ -5,8 +5,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
+use nix::unistd::Pid;
+
 use super::Figures;
-use super::memory::POLL;
+use super::memory::polls;
 use crate::lab::wait_until;
 
 /// What tcpserver says of a client whose name has to be judged.
@@ -39,13 +41,10 @@ pub(crate) fn cpu_to_poll(words: &[&str], starts: u32) -> f64 {
 }
 
 fn run_time_once_blocked(child: &Child) -> f64 {
-    let read =
-        |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let nanoseconds = wait_until("a process to block in poll", || {
-        // Sleeping in a system call, and not on its way there.
-        let number = read("syscall").split(' ').next()?.parse::<i64>().ok()?;
-        let is_poll = [libc::SYS_ppoll, POLL].contains(&number);
-        is_poll.then(|| read("schedstat").split(' ').next()?.parse::<f64>().ok()).flatten()
+        let times = || fs::read_to_string(format!("/proc/{pid}/schedstat")).ok();
+        polls(pid).then(times)??.split(' ').next()?.parse::<f64>().ok()
     });
     nanoseconds / 1000.0
 }

@@ -92,8 +92,8 @@ pub trait Acceptor {
     /// itself.
     fn beget(&self, work: &mut dyn FnMut() -> Errno) -> Option<Begotten>;
 
-    /// Gives the process that is at work back what a program is to find at its default, just
-    /// before it becomes one.
+    /// Gives the process that is at work back what a program is to find at its
+    /// default, just before it becomes one.
     ///
     /// # Errors
     /// None that Linux documents.

@@ -2,6 +2,7 @@
 //! variables of one connection laid over it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 
@@ -37,11 +38,13 @@ impl Environment {
     /// Starts from `variables`, as [`std::env::vars_os`] gives them.
     pub fn inherit(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let bytes = |(name, value): (OsString, OsString)| (name.into_vec(), value.into_vec());
-        let mut variables: Vec<_> = variables.into_iter().map(bytes).collect();
-        variables.retain(|(name, value)| string(name, value).is_some());
-        variables.sort();
-        variables.dedup_by(|(later, _), (earlier, _)| later == earlier);
-        let strings = variables.iter().filter_map(|(name, value)| string(name, value)).collect();
+        // Sorted, and of two with the same name the last counts.
+        let variables: BTreeMap<_, _> = variables.into_iter().map(bytes).collect();
+        let spelled = variables.into_iter().filter_map(|(name, value)| {
+            let string = string(&name, &value)?;
+            Some(((name, value), string))
+        });
+        let (variables, strings) = spelled.unzip();
         Self { inherited: Box::leak(Box::new(Inherited { variables, strings })), own: Vec::new() }
     }
 
@@ -118,6 +121,7 @@ mod tests {
             variable("PATH", "/bin"),
             variable("TCPREMOTEHOST", "forged"),
             variable("A", "1"),
+            variable("Z", "twice"),
             variable("Z", ""),
         ];
         let mut environment = Environment::inherit(inherited);

@@ -40,53 +40,47 @@ fn safe(text: &[u8]) -> String {
 impl Log {
     /// `busy` connections of `limit`.
     pub fn tcpserver_status(&self, busy: usize, limit: usize) {
-        self.tcpserver(format_args!("status: {busy}/{limit}"));
+        self.tcpserver(|| format!("status: {busy}/{limit}"));
     }
 
     /// This process has accepted a client.
     pub fn tcpserver_pid(&self, remote: SocketAddr) {
-        if self.announces_processes() {
-            self.tcpserver(format_args!("pid {} from {}", std::process::id(), remote.ip()));
-        }
+        self.tcpserver(|| format!("pid {} from {}", std::process::id(), remote.ip()));
     }
 
     /// This process runs the program for its client (`ok`), or does not
     /// (`deny`).
     pub fn tcpserver_decision(&self, decision: &str, ends: &Ends<'_>) {
-        if !self.announces_processes() {
-            return;
-        }
-        self.tcpserver(format_args!(
-            "{decision} {} {}:{}:{} {}:{}:{}:{}",
-            std::process::id(),
-            safe(ends.local_name.unwrap_or_default().as_bytes()),
-            ends.local.ip(),
-            ends.local.port(),
-            safe(ends.remote_name.unwrap_or_default().as_bytes()),
-            ends.remote.ip(),
-            safe(ends.info.unwrap_or_default()),
-            ends.remote.port(),
-        ));
+        self.tcpserver(|| {
+            format!(
+                "{decision} {} {}:{}:{} {}:{}:{}:{}",
+                std::process::id(),
+                safe(ends.local_name.unwrap_or_default().as_bytes()),
+                ends.local.ip(),
+                ends.local.port(),
+                safe(ends.remote_name.unwrap_or_default().as_bytes()),
+                ends.remote.ip(),
+                safe(ends.info.unwrap_or_default()),
+                ends.remote.port(),
+            )
+        });
     }
 
     /// A process that had a client ended, with its raw wait status.
     pub fn tcpserver_end(&self, pid: Pid, status: ExitStatus) {
-        self.tcpserver(format_args!("end {pid} status {}", status.into_raw()));
+        self.tcpserver(|| format!("end {pid} status {}", status.into_raw()));
     }
 
     /// This process is done with a client, and lives on; tcpserver's would have
     /// exited with `code`.
     pub fn tcpserver_lives_on(&self, code: u8) {
-        if !self.announces_processes() {
-            return;
-        }
         let status = u32::from(code) << 8;
-        self.tcpserver(format_args!("end {} status {status}", std::process::id()));
+        self.tcpserver(|| format!("end {} status {status}", std::process::id()));
     }
 
-    fn tcpserver(&self, message: std::fmt::Arguments<'_>) {
+    fn tcpserver(&self, message: impl FnOnce() -> String) {
         if self.announces_processes() {
-            self.put_message(Severity::LOG_INFO, &message.to_string(), Worth::Nothing);
+            self.put_message(Severity::LOG_INFO, &message(), Worth::Nothing);
         }
     }
 }

@@ -2,12 +2,12 @@
 //! sibling: as cheap as a fork can be, since nothing is copied.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::num::NonZeroUsize;
 use std::ptr::{NonNull, null, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect};
-use std::num::NonZeroUsize;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
 /// What such a process may use of a stack, in bytes, and the page below, which
 /// keeps it from using more.
@@ -30,9 +30,10 @@ impl Stack {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_STACK;
         // SAFETY: a new anonymous mapping aliases nothing that exists.
         let lowest = unsafe { mmap_anonymous(None, size, access, flags)? };
+        let stack = Self { lowest };
         // SAFETY: the page is the mapping's own, and nobody uses it.
         unsafe { mprotect(lowest, GUARD, ProtFlags::PROT_NONE)? };
-        Ok(Self { lowest })
+        Ok(stack)
     }
 
     fn top(&self) -> *mut c_void {
@@ -44,7 +45,7 @@ impl Drop for Stack {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no process runs on it: `beget` comes
         // back only once that is so.
-        let _ = unsafe { nix::sys::mman::munmap(self.lowest, GUARD + STACK) };
+        let _ = unsafe { munmap(self.lowest, GUARD + STACK) };
     }
 }
 
@@ -103,8 +104,9 @@ pub fn put_pid(word: &AtomicU64, pid: u32) {
 
 /// Strings as execve(2) takes them, of which some belong to others as well.
 pub struct Strings {
-    shared: &'static [CString],
-    own: Vec<CString>,
+    /// What the pointers that are not into shared strings point to.
+    _own: Vec<CString>,
+    /// Ends in null.
     pointers: Vec<*const c_char>,
 }
 
@@ -127,14 +129,14 @@ impl Strings {
         pointers.extend(kept.map(|(_, string)| string.as_ptr()));
         pointers.extend(own.iter().map(|string| string.as_ptr()));
         pointers.push(null());
-        Self { shared, own, pointers }
+        Self { _own: own, pointers }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &CStr> {
-        let all = || self.shared.iter().chain(&self.own).map(CString::as_c_str);
-        let find = move |pointer: &*const c_char| all().find(|string| string.as_ptr() == *pointer);
-        self.pointers.iter().filter_map(find)
+        let pointers = self.pointers.iter().take_while(|pointer| !pointer.is_null());
+        // SAFETY: they point to strings that live as long as we do, or for ever.
+        pointers.map(|pointer| unsafe { CStr::from_ptr(*pointer) })
     }
 }
 
