@@ -25,7 +25,7 @@ mod lab;
 #[allow(dead_code)]
 mod support;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Mutex;
@@ -48,6 +48,8 @@ const GRACE: f64 = 0.5;
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How long it waits for its banner.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many are told of that got none.
+const SHOWN: usize = 5;
 /// How long a flooder stays that hangs up.
 const STAY: Duration = Duration::from_millis(500);
 
@@ -141,9 +143,9 @@ impl Flood {
     }
 }
 
-/// Seconds to the banner of hosts with a good name, and how many got none.
-fn probe(server: SocketAddr, time: Duration) -> (Figures, usize) {
-    let (figures, lost) = (Mutex::new(Figures::default()), AtomicUsize::new(0));
+/// Seconds to the banner of hosts with a good name, and what came instead of one.
+fn probe(server: SocketAddr, time: Duration) -> (Figures, Vec<String>) {
+    let (figures, lost) = (Mutex::new(Figures::default()), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         let start = Instant::now();
         let mut number = 0_u8;
@@ -152,25 +154,32 @@ fn probe(server: SocketAddr, time: Duration) -> (Figures, usize) {
             let source = SocketAddr::from(([127, 10, 0, number], 0));
             let (figures, lost) = (&figures, &lost);
             scope.spawn(move || match banner(source, server) {
-                Some(time) => figures.lock().unwrap().add(time.as_secs_f64()),
-                None => drop(lost.fetch_add(1, Ordering::SeqCst)),
+                Ok(time) => figures.lock().unwrap().add(time.as_secs_f64()),
+                Err(instead) => lost.lock().unwrap().push(instead),
             });
             thread::sleep(INTERVAL);
         }
     });
-    (figures.into_inner().unwrap(), lost.into_inner())
+    (figures.into_inner().unwrap(), lost.into_inner().unwrap())
 }
 
-fn banner(source: SocketAddr, server: SocketAddr) -> Option<Duration> {
+/// The time to it, or what came instead, and when.
+fn banner(source: SocketAddr, server: SocketAddr) -> Result<Duration, String> {
     let start = Instant::now();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).ok()?;
-    socket.bind(&source.into()).ok()?;
-    socket.connect_timeout(&server.into(), PATIENCE).ok()?;
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let mut code = [0; 3];
-    (&stream).read_exact(&mut code).ok()?;
-    (code == *b"220").then(|| start.elapsed())
+    let listen = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.bind(&source.into())?;
+        socket.connect_timeout(&server.into(), PATIENCE)?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).map(|_| line)
+    };
+    match listen() {
+        Ok(line) if line.starts_with("220") => Ok(start.elapsed()),
+        Ok(line) => Err(format!("{:.2} s: {line:?}", start.elapsed().as_secs_f64())),
+        Err(why) => Err(format!("{:.2} s: {why}", start.elapsed().as_secs_f64())),
+    }
 }
 
 struct Times {
@@ -186,9 +195,9 @@ fn measure(name: &str, flood: &Flood, times: &Times) {
         let (figures, lost) = probe(flood.server, times.during);
         stop.store(true, Ordering::SeqCst);
         let made = press.join().unwrap();
-        let all = figures.len() + lost;
+        let all = figures.len() + lost.len();
         let verdict = match figures.percentile(0.99) {
-            Some(p99) if lost * 100 < all && p99 <= DELAY + GRACE => "held",
+            Some(p99) if lost.len() * 100 < all && p99 <= DELAY + GRACE => "held",
             Some(_) => "SHORT",
             None => "no banner at all",
         };
@@ -199,6 +208,9 @@ fn measure(name: &str, flood: &Flood, times: &Times) {
             shown(0.5),
             shown(0.99)
         );
+        for instead in lost.iter().take(SHOWN) {
+            println!("    no banner after {instead}");
+        }
     });
 }
 

@@ -1,10 +1,12 @@
 //! How many connections are held: the same mix of clients, replayed through the
 //! link before rblsmtpd and behind it, through rblsmtpd alone, and through the
-//! daemon, all at the same time.  The last daemon has so few slots (`--few`) that
-//! delays shrink.  Needs root, for a DNS list on port 53 of a loopback address.
+//! daemon, all at the same time.  The last daemon has so few slots (`--few`, of which
+//! `--reserve` are for good ones) that delays shrink.  Needs root, for a DNS list on
+//! port 53 of a loopback address.
 //!
 //! `cargo bench --bench mix -- [--clients N] [--per-minute N] [--listed PERCENT]
-//! [--early PERCENT] [--impatient PERCENT] [--seed N] [--speed N]`
+//! [--early PERCENT] [--impatient PERCENT] [--seed N] [--speed N] [--few N]
+//! [--reserve PERCENT]`
 //!
 //! The rest of the clients are good.  Listed ones wait for the greeting as good
 //! ones do; impatient ones leave after 3 to 15 s without one.  Good clients have
@@ -23,7 +25,7 @@ mod support;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::exit;
+use std::process::{ExitCode, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -240,7 +242,7 @@ fn chains(resolver: &str, speed: f64) -> [(&'static str, Vec<String>); 3] {
     ]
 }
 
-fn main() {
+fn main() -> ExitCode {
     let known = [
         ("clients", 600),
         ("per-minute", 600),
@@ -249,9 +251,10 @@ fn main() {
         ("impatient", 20),
         ("seed", 1),
         ("speed", 1),
-        ("few", 20),
+        ("few", 26),
+        ("reserve", 40),
     ];
-    let [clients, per_minute, listed, early, impatient, seed, speed, few] =
+    let [clients, per_minute, listed, early, impatient, seed, speed, few, reserve] =
         arguments(known, "cargo bench --bench mix --");
     if listed + early + impatient > 100 || !nix::unistd::geteuid().is_root() {
         eprintln!("mix: shares add up to 100 at most, and root is needed");
@@ -273,7 +276,7 @@ fn main() {
     let (resolver, speed) = (names.address.to_string(), speed.into());
     let smtp = "env PLUGINS=accept smtpfront-echo";
     let rblsmtpd = format!("rblsmtpd -r {ZONE} {smtp}");
-    let few = &["-c", &few.to_string(), "--dnsbl", ZONE];
+    let few = &["-c", &few.to_string(), "--reserve", &reserve.to_string(), "--dnsbl", ZONE];
     let daemons = [
         ("smtp-delayd, rblsmtpd", daemon(&resolver, speed, clients, &[], &rblsmtpd)),
         ("smtp-delayd --dnsbl", daemon(&resolver, speed, clients, &["--dnsbl", ZONE], smtp)),
@@ -290,12 +293,13 @@ fn main() {
     print(&names, &outcomes, mix.last_arrival());
     if !outcomes.iter().all(|all| all.iter().all(|one| one.served || one.kind != Kind::Good)) {
         eprintln!("mix: a good client was not served");
-        exit(1);
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
 
-/// A row a chain, the slowest of its greetings to a good client in it.  The mean is taken between the time when the first clients
-/// can have gone again and the last arrival.
+/// A row a chain, with the slowest greeting to a good client.  The mean is taken
+/// between the time when the first clients can have gone again and the last arrival.
 fn print(names: &[&str], outcomes: &[Vec<Outcome>], last: f64) {
     let first = 25.0_f64.min(last / 2.0);
     let mean = |outcomes: &[Outcome], kind: Option<Kind>| {
