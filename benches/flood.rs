@@ -203,7 +203,7 @@ fn measure(name: &str, flood: &Flood, times: &Times) {
         };
         let shown = |part: f64| figures.percentile(part).map_or("-".into(), |s| format!("{s:.2}"));
         println!(
-            "{name:<58} {:>5} of {all:<5} {:>6} {:>6}  {made:>8}  {verdict}",
+            "{name:<66} {:>5} of {all:<5} {:>6} {:>6}  {made:>8}  {verdict}",
             figures.len(),
             shown(0.5),
             shown(0.99)
@@ -284,7 +284,7 @@ fn main() {
     println!(
         "{size} flooders, {slots} slots, {seconds} s each after {before} s; seconds to the banner\n"
     );
-    println!("{:<58} banners         p50    p99     flood", "in front of");
+    println!("{:<66} banners         p50    p99     flood", "in front of");
     for (number, sits) in [(1, true), (2, false)] {
         if [0, number].contains(&part) {
             floods(sits, size, slots, &times);

@@ -1,7 +1,7 @@
 //! What the daemon does as it grows: connections a second and time to the first
 //! byte with 10 to 10,000 clients held, ten thousand that come, wait, are watched
-//! and handed over at once, and what a million connections leave behind.  With
-//! gnuplot the first is drawn as well.
+//! and handed over at once, what memory each process has for itself, and what a
+//! million connections leave behind.  With gnuplot the first is drawn as well.
 //!
 //! `cargo bench --bench scale -- [--millis N] [--rounds N] [--crowd N] [--million N]
 //! [--plot 1]`
@@ -28,12 +28,16 @@ use nix::unistd::Pid;
 use socket2::Socket;
 
 use support::crowd::{Crowd, raise_file_limit, source};
-use support::load::{AT_ONCE, Load, Manner, visit_from};
+use support::load::{AT_ONCE, Load, Manner, address, visit_from};
+use support::memory::{polls, settle};
+use support::names::{Names, Patience};
 use support::server::{DAEMON, Server};
 use support::{Figures, arguments, compile};
 
 /// What those who come all at once wait for.
 const DELAY: Duration = Duration::from_secs(30);
+/// Children that are idle at first.
+const IDLE: usize = 5;
 /// One in so many of them talks early, and one in so many hangs up.
 const ONE_IN: usize = 100;
 
@@ -190,29 +194,62 @@ fn all_at_once(count: usize, program: &str) {
     );
 }
 
-/// KiB that the supervisor and its children have for themselves.
-fn memory(pid: Pid) -> (u64, u64) {
+/// KiB that the supervisor and each of its children that `counts` have for
+/// themselves.
+fn memory(pid: Pid, counts: fn(Pid) -> bool) -> (u64, u64) {
     let of = |pid: Pid| {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let lines = text.lines().filter(|line| line.starts_with("Private_"));
         let numbers = lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
         numbers.sum::<u64>()
     };
-    let children = lab::daemon::children_of(pid);
+    let children: Vec<Pid> =
+        lab::daemon::children_of(pid).into_iter().filter(|child| counts(*child)).collect();
     (of(pid), children.iter().map(|child| of(*child)).sum::<u64>() / children.len().max(1) as u64)
+}
+
+/// Whether it sleeps in accept(2).
+fn accepts(pid: Pid) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    call.split(' ').next().and_then(|number| number.parse().ok()) == Some(libc::SYS_accept4)
+}
+
+/// What each process has for itself, with few slots and with many.
+fn alone(program: &str) {
+    let names = Names::start(Patience::AtOnce);
+    let resolver = names.address.to_string();
+    println!("\nprivate memory, KiB      supervisor  idle child  waiting child");
+    for slots in ["40", "10000"] {
+        let judged = ["--resolver", &resolver, "--local-nets", "none"];
+        for (how, more) in [("", &["-H"][..]), (", names judged", &judged)] {
+            let own = [DAEMON, "-1Rl0", "-c", slots, "--delay", "3600"];
+            let server = Server::start(&[&own[..], more, &["127.0.0.1", "0", program]].concat());
+            lab::wait_until("idle children", || {
+                let idle = lab::daemon::children_of(server.pid());
+                (idle.len() == IDLE && idle.iter().all(|child| accepts(*child))).then_some(())
+            });
+            let idle = memory(server.pid(), accepts).1;
+            let come = |number| visit_from(address(10, number), server.address);
+            let _held: Vec<Socket> = (0..AT_ONCE).map(come).collect();
+            settle(server.pid(), AT_ONCE);
+            let (supervisor, waiting) = memory(server.pid(), polls);
+            let name = format!("-c {slots}{how}");
+            println!("{name:<25}{supervisor:>10}  {idle:>10}  {waiting:>13}");
+        }
+    }
 }
 
 fn many(count: usize, program: &str) {
     let server = Server::start(&[DAEMON, "-1RHl0", "--delay", "0", "127.0.0.1", "0", program]);
     let load = Load { server: server.address, at_once: AT_ONCE, manner: Manner::Polite };
     let mut done = load.press(Duration::from_secs(2)).answered;
-    let before = memory(server.pid());
+    let before = memory(server.pid(), |_| true);
     while done < count {
         let outcome = load.press(Duration::from_secs(5));
         assert_eq!(outcome.failed, 0);
         done += outcome.answered;
     }
-    let after = memory(server.pid());
+    let after = memory(server.pid(), |_| true);
     println!(
         "\n{done} handed over: private memory of the supervisor {} KiB, before {} KiB; of a child {} \
          KiB, before {} KiB",
@@ -230,6 +267,7 @@ fn main() {
         draw(&points);
     }
     all_at_once(crowd as usize, &program);
+    alone(&program);
     if million > 0 {
         many(million as usize, &program);
     }
