@@ -6,10 +6,15 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::lab::report::{Report, program};
 use crate::lab::{Daemon, directory, is_root, only, wait_until};
+
+/// The caller, to the scheduler.
+const SELF: Pid = Pid::from_raw(0);
 
 fn report_with(setup: crate::lab::daemon::Setup) -> (Daemon, Report) {
     let daemon = setup.run(&[program().to_str().unwrap(), "first", "", "a b"]);
@@ -98,11 +103,14 @@ fn the_environment_is_ours_and_the_connections() {
 #[test]
 fn what_was_set_outside_is_left_alone() {
     let cwd = directory();
+    let mut one_processor = CpuSet::new();
+    let here = sched_getcpu().unwrap();
+    one_processor.set(here).unwrap();
     let changed = setup().command(|command| {
         command.current_dir(&cwd);
         // SAFETY: system calls only.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
                 nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
                 nix::sys::resource::setrlimit(
                     nix::sys::resource::Resource::RLIMIT_NOFILE,
@@ -110,6 +118,7 @@ fn what_was_set_outside_is_left_alone() {
                     321,
                 )?;
                 libc::setpriority(libc::PRIO_PROCESS, 0, 7);
+                sched_setaffinity(SELF, &one_processor)?;
                 Ok(())
             })
         };
@@ -119,6 +128,28 @@ fn what_was_set_outside_is_left_alone() {
     assert_eq!(report.one("cwd"), cwd.to_str().unwrap());
     assert_eq!(report.one("files"), "321");
     assert_eq!(report.one("nice"), "7");
+    assert_eq!(report.one("processors"), here.to_string());
+}
+
+/// A process for a client that is alone is born where its client's data is.
+#[test]
+fn nobody_is_left_bound_to_a_processor() {
+    let allowed = |pid: &dyn std::fmt::Display| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        list.map(|list| list.trim().to_string())
+    };
+    let daemon =
+        setup().option("--min-idle 1").run(&["grep", "Cpus_allowed_list", "/proc/self/status"]);
+    let ours = allowed(&"self").unwrap();
+    for _ in 0..3 {
+        let report = daemon.client("127.0.0.1").read_all();
+        assert_eq!(report.trim_start_matches("Cpus_allowed_list:").trim(), ours);
+        wait_until("its children to run anywhere", || {
+            let free = |child| allowed(child).is_none_or(|list| list == ours);
+            daemon.children().iter().all(|child| free(child)).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(super) const LOST: usize = 15;
 pub(super) const ANSWERED: usize = 16;
 pub(super) const COUNTERS: usize = 17;
 const COUNTED: usize = 11;
+pub(super) const HANDED_OVER: usize = 28;
 pub(super) const NAMES: usize = 32;
 pub(super) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refused::WORDS;

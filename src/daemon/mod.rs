@@ -14,6 +14,7 @@ mod networks;
 pub mod pidfile;
 pub mod pool;
 pub mod privileges;
+pub mod processors;
 mod reap;
 mod refused;
 pub mod relay;

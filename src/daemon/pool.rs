@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::board::{
-    ANSWERED, Board, COUNTERS, GENERATION, LAST_COMPLAINT, LOST, NAMES, RECENT, STOPPING, WAKE, now,
+    ANSWERED, Board, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LOST, NAMES, RECENT,
+    STOPPING, WAKE, now,
 };
 use super::local_names::{self, LocalNames};
 use super::refused::{self, Refused};
@@ -102,6 +103,14 @@ impl Pool {
     pub fn since_answer(&self) -> Duration {
         let last = self.board.words[ANSWERED].load(Ordering::Relaxed);
         Duration::from_micros(now().saturating_sub(last))
+    }
+
+    /// Since a client was last handed over, now that one is.
+    #[must_use]
+    pub fn note_hand_over(&self) -> Duration {
+        let now = now();
+        let last = self.board.words[HANDED_OVER].swap(now, Ordering::Relaxed);
+        Duration::from_micros(now.saturating_sub(last))
     }
 
     /// Wakes the supervisor if idle children run short and it may fork more.

@@ -21,6 +21,7 @@ use super::demand::Demand;
 use super::files::Checker;
 use super::pidfile::Pidfile;
 use super::pool::{Complaint, Pool, Slot, Stage};
+use super::processors::Processors;
 use super::reap::{Crashes, Rounds};
 use super::relay::Relay;
 use super::worker::Worker;
@@ -68,6 +69,7 @@ pub struct Supervisor {
     pub(super) again: bool,
     /// Whether there may be idle children with files of an older set.
     pub(super) may_have_outdated: bool,
+    processors: Processors,
     /// What only some supervisors have.
     pub(super) keeps: Keeps,
 }
@@ -102,6 +104,7 @@ impl Supervisor {
             checker: None,
             again: false,
             may_have_outdated: false,
+            processors: Processors::online(),
             keeps,
         };
         sys::be_parent(supervisor.listener.as_fd(), getpid());
@@ -238,6 +241,8 @@ impl Supervisor {
             announces: self.service.log.announces_processes(),
             stack: OnceCell::new(),
             last_heir: Cell::new(0),
+            processors: &self.processors,
+            bound: Cell::new(false),
         };
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
 use super::pool::{Complaint, Pool, Slot, Stage};
+use super::processors::Processors;
 use super::relay::part_from_others;
 use crate::connection::acceptor::{Acceptor, Begotten, Counter};
 use crate::connection::class::Class;
@@ -20,6 +21,8 @@ use crate::sys::{self, Stack};
 
 /// How long name servers may be silent before they count as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// Clients that are handed over closer together than this belong to one burst.
+const REST: Duration = Duration::from_millis(1);
 
 /// A child and its place in the pool.
 pub struct Worker<'a> {
@@ -44,6 +47,10 @@ pub struct Worker<'a> {
     pub stack: OnceCell<Option<Stack>>,
     /// The number of the slot that the last heir had.
     pub last_heir: Cell<usize>,
+    /// Where heirs are born.
+    pub processors: &'a Processors,
+    /// Whether this process is bound to one of them.
+    pub bound: Cell<bool>,
 }
 
 impl Worker<'_> {
@@ -63,6 +70,22 @@ impl Worker<'_> {
         let heir = self.pool.claim(Some(self.slot), self.last_heir.get())?;
         self.last_heir.set(heir.0);
         Some(heir)
+    }
+
+    /// Keeps an heir where its client's data is, if the client is alone: in a burst a
+    /// processor's queue is the longer wait.
+    fn stay_if_alone(&self) {
+        let rested = self.pool.note_hand_over() >= REST;
+        if rested && self.pool.count(Stage::Busy) == 0 && !self.bound.get() {
+            self.bound.set(self.processors.stay());
+        }
+    }
+
+    /// What fails now is tried again by the heir, and before the next one.
+    fn leave_processor(&self) {
+        if self.bound.get() {
+            self.bound.set(self.processors.leave().is_err());
+        }
     }
 }
 
@@ -145,7 +168,10 @@ impl Acceptor for Worker<'_> {
             pool.disinherit(heir);
             why
         };
-        match sys::beget(stack, pool.pid_word(heir), &mut work) {
+        self.stay_if_alone();
+        let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
+        self.leave_processor();
+        match begotten {
             Ok(None) => Some(Begotten::Program),
             Ok(Some(why)) => {
                 pool.enter(self.slot, Stage::Busy);
@@ -161,6 +187,9 @@ impl Acceptor for Worker<'_> {
     fn let_go(&self) -> nix::Result<()> {
         if self.relayed {
             part_from_others();
+        }
+        if self.bound.get() {
+            self.processors.leave()?;
         }
         // Handlers are reset by exec, ignored signals are not.
         sys::reset(Signal::SIGPIPE)?;

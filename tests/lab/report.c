@@ -1,5 +1,5 @@
 /* Tells its client, on descriptor 1, what it was given: descriptors, signals,
-   timers, limits, identity, environment, arguments.  One fact a line. */
+   timers, limits, identity, processors, environment, arguments.  One fact a line. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -63,6 +64,16 @@ static void identity(void)
   printf("\n");
 }
 
+static void processors(void)
+{
+  cpu_set_t allowed;
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  printf("processors");
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &allowed)) printf(" %d", cpu);
+  printf("\n");
+}
+
 int main(int argc, char **argv)
 {
   struct rlimit files;
@@ -75,6 +86,7 @@ int main(int argc, char **argv)
   signals();
   timers();
   identity();
+  processors();
   getrlimit(RLIMIT_NOFILE, &files);
   prctl(PR_GET_PDEATHSIG, &death);
   getsockopt(0, IPPROTO_TCP, TCP_NODELAY, &nodelay, &length);
