@@ -1,8 +1,8 @@
 //! How many connections are held: the same mix of clients, replayed through the
 //! link before rblsmtpd and behind it, through rblsmtpd alone, and through the
 //! daemon, all at the same time.  The last daemon has so few slots (`--few`, of which
-//! `--reserve` are for good ones) that delays shrink.  Needs root, for a DNS list on
-//! port 53 of a loopback address.
+//! `--reserve` are for good ones) that delays shrink, and clients without a good name
+//! are turned away.  Needs root, for a DNS list on port 53 of a loopback address.
 //!
 //! `cargo bench --bench mix -- [--clients N] [--per-minute N] [--listed PERCENT]
 //! [--early PERCENT] [--impatient PERCENT] [--seed N] [--speed N] [--few N]

@@ -218,7 +218,7 @@ fn accepts(pid: Pid) -> bool {
 fn alone(program: &str) {
     let names = Names::start(Patience::AtOnce);
     let resolver = names.address.to_string();
-    println!("\nprivate memory, KiB      supervisor  idle child  waiting child");
+    println!("\nprivate memory, KiB      supervisor  idle, new  waiting child");
     for slots in ["40", "10000"] {
         let judged = ["--resolver", &resolver, "--local-nets", "none"];
         for (how, more) in [("", &["-H"][..]), (", names judged", &judged)] {

@@ -141,7 +141,7 @@ fn nobody_is_left_bound_to_a_processor() {
     };
     let daemon =
         setup().option("--min-idle 1").run(&["grep", "Cpus_allowed_list", "/proc/self/status"]);
-    let ours = allowed(&"self").unwrap();
+    let ours = allowed(&"thread-self").unwrap();
     for _ in 0..3 {
         let report = daemon.client("127.0.0.1").read_all();
         assert_eq!(report.trim_start_matches("Cpus_allowed_list:").trim(), ours);

@@ -96,7 +96,7 @@ pub trait Acceptor {
     /// default, just before it becomes one.
     ///
     /// # Errors
-    /// None that Linux documents.
+    /// ENOMEM: rather no session than one that is not what it should be.
     fn let_go(&self) -> nix::Result<()>;
 
     /// The program could not be run, and this process lives on.

@@ -2,51 +2,58 @@
 //! client that is alone it often chooses a processor that sleeps, though all that
 //! is needed is in the caches of the one that its child runs on.
 
+use std::fs;
+
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
 
 /// The caller, to the scheduler.
 const SELF: Pid = Pid::from_raw(0);
 
-/// The processors that there are.
+/// All processors that there can be, where we may run on each of them: then
+/// nothing is lost by asking for all of them.  Where not, nothing is touched.
 pub struct Processors {
-    count: usize,
-    all: CpuSet,
+    all: Option<CpuSet>,
 }
 
 impl Processors {
-    /// Those that are online by now, or none where nobody knows.
+    /// As this process finds them (`proc_pid_status(5)`, and the kernel's cputopology).
     #[must_use]
-    pub fn online() -> Self {
-        let count = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().unwrap_or_default();
-        let mut all = CpuSet::new();
-        for number in 0..CpuSet::count() {
-            let _ = all.set(number);
-        }
-        Self { count: usize::try_from(count).unwrap_or_default(), all }
+    pub fn find() -> Self {
+        let [possible, online] = ["possible", "online"]
+            .map(|name| fs::read_to_string(format!("/sys/devices/system/cpu/{name}")).ok());
+        let possible = possible.filter(|list| Some(list) == online.as_ref());
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let free = possible
+            .zip(allowed)
+            .is_some_and(|(list, allowed)| list.trim() == allowed.trim() && list.trim() != "0");
+        Self { all: free.then(|| sched_getaffinity(SELF).ok()).flatten() }
     }
 
     /// Binds this process, and those that it makes, to the processor that it runs
-    /// on.  Only where it may run on all of them, so that [`Self::leave`] gives back
-    /// what was there; `false` where not, or where there is one alone.
+    /// on; `false` where it is left as it is, because an affinity was set.
     #[must_use]
     pub fn stay(&self) -> bool {
-        let (Ok(allowed), Ok(here)) = (sched_getaffinity(SELF), sched_getcpu()) else {
-            return false;
-        };
         let mut one = CpuSet::new();
-        self.count > 1
-            && (0..self.count).all(|number| allowed.is_set(number) == Ok(true))
-            && one.set(here).and_then(|()| sched_setaffinity(SELF, &one)).is_ok()
+        self.all.is_some()
+            && sched_getaffinity(SELF).ok() == self.all
+            && sched_getcpu().and_then(|here| one.set(here)).is_ok()
+            && sched_setaffinity(SELF, &one).is_ok()
     }
 
-    /// Lets it run on all of them again, and on those that are yet to come: as if it
-    /// had never been bound.
+    /// Lets it run on all of them again.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn leave(&self) -> nix::Result<()> {
-        sched_setaffinity(SELF, &self.all)
+        self.all.as_ref().map_or(Ok(()), |all| sched_setaffinity(SELF, all))
+    }
+
+    /// Whether [`Self::stay`] may do something.
+    #[cfg(test)]
+    pub(super) fn are_free(&self) -> bool {
+        self.all.is_some()
     }
 }
 
@@ -54,23 +61,22 @@ impl Processors {
 mod tests {
     use super::*;
 
-    fn allowed() -> Vec<usize> {
-        let set = sched_getaffinity(SELF).unwrap();
-        (0..CpuSet::count()).filter(|number| set.is_set(*number) == Ok(true)).collect()
-    }
-
-    // The affinity is the test's thread's own.
+    // An affinity is a thread's own, and each test has a thread.
     #[test]
     fn a_process_stays_where_it_is_and_may_go_anywhere_again() {
-        let (processors, before) = (Processors::online(), allowed());
-        if before.len() < 2 || before.len() < processors.count {
+        let (processors, before) = (Processors::find(), sched_getaffinity(SELF).unwrap());
+        if !processors.are_free() {
             assert!(!processors.stay());
             return eprintln!("skipped: it takes two processors, and leave to run on all");
         }
         assert!(processors.stay());
-        assert_eq!(allowed().len(), 1);
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu().unwrap()).unwrap();
+        assert_eq!(sched_getaffinity(SELF), Ok(here));
         assert!(!processors.stay(), "what was there could not be given back");
+        assert!(!Processors::find().are_free(), "nor is it to be taken for all");
         processors.leave().unwrap();
-        assert_eq!(allowed(), before);
+        assert_eq!(sched_getaffinity(SELF), Ok(before));
+        assert!(Processors::find().are_free());
     }
 }

@@ -104,7 +104,7 @@ impl Supervisor {
             checker: None,
             again: false,
             may_have_outdated: false,
-            processors: Processors::online(),
+            processors: Processors::find(),
             keeps,
         };
         sys::be_parent(supervisor.listener.as_fd(), getpid());

@@ -74,9 +74,9 @@ impl Worker<'_> {
 
     /// Keeps an heir where its client's data is, if the client is alone: in a burst a
     /// processor's queue is the longer wait.
-    fn stay_if_alone(&self) {
-        let rested = self.pool.note_hand_over() >= REST;
-        if rested && self.pool.count(Stage::Busy) == 0 && !self.bound.get() {
+    fn stay_if_alone(&self, since_last: Duration) {
+        let alone = since_last >= REST && self.pool.count(Stage::Busy) == 0;
+        if alone && !self.bound.get() {
             self.bound.set(self.processors.stay());
         }
     }
@@ -160,6 +160,7 @@ impl Acceptor for Worker<'_> {
     }
 
     fn beget(&self, work: &mut dyn FnMut() -> Errno) -> Option<Begotten> {
+        let since_last = self.pool.note_hand_over();
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
         let (pool, heir) = (self.pool, self.claim_for_heir()?);
         pool.bequeath(self.slot, heir);
@@ -168,7 +169,7 @@ impl Acceptor for Worker<'_> {
             pool.disinherit(heir);
             why
         };
-        self.stay_if_alone();
+        self.stay_if_alone(since_last);
         let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
         self.leave_processor();
         match begotten {
@@ -202,5 +203,43 @@ impl Acceptor for Worker<'_> {
         let _ = raise(Signal::SIGURG);
         let _ = sys::ignore(Signal::SIGPIPE);
         self.pool.enter(self.slot, Stage::Busy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::test_pool;
+    use super::*;
+
+    #[test]
+    fn an_heir_stays_on_the_processor_of_a_client_that_is_alone() {
+        let (pool, processors) = (test_pool(4, 1), Processors::find());
+        let [slot, other] = [(); 2].map(|()| pool.claim(None, 0).unwrap());
+        let worker = Worker {
+            pool: &pool,
+            slot,
+            supervisor: getppid(),
+            max_prog: 4,
+            reserve: 0,
+            relayed: false,
+            max_idle: 4,
+            announces: false,
+            stack: OnceCell::new(),
+            last_heir: Cell::new(0),
+            processors: &processors,
+            bound: Cell::new(false),
+        };
+        let stays = |since_last| {
+            worker.stay_if_alone(since_last);
+            let bound = worker.bound.get();
+            worker.leave_processor();
+            assert!(!worker.bound.get());
+            bound
+        };
+        // Not where there is one processor, or an affinity was set.
+        assert_eq!(stays(REST), processors.are_free());
+        assert!(!stays(REST / 2), "in a burst");
+        pool.enter(other, Stage::Busy);
+        assert!(!stays(REST), "beside another client");
     }
 }

@@ -67,6 +67,7 @@ static void identity(void)
 static void processors(void)
 {
   cpu_set_t allowed;
+  CPU_ZERO(&allowed);
   sched_getaffinity(0, sizeof allowed, &allowed);
   printf("processors");
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
