@@ -120,16 +120,14 @@ impl Supervisor {
     fn bury(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
         let stage = self.pool.stage(slot);
         let client = self.pool.client(slot);
-        if status.signal().is_some() {
-            self.pool.vacate_for_heirs_of(slot);
-        }
+        let lost = status.signal().and_then(|_| self.pool.vacate_for_heirs_of(slot));
         self.pool.vacate(slot);
         if stage == Some(Stage::Prog) {
             let (ip, time) = client.unzip();
             self.service.log.end(pid, ip, status, time.unwrap_or_default());
         } else if !status.success() {
-            let ip = client.filter(|_| stage == Some(Stage::Busy)).map(|client| client.0);
-            self.crashed(pid, ip, status);
+            let held = client.filter(|_| stage == Some(Stage::Busy)).map(|client| client.0);
+            self.crashed(pid, held.or(lost), status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.service.log.tcpserver_end(pid, status);

@@ -58,13 +58,19 @@ impl Pool {
         }
     }
 
-    /// Empties the slots that the child of `slot`, who is gone, had taken for heirs
-    /// that were never born.
-    pub fn vacate_for_heirs_of(&self, slot: Slot) {
+    /// Empties the slot that the child of `slot`, who is gone, had taken for an heir
+    /// that was never born; the client that the heir was to have.
+    #[must_use]
+    pub fn vacate_for_heirs_of(&self, slot: Slot) -> Option<IpAddr> {
         let owners = self.column(Column::Owner).iter().enumerate();
         let its = owners.filter(|(_, word)| word.load(Ordering::SeqCst) == owner(Some(slot)));
         let unborn = its.map(|(number, _)| Slot(number)).filter(|heir| self.pid(*heir).is_none());
-        unborn.for_each(|heir| self.vacate(heir));
+        let lost = unborn.filter_map(|heir| {
+            let client = self.client(heir);
+            self.vacate(heir);
+            client.map(|client| client.0)
+        });
+        lost.last()
     }
 
     /// The process that has `slot`, if it is there.
@@ -374,9 +380,13 @@ mod tests {
         sys::put_pid(pool.pid_word(born), 4711);
         let unborn = pool.claim(Some(child), 4).unwrap();
         let another = pool.claim(Some(other), 0).unwrap();
+        let ip = "192.0.2.7".parse().unwrap();
+        pool.set_client(child, ip);
+        pool.bequeath(child, unborn);
         pool.vacate(child);
-        pool.vacate_for_heirs_of(child);
-        assert_eq!(pool.taken(), 3);
+        assert_eq!(pool.vacate_for_heirs_of(child), Some(ip), "whom nobody has now");
+        assert_eq!(pool.vacate_for_heirs_of(child), None);
+        assert_eq!((pool.taken(), pool.clients()), (3, 0));
         assert_eq!(pool.slot_of(4711), Some(born));
         let free = [pool.claim(None, 0), pool.claim(None, 0), pool.claim(None, 0)];
         assert_eq!(free, [Some(child), Some(unborn), None]);
