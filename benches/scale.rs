@@ -29,7 +29,7 @@ use socket2::Socket;
 
 use support::crowd::{Crowd, raise_file_limit, source};
 use support::load::{AT_ONCE, Load, Manner, address, visit_from};
-use support::memory::{polls, settle};
+use support::memory::{accepts, polls, settle};
 use support::names::{Names, Patience};
 use support::server::{DAEMON, Server};
 use support::{Figures, arguments, compile};
@@ -206,12 +206,6 @@ fn memory(pid: Pid, counts: fn(Pid) -> bool) -> (u64, u64) {
     let children: Vec<Pid> =
         lab::daemon::children_of(pid).into_iter().filter(|child| counts(*child)).collect();
     (of(pid), children.iter().map(|child| of(*child)).sum::<u64>() / children.len().max(1) as u64)
-}
-
-/// Whether it sleeps in accept(2).
-fn accepts(pid: Pid) -> bool {
-    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    call.split(' ').next().and_then(|number| number.parse().ok()) == Some(libc::SYS_accept4)
 }
 
 /// What each process has for itself, with few slots and with many.

@@ -56,9 +56,18 @@ pub(crate) fn settle(pid: Pid, count: usize) {
 
 /// Whether it is sleeping in poll(2), and not on its way there.
 pub(crate) fn polls(pid: Pid) -> bool {
+    sleeps_in(pid, &[libc::SYS_ppoll, POLL])
+}
+
+/// Whether it is sleeping in accept(2).
+pub(crate) fn accepts(pid: Pid) -> bool {
+    sleeps_in(pid, &[libc::SYS_accept4])
+}
+
+fn sleeps_in(pid: Pid, calls: &[i64]) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     let number = call.split(' ').next().and_then(|number| number.parse::<i64>().ok());
-    number.is_some_and(|number| [libc::SYS_ppoll, POLL].contains(&number))
+    number.is_some_and(|number| calls.contains(&number))
 }
 
 #[cfg(target_arch = "x86_64")]

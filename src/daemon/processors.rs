@@ -25,9 +25,10 @@ impl Processors {
         let possible = possible.filter(|list| Some(list) == online.as_ref());
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-        let free = possible
-            .zip(allowed)
-            .is_some_and(|(list, allowed)| list.trim() == allowed.trim() && list.trim() != "0");
+        let is_free = |(possible, allowed): (String, &str)| possible.trim() == allowed.trim();
+        // Where there is one alone nobody has a choice.
+        let several = possible.as_ref().is_some_and(|list| list.trim() != "0");
+        let free = several && possible.zip(allowed).is_some_and(is_free);
         Self { all: free.then(|| sched_getaffinity(SELF).ok()).flatten() }
     }
 

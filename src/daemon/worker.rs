@@ -81,7 +81,7 @@ impl Worker<'_> {
         }
     }
 
-    /// What fails now is tried again by the heir, and before the next one.
+    /// What fails now is tried again by the next heir, and after it.
     fn leave_processor(&self) {
         if self.bound.get() {
             self.bound.set(self.processors.leave().is_err());
