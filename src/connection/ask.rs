@@ -20,7 +20,7 @@ impl Connection<'_> {
         let asked = self.start_look_up();
         let options = &self.service.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
-        let crowd = Some(self.acceptor.crowd()).filter(|_| asked && self.is_limited());
+        let crowd = (asked && self.is_limited()).then(|| self.acceptor.crowd());
         let limit = crowd.and_then(Crowd::look_up_limit).unwrap_or(Duration::MAX);
         let deadline = self.client.received + options.dns_timeout.max(ident_time).min(limit);
         // tcpserver's log shows our own name with a denial.

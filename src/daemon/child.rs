@@ -129,7 +129,7 @@ impl Child<'_> {
         let log = &self.service.log;
         match Client::accepted(socket, peer, accepted) {
             Ok(client) => {
-                log.tcpserver_status(pool.clients(), pool.slots());
+                log.tcpserver_status(|| pool.clients(), pool.slots());
                 log.tcpserver_pid(client.peer);
                 serve(self.service, &self.worker, client)
             }
@@ -146,7 +146,7 @@ impl Child<'_> {
         pool.leave(self.worker.slot);
         pool.enter(self.worker.slot, Stage::Idle);
         self.service.log.tcpserver_lives_on(code);
-        self.service.log.tcpserver_status(pool.clients(), pool.slots());
+        self.service.log.tcpserver_status(|| pool.clients(), pool.slots());
     }
 
     fn pool(&self) -> &Pool {

@@ -131,7 +131,7 @@ impl Supervisor {
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.service.log.tcpserver_end(pid, status);
-            self.service.log.tcpserver_status(self.pool.clients(), self.pool.slots());
+            self.service.log.tcpserver_status(|| self.pool.clients(), self.pool.slots());
         }
     }
 

@@ -110,7 +110,7 @@ pub fn run(
         Service { options, names, rules, log, program, environment, resolvers, host_name };
     let log = service.log.clone();
     let slots = pool.slots();
-    log.tcpserver_status(0, slots);
+    log.tcpserver_status(|| 0, slots);
     log.tell_of_panics();
     let supervisor = Supervisor::new(
         service,

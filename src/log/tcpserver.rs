@@ -39,8 +39,8 @@ fn safe(text: &[u8]) -> String {
 
 impl Log {
     /// `busy` connections of `limit`.
-    pub fn tcpserver_status(&self, busy: usize, limit: usize) {
-        self.tcpserver(|| format!("status: {busy}/{limit}"));
+    pub fn tcpserver_status(&self, busy: impl FnOnce() -> usize, limit: usize) {
+        self.tcpserver(|| format!("status: {}/{limit}", busy()));
     }
 
     /// This process has accepted a client.
