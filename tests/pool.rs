@@ -60,6 +60,26 @@ fn superfluous_children_end() {
     assert!(daemon.lines("smtp-delayd: error").is_empty(), "they end in peace");
 }
 
+/// Or those that are left would take them for idle ones, and end too.
+#[test]
+fn children_that_ended_do_not_count_before_they_are_reaped() {
+    let daemon = Daemon::setup()
+        .option("-H --delay 20 -c 50 --min-idle 4 --max-idle 4 --per-ip 0")
+        .run(&["false"]);
+    let held: Vec<Client> = (0..10).map(|_| daemon.client("127.0.0.1")).collect();
+    wait_until("four idle beside ten busy", || (daemon.children().len() == 14).then_some(()));
+    daemon.signal(Signal::SIGSTOP);
+    drop(held);
+    daemon.log_lines("hangup ", 10);
+    for _ in 0..20 {
+        let mut client = daemon.client("127.0.0.1");
+        client.say("EHLO me.example\r\n");
+        assert!(client.read_all().starts_with("421 4.7.0 "));
+    }
+    daemon.signal(Signal::SIGCONT);
+    wait_until("the rest to be reaped", || (daemon.children().len() == 4).then_some(()));
+}
+
 #[test]
 fn a_program_that_ends_at_once_is_no_crash() {
     let daemon = Daemon::setup().option("-H --delay 0 -c 3").run(&["sh", "-c", "echo 220; exit 1"]);

@@ -64,8 +64,12 @@ impl Child<'_> {
 
     /// Not where its files are old, or where there are idle children enough.
     fn is_wanted(&self) -> bool {
-        let superfluous = self.pool().count(Stage::Idle) > self.service.options.max_idle();
-        self.pool().generation() == self.generation && !superfluous
+        let (pool, slot) = (self.pool(), self.worker.slot);
+        if pool.generation() != self.generation {
+            pool.retire(slot);
+            return false;
+        }
+        !pool.retire_beyond(slot, self.service.options.max_idle())
     }
 
     /// Until the hand-over, signals to the process group are counted and do

@@ -141,6 +141,29 @@ impl Pool {
         }
     }
 
+    /// The child of `slot`, which is idle, ends.  Nobody counts on it from now on, and
+    /// not only once it is reaped: idle children that are gone already would hide
+    /// that there are too few.
+    pub fn retire(&self, slot: Slot) {
+        self.mark(slot, Stage::Idle, false);
+    }
+
+    /// The same if there are more than `most` idle children, it among them; whether
+    /// there were.
+    #[must_use]
+    pub fn retire_beyond(&self, slot: Slot, most: usize) -> bool {
+        if self.count(Stage::Idle) <= most {
+            return false;
+        }
+        self.retire(slot);
+        // Others may have had the same thought.
+        let enough = self.count(Stage::Idle) >= most;
+        if !enough {
+            self.mark(slot, Stage::Idle, true);
+        }
+        enough
+    }
+
     /// What the child of `slot` was last doing, if there is one.
     #[must_use]
     pub fn stage(&self, slot: Slot) -> Option<Stage> {
@@ -278,6 +301,20 @@ mod tests {
         }
         pool.vacate(slot);
         assert_eq!(pool.stage(slot), None);
+    }
+
+    #[test]
+    fn a_child_that_ends_is_not_idle_any_more() {
+        let pool = test_pool(5, 1);
+        let slots: Vec<Slot> = (0..5).filter_map(|_| pool.claim(None, 0)).collect();
+        for slot in &slots {
+            pool.enter(*slot, Stage::Idle);
+        }
+        let ended: Vec<&Slot> = slots.iter().filter(|slot| pool.retire_beyond(**slot, 3)).collect();
+        assert_eq!(ended, [&slots[0], &slots[1]]);
+        assert_eq!((pool.count(Stage::Idle), pool.taken()), (3, 5));
+        pool.retire(slots[2]);
+        assert_eq!((pool.stage(slots[2]), pool.stage(slots[3])), (None, Some(Stage::Idle)));
     }
 
     #[test]
