@@ -200,22 +200,29 @@ impl Lab {
     }
 
     fn crowd(&self) {
-        let greeted = |held: &usize| self.cost_beside(*held, Manner::Polite);
-        let early = |held: &usize| self.cost_beside(*held, Manner::Early);
-        let sizes = [self.crowd, 10];
-        let what = "held beside, against 10: µs of a connection that is";
-        for (kind, figures) in [
-            ("handed over", self.measure(&sizes, greeted)),
-            ("refused", self.measure(&sizes, early)),
-        ] {
-            let [many, few] = figures.try_into().ok().unwrap();
-            row(&format!("{} {what} {kind}", self.crowd), &many, &few, Bound::AtMost(1.15));
-        }
+        let crowd = |held: usize, manner| Crowd::of(held, &self.answer[1], manner);
+        let of_loop = |held: usize| Crowd::of_loop(held, &self.prefork);
+        self.beside("handed over", Bound::AtMost(1.15), |held| crowd(held, Manner::Polite));
+        self.beside("refused", Bound::AtMost(1.15), |held| crowd(held, Manner::Early));
+        self.beside("refused by C pre-fork accept", Bound::Open, of_loop);
     }
 
-    fn cost_beside(&self, held: usize, manner: Manner) -> f64 {
-        let crowd = Crowd::of(held, &self.answer[0], manner);
-        1e6 / crowd.press(AT_ONCE, self.time).per_second()
+    /// Both by the clock and in processor time.
+    fn beside(&self, kind: &str, bound: Bound, crowd: impl Fn(usize) -> Crowd) {
+        let mut figures = [(); 2].map(|()| [(); 2].map(|()| Figures::default()));
+        for _ in 0..self.rounds {
+            for (held, [clock, processor]) in [self.crowd, 10].into_iter().zip(&mut figures) {
+                let outcome = crowd(held).press(AT_ONCE, self.time);
+                clock.add(1e6 / outcome.per_second());
+                processor.add(outcome.processor_time_each());
+            }
+        }
+        let [many, few] = figures;
+        let what = format!("{} held beside, against 10: µs", self.crowd);
+        for (how, number) in [("by the clock", 0), ("of processor time", 1)] {
+            let [many, few] = [&many[number], &few[number]];
+            row(&format!("{what} {how}, {kind}"), many, few, bound);
+        }
     }
 
     fn link(&self) {

@@ -34,7 +34,18 @@ impl Crowd {
         let mut command = clean_command(DAEMON);
         command.args(["-1RHl0", "-c", &slots, "-b", "1024", "--delay", "3600", "--reserve", "0"]);
         command.arg("--rules").arg(rules).args(["127.0.0.1", "0", program]);
-        let server = Server::spawn(command);
+        Self::before(Server::spawn(command), held, others)
+    }
+
+    /// The same in front of a C loop that accepts, which refuses those who talk.
+    pub(crate) fn of_loop(held: usize, prefork: &str) -> Self {
+        raise_file_limit();
+        let slots = (held + ROOM).to_string();
+        let server = Server::start(&[prefork, "accept", &slots, "3600000"]);
+        Self::before(server, held, Manner::Early)
+    }
+
+    fn before(server: Server, held: usize, others: Manner) -> Self {
         let come = |number| visit_from(source(number), server.address);
         let mut all = Vec::new();
         // Not more at once than wait in the queue.

@@ -13,6 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Figures;
+use super::processor::Processors;
 
 /// Clients at once, where nothing else is said.
 pub(crate) const AT_ONCE: usize = 20;
@@ -34,6 +35,8 @@ pub(crate) struct Outcome {
     /// Clients that were not.
     pub(crate) failed: usize,
     pub(crate) time: Duration,
+    /// Of all processors, as [`Processors`] has it.
+    pub(crate) processor_time: Duration,
     /// Microseconds from the connect to the first byte.
     pub(crate) first_byte: Figures,
 }
@@ -42,6 +45,12 @@ impl Outcome {
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn per_second(&self) -> f64 {
         self.answered as f64 / self.time.as_secs_f64()
+    }
+
+    /// Microseconds of processor time that each client cost.
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn processor_time_each(&self) -> f64 {
+        1e6 * self.processor_time.as_secs_f64() / self.answered as f64
     }
 }
 
@@ -86,6 +95,7 @@ impl Load {
         let mut visitors: Vec<Visitor> =
             (0..self.at_once).map(|slot| self.arrive(&epoll, slot, &mut number)).collect();
         let mut events = vec![EpollEvent::empty(); 256];
+        let processors = Processors::watch();
         let start = Instant::now();
         while start.elapsed() < time {
             let ready = epoll.wait(&mut events, PATIENCE).unwrap_or(0);
@@ -101,6 +111,7 @@ impl Load {
             }
         }
         outcome.time = start.elapsed();
+        outcome.processor_time = processors.time();
         outcome
     }
 

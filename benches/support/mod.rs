@@ -7,6 +7,7 @@ pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod postscreen;
+pub(crate) mod processor;
 pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod table;

@@ -4,6 +4,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -12,6 +14,9 @@ use crate::lab::chain::clean_command;
 
 /// The daemon.
 pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");
+
+/// How long all its processes may take to be gone once they are killed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
     child: Child,
@@ -47,5 +52,11 @@ impl Drop for Server {
         let _ = kill(self.pid(), Signal::SIGTERM);
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
+        // Ten thousand processes take a while to end, and what is measured next
+        // must not pay for it.
+        let until = Instant::now() + PATIENCE;
+        while killpg(self.pid(), None).is_ok() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
