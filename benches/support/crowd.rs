@@ -26,7 +26,6 @@ impl Crowd {
     /// Holds so many clients for an hour.  Others are handed over to `program` at
     /// once if they are to be polite, and refused if they are to talk early.
     pub(crate) fn of(held: usize, program: &str, others: Manner) -> Self {
-        raise_file_limit();
         let rules = directory().join("rules");
         let exempt = "127.5.:allow,SMTPDELAY=\"0\"\n";
         fs::write(&rules, if others == Manner::Polite { exempt } else { "" }).expect("rules");
@@ -39,13 +38,13 @@ impl Crowd {
 
     /// The same in front of a C loop that accepts, which refuses those who talk.
     pub(crate) fn of_loop(held: usize, prefork: &str) -> Self {
-        raise_file_limit();
         let slots = (held + ROOM).to_string();
         let server = Server::start(&[prefork, "accept", &slots, "3600000"]);
         Self::before(server, held, Manner::Early)
     }
 
     fn before(server: Server, held: usize, others: Manner) -> Self {
+        raise_file_limit();
         let come = |number| visit_from(source(number), server.address);
         let mut all = Vec::new();
         // Not more at once than wait in the queue.

@@ -89,13 +89,14 @@ impl Load {
 
     /// Goes on for `time`; clients that are there then are not counted.
     pub(crate) fn press(&self, time: Duration) -> Outcome {
+        // Before anybody comes: it looks through all processes, and nobody reads meanwhile.
+        let processors = Processors::watch();
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll");
         let mut outcome = Outcome::default();
         let mut number = 0;
         let mut visitors: Vec<Visitor> =
             (0..self.at_once).map(|slot| self.arrive(&epoll, slot, &mut number)).collect();
         let mut events = vec![EpollEvent::empty(); 256];
-        let processors = Processors::watch();
         let start = Instant::now();
         while start.elapsed() < time {
             let ready = epoll.wait(&mut events, PATIENCE).unwrap_or(0);
