@@ -18,8 +18,10 @@ const FEW: usize = 512;
 /// How long sessions are not asked for once all were, each of which costs a system
 /// call.
 const PAUSE_PER_SESSION: Duration = Duration::from_micros(20);
-/// And how long any child is not, where there are many.
+/// And how long any child is not, where there are many: at least this, and so long
+/// that it takes a hundredth of a processor, but never longer than a second.
 const INTERVAL: Duration = Duration::from_millis(250);
+const RARITY: u32 = 100;
 
 /// When to ask for children that have ended.
 #[derive(Default)]
@@ -62,6 +64,11 @@ impl Rounds {
     }
 }
 
+/// From one round for any child to the next, if one takes so long.
+fn pause_after(round: Duration) -> Duration {
+    (round * RARITY).clamp(INTERVAL, SECOND)
+}
+
 /// Crash lines that were kept back: a loop of them is told once a second.
 #[derive(Default)]
 pub(super) struct Crashes {
@@ -94,8 +101,8 @@ impl Supervisor {
             }
         }
         if self.rounds.any.is_due(now) {
-            self.rounds.any.done(now + INTERVAL);
             self.reap_any();
+            self.rounds.any.done(now + pause_after(now.elapsed()));
         }
     }
 
@@ -146,5 +153,20 @@ impl Supervisor {
         let Crashes { untold, .. } = std::mem::take(&mut self.crashes);
         self.crashes.told = Some(now);
         self.service.log.crash(pid, ip, status, untold);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_take_a_hundredth_of_a_processor_at_most_if_they_can() {
+        let pauses = [(0, 250), (2, 250), (4, 400), (10, 1000), (60, 1000)];
+        for (round, pause) in
+            pauses.map(|(a, b)| (Duration::from_millis(a), Duration::from_millis(b)))
+        {
+            assert_eq!(pause_after(round), pause);
+        }
     }
 }
