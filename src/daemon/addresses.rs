@@ -12,8 +12,10 @@ pub(super) fn address_words(ip: IpAddr) -> [u64; 2] {
     [high, low].map(|word| u64::try_from(word).unwrap_or_default())
 }
 
-/// What connections are counted by: an IPv4 address, or an IPv6 /64.  Never 0.
+/// What connections are counted by: an IPv4 address, mapped into IPv6 or not, or an
+/// IPv6 /64.  Never 0.
 pub(super) fn network(ip: IpAddr) -> u64 {
+    let ip = ip.to_canonical();
     let [high, low] = address_words(ip);
     // The mark keeps networks from being taken for addresses.
     if ip.is_ipv4() { low } else { high ^ 1 << 63 }.max(1)

@@ -128,7 +128,6 @@ impl Child<'_> {
         let Some(peer) = peer.as_socket() else { return TROUBLE };
         let (pool, slot) = (self.pool(), self.worker.slot);
         pool.set_client(slot, peer.ip());
-        pool.enter(slot, Stage::Busy);
         pool.wake_if_short();
         let log = &self.service.log;
         match Client::accepted(socket, peer, accepted) {

@@ -55,7 +55,7 @@ impl Pool {
         if (word.load(Ordering::SeqCst) >> shift) & u64::from(u32::MAX) <= 1 {
             return 0;
         }
-        let accepted = |slot: Slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::Acquire);
+        let accepted = |slot: Slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
         let order = |slot: Slot| (accepted(slot), slot.0);
         let mine = order(slot);
         let counts = |other: &Slot| {
@@ -64,7 +64,7 @@ impl Pool {
             there && !refused && order(*other) < mine
         };
         let networks = self.board.column(Column::Network).iter().enumerate();
-        let same = networks.filter(|(_, word)| word.load(Ordering::Relaxed) == wanted);
+        let same = networks.filter(|(_, word)| word.load(Ordering::SeqCst) == wanted);
         same.map(|(number, _)| Slot(number)).filter(counts).count()
     }
 }
@@ -101,6 +101,34 @@ mod tests {
         assert_eq!(arrive(9, "192.0.2.7"), 1, "who is gone does not count");
         pool.note_refusal(Slot(9));
         assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does who is on his way out");
+    }
+
+    #[test]
+    fn of_clients_that_come_at_once_one_is_the_first() {
+        let pool = test_pool(2, 1);
+        let ip = "192.0.2.7".parse().unwrap();
+        let start = std::sync::Barrier::new(2);
+        for _ in 0..5000 {
+            let arrive = |number| {
+                start.wait();
+                pool.set_client(Slot(number), ip);
+                pool.earlier_from(Slot(number), ip)
+            };
+            let earlier = std::thread::scope(|scope| {
+                let other = scope.spawn(|| arrive(1));
+                [arrive(0), other.join().unwrap()]
+            });
+            assert_eq!(earlier.iter().sum::<usize>(), 1, "{earlier:?}");
+            (0..2).map(Slot).for_each(|slot| pool.vacate(slot));
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_is_the_same_where_it_is_mapped_into_ipv6() {
+        let of = |ip: &str| network(ip.parse().unwrap());
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        assert_ne!(of("::ffff:192.0.2.7"), of("::ffff:192.0.2.8"));
+        assert_ne!(of("::ffff:192.0.2.7"), of("::1"));
     }
 
     #[test]

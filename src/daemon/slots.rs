@@ -242,17 +242,23 @@ impl Pool {
         self.board.slot_words(slot)
     }
 
-    /// Notes whom the child of `slot` has accepted just now.
+    /// Notes whom the child of `slot`, which is busy from now on, has accepted just
+    /// now.
     pub fn set_client(&self, slot: Slot, ip: IpAddr) {
         let [high, low] = address_words(ip);
         let words = self.slot_words(slot);
-        for (place, value) in [(CLASS, 0), (HOST, 0), (REFUSED, 0), (ADDRESS, high)] {
+        let unplaced = u64::MAX;
+        let cleared = [(CLASS, 0), (HOST, 0), (REFUSED, 0), (ADDRESS, high)];
+        for (place, value) in cleared.into_iter().chain([(ACCEPTED, unplaced)]) {
             words[place].store(value, Ordering::Relaxed);
         }
         words[ADDRESS + 1].store(low, Ordering::Relaxed);
-        words[ACCEPTED].store(now(), Ordering::Release);
         self.count_out(slot);
         self.count_in(slot, ip);
+        self.enter(slot, Stage::Busy);
+        // Its place in the order is taken once others can see it: two that come at the
+        // same time would overlook each other.
+        words[ACCEPTED].store(now(), Ordering::SeqCst);
     }
 
     /// It is gone, and waits for nothing any more.
