@@ -1,14 +1,18 @@
 //! Limits: connections of one address, the reserve, and delays that shrink.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use domain::base::iana::Rcode;
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
 use crate::lab::{Client, Daemon, assert_about, wait_until, waited};
 
 const TOO_MANY: &str = "421 4.7.0 mx.test.example too many connections from your address\r\n";
+/// A client that is refused while it is not known that name servers are dead.
+const REFUSED_BEFORE: &str = "127.0.0.3";
 const BUSY: &str = "421 4.3.2 mx.test.example all slots are busy, try later\r\n";
 
 /// Clients that are held in their delay.
@@ -65,6 +69,55 @@ fn an_address_may_have_so_many_connections_and_no_more() {
 }
 
 #[test]
+fn an_ipv4_client_is_counted_where_both_families_are_listened_to() {
+    let daemon = Daemon::setup()
+        .host("0")
+        .option("-H -c 30 --delay 9 --per-ip 2 --local-nets none")
+        .run(&["true"]);
+    let held = hold(&daemon, "127.0.0.1", 2);
+    wait_for_clients(&daemon, 2);
+    assert_eq!(daemon.client("127.0.0.1").read_all(), TOO_MANY);
+    let mut other = daemon.client("127.0.0.2");
+    assert!(other.is_silent_for(Duration::from_millis(300)), "another address");
+    let six = SocketAddr::new("::1".parse().unwrap(), daemon.port);
+    let mut other = Client::connect("::1", six);
+    assert!(other.is_silent_for(Duration::from_millis(300)), "another family");
+    drop(held);
+}
+
+#[test]
+fn a_session_that_was_killed_is_not_counted() {
+    let daemon = Daemon::setup().option("-H --delay 0.1 --per-ip 1").run(&[
+        "sh",
+        "-c",
+        "echo $$; exec sleep 99",
+    ]);
+    let mut session = daemon.client("127.0.0.1");
+    let pid: i32 = session.read_line().0.trim().parse().unwrap();
+    assert_eq!(daemon.client("127.0.0.1").read_all(), TOO_MANY);
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    assert!(daemon.log("end ").contains(" signal=9 "));
+    let mut next = daemon.client("127.0.0.1");
+    assert!(next.read_line().0.trim().parse::<i32>().is_ok());
+}
+
+#[test]
+fn refusals_for_want_of_room_are_temporary_and_in_words_of_ones_own() {
+    let nsd = Nsd::start();
+    let daemon = Daemon::setup()
+        .option(&nsd.option())
+        .option("-c 10 --reserve 30 --per-ip 7 --delay-none 9 --refuse-permanent")
+        .option_with("--text-limit", "4.7.0 one of you is enough")
+        .option_with("--text-reserve", "4.3.2 come back later")
+        .run(&["true"]);
+    let held = hold(&daemon, NAMELESS, 7);
+    wait_for_classes(&daemon, 7);
+    assert_eq!(daemon.client(NAMELESS).read_all(), "421 4.7.0 one of you is enough\r\n");
+    assert_eq!(daemon.client("127.0.3.2").read_all(), "421 4.3.2 come back later\r\n");
+    drop(held);
+}
+
+#[test]
 fn a_child_that_was_killed_is_not_counted() {
     let daemon = Daemon::setup().option("-H --delay 9 --per-ip 1 --min-idle 1").run(&["true"]);
     let busy = daemon.children();
@@ -85,14 +138,52 @@ fn networks_count_in_ipv6_and_trusted_ones_do_not_at_all() {
     let _held = daemon.client("::1");
     wait_for_clients(&daemon, 1);
     assert_eq!(daemon.client("::1").read_all(), TOO_MANY);
-    let daemon =
-        Daemon::setup().option("-H --delay 9 --per-ip 1 --local-nets 127.0.0.0/8").run(&["true"]);
-    let _trusted = hold(&daemon, "127.0.0.1", 3);
-    wait_for_clients(&daemon, 3);
-    let daemon =
-        Daemon::setup().option("-H --delay 9 --per-ip 1").env("SMTPDELAY", "5").run(&["true"]);
-    let _exempt = hold(&daemon, "127.0.0.1", 3);
-    wait_for_clients(&daemon, 3);
+    let few = "-H --delay 0.3 --per-ip 1";
+    let setups = [
+        Daemon::setup().option(few).option("--local-nets 127.0.0.0/8"),
+        Daemon::setup().option(few).env("SMTPDELAY", "0.3"),
+        Daemon::setup().option(few).env("RELAYCLIENT", ""),
+    ];
+    for setup in setups {
+        let daemon = setup.run(&["sh", "-c", "echo 220; exec sleep 99"]);
+        for mut client in hold(&daemon, "127.0.0.1", 3) {
+            assert_eq!(client.read_line().0, "220\n", "it is exempt");
+        }
+    }
+}
+
+#[test]
+fn who_is_exempt_is_not_refused_for_the_reserve() {
+    let nsd = Nsd::start();
+    let options = "-c 10 --reserve 30 --delay-dynamic 0.4 --delay-none 9 --per-ip 0";
+    let setup = || Daemon::setup().option(&nsd.option()).option(options);
+    let program = ["sh", "-c", "echo 220; exec sleep 99"];
+    let rules = crate::lab::directory().join("rules");
+    let daemon_with = |line: &str| {
+        std::fs::write(&rules, format!("{line}\n:allow\n")).unwrap();
+        setup().option_with("--rules", rules.display()).run(&program)
+    };
+    let rules = |variable: &str| daemon_with(&format!("{LINE}:allow,{variable}"));
+    let cases = [
+        (setup().option("--local-nets 127.0.2.0/24").run(&program), 0.4),
+        (rules("RELAYCLIENT=\"\""), 0.0),
+        (rules("SMTPDELAY=\"0.2\""), 0.2),
+        (rules("RBLSMTPD=\"\""), 2.0),
+    ];
+    for (daemon, delay) in cases {
+        let held = hold(&daemon, NAMELESS, 7);
+        wait_for_classes(&daemon, 7);
+        let (line, time) = daemon.client(LINE).read_line();
+        assert_eq!(line, "220\n");
+        assert_about(time, delay);
+        assert!(!daemon.log("pass ").contains(" shrunk="));
+        drop(held);
+    }
+    let daemon = setup().run(&program);
+    let held = hold(&daemon, NAMELESS, 7);
+    wait_for_classes(&daemon, 7);
+    assert_eq!(daemon.client(LINE).read_all(), BUSY, "who is not exempt is");
+    drop(held);
 }
 
 #[test]
@@ -207,21 +298,30 @@ fn a_look_up_gets_a_second_at_most_once_the_reserve_is_reached() {
 #[test]
 fn our_own_dead_name_server_shuts_nobody_out() {
     let dns = FakeDns::start(Fault::Silence);
+    let rules = crate::lab::directory().join("rules");
+    std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
     let daemon = Daemon::setup()
         .option(&dns.option())
-        .option("-c 10 --reserve 50 --dns-timeout 6 --delay-unknown 7")
+        .option("-c 10 --reserve 50 --per-ip 0 --dns-timeout 6 --delay-unknown 7")
+        .option_with("--rules", rules.display())
         .run(&["echo", "220"]);
     let held = hold(&daemon, "127.0.0.1", 5);
     wait_for_clients(&daemon, 5);
+    // More than half of the reserve.
+    let _exempt = hold(&daemon, "127.8.0.1", 3);
+    wait_for_clients(&daemon, 8);
+    // Nobody knows yet that they are dead.
+    assert_eq!(daemon.client(REFUSED_BEFORE).read_all(), BUSY);
     // Nothing has been heard for five seconds by then.
     wait_until("the first look-ups to be given up", || {
         (held[0].connected.elapsed() > Duration::from_secs(6)).then_some(())
     });
-    let mut client = daemon.client("127.0.0.2");
-    let (line, waited) = client.read_line();
-    assert_eq!(line, "220\n");
-    assert_about(waited, 7.0);
-    assert!(daemon.lines("limit ").is_empty());
+    for mut client in [REFUSED_BEFORE, "127.0.0.2"].map(|source| daemon.client(source)) {
+        let (line, waited) = client.read_line();
+        assert_eq!(line, "220\n");
+        assert_about(waited, 7.0);
+    }
+    assert_eq!(daemon.lines("limit ").len(), 1);
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub trait Acceptor {
 
     /// Whether a list that fails may be complained of: not every client's share
     /// of the log.
-    fn may_complain_of_list(&self) -> bool;
+    fn may_complain_of_lists(&self) -> bool;
 
     /// A name server has answered.
     fn note_answer(&self);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::acceptor::Counter;
 use super::class::Class;
 use super::handoff::run;
+use super::lists::Late;
 use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
@@ -25,6 +26,9 @@ impl Connection<'_> {
     /// Does what `verdict` says; the exit code that tcpserver's child would
     /// have had.
     pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
+        if verdict != Verdict::Pass {
+            self.complain_of_lists(Late::MayYetAnswer);
+        }
         match verdict {
             Verdict::Pass | Verdict::Condemned => {
                 return match self.prepare_for_program(verdict) {
@@ -90,7 +94,7 @@ impl Connection<'_> {
         self.learn_local_name();
         self.set_environment(verdict);
         if verdict == Verdict::Pass {
-            self.complain_of_lists();
+            self.complain_of_lists(Late::HasFailed);
             self.count(Counter::Pass);
         }
         let announce = || {
@@ -191,10 +195,14 @@ impl Connection<'_> {
         }
     }
 
-    fn complain_of_lists(&self) {
-        for (list, why) in self.lookup.lists().failed() {
-            if self.acceptor.may_complain_of_list() {
-                self.service.log.warning(format_args!("list {} failed: {why}", list.zone));
+    /// Of all at once: who is first must not hide the others.
+    fn complain_of_lists(&self, late: Late) {
+        let needed = self.class.is_some_and(|class| self.needs_welcome(class));
+        let good = if needed { late } else { Late::MayYetAnswer };
+        let mut failed = self.lookup.lists().failed(late, good).peekable();
+        if self.terms.lists && failed.peek().is_some() && self.acceptor.may_complain_of_lists() {
+            for (zone, why) in failed {
+                self.service.log.warning(format_args!("list {zone} failed: {why}"));
             }
         }
     }

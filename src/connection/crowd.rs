@@ -61,10 +61,11 @@ impl Crowd {
     /// Whether one that was refused as `class` a moment ago, and is back, is
     /// refused again without a look-up.  Of one that nobody could tell the name of
     /// somebody may by now: it is worth another look-up where there is room for
-    /// it.
+    /// it, or where our name servers were dead (`trusts_unknown`).
     #[must_use]
-    pub fn refuses_again(self, class: Class) -> bool {
-        self.is_down_to_reserve() && (class != Class::Unknown || 2 * self.free() < self.reserve)
+    pub fn refuses_again(self, class: Class, trusts_unknown: bool) -> bool {
+        let worth_another = trusts_unknown || 2 * self.free() >= self.reserve;
+        self.is_down_to_reserve() && (class != Class::Unknown || !worth_another)
     }
 
     fn free(self) -> usize {
@@ -144,14 +145,16 @@ mod tests {
 
     #[test]
     fn those_that_come_back_at_once_are_refused_without_a_look_up() {
-        let of = |others, class| crowd(100, 20, others).refuses_again(class);
+        let of = |others, class| crowd(100, 20, others).refuses_again(class, false);
         let classes = [Class::None, Class::Dynamic, Class::Unknown];
         let at = |others| classes.map(|class| of(others, class));
         assert_eq!(at(79), [false; 3]);
         assert_eq!(at(80), [true, true, false]);
         assert_eq!(at(89), [true, true, false]);
         assert_eq!(at(90), [true; 3]);
-        assert!(!crowd(100, 0, 99).refuses_again(Class::None));
+        assert!(!crowd(100, 0, 99).refuses_again(Class::None, false));
+        let dead = classes.map(|class| crowd(100, 20, 95).refuses_again(class, true));
+        assert_eq!(dead, [true, true, false], "our name servers are dead");
     }
 
     #[test]

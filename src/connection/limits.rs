@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::class::Class;
-use super::crowd::Admission;
+use super::crowd::{Admission, Crowd};
 use super::serve::{Connection, Step};
 use super::terms::{DelayBy, Offence};
 use super::verdict::Verdict;
@@ -35,7 +35,8 @@ impl Connection<'_> {
         let crowd = self.acceptor.crowd();
         let class =
             crowd.is_down_to_reserve().then(|| self.acceptor.recently_refused(ip)).flatten();
-        let Some(class) = class.filter(|class| crowd.refuses_again(*class)) else { return Ok(()) };
+        let again = |class: &Class| crowd.refuses_again(*class, self.is_our_fault(*class));
+        let Some(class) = class.filter(again) else { return Ok(()) };
         self.class = Some(class);
         self.count_class(class);
         Err(Verdict::NoRoom)
@@ -52,17 +53,35 @@ impl Connection<'_> {
         self.terms.limits && !self.service.options.trusts(self.client.ip())
     }
 
+    /// Nobody is to be refused because our own name servers are dead.
+    fn is_our_fault(&self, class: Class) -> bool {
+        class == Class::Unknown && self.acceptor.name_servers_are_dead()
+    }
+
+    /// Until when name servers may answer: not for long where only the reserve is
+    /// left.
+    pub(super) fn answers_until(&self) -> Instant {
+        let crowd = self.is_limited().then(|| self.acceptor.crowd());
+        let limit = crowd.and_then(Crowd::look_up_limit).unwrap_or(Duration::MAX);
+        self.client.received + self.service.options.dns_timeout.min(limit)
+    }
+
+    /// Whether there is room for a client of `class`, and for what part of its
+    /// delay.
+    pub(super) fn admission(&self, class: Class) -> Admission {
+        let by_class = matches!(self.terms.delay, DelayBy::Class | DelayBy::Trust);
+        if !self.is_limited() || !by_class || !self.has_reserve() {
+            return Admission::Wait(1.0);
+        }
+        let class = if self.terms.delay == DelayBy::Trust { Class::Static } else { class };
+        self.acceptor.crowd().admit(class, self.is_our_fault(class))
+    }
+
     /// Once the class is known: whether there is room for it, and what a crowd
     /// leaves of its delay.
     pub(super) fn admit(&mut self) -> Step {
-        let by_class = matches!(self.terms.delay, DelayBy::Class | DelayBy::Trust);
         let (Some(class), Some(delay)) = (self.class, self.delay) else { return Ok(()) };
-        if !self.terms.limits || !by_class || !self.has_reserve() {
-            return Ok(());
-        }
-        let class = if self.terms.delay == DelayBy::Trust { Class::Static } else { class };
-        let ours = class == Class::Unknown && self.acceptor.name_servers_are_dead();
-        match self.acceptor.crowd().admit(class, ours) {
+        match self.admission(class) {
             Admission::Refuse => {
                 self.acceptor.remember_refusal(self.client.ip(), class);
                 Err(Verdict::NoRoom)

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::class::Class;
+use super::crowd::Admission;
 use super::lists::WantedLists;
 use super::serve::{Connection, Step};
+use super::terms::{DelayBy, delay};
 use super::verdict::Verdict;
 use super::watch::{Attention, Goal};
 
@@ -20,15 +22,35 @@ impl Connection<'_> {
         }
     }
 
-    /// A list of good clients makes one `static` whatever its name.
+    /// A list of good clients makes one `static` whatever its name.  It is not
+    /// waited for where the delay does not depend on it, nor for longer than that.
     pub(super) fn heed_welcome(&mut self, class: Class) -> Result<Class, Verdict> {
-        if class == Class::Static || self.lookup.lists().welcome() == Some(false) {
+        if !self.terms.lists {
             return Ok(class);
         }
-        let deadline = self.client.received + self.service.options.dns_timeout;
-        self.watch_until(deadline, Goal::Welcome)?;
+        if self.needs_welcome(class) && self.lookup.lists().welcome().is_none() {
+            let until = self.worth_waiting_until(class);
+            self.watch_until(until, Goal::Welcome(self.service.options.dnsbl_threshold))?;
+            self.heed_lists()?;
+        }
         let welcome = self.lookup.lists().welcome() == Some(true);
-        Ok(if welcome { Class::Static } else { class })
+        let changes = welcome && class != Class::GivenUp;
+        Ok(if changes { Class::Static } else { class })
+    }
+
+    /// Whether a welcome would shorten the delay.
+    pub(super) fn needs_welcome(&self, class: Class) -> bool {
+        self.terms.delay == DelayBy::Class && !matches!(class, Class::Static | Class::GivenUp)
+    }
+
+    fn worth_waiting_until(&self, class: Class) -> Instant {
+        let delay = delay(class, self.terms.delay, &self.service.options.delays);
+        match self.admission(class) {
+            Admission::Wait(part) => {
+                self.answers_until().min(self.client.accepted + delay.mul_f64(part))
+            }
+            Admission::Refuse => self.answers_until(),
+        }
     }
 
     /// What lists say by now, once the rules have said whom they are for.
@@ -45,7 +67,7 @@ impl Connection<'_> {
     /// for as long as a look-up may take.
     pub(super) fn wait_for_lists(&mut self, delay: Duration) -> Step {
         if !self.terms.lists || self.lookup.lists().know_score() {
-            return Ok(());
+            return self.heed_lists();
         }
         let deadline = self.client.received + self.service.options.dns_timeout;
         let waits = self.client.accepted + delay;
@@ -56,7 +78,7 @@ impl Connection<'_> {
 
     /// The client is lost already, whatever it says meanwhile.
     fn find_reason(&mut self) {
-        let deadline = self.client.received + self.service.options.dns_timeout;
+        let deadline = self.answers_until();
         self.lookup.ask_reason(deadline.max(Instant::now()));
         self.attention = Attention::Off;
         let _ = self.watch_until(deadline, Goal::Reason);

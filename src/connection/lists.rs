@@ -1,5 +1,5 @@
-//! DNS lists about one client: all are asked at once, their weights add up, and
-//! only the one that decides is asked why.
+//! DNS lists about one client: all are asked at once, each zone once, their weights
+//! add up, and only the one that decides is asked why.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -14,6 +14,10 @@ const LONGEST_REASON: usize = 200;
 /// The questions, and what came of them.
 #[derive(Default)]
 pub struct Lists {
+    /// The zones, as names that are asked for.
+    names: Vec<String>,
+    /// One for each of these.
+    queries: Vec<Query>,
     /// Lists of bad clients.
     black: Vec<Asked>,
     /// Lists of good ones.
@@ -24,20 +28,18 @@ pub struct Lists {
 
 struct Asked {
     list: Rc<List>,
-    query: Query,
+    /// The number of its query: lists of one zone share it, and differ in what they
+    /// make of the answer.
+    query: usize,
 }
 
-impl Asked {
-    fn listing(&self) -> Option<Listing> {
-        self.query.answer().map(|answer| self.list.read(answer))
-    }
-
-    fn address(&self) -> Option<Ipv4Addr> {
-        match self.listing()? {
-            Listing::Listed(address) => Some(address),
-            Listing::NotListed | Listing::Failed(_) => None,
-        }
-    }
+/// What is made of a list that has not answered by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// It has failed: it had its time.
+    HasFailed,
+    /// Nothing: it might have answered yet.
+    MayYetAnswer,
 }
 
 /// The lists to ask.
@@ -57,45 +59,66 @@ impl Lists {
         now: Instant,
         deadline: Instant,
     ) -> Self {
-        let ask = |list: &Rc<List>| {
-            let question = Question::Ipv4(list.name_of(ip));
-            let query = Query::ask(question, Rc::clone(servers), now, deadline);
+        let mut lists = Self::default();
+        let mut ask = |list: &Rc<List>| {
+            let name = list.name_of(ip);
+            let known = lists.names.iter().position(|other| *other == name);
+            let query = known.unwrap_or_else(|| {
+                let question = Question::Ipv4(name.clone());
+                lists.queries.push(Query::ask(question, Rc::clone(servers), now, deadline));
+                lists.names.push(name);
+                lists.queries.len() - 1
+            });
             Asked { list: Rc::clone(list), query }
         };
-        let all = |lists: &[Rc<List>]| lists.iter().map(ask).collect();
-        Self { black: all(&wanted.black), white: all(&wanted.white), reason: None }
+        let black = wanted.black.iter().map(&mut ask).collect();
+        let white = wanted.white.iter().map(&mut ask).collect();
+        Self { black, white, ..lists }
     }
 
     pub(super) fn queries(&self) -> impl Iterator<Item = &Query> {
-        let lists = self.black.iter().chain(&self.white).map(|asked| &asked.query);
-        lists.chain(&self.reason)
+        self.queries.iter().chain(&self.reason)
     }
 
     pub(super) fn queries_mut(&mut self) -> impl Iterator<Item = &mut Query> {
-        let lists = self.black.iter_mut().chain(&mut self.white).map(|asked| &mut asked.query);
-        lists.chain(&mut self.reason)
+        self.queries.iter_mut().chain(&mut self.reason)
+    }
+
+    fn listing(&self, asked: &Asked) -> Option<Listing> {
+        self.queries[asked.query].answer().map(|answer| asked.list.read(answer))
+    }
+
+    fn address(&self, asked: &Asked) -> Option<Ipv4Addr> {
+        match self.listing(asked)? {
+            Listing::Listed(address) => Some(address),
+            Listing::NotListed | Listing::Failed(_) => None,
+        }
+    }
+
+    fn have_answered(&self, lists: &[Asked]) -> bool {
+        lists.iter().all(|asked| self.queries[asked.query].answer().is_some())
     }
 
     /// The sum of the weights of the lists that have the client.
     #[must_use]
     pub fn score(&self) -> u32 {
-        let listed = self.black.iter().filter(|asked| asked.address().is_some());
+        let listed = self.black.iter().filter(|asked| self.address(asked).is_some());
         listed.map(|asked| asked.list.weight).sum()
     }
 
     /// Whether the score will change no more.
     #[must_use]
     pub fn know_score(&self) -> bool {
-        self.black.iter().all(|asked| asked.query.answer().is_some())
+        self.have_answered(&self.black)
     }
 
     /// Whether a list of good clients has it; `None` as long as one may.
     #[must_use]
     pub fn welcome(&self) -> Option<bool> {
-        if self.white.iter().any(|asked| asked.address().is_some()) {
+        if self.white.iter().any(|asked| self.address(asked).is_some()) {
             return Some(true);
         }
-        self.white.iter().all(|asked| asked.query.answer().is_some()).then_some(false)
+        self.have_answered(&self.white).then_some(false)
     }
 
     /// The lists that have the client, as `ZONE:ADDRESS`, with commas between
@@ -103,7 +126,7 @@ impl Lists {
     #[must_use]
     pub fn zones(&self) -> String {
         let listed = self.black.iter().filter_map(|asked| {
-            asked.address().map(|address| format!("{}:{address}", asked.list.zone))
+            self.address(asked).map(|address| format!("{}:{address}", asked.list.zone))
         });
         listed.collect::<Vec<_>>().join(",")
     }
@@ -111,7 +134,7 @@ impl Lists {
     /// The first list that has the client.
     #[must_use]
     pub fn first(&self) -> Option<&List> {
-        let mut listed = self.black.iter().filter(|asked| asked.address().is_some());
+        let mut listed = self.black.iter().filter(|asked| self.address(asked).is_some());
         listed.next().map(|asked| &*asked.list)
     }
 
@@ -143,14 +166,20 @@ impl Lists {
         (!text.is_empty()).then(|| text.into())
     }
 
-    /// The lists that could not tell, and why; those that have not answered by now
-    /// are late.
-    pub fn failed(&self) -> impl Iterator<Item = (&List, WhyNot)> {
-        let late = || Listing::Failed(WhyNot::Failure(Failure::TimedOut));
-        let all = self.black.iter().chain(&self.white);
-        all.filter_map(move |asked| match asked.listing().unwrap_or_else(late) {
-            Listing::Failed(why) => Some((&*asked.list, why)),
-            Listing::Listed(_) | Listing::NotListed => None,
+    /// The zones of the lists that could not tell, and why; what is made of late ones,
+    /// of bad clients and of good ones.
+    pub fn failed(&self, bad: Late, good: Late) -> impl Iterator<Item = (&str, WhyNot)> {
+        let black = self.black.iter().map(move |asked| (asked, bad));
+        let all = black.chain(self.white.iter().map(move |asked| (asked, good)));
+        // Those of one query once.
+        let mut told = vec![false; self.queries.len()];
+        let once = all.filter(move |(asked, _)| !std::mem::replace(&mut told[asked.query], true));
+        once.filter_map(|(asked, late)| match (self.listing(asked), late) {
+            (Some(Listing::Failed(why)), _) => Some((asked.list.zone.as_str(), why)),
+            (None, Late::HasFailed) => {
+                Some((asked.list.zone.as_str(), WhyNot::Failure(Failure::TimedOut)))
+            }
+            _ => None,
         })
     }
 }

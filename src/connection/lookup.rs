@@ -109,12 +109,6 @@ impl Lookup {
         lookup
     }
 
-    /// Whether nothing is being asked any more.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.knows_names() && self.lists.know_score() && self.lists.welcome().is_some()
-    }
-
     /// Whether all names are known, ours as well.
     #[must_use]
     pub fn knows_names(&self) -> bool {

@@ -211,10 +211,10 @@ impl<'a> Connection<'a> {
     fn wait(&mut self) -> Step {
         self.wait_for_lists(self.delay.unwrap_or_default())?;
         match self.delay.unwrap_or_default() {
-            // Nothing but our own name can be missing, and lists that are late.
+            // Our own name may be missing.
             Duration::ZERO => {
                 let deadline = self.client.received + self.service.options.dns_timeout;
-                self.watch_until(deadline, Goal::Everything)
+                self.watch_until(deadline, Goal::Names)
             }
             delay => self.watch_until(self.client.accepted + delay, Goal::Time),
         }

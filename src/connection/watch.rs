@@ -35,10 +35,9 @@ pub enum Goal {
     Client,
     /// For all names, ours as well.
     Names,
-    /// For everything that is looked up to be known.
-    Everything,
-    /// For a list of good clients to have it, or for all to have answered.
-    Welcome,
+    /// For a list of good clients to have it, or for all to have answered, or for
+    /// others to add up to this score.
+    Welcome(u32),
     /// For DNS lists to add up to this score, or for all to have answered.
     Score(u32),
     /// For a list to say why it has the client.
@@ -53,8 +52,9 @@ impl Goal {
             Self::Time => false,
             Self::Client => lookup.knows_client(),
             Self::Names => lookup.knows_names(),
-            Self::Everything => lookup.is_settled(),
-            Self::Welcome => lookup.lists().welcome().is_some(),
+            Self::Welcome(enough) => {
+                lookup.lists().welcome().is_some() || lookup.lists().score() >= enough
+            }
             Self::Score(enough) => lookup.lists().score() >= enough || lookup.lists().know_score(),
             Self::Reason => lookup.lists().know_reason(),
         }

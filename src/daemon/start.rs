@@ -149,6 +149,13 @@ fn warn(options: &Options, port: u16, log: &Log) {
             longest.as_secs_f64()
         ));
     }
+    let (lists, threshold) = (&options.lists.black, options.dnsbl_threshold);
+    let most: u32 = lists.iter().map(|list| list.weight).sum();
+    if !lists.is_empty() && most < threshold {
+        log.warning(format_args!(
+            "--dnsbl-threshold {threshold}: nobody is refused, all lists add up to {most}"
+        ));
+    }
     let why = match port {
         465 => "every TLS client talks first",
         587 => "people send from end users' lines",

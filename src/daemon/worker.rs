@@ -132,7 +132,7 @@ impl Acceptor for Worker<'_> {
         self.pool.remember_refusal(ip, class);
     }
 
-    fn may_complain_of_list(&self) -> bool {
+    fn may_complain_of_lists(&self) -> bool {
         self.pool.may_complain(Complaint::List)
     }
 

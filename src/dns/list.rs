@@ -78,6 +78,17 @@ impl List {
         Ok(Self { zone, filter, weight })
     }
 
+    /// Reads `ZONE[=ADDRS]` of a list of good clients, on one of which is enough.
+    ///
+    /// # Errors
+    /// What would have been right.
+    pub fn parse_unweighted(text: &str) -> Result<Self, String> {
+        if text.contains('*') {
+            return Err("it takes no weight: to be on one list of good clients is enough".into());
+        }
+        Self::parse(text)
+    }
+
     /// The name to ask for.
     #[must_use]
     pub fn name_of(&self, ip: IpAddr) -> String {

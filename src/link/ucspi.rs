@@ -47,7 +47,7 @@ impl Acceptor for Ucspi {
 
     fn remember_refusal(&self, _: IpAddr, _: Class) {}
 
-    fn may_complain_of_list(&self) -> bool {
+    fn may_complain_of_lists(&self) -> bool {
         true
     }
 

@@ -158,7 +158,7 @@ static OWN: &[Opt] = &[
         "ZONE[=ADDRS]",
         "a DNS list of good clients, who are static; may be repeated",
         |o, v| {
-            o.lists.white.push(Rc::new(List::parse(text(v)?)?));
+            o.lists.white.push(Rc::new(List::parse_unweighted(text(v)?)?));
             Ok(())
         },
     )

@@ -85,7 +85,7 @@ pub(super) static DELAYS: &[Opt] = &[
 /// Early talk and refusals.
 pub(super) static REFUSALS: &[Opt] = &[
     with("refuse", "HOW", "refuse by drop or talk [drop]", store!(|v| choice(v, REFUSE) => refuse)),
-    flag("refuse-permanent", "refuse early talkers for good, with 5xx", |o| {
+    flag("refuse-permanent", "refuse early talkers and listed clients for good, with 5xx", |o| {
         o.refuse_permanent = true;
     }),
     with(
