@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -17,7 +18,7 @@ use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_crowded;
-use crate::sys::{self, Stack};
+use crate::sys::{self, Birth, Stack};
 
 /// How long name servers may be silent before they count as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -164,17 +165,29 @@ impl Acceptor for Worker<'_> {
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
         let (pool, heir) = (self.pool, self.claim_for_heir()?);
         pool.bequeath(self.slot, heir);
+        let mut panic = None;
         let mut work = || {
-            let why = work();
+            let why = catch_unwind(AssertUnwindSafe(&mut *work)).unwrap_or_else(|payload| {
+                panic = Some(payload);
+                Errno::ECANCELED
+            });
             pool.disinherit(heir);
             why
         };
         self.stay_if_alone(since_last);
         let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
         self.leave_processor();
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
         match begotten {
-            Ok(None) => Some(Begotten::Program),
-            Ok(Some(why)) => {
+            Ok(Birth::Program) => Some(Begotten::Program),
+            Ok(Birth::Killed) => {
+                // In the middle of what both of us use.
+                pool.disinherit(heir);
+                resume_unwind(Box::new("killed before it was the program"));
+            }
+            Ok(Birth::Failure(why)) => {
                 pool.enter(self.slot, Stage::Busy);
                 Some(Begotten::Failure(why))
             }

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::num::NonZeroUsize;
 use std::ptr::{NonNull, null, null_mut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
@@ -54,6 +54,21 @@ struct Job<'a> {
     failed: Option<Errno>,
 }
 
+/// What became of a process that was to become a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// It has.
+    Program,
+    /// It has not, for this reason, and ends.
+    Failure(Errno),
+    /// It was killed before.
+    Killed,
+}
+
+/// Whether a process is in execve(2): what it does not come back from is the
+/// program.
+static EXECS: AtomicBool = AtomicBool::new(false);
+
 extern "C" fn run(job: *mut c_void) -> c_int {
     // SAFETY: `beget` passes a job that nobody else touches while this runs.
     let job = unsafe { &mut *job.cast::<Job<'_>>() };
@@ -67,16 +82,16 @@ extern "C" fn run(job: *mut c_void) -> c_int {
 /// process id to `pid` before it runs.
 ///
 /// If `work` comes back the process ends with exit code 0; the error is what it
-/// came back with.
+/// came back with.  It must not panic.
 ///
 /// # Errors
-/// In `Err` why there is no process: EAGAIN, ENOMEM.  In `Ok` why `work` came
-/// back, if it did.
+/// Why there is no process: EAGAIN, ENOMEM.
 pub fn beget(
     stack: &Stack,
     pid: &AtomicU64,
     work: &mut dyn FnMut() -> Errno,
-) -> nix::Result<Option<Errno>> {
+) -> nix::Result<Birth> {
+    EXECS.store(false, Ordering::Relaxed);
     let mut job = Job { work, failed: None };
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT | libc::SIGCHLD;
     let flags = flags | libc::CLONE_PARENT_SETTID;
@@ -86,7 +101,10 @@ pub fn beget(
     // process execs or ends, so that it alone uses our memory; its stack is not
     // used by anybody else; `pid` has room for a pid_t.
     let got = unsafe { libc::clone(run, stack.top(), flags, job_pointer, pid, none, none) };
-    Errno::result(got).map(|_| job.failed)
+    Errno::result(got)?;
+    let executed = EXECS.swap(false, Ordering::Relaxed);
+    let unexplained = if executed { Birth::Program } else { Birth::Killed };
+    Ok(job.failed.map_or(unexplained, Birth::Failure))
 }
 
 /// The process id that the kernel wrote, or [`put_pid`].
@@ -145,8 +163,39 @@ impl Strings {
 #[must_use]
 pub fn exec(file: &CString, arguments: &Strings, environment: &Strings) -> Errno {
     let (arguments, environment) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());
+    EXECS.store(true, Ordering::Relaxed);
     // SAFETY: all strings end in NUL, both arrays in null, and they live until
     // this comes back.
     unsafe { libc::execve(file.as_ptr(), arguments, environment) };
-    Errno::last()
+    let why = Errno::last();
+    EXECS.store(false, Ordering::Relaxed);
+    why
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::getpid;
+
+    #[test]
+    fn what_became_of_a_process_is_known() {
+        let (stack, pid) = (Stack::new().unwrap(), AtomicU64::new(0));
+        let born = |work: &mut dyn FnMut() -> Errno| beget(&stack, &pid, work).unwrap();
+        let words = |words: &[&str]| {
+            Strings::new(words.iter().map(|word| CString::new(*word).unwrap()).collect())
+        };
+        let (none, arguments) = (words(&[]), words(&["true"]));
+        let file = |name: &str| CString::new(name).unwrap();
+        let (there, missing) = (file("/bin/true"), file("/nonexistent"));
+        assert_eq!(born(&mut || exec(&there, &arguments, &none)), Birth::Program);
+        let failure = born(&mut || exec(&missing, &arguments, &none));
+        assert_eq!(failure, Birth::Failure(Errno::ENOENT));
+        let killed = born(&mut || {
+            let _ = kill(getpid(), Signal::SIGKILL);
+            Errno::EINTR
+        });
+        assert_eq!(killed, Birth::Killed);
+        assert!(pid_in(&pid) > 0);
+    }
 }

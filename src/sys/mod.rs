@@ -18,7 +18,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
 use nix::unistd::{ForkResult, Pid};
 
-pub use heir::{Stack, Strings, beget, exec, pid_in, put_pid};
+pub use heir::{Birth, Stack, Strings, beget, exec, pid_in, put_pid};
 
 /// How often each signal was caught since it was last asked for.
 static CAUGHT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
