@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::addresses::address_words;
 use super::board::{ACCEPTED, ADDRESS, CLASS, Column, FILES, HOST, REFUSED, Slot, Stage, now};
+use super::networks::UNPLACED;
 use super::pool::Pool;
 use crate::connection::class::Class;
 use crate::sys;
@@ -247,17 +248,16 @@ impl Pool {
     pub fn set_client(&self, slot: Slot, ip: IpAddr) {
         let [high, low] = address_words(ip);
         let words = self.slot_words(slot);
-        let unplaced = u64::MAX;
         let cleared = [(CLASS, 0), (HOST, 0), (REFUSED, 0), (ADDRESS, high)];
-        for (place, value) in cleared.into_iter().chain([(ACCEPTED, unplaced)]) {
+        for (place, value) in cleared.into_iter().chain([(ACCEPTED, UNPLACED)]) {
             words[place].store(value, Ordering::Relaxed);
         }
         words[ADDRESS + 1].store(low, Ordering::Relaxed);
         self.count_out(slot);
         self.count_in(slot, ip);
         self.enter(slot, Stage::Busy);
-        // Its place in the order is taken once others can see it: two that come at the
-        // same time would overlook each other.
+        // Its place in the order is taken once others can see it, and that it has none
+        // yet: two that come at the same time would overlook each other.
         words[ACCEPTED].store(now(), Ordering::SeqCst);
     }
 
