@@ -10,6 +10,18 @@ pub const USAGE: u8 = 100;
 /// Exit code for system trouble that may pass, as in ucspi-tcp.
 pub const TROUBLE: u8 = 111;
 
+/// A system's error, and what to do where it is memory that was refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Reason<'a>(pub &'a io::Error);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refused = self.0.kind() == io::ErrorKind::OutOfMemory;
+        let hint = if refused { ": raise the memory limit (softlimit -m)" } else { "" };
+        write!(f, "{}{hint}", self.0)
+    }
+}
+
 /// Why the program cannot go on.
 #[derive(Debug)]
 pub struct Fatal {
@@ -51,5 +63,18 @@ impl Fatal {
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn refused_memory_names_the_limit() {
+        let told = |why: io::Error| Reason(&why).to_string().ends_with(" limit (softlimit -m)");
+        assert!(told(Errno::ENOMEM.into()) && told(io::ErrorKind::OutOfMemory.into()));
+        assert!(!told(Errno::ENOENT.into()));
     }
 }

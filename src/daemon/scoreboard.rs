@@ -13,7 +13,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::board::size;
 use super::pidfile::{lock, owner};
-use crate::error::Fatal;
+use crate::error::{Fatal, Reason};
 use crate::log::Log;
 use crate::options::Options;
 use crate::sys;
@@ -88,15 +88,8 @@ fn other_path(port: u16, taken: i32) -> PathBuf {
 }
 
 fn in_memory(slots: usize) -> Result<Scoreboard, Fatal> {
-    let memory = sys::shared_words(size(slots)).map_err(|why| {
-        let why = io::Error::from(why);
-        let hint = if why.kind() == io::ErrorKind::OutOfMemory {
-            ": raise the memory limit (softlimit -m)"
-        } else {
-            ""
-        };
-        Fatal::unable("share memory with children", format_args!("{why}{hint}"))
-    })?;
+    let memory = sys::shared_words(size(slots))
+        .map_err(|why| Fatal::unable("share memory with children", Reason(&why.into())))?;
     Ok(Scoreboard { memory, file: None })
 }
 

@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, OnceCell};
 use std::fs::File;
-use std::io;
 use std::os::fd::AsFd;
 use std::process::exit;
 use std::time::{Duration, Instant};
@@ -26,6 +25,7 @@ use super::reap::{Crashes, Rounds};
 use super::relay::Relay;
 use super::worker::Worker;
 use crate::connection::serve::Service;
+use crate::error::Reason;
 use crate::sys::{self, Fork};
 
 /// What the supervisor acts on; blocked but for the time that it polls.
@@ -225,7 +225,7 @@ impl Supervisor {
         } else {
             self.service
                 .log
-                .error(format_args!("unable to fork: {}: trying again", io::Error::from(why)));
+                .error(format_args!("unable to fork: {}: trying again", Reason(&why.into())));
         }
     }
 

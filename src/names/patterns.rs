@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
 use super::matcher::{Expression, Findings, Matcher, check, find_once};
+use crate::error::Reason;
 
 /// The biggest file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -239,7 +240,7 @@ impl PatternsError {
 impl fmt::Display for PatternsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { file, why } => write!(f, "unable to read {file}: {why}"),
+            Self::Unreadable { file, why } => write!(f, "unable to read {file}: {}", Reason(why)),
             Self::Unusable { file, why } => write!(f, "unable to use {file}: {why}"),
             Self::Expression { file, line, why } => {
                 write!(f, "unable to use {file} line {line}: {why}")

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::Options;
 use super::parse::{CommandLine, unusable};
 use super::table::{Opt, Setter};
-use crate::error::Fatal;
+use crate::error::{Fatal, Reason};
 
 /// The biggest file, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -56,8 +56,8 @@ fn read(path: &Path) -> Result<String, Fatal> {
     // Nobody waits for whoever might write into a named pipe.
     let mut options = File::options();
     let open = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let open = open.map_err(|why| unable(&why))?;
-    open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|why| unable(&why))?;
+    let open = open.map_err(|why| unable(&Reason(&why)))?;
+    open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|why| unable(&Reason(&why)))?;
     if bytes.len() as u64 > LARGEST {
         return Err(unable(&"it is over 1 MiB"));
     }

@@ -15,6 +15,7 @@ use super::Match;
 use super::keys::Place;
 use super::record::Rule;
 use super::text::{Parsed, keys, parse, trimmed};
+use crate::error::Reason;
 
 /// Bytes of a file that are read.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -49,9 +50,9 @@ impl List {
         let name = path.display();
         let unable = |why: &dyn fmt::Display| ListError(format!("unable to read {name}: {why}"));
         let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|why| unable(&why))?;
+        let file = File::open(path).map_err(|why| unable(&Reason(&why)))?;
         let mut file = BufReader::new(file).take(LARGEST_FILE + 1);
-        file.read_to_end(&mut bytes).map_err(|why| unable(&why))?;
+        file.read_to_end(&mut bytes).map_err(|why| unable(&Reason(&why)))?;
         if bytes.len() as u64 > LARGEST_FILE {
             return Err(unable(&"it is over 4 MiB: make a cdb of it with tcprules, and use -x"));
         }
