@@ -17,11 +17,14 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Connection<'_> {
     pub(super) fn look_up(&mut self) -> Step {
-        let asked = self.start_look_up();
+        let name = self.name_without_asking();
+        let asked = name.is_none();
+        let crowd = (asked && self.is_limited()).then(|| self.acceptor.crowd());
+        let limit = crowd.and_then(Crowd::look_up_limit);
+        self.start_look_up(name, limit.is_some() && self.acceptor.name_servers_are_dead());
+        let limit = limit.unwrap_or(Duration::MAX);
         let options = &self.service.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
-        let crowd = (asked && self.is_limited()).then(|| self.acceptor.crowd());
-        let limit = crowd.and_then(Crowd::look_up_limit).unwrap_or(Duration::MAX);
         let deadline = self.client.received + options.dns_timeout.max(ident_time).min(limit);
         // tcpserver's log shows our own name with a denial.
         let goal = if options.as_tcpserver { Goal::Names } else { Goal::Client };
@@ -44,8 +47,9 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Whether the client's name has to be looked up.
-    fn start_look_up(&mut self) -> bool {
+    /// Where the client's name is not known it is asked for; `probe` whether name
+    /// servers that seem to be dead are to show it.
+    fn start_look_up(&mut self, name: Option<HostName>, probe: bool) {
         let options = &self.service.options;
         let condemned = self.is_condemned();
         let local_ip = self.client.local.ip();
@@ -53,7 +57,6 @@ impl Connection<'_> {
             Some(name) => Some(Some(name.clone())),
             None => self.acceptor.local_name(local_ip),
         };
-        let name = self.name_without_asking();
         let asked = name.is_none();
         let wanted = Wanted {
             ip: self.client.ip(),
@@ -64,6 +67,7 @@ impl Connection<'_> {
             raw_names: options.as_tcpserver,
             ident: self.ident().filter(|_| !condemned),
             lists: self.wanted_lists(),
+            probe,
         };
         let lists = !wanted.lists.black.is_empty() || !wanted.lists.white.is_empty();
         let servers = if asked || wanted.local.is_some() || lists {
@@ -73,7 +77,6 @@ impl Connection<'_> {
         };
         let deadline = self.client.received + options.dns_timeout;
         self.lookup = Lookup::start(wanted, servers, Instant::now(), deadline);
-        asked
     }
 
     /// The client's name, or that it does not matter; `None` where a name server

@@ -2,7 +2,7 @@
 //! is asked for, and the name of our own address.  Nothing here waits: `watch`
 //! polls the sockets together with the client's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Instant;
@@ -24,6 +24,8 @@ pub struct Lookup {
     local: Local,
     ident: Option<Ident>,
     lists: Lists,
+    /// What tells whether name servers are there at all.
+    probe: Option<Query>,
     servers: Rc<[SocketAddr]>,
     ip: IpAddr,
     paranoid: bool,
@@ -62,6 +64,10 @@ pub struct Wanted {
     pub ident: Option<Ident>,
     /// DNS lists.
     pub lists: WantedLists,
+    /// Whether name servers are to show that they are there, by a question that each
+    /// answers itself (RFC 6303, section 4.2) or refuses to: those that clients give
+    /// rise to may be such as nobody answers.
+    pub probe: bool,
 }
 
 impl Lookup {
@@ -77,6 +83,7 @@ impl Lookup {
             raw_names: false,
             ident: None,
             lists: WantedLists::default(),
+            probe: false,
         };
         Self::start(wanted, Rc::new([]), now, now)
     }
@@ -102,9 +109,10 @@ impl Lookup {
         let (ip, paranoid) = (wanted.ip, wanted.paranoid);
         let ident = wanted.ident;
         let lists = Lists::ask(&wanted.lists, ip, &servers, now, deadline);
+        let probe = wanted.probe.then(|| ask(Ipv4Addr::LOCALHOST.into()));
         let heard = false;
         let mut lookup =
-            Self { remote, local, ident, lists, servers, ip, paranoid, deadline, heard };
+            Self { remote, local, ident, lists, probe, servers, ip, paranoid, deadline, heard };
         lookup.settle(now);
         lookup
     }
@@ -195,7 +203,7 @@ impl Lookup {
             Local::Asking(query) => Some(query),
             Local::Settled(_) => None,
         };
-        remote.into_iter().chain(local).chain(self.lists.queries())
+        remote.into_iter().chain(local).chain(self.lists.queries()).chain(&self.probe)
     }
 
     /// The sockets to poll, and for what.
@@ -232,7 +240,7 @@ impl Lookup {
         if let Local::Asking(query) = &mut self.local {
             advance(query);
         }
-        self.lists.queries_mut().for_each(&mut advance);
+        self.lists.queries_mut().chain(&mut self.probe).for_each(&mut advance);
         if let Some(ident) = self.ident.as_mut().filter(|ident| ident.answer().is_none()) {
             ident.advance(now, rest.first().copied().unwrap_or(false));
         }
