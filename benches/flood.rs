@@ -14,7 +14,9 @@
 //! Then hosts that wait out their delay and sit in the session (`--sitters`),
 //! with good names and without.
 //!
-//! The parts are 1 a flood that sits, 2 one that comes and goes, 3 sessions.
+//! The parts are 1 a flood that sits, 2 one that comes and goes, 3 sessions.  It ends
+//! with 1 if somebody gets no banner at all from smtp-delayd, but for sessions that
+//! nothing bounds.
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
@@ -28,6 +30,7 @@ mod support;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -187,7 +190,8 @@ struct Times {
     during: Duration,
 }
 
-fn measure(name: &str, flood: &Flood, times: &Times) {
+/// Whether there was a banner for anybody.
+fn measure(name: &str, flood: &Flood, times: &Times) -> bool {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let press = scope.spawn(|| flood.press(&stop));
@@ -211,7 +215,8 @@ fn measure(name: &str, flood: &Flood, times: &Times) {
         for instead in lost.iter().take(SHOWN) {
             println!("    no banner after {instead}");
         }
-    });
+        figures.len() > 0
+    })
 }
 
 /// The daemon in front of a greeting, after which nothing is ever said.
@@ -224,8 +229,9 @@ fn daemon(slots: u32, names: &Names, more: &[&str]) -> Server {
 }
 
 /// A flood from everywhere, with name servers of all kinds, that sits or comes and
-/// goes; and at tcpserver's front door.
-fn floods(sits: bool, size: u32, slots: u32, times: &Times) {
+/// goes; and at tcpserver's front door.  Whether smtp-delayd always had a banner.
+fn floods(sits: bool, size: u32, slots: u32, times: &Times) -> bool {
+    let mut served = true;
     let how = if sits { "sits" } else { "comes and goes" };
     for (patience, ptr) in PTRS {
         let names = Names::start(patience);
@@ -233,7 +239,7 @@ fn floods(sits: bool, size: u32, slots: u32, times: &Times) {
             let server = daemon(slots, &names, &[]);
             let flood =
                 Flood { from, size: size as usize, sits, named: false, server: server.address };
-            measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, times);
+            served &= measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, times);
         }
     }
     let slots = slots.to_string();
@@ -243,10 +249,13 @@ fn floods(sits: bool, size: u32, slots: u32, times: &Times) {
     let from = From::ManyNetworks;
     let flood = Flood { from, size: size as usize, sits, named: false, server: server.address };
     measure(&format!("tcpserver: many networks, {how}"), &flood, times);
+    served
 }
 
-/// Hosts that wait out their delay, and sit in the session then.
-fn sessions(sitters: u32, slots: u32, during: Duration) {
+/// Hosts that wait out their delay, and sit in the session then.  Whether there was
+/// always a banner where something bounds them.
+fn sessions(sitters: u32, slots: u32, during: Duration) -> bool {
+    let mut served = true;
     let times = Times { before: Duration::from_secs(6), during };
     let names = Names::start(Patience::AtOnce);
     println!();
@@ -257,16 +266,15 @@ fn sessions(sitters: u32, slots: u32, during: Duration) {
             let server = daemon(slots, &names, &["--delay-none", "3"]);
             let flood =
                 Flood { from, size: sitters as usize, sits: true, named, server: server.address };
-            measure(
-                &format!("smtp-delayd: {sitters} sit in sessions, {name}, {place}"),
-                &flood,
-                &times,
-            );
+            let name = format!("smtp-delayd: {sitters} sit in sessions, {name}, {place}");
+            let unbounded = named && from != From::OneAddress;
+            served &= measure(&name, &flood, &times) || unbounded;
         }
     }
+    served
 }
 
-fn main() {
+fn main() -> ExitCode {
     let known = [
         ("seconds", 10),
         ("before", 5),
@@ -285,12 +293,18 @@ fn main() {
         "{size} flooders, {slots} slots, {seconds} s each after {before} s; seconds to the banner\n"
     );
     println!("{:<66} banners         p50    p99     flood", "in front of");
+    let mut served = true;
     for (number, sits) in [(1, true), (2, false)] {
         if [0, number].contains(&part) {
-            floods(sits, size, slots, &times);
+            served &= floods(sits, size, slots, &times);
         }
     }
     if [0, 3].contains(&part) {
-        sessions(sitters, slots, times.during);
+        served &= sessions(sitters, slots, times.during);
     }
+    if !served {
+        eprintln!("flood: smtp-delayd kept a good host without any banner");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }

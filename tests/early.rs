@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
 use crate::lab::{Client, Daemon, assert_about, directory, wait_until};
@@ -375,4 +376,74 @@ fn signals_to_the_group_neither_drop_nor_hurry_a_client() {
     let (line, waited) = client.read_line();
     assert_eq!(line, "220 hello\n");
     assert_about(waited, 1.0);
+}
+
+/// Where other processes become the program.
+#[test]
+fn signals_to_the_group_lose_none_of_many_that_wait() {
+    let daemon = Daemon::setup().option("-H --delay 2").run(&["echo", "220"]);
+    let mut clients: Vec<Client> = (0..10).map(|_| daemon.client("127.0.0.1")).collect();
+    wait_until("all to wait", || {
+        daemon.signal(Signal::SIGUSR1);
+        daemon.lines("stats ").pop().filter(|line| line.contains(" busy=10 "))
+    });
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1].repeat(5) {
+        daemon.signal_group(signal);
+    }
+    for client in &mut clients {
+        let (line, waited) = client.read_line();
+        assert_eq!(line, "220\n");
+        assert!(waited >= Duration::from_secs(2), "{waited:?}");
+    }
+}
+
+/// And for one whose process is about to, and has not yet.
+#[test]
+fn signals_to_the_group_lose_no_client_that_is_being_handed_over() {
+    // The longer the program is looked for, the easier its process is met.
+    let path = "/n:".repeat(40_000) + "/usr/bin:/bin";
+    let daemon = Daemon::setup().option("-H --delay 0.1 --min-idle 1").env("PATH", &path).run(&[
+        "sh",
+        "-c",
+        "echo 220; exec cat",
+    ]);
+    for reloads in 1..=3 {
+        let (mut client, heir) = wait_until("an heir", || stopped_heir(&daemon));
+        daemon.signal_group(Signal::SIGHUP);
+        daemon.log_lines("reload ", reloads);
+        daemon.signal_group(Signal::SIGUSR1);
+        daemon.log_lines("stats ", reloads);
+        kill(heir, Signal::SIGCONT).unwrap();
+        assert_eq!(client.read_line().0, "220\n");
+        client.say("still here\n");
+        assert_eq!(client.read_line().0, "still here\n");
+        client.finish();
+        let ends = daemon.log_lines("end ", reloads);
+        assert!(ends.iter().all(|line| line.contains(" exit=0 ")), "{ends:?}");
+    }
+}
+
+/// A client, and the process that is to become the program for it, stopped before
+/// it has done so; none where it was quicker, and its session is over then.
+fn stopped_heir(daemon: &Daemon) -> Option<(Client, Pid)> {
+    let old = daemon.children();
+    let mut client = daemon.client("127.0.0.1");
+    let heir = wait_until("another process with the client", || {
+        let link = |pid: &Pid| fs::read_link(format!("/proc/{pid}/fd/0")).unwrap_or_default();
+        let has_client = |pid: &Pid| link(pid).to_string_lossy().starts_with("socket:");
+        daemon.children().into_iter().find(|pid| !old.contains(pid) && has_client(pid))
+    });
+    kill(heir, Signal::SIGSTOP).unwrap();
+    wait_until("it to stop", || {
+        let stat = fs::read_to_string(format!("/proc/{heir}/stat")).unwrap();
+        stat.contains(") T ").then_some(())
+    });
+    let program = |pid: Pid| fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    if program(heir) == program(daemon.pid()) {
+        return Some((client, heir));
+    }
+    kill(heir, Signal::SIGCONT).unwrap();
+    client.finish();
+    client.read_all();
+    None
 }

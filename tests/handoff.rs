@@ -5,13 +5,17 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
+use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::lab::chain::clean_command;
+use crate::lab::dns::{FakeDns, Fault};
 use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, directory, is_root, only, wait_until};
+use crate::lab::syslog::FakeSyslog;
+use crate::lab::{Client, Daemon, directory, is_root, only, wait_until};
 
 /// The caller, to the scheduler.
 const SELF: Pid = Pid::from_raw(0);
@@ -30,6 +34,39 @@ fn setup() -> crate::lab::daemon::Setup {
 fn descriptors_are_the_socket_and_standard_error() {
     let (_daemon, report) = report_with(setup());
     assert_eq!(report.all("fd"), ["0 socket", "1 socket", "2 other"]);
+}
+
+/// With all that a daemon in the background has open.
+#[test]
+fn descriptors_are_the_same_in_the_background() {
+    for slots in ["40", "1"] {
+        let files = directory();
+        let path = |name: &str| files.join(name).to_str().unwrap().to_string();
+        let syslog = FakeSyslog::start(&files.join("log"));
+        let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+        command.args(["--daemon", "-1Hl", "mx.test.example", "--delay", "0.1", "-c", slots]);
+        command.args(["--syslog-socket", &path("log"), "--pidfile", &path("pid")]);
+        command.args(["--scoreboard", &path("board"), "127.0.0.1", "0"]).arg(program());
+        let output = command.output().unwrap();
+        let port = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        let supervisor = std::fs::read_to_string(path("pid")).unwrap().trim().parse().unwrap();
+        let _daemon = Stopped(Pid::from_raw(supervisor));
+        let server = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let report = Report::read(&Client::connect("127.0.0.1", server).read_all());
+        // Nobody may be held up by whoever reads what he writes on the last.
+        let expected = ["0 socket", "1 socket", "2 other nonblocking"];
+        assert_eq!(report.all("fd"), expected, "-c {slots}");
+        assert!(syslog.wait_for("pass ").ends_with(&format!(" pid={}", report.one("pid"))));
+    }
+}
+
+/// A process that is told to stop in the end.
+struct Stopped(Pid);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGTERM);
+    }
 }
 
 #[test]
@@ -363,7 +400,7 @@ fn both_families_at_once_and_mapped_addresses_as_ipv4() {
     assert_eq!(report.env("TCPREMOTEIP"), Some("127.0.0.5"));
     assert_eq!(report.env("TCPLOCALIP"), Some("127.0.0.1"));
     let six = std::net::SocketAddr::new("::1".parse().unwrap(), daemon.port);
-    let report = Report::read(&crate::lab::Client::connect("::1", six).read_all());
+    let report = Report::read(&Client::connect("::1", six).read_all());
     assert_eq!(report.env("PROTO"), Some("TCP6"));
     assert_eq!(report.env("TCPREMOTEIP"), Some("::1"));
 }
@@ -378,29 +415,35 @@ fn a_program_that_writes_faster_than_the_client_reads_loses_nothing() {
     assert!(only(daemon.log_lines("end ", 1)).contains(" exit=0 "));
 }
 
+/// The real softlimit, which `softlimit -m` in a run script is, and everything that
+/// takes memory.
 #[test]
-fn twenty_megabytes_of_address_space_are_enough() {
+fn twenty_megabytes_are_enough() {
     let files = directory();
     let expressions: String = (0..300).map(|n| format!("^host-{n}[0-9]+\\.isp{n}\\.\n")).collect();
     std::fs::write(files.join("dynamic"), expressions).unwrap();
     std::fs::write(files.join("rules"), ":allow\n".repeat(1000)).unwrap();
-    let narrow = setup()
-        .option_with("--dynamic-file", files.join("dynamic").display())
-        .option_with("--rules", files.join("rules").display())
-        .command(|command| {
-            let limit = || {
-                let bytes = 20_000_000;
-                nix::sys::resource::setrlimit(
-                    nix::sys::resource::Resource::RLIMIT_AS,
-                    bytes,
-                    bytes,
-                )?;
-                Ok(())
-            };
-            // SAFETY: it makes one system call.
-            unsafe { command.pre_exec(limit) };
-        });
-    let (daemon, _) = report_with(narrow);
-    daemon.signal(Signal::SIGHUP);
-    daemon.log("reload ");
+    let dns = FakeDns::start(Fault::Late(Duration::from_millis(50), "mx.example.org"));
+    for slots in ["40", "10000"] {
+        let daemon = Daemon::setup_under(&["softlimit", "-m", "20000000"])
+            .option(&format!("-c {slots} --delay-static 0.1 {}", dns.option()))
+            // Not what the name server says of whoever it is asked for.
+            .option("--dnsbl bl.test=127.0.0.9")
+            .option_with("--dynamic-file", files.join("dynamic").display())
+            .option_with("--rules", files.join("rules").display())
+            .run(&["sh", "-c", "ulimit -v"]);
+        let serve_twenty = || {
+            let clients: Vec<_> = (0..20).map(|_| daemon.client("127.0.0.1")).collect();
+            for mut client in clients {
+                assert_eq!(client.read_all(), "19531\n", "the limit, in KiB");
+            }
+        };
+        serve_twenty();
+        daemon.signal(Signal::SIGHUP);
+        daemon.log("reload ");
+        serve_twenty();
+        let passed = daemon.log_lines("pass ", 40);
+        assert!(passed.iter().all(|line| line.contains(" class=static ")), "{passed:?}");
+        assert_eq!(daemon.lines("smtp-delayd: error: "), Vec::<String>::new());
+    }
 }

@@ -1,7 +1,7 @@
 //! The pool: how many children there are, what becomes of those that end, and
 //! what happens when processes run out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -34,6 +34,41 @@ fn there_are_never_more_than_slots() {
     drop(held);
     daemon.log_lines("hangup ", 12);
     assert!(daemon.children().len() <= 4);
+}
+
+/// Whichever process becomes the program.
+#[test]
+fn sessions_take_slots_as_well() {
+    let daemon = Daemon::setup().option("-H --delay 0.1 -c 4 --min-idle 1").run(&[
+        "sh",
+        "-c",
+        "echo $$; exec cat",
+    ]);
+    let born = daemon.children();
+    let are_few = || assert!(daemon.children().len() <= 4, "{:?}", daemon.children());
+    let answer = |client: &mut Client| {
+        wait_until("a client to be served", || {
+            are_few();
+            (!client.is_silent_for(Duration::from_millis(1))).then_some(())
+        });
+        Pid::from_raw(client.read_line().0.trim().parse().unwrap())
+    };
+    let mut held: VecDeque<Client> = VecDeque::new();
+    for number in 0..4 {
+        held.push_back(daemon.client("127.0.0.1"));
+        let pid = answer(&mut held[number]);
+        assert!(number > 0 || !born.contains(&pid), "the child has an heir");
+    }
+    for _ in 0..4 {
+        let mut next = daemon.client("127.0.0.1");
+        for _ in 0..50 {
+            assert!(next.is_silent_for(Duration::from_millis(4)), "there is a slot for it");
+            are_few();
+        }
+        held.pop_front();
+        answer(&mut next);
+        held.push_back(next);
+    }
 }
 
 #[test]
@@ -386,36 +421,36 @@ fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
 #[test]
 fn a_reload_that_memory_does_not_suffice_for_keeps_the_old() {
     let file = directory().join("dynamic");
-    let lines: String = (0..1500).map(|n| format!("\\.dyn\\.isp{n}\\.example$\n")).collect();
+    let lines: String = (0..100).map(|n| format!("\\.dyn\\.isp{n}\\.example$\n")).collect();
     fs::write(&file, lines).unwrap();
     let daemon = Daemon::setup()
         .option("-H --delay 0")
         .option_with("--dynamic-file", file.display())
-        .option_with("--static-file", file.display())
-        .command(|command| {
-            let limit = || {
-                let bytes = 20_000_000;
-                nix::sys::resource::setrlimit(
-                    nix::sys::resource::Resource::RLIMIT_AS,
-                    bytes,
-                    bytes,
-                )?;
-                Ok(())
-            };
-            // SAFETY: it makes one system call.
-            #[allow(unsafe_code)]
-            unsafe {
-                std::os::unix::process::CommandExt::pre_exec(command, limit)
-            };
-        })
         .run(&["echo", "220"]);
+    let limit = |bytes: &str| {
+        let set = std::process::Command::new("prlimit")
+            .args([format!("--pid={}", daemon.pid()), format!("--as={bytes}:")])
+            .status();
+        assert!(set.unwrap().success());
+    };
+    // What it has, and too little more to read them again.
+    limit(&(address_space(daemon.pid()) + (128 << 10)).to_string());
     daemon.signal(Signal::SIGHUP);
-    let ended = wait_until("the end of the reload", || {
-        let kept = daemon.lines("smtp-delayd: error: unable to reload: ").pop();
-        kept.or_else(|| daemon.lines("reload ").pop())
-    });
-    assert!(ended.starts_with("reload ") || ended.contains("softlimit -m"), "{ended}");
+    let line = daemon.log("smtp-delayd: error: unable to reload");
+    let why = "memory does not suffice: raise the limit (softlimit -m)";
+    assert_eq!(line, format!("smtp-delayd: error: unable to reload: {why}: the old files stay"));
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n", "the daemon lives");
+    limit("unlimited");
+    daemon.signal(Signal::SIGHUP);
+    daemon.log("reload ");
+}
+
+/// What a process takes of its address space, in bytes.
+fn address_space(pid: Pid) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kilobytes = size.and_then(|size| size.trim().strip_suffix(" kB")).unwrap();
+    kilobytes.parse::<usize>().unwrap() << 10
 }
 
 #[test]

@@ -32,7 +32,8 @@ static void become(int client, char **argv)
 static void serve(int client, int patience)
 {
   struct pollfd poller = { client, POLLIN, 0 };
-  char buffer[8192];
+  /* Not on the stack, whose pages are a waiting child's own. */
+  static char buffer[8192];
 
   if (poll(&poller, 1, patience) <= 0) return;
   if (recv(client, buffer, sizeof buffer, MSG_DONTWAIT) <= 0) return;

@@ -132,7 +132,8 @@ impl Setup {
         self.command.args(program).process_group(0).env("RUST_BACKTRACE", "0");
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown = format!("{:?}", self.command);
-        let mut child = self.command.spawn().unwrap();
+        let child = self.command.spawn();
+        let mut child = child.unwrap_or_else(|why| panic!("{shown}: {why}"));
         let log = Log::of(&shown, child.stderr.take().unwrap());
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
@@ -157,7 +158,17 @@ impl Daemon {
     /// Quick defaults for tests: loopback, any port, no delay, no look-up of
     /// our own name, no trust in loopback addresses, and no limit for them.
     pub(crate) fn setup() -> Setup {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+        Self::setup_with(Command::new(env!("CARGO_BIN_EXE_smtp-delayd")))
+    }
+
+    /// The same for a daemon that is run by `launcher`, which becomes it.
+    pub(crate) fn setup_under(launcher: &[&str]) -> Setup {
+        let mut command = Command::new(launcher[0]);
+        command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_smtp-delayd"));
+        Self::setup_with(command)
+    }
+
+    fn setup_with(mut command: Command) -> Setup {
         for name in ["RELAYCLIENT", "SMTPDELAY", "GREETDELAY", "RBLSMTPD", "DNSCACHEIP"] {
             command.env_remove(name);
         }
