@@ -325,6 +325,24 @@ fn our_own_dead_name_server_shuts_nobody_out() {
 }
 
 #[test]
+fn names_that_nobody_answers_for_do_not_make_name_servers_look_dead() {
+    let dns = FakeDns::start(Fault::OwnNamesOnly);
+    let daemon = Daemon::setup()
+        .option(&dns.option())
+        .option("-c 10 --reserve 50 --per-ip 0 --dns-timeout 20 --delay-unknown 25")
+        .run(&["echo", "220"]);
+    let held = hold(&daemon, "127.0.0.2", 5);
+    wait_for_clients(&daemon, 5);
+    wait_until("nothing to have been heard for long", || {
+        (held[0].connected.elapsed() > Duration::from_millis(5500)).then_some(())
+    });
+    for source in ["127.0.0.3", "127.0.0.4"] {
+        assert_eq!(daemon.client(source).read_all(), BUSY);
+    }
+    drop(held);
+}
+
+#[test]
 fn few_slots_work_too() {
     let nsd = Nsd::start();
     for slots in [1, 3] {

@@ -1,12 +1,16 @@
 //! DNS lists: who is refused by them, and what lists that are late, broken or
 //! dead do to nobody.
 
+use std::process::Command;
 use std::time::Duration;
 
+use domain::base::Rtype;
+use domain::base::iana::Rcode;
+
 use crate::lab::daemon::Setup;
-use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
+use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY, SILENT};
 use crate::lab::rbl::{LISTED, Rbldnsd, WHY, ZONE, ZONE6};
-use crate::lab::{Daemon, assert_about, is_root, waited};
+use crate::lab::{Daemon, assert_about, directory, is_root, wait_until, waited};
 
 /// A daemon that asks `list`, and for names `nsd`.
 fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {
@@ -17,6 +21,33 @@ fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {
 
 fn root(test: &str) -> Option<(Rbldnsd, Nsd)> {
     is_root(test).then(|| (Rbldnsd::start_on_a_free_port(&ENTRIES), Nsd::start()))
+}
+
+/// A list that has everybody, with this text.
+fn list_of_all() -> FakeDns {
+    FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"everybody is here"]))
+}
+
+/// A daemon that gets names from `nsd`, and nothing from lists: `dns` is asked
+/// about them, as nsd refuses to tell.
+fn beside(dns: &FakeDns, nsd: &Nsd, options: &str) -> Setup {
+    let delays = "--delay-static 0.4 --delay-none 1.5 --dns-timeout 8";
+    Daemon::setup().option(&nsd.option()).option(&dns.option()).option(delays).option(options)
+}
+
+/// What the daemon says of lists that failed, in order, once so many clients
+/// have passed.
+fn complaints(daemon: &Daemon, clients: usize) -> Vec<String> {
+    daemon.log_lines("pass ", clients);
+    let mut lines = daemon.lines("smtp-delayd: warning: list ");
+    lines.sort();
+    lines
+}
+
+fn rules(text: &str) -> String {
+    let file = directory().join("rules");
+    std::fs::write(&file, text).unwrap();
+    format!("--rules {}", file.display())
 }
 
 /// More on the list: what tells of an error, and what a filter may choose.
@@ -108,7 +139,8 @@ fn a_list_that_is_dead_or_late_keeps_nobody_waiting() {
     let text = listed.read_all();
     let words = "421 4.7.1 mx.test.example your address is listed by late.example\r\n";
     assert_eq!(text, words, "it has no text");
-    assert!(listed.connected.elapsed() < Duration::from_millis(2500), "before its delay is over");
+    // The name and the list are asked at once, and then the list for its text.
+    assert!(listed.connected.elapsed() < Duration::from_millis(2200), "before its delay is over");
 }
 
 #[test]
@@ -140,9 +172,8 @@ fn a_list_of_good_clients_makes_them_static() {
 #[test]
 fn rules_and_local_networks_exempt_from_lists() {
     let Some((list, nsd)) = root("rules_and_local_networks_exempt_from_lists") else { return };
-    let rules = crate::lab::directory().join("rules");
-    std::fs::write(&rules, format!("{LISTED}:allow,RELAYCLIENT=\"\"\n:allow\n")).unwrap();
-    let options = format!("--dnsbl {ZONE} --rules {}", rules.display());
+    let rules = rules(&format!("{LISTED}:allow,RELAYCLIENT=\"\"\n:allow\n"));
+    let options = format!("--dnsbl {ZONE} {rules}");
     let daemon = with(&list, &nsd, &options).run(&["echo", "220"]);
     assert_eq!(daemon.client(LISTED).read_line().0, "220\n");
     assert!(daemon.client("127.0.5.4").read_all().starts_with("421 "));
@@ -162,11 +193,208 @@ fn ipv6_clients_are_looked_up_too() {
 }
 
 #[test]
-fn a_listed_client_that_hangs_up_or_talks_is_listed_all_the_same() {
-    let Some((list, nsd)) = root("a_listed_client_that_hangs_up_or_talks") else { return };
+fn a_listed_client_that_talks_is_listed_all_the_same_where_talk_is_only_noted() {
+    let Some((list, nsd)) = root("a_listed_client_that_talks_is_listed") else { return };
     let daemon = with(&list, &nsd, &format!("--dnsbl {ZONE} --early log")).run(&["echo", "220"]);
     let mut talker = daemon.client(LISTED);
     talker.say("EHLO spam.example\r\n");
     assert_eq!(talker.read_all(), format!("421 4.7.1 {WHY}\r\n"));
     assert_about(waited(&daemon.log("listed ")), 0.0);
+}
+
+#[test]
+fn a_client_that_leaves_before_the_list_has_answered_has_hung_up() {
+    for early in ["refuse", "log"] {
+        let late = FakeDns::start(Fault::Late(Duration::from_millis(800), "mx.example.org"));
+        let daemon = Daemon::setup()
+            .option(&late.option())
+            .option(&format!("--dnsbl late.example --early {early}"))
+            .run(&["echo", "220"]);
+        let mut leaver = daemon.client("127.0.0.1");
+        leaver.finish();
+        assert_eq!(leaver.read_all(), "", "{early}");
+        assert_about(waited(&daemon.log("hangup ip=127.0.0.1 ")), 0.0);
+        assert!(daemon.lines("listed ").is_empty(), "{}", daemon.text());
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_the_list_is_asked_why_is_listed_all_the_same() {
+    let late = FakeDns::start(Fault::Late(Duration::from_millis(500), "mx.example.org"));
+    let daemon =
+        Daemon::setup().option(&late.option()).option("--dnsbl late.example").run(&["echo", "220"]);
+    let mut leaver = daemon.client("127.0.0.1");
+    wait_until("the list to be asked why", || (late.queries_for(Rtype::TXT) > 0).then_some(()));
+    leaver.finish();
+    assert!(leaver.read_all().starts_with("421 4.7.1 "));
+    daemon.log("listed ip=127.0.0.1 ");
+    assert!(daemon.lines("hangup ").is_empty(), "{}", daemon.text());
+}
+
+#[test]
+fn the_words_of_a_list_are_cleaned_and_cut() {
+    const LONG: &[u8] = &[b'x'; 300];
+    let fallback = "mx.test.example your address is listed by bl.example";
+    let cut = "x".repeat(200);
+    let cases: [(&'static [&'static [u8]], &str); 7] = [
+        (&[b"caf\xc3\xa9\r\n250 \x00\x1b\x7f~"], "caf????250 ???~"),
+        (&[LONG], &cut),
+        (&[b"-go away - now"], "go away - now"),
+        (&[b" -- go away "], "go away"),
+        (&[b""], fallback),
+        (&[b"--- "], fallback),
+        (&[b"the first", b"the second"], "the first"),
+    ];
+    for (texts, words) in cases {
+        let list = FakeDns::start(Fault::Lists([127, 0, 0, 2], texts));
+        let daemon =
+            Daemon::setup().option(&list.option()).option("--dnsbl bl.example").run(&["false"]);
+        assert_eq!(daemon.client("127.0.0.1").read_all(), format!("421 4.7.1 {words}\r\n"));
+    }
+}
+
+#[test]
+fn only_a_client_that_is_refused_is_asked_about_twice() {
+    let empty = FakeDns::start(Fault::Code(Rcode::NXDOMAIN));
+    let all = list_of_all();
+    // Who is on no list, and who is on one that is not enough.
+    for (dns, options) in [(&empty, ""), (&all, " --dnsbl-threshold 2")] {
+        let daemon = Daemon::setup()
+            .option(&dns.option())
+            .option(&format!("--dnsbl bl.example --delay 0.2{options}"))
+            .run(&["echo", "220"]);
+        assert_eq!(daemon.client("127.0.0.1").read_line().0, "220\n");
+        assert_eq!((dns.queries_for(Rtype::A), dns.queries_for(Rtype::TXT)), (1, 0), "{options}");
+    }
+    let all = list_of_all();
+    let daemon = Daemon::setup().option(&all.option()).option("--dnsbl bl.example").run(&["false"]);
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "421 4.7.1 everybody is here\r\n");
+    assert_eq!((all.queries_for(Rtype::A), all.queries_for(Rtype::TXT)), (1, 1));
+}
+
+#[test]
+fn lists_of_one_zone_are_one_question_and_all_count() {
+    let all = list_of_all();
+    let daemon = Daemon::setup()
+        .option(&all.option())
+        .option("--dnsbl bl.example=127.0.0.2*2 --dnsbl bl.example=127.0.0.[2..9]")
+        .option("--dnsbl-threshold 3")
+        .run(&["false"]);
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "421 4.7.1 everybody is here\r\n");
+    let line = daemon.log("listed ");
+    let zones = "zones=\"bl.example:127.0.0.2,bl.example:127.0.0.2\" score=3";
+    assert!(line.ends_with(zones), "{line}");
+    assert_eq!(all.queries_for(Rtype::A), 1);
+}
+
+#[test]
+fn lists_that_fail_list_nobody_and_each_is_told() {
+    let broken = [
+        (Fault::Code(Rcode::SERVFAIL), "no name server could answer"),
+        (Fault::Code(Rcode::REFUSED), "no name server could answer"),
+        (Fault::Lists([192, 0, 2, 1], &[]), "it answers 192.0.2.1, which lists nobody"),
+    ];
+    for (fault, why) in broken {
+        let (dns, nsd) = (FakeDns::start(fault), Nsd::start());
+        let lists = "--dnsbl one.example --dnsbl two.example";
+        let daemon = beside(&dns, &nsd, lists).run(&["echo", "220"]);
+        assert_eq!(daemon.client(ORDINARY).read_line().0, "220\n", "{why}");
+        let told = |zone| format!("smtp-delayd: warning: list {zone}.example failed: {why}");
+        assert_eq!(complaints(&daemon, 1), [told("one"), told("two")]);
+    }
+}
+
+#[test]
+fn a_dead_list_of_good_clients_costs_nobody_more_than_its_delay() {
+    let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
+    let daemon = beside(&dead, &nsd, "--dnswl dead.example").run(&["echo", "220"]);
+    assert_about(daemon.client(ORDINARY).read_line().1, 0.4);
+    assert!(complaints(&daemon, 1).is_empty(), "nobody needed it: {}", daemon.text());
+    assert_about(daemon.client(NAMELESS).read_line().1, 1.5);
+    let complaint =
+        "smtp-delayd: warning: list dead.example failed: no name server answered in time";
+    assert_eq!(complaints(&daemon, 2), [complaint]);
+    let by_rule = rules("127.:allow,SMTPDELAY=\"0.5\"\n");
+    for (options, delay) in [("-H", 0.4), (&by_rule, 0.5)] {
+        let options = format!("--dnswl dead.example {options}");
+        let daemon = beside(&dead, &nsd, &options).run(&["echo", "220"]);
+        assert_about(daemon.client(NAMELESS).read_line().1, delay);
+        assert!(complaints(&daemon, 1).is_empty(), "nobody needed it: {}", daemon.text());
+    }
+}
+
+#[test]
+fn a_list_that_answers_while_one_of_good_clients_is_waited_for_refuses_all_the_same() {
+    let nsd = Nsd::start();
+    // One that says no, with the same answer, and one that says nothing.
+    for good in ["bad.example=127.0.0.99", SILENT] {
+        let late = FakeDns::start(Fault::Late(Duration::from_millis(400), "mx.example.org"));
+        let lists = format!("--dnsbl bad.example --dnswl {good}");
+        let daemon = beside(&late, &nsd, &lists).run(&["echo", "220"]);
+        let mut listed = daemon.client(NAMELESS);
+        assert!(listed.read_all().starts_with("421 4.7.1 "), "{good}");
+        assert_about(listed.connected.elapsed(), 0.8);
+    }
+}
+
+#[test]
+fn clients_that_a_rule_exempts_do_not_wait_for_a_dead_list() {
+    let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
+    for variables in ["RELAYCLIENT=\"\"", "SMTPDELAY=\"0\",RBLSMTPD=\"\""] {
+        let rules = rules(&format!("127.:allow,{variables}\n"));
+        let options = format!("--dnsbl dead.example {rules}");
+        let daemon = beside(&dead, &nsd, &options).run(&["echo", "220"]);
+        let (line, time) = daemon.client(NAMELESS).read_line();
+        assert_eq!(line, "220\n", "{variables}");
+        assert_about(time, 0.0);
+        assert!(complaints(&daemon, 1).is_empty(), "{}", daemon.text());
+    }
+}
+
+#[test]
+fn a_list_of_good_clients_makes_static_who_looks_like_a_line_or_has_an_ipv6_address() {
+    let test = "a_list_of_good_clients_makes_static_who_looks_like_a_line";
+    let Some((_, nsd)) = root(test) else { return };
+    let list = Rbldnsd::start_on_a_free_port(&[&format!("{LINE} :127.0.0.10:a line")]);
+    let daemon = with(&list, &nsd, &format!("--dnswl {ZONE}")).run(&["echo", "220"]);
+    assert_about(daemon.client(LINE).read_line().1, 0.4);
+    let line = daemon.log("pass ");
+    assert!(line.contains(" host=dsl-127-0-2-1.isp.example class=static delay=0.4 "), "{line}");
+    // Without nsd nobody knows a name.
+    let daemon = Daemon::setup()
+        .option(&list.option())
+        .option(&format!("--dnswl {ZONE6} --delay-static 0.4 --delay-unknown 1.5"))
+        .host("::1")
+        .run(&["echo", "220"]);
+    assert_about(daemon.client("::1").read_line().1, 0.4);
+    let line = daemon.log("pass ");
+    assert!(line.contains(" host=- class=static delay=0.4 "), "{line}");
+}
+
+#[test]
+fn a_list_of_good_clients_takes_no_weight() {
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+    // Were it taken, the port would end it.
+    let arguments = ["--dnswl", "zen.example*5", "127.0.0.1", "nosuchport", "false"];
+    let output = daemon.args(arguments).output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(100), "{text}");
+    let start = "smtp-delayd: fatal: unable to use --dnswl `zen.example*5': it takes no weight";
+    assert!(text.starts_with(start), "{text}");
+}
+
+#[test]
+fn a_threshold_that_no_client_can_reach_draws_a_warning() {
+    let warning = |threshold| {
+        let daemon = Daemon::setup()
+            .option("--dnsbl one.example*2 --dnsbl two.example")
+            .option(&format!("--dnsbl-threshold {threshold}"))
+            .run(&["false"]);
+        daemon.lines("smtp-delayd: warning: ")
+    };
+    let expected =
+        "smtp-delayd: warning: --dnsbl-threshold 5: nobody is refused, all lists add up to 3";
+    assert_eq!(warning(5), [expected]);
+    assert!(warning(3).is_empty(), "{:?}", warning(3));
 }

@@ -4,14 +4,13 @@
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
-use domain::rdata::{A, Ptr};
+use domain::rdata::{A, Ptr, Txt};
 
 use super::{directory, wait_until};
 
@@ -165,11 +164,16 @@ fn free_udp_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A zone that the double says nothing about, whatever it is to do.
+pub(crate) const SILENT: &str = "silent.example";
+
 /// What the double does with a query.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// It says nothing.
     Silence,
+    /// The same, but for the name of 127.0.0.1, of which it knows that there is none.
+    OwnNamesOnly,
     /// It answers with this code.
     Code(Rcode),
     /// It waits, and then gives this name.
@@ -177,26 +181,34 @@ pub(crate) enum Fault {
     /// It sends answers with another id, another question and no sense, and
     /// then this name.
     AmongStrangers(&'static str),
+    /// As a DNS list it has everybody, with this address and these texts; names
+    /// it has none.
+    Lists([u8; 4], &'static [&'static [u8]]),
 }
 
 /// A name server that misbehaves.
 pub(crate) struct FakeDns {
     pub(crate) address: SocketAddr,
-    queries: Arc<AtomicUsize>,
+    /// What was asked for, in order.
+    queries: Arc<Mutex<Vec<Rtype>>>,
 }
 
 impl FakeDns {
     pub(crate) fn start(fault: Fault) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let queries = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&queries);
+        let queries = Arc::<Mutex<Vec<Rtype>>>::default();
+        let seen = Arc::clone(&queries);
         thread::spawn(move || {
             let mut buffer = [0; 1500];
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                counter.fetch_add(1, Ordering::SeqCst);
-                let (socket, fault) = (socket.try_clone().unwrap(), fault.clone());
                 let query = buffer[..length].to_vec();
+                let question = Message::from_octets(&query).unwrap().first_question().unwrap();
+                seen.lock().unwrap().push(question.qtype());
+                if question.qname().to_string().ends_with(SILENT) {
+                    continue;
+                }
+                let (socket, fault) = (socket.try_clone().unwrap(), fault.clone());
                 thread::spawn(move || misbehave(&socket, from, &query, &fault));
             }
         });
@@ -208,7 +220,12 @@ impl FakeDns {
     }
 
     pub(crate) fn queries(&self) -> usize {
-        self.queries.load(Ordering::SeqCst)
+        self.queries.lock().unwrap().len()
+    }
+
+    /// Those for records of one type.
+    pub(crate) fn queries_for(&self, kind: Rtype) -> usize {
+        self.queries.lock().unwrap().iter().filter(|asked| **asked == kind).count()
     }
 }
 
@@ -218,11 +235,18 @@ fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) 
     };
     match fault {
         Fault::Silence => (),
+        Fault::OwnNamesOnly => {
+            let asked = Message::from_octets(query).unwrap().first_question().unwrap();
+            if asked.qname().to_string() == "1.0.0.127.in-addr.arpa" {
+                send(&reply(query, Rcode::NXDOMAIN, None));
+            }
+        }
         Fault::Code(code) => send(&reply(query, *code, None)),
         Fault::Late(delay, name) => {
             thread::sleep(*delay);
             send(&reply(query, Rcode::NOERROR, Some(name)));
         }
+        Fault::Lists(address, texts) => send(&listing(query, *address, texts)),
         Fault::AmongStrangers(name) => {
             let mut other_id = reply(query, Rcode::NOERROR, Some("forged.example.org"));
             other_id[0] ^= 0xff;
@@ -248,6 +272,22 @@ fn reply(query: &[u8], code: Rcode, name: Option<&str>) -> Vec<u8> {
             reply.push((owner, 60, A::from_octets(127, 0, 0, 2))).unwrap();
         } else {
             reply.push((owner, 60, Ptr::new(Name::vec_from_str(name).unwrap()))).unwrap();
+        }
+    }
+    reply.finish()
+}
+
+fn listing(query: &[u8], address: [u8; 4], texts: &[&[u8]]) -> Vec<u8> {
+    let query = Message::from_octets(query).unwrap();
+    let mut reply = MessageBuilder::new_vec().start_answer(&query, Rcode::NOERROR).unwrap();
+    let question = query.first_question().unwrap();
+    let (kind, owner) = (question.qtype(), question.into_qname());
+    if kind == Rtype::A {
+        reply.push((owner, 60, A::new(address.into()))).unwrap();
+    } else if kind == Rtype::TXT {
+        for text in texts {
+            let text: Txt<Vec<u8>> = Txt::build_from_slice(text).unwrap();
+            reply.push((owner, 60, text)).unwrap();
         }
     }
     reply.finish()
