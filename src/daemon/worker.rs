@@ -183,8 +183,8 @@ impl Acceptor for Worker<'_> {
         match begotten {
             Ok(Birth::Program) => Some(Begotten::Program),
             Ok(Birth::Killed) => {
-                // In the middle of what both of us use.
-                pool.disinherit(heir);
+                // In the middle of what both of us use.  Its slot may be somebody else's
+                // by now.
                 resume_unwind(Box::new("killed before it was the program"));
             }
             Ok(Birth::Failure(why)) => {
