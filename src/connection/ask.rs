@@ -4,7 +4,6 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::crowd::Crowd;
 use super::ident::Ident;
 use super::lookup::{HostName, Lookup, Wanted};
 use super::serve::{Connection, Step};
@@ -19,8 +18,7 @@ impl Connection<'_> {
     pub(super) fn look_up(&mut self) -> Step {
         let name = self.name_without_asking();
         let asked = name.is_none();
-        let crowd = (asked && self.is_limited()).then(|| self.acceptor.crowd());
-        let limit = crowd.and_then(Crowd::look_up_limit);
+        let limit = if asked { self.look_up_limit() } else { None };
         self.start_look_up(name, limit.is_some() && self.acceptor.name_servers_are_dead());
         let limit = limit.unwrap_or(Duration::MAX);
         let options = &self.service.options;

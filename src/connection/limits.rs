@@ -58,11 +58,15 @@ impl Connection<'_> {
         class == Class::Unknown && self.acceptor.name_servers_are_dead()
     }
 
-    /// Until when name servers may answer: not for long where only the reserve is
-    /// left.
-    pub(super) fn answers_until(&self) -> Instant {
+    /// How long a look-up may take where only the reserve is left.
+    pub(super) fn look_up_limit(&self) -> Option<Duration> {
         let crowd = self.is_limited().then(|| self.acceptor.crowd());
-        let limit = crowd.and_then(Crowd::look_up_limit).unwrap_or(Duration::MAX);
+        crowd.and_then(Crowd::look_up_limit)
+    }
+
+    /// Until when name servers may answer.
+    pub(super) fn answers_until(&self) -> Instant {
+        let limit = self.look_up_limit().unwrap_or(Duration::MAX);
         self.client.received + self.service.options.dns_timeout.min(limit)
     }
 
