@@ -90,6 +90,45 @@ fn a_hup_changes_the_name_servers() {
 }
 
 #[test]
+fn a_hup_changes_limits_and_lists() {
+    let dns = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"not you"]));
+    let file = config("per-ip 1\nreserve 0\n");
+    let daemon = Daemon::setup()
+        .with_usual_limits()
+        .option(&dns.option())
+        .option("-c 10 --delay-none 30")
+        .option_with("--config", file.display())
+        .run(&["echo", "220"]);
+    let answer_beside_one = || {
+        let held = daemon.client("127.0.0.1");
+        wait_until("it to be held", || {
+            daemon.signal(Signal::SIGUSR1);
+            daemon.lines("stats ").pop()?.contains(" busy=1 ").then_some(())
+        });
+        let answer = daemon.client("127.0.0.1").read_all();
+        drop(held);
+        answer
+    };
+    assert!(answer_beside_one().contains(" too many connections "));
+    let reloaded = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let old = daemon.children();
+        let count = daemon.lines("reload ").len();
+        daemon.signal(Signal::SIGHUP);
+        daemon.log_lines("reload ", count + 1);
+        wait_until("the old children to go", || {
+            (!daemon.children().iter().any(|child| old.contains(child))).then_some(())
+        });
+    };
+    reloaded("per-ip 0\nreserve 90\n");
+    assert!(answer_beside_one().contains(" all slots are busy"));
+    reloaded("per-ip 0\nreserve 0\ndnsbl bl.example\n");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "421 4.7.1 not you\r\n");
+    reloaded("per-ip 0\nreserve 0\n");
+    assert!(daemon.client("127.0.0.1").is_silent_for(std::time::Duration::from_millis(300)));
+}
+
+#[test]
 fn a_mistake_in_the_settings_stops_the_start() {
     let file = config("\ndelay soon\n");
     let file = file.to_str().unwrap();

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
@@ -102,6 +103,24 @@ fn privileges_can_still_be_gained() {
     let (_daemon, report) = report_with(setup());
     assert_eq!(report.one("no_new_privs"), "0");
     assert_eq!(report.one("seccomp"), "0");
+}
+
+/// As qmail-queue is.
+#[test]
+fn a_program_runs_as_its_owner_where_it_is_set_so() {
+    if !is_root("a_program_runs_as_its_owner_where_it_is_set_so") {
+        return;
+    }
+    let file = directory().join("id");
+    std::fs::copy("/usr/bin/id", &file).unwrap();
+    let daemon = |mode| {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        setup().option("-u nobody").run(&[file.to_str().unwrap()])
+    };
+    let told = daemon(0o4755).client("127.0.0.1").read_all();
+    assert!(told.contains("(nobody)") && told.contains(" euid=0(root)"), "{told}");
+    let told = daemon(0o755).client("127.0.0.1").read_all();
+    assert!(told.contains("(nobody)") && !told.contains(" euid="), "{told}");
 }
 
 #[test]
@@ -308,7 +327,7 @@ fn the_path_is_searched_on_past_what_must_not_be_run() {
 fn a_file_without_an_interpreter_is_not_given_to_a_shell() {
     let script = directory().join("script");
     std::fs::write(&script, "echo 220 from a shell\n").unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     let daemon = setup().run(&[script.to_str().unwrap()]);
     assert!(daemon.client("127.0.0.1").read_all().starts_with("421 4.3.0 "));
     assert!(daemon.log("smtp-delayd: error: ").contains("Exec format error"));

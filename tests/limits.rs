@@ -1,6 +1,9 @@
 //! Limits: connections of one address, the reserve, and delays that shrink.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use domain::base::iana::Rcode;
@@ -345,14 +348,70 @@ fn names_that_nobody_answers_for_do_not_make_name_servers_look_dead() {
 #[test]
 fn few_slots_work_too() {
     let nsd = Nsd::start();
-    for slots in [1, 3] {
-        let daemon = Daemon::setup()
-            .option(&nsd.option())
-            .option(&format!("-c {slots} --delay-none 0.5 --per-ip 4"))
-            .run(&["echo", "220"]);
-        let mut client = daemon.client(NAMELESS);
+    let daemon = |slots, delay| {
+        let setup = Daemon::setup().option(&nsd.option());
+        let setup = setup.option(&format!("-c {slots} --delay-none {delay} --per-ip 4"));
+        setup.run(&["echo", "220"])
+    };
+    let one = daemon(1, 0.5);
+    let [mut first, mut second] = [NAMELESS; 2].map(|source| one.client(source));
+    for (client, delay) in [(&mut first, 0.5), (&mut second, 1.0)] {
         assert_eq!(client.read_line().0, "220\n");
-        assert_about(client.connected.elapsed(), 0.5);
-        assert!(!daemon.log("pass ").contains(" shrunk="));
+        assert_about(client.connected.elapsed(), delay);
     }
+    let lines = one.log_lines("pass ", 2);
+    assert!(lines.iter().all(|line| line.contains(" delay=0.5 waited=")), "{lines:?}");
+    let three = daemon(3, 3.0);
+    let held = hold(&three, NAMELESS, 2);
+    wait_for_classes(&three, 2);
+    // (3 - 2) / (3 - 1.5)
+    assert_eq!(three.client(NAMELESS).read_line().0, "220\n");
+    assert!(three.log("pass ").contains(" delay=2 shrunk=0.67 waited="));
+    for mut client in held {
+        assert_eq!(client.read_line().0, "220\n");
+    }
+}
+
+/// Tells flooders that it is over once it is dropped, also where a test fails.
+struct Flood(Arc<AtomicBool>);
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Comes, and comes back as soon as it is turned away.
+fn flood(source: &str, server: SocketAddr, over: &AtomicBool) {
+    let goes_on = || !over.load(Ordering::Relaxed);
+    while goes_on() {
+        let mut client = Client::connect(source, server);
+        while goes_on() && client.is_silent_for(Duration::from_millis(100)) {}
+        assert!(!goes_on() || client.read_all() == BUSY);
+    }
+}
+
+#[test]
+fn a_flood_of_nameless_hosts_keeps_no_named_one_out() {
+    const NAMED: usize = 20;
+    let nsd = Nsd::start();
+    let daemon = Daemon::setup()
+        .option(&nsd.option())
+        .option("-c 20 -b 200 --delay-static 0.2 --delay-none 60")
+        .run(&["echo", "220"]);
+    let running = Flood(Arc::default());
+    let come = |number| {
+        let (server, over) = (daemon.address(), running.0.clone());
+        thread::spawn(move || flood(&format!("127.0.3.{number}"), server, &over))
+    };
+    let flooders: Vec<_> = (100..160).map(come).collect();
+    daemon.log_lines("limit ", 100);
+    for _ in 0..NAMED {
+        assert_eq!(daemon.client(ORDINARY).read_line().0, "220\n");
+    }
+    drop(running);
+    for flooder in flooders {
+        flooder.join().unwrap();
+    }
+    assert_eq!(daemon.log_lines("pass ", NAMED).len(), NAMED);
 }

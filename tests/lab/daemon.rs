@@ -104,6 +104,13 @@ impl Setup {
         self
     }
 
+    /// Leaves `--per-ip` to the settings.
+    pub(crate) fn with_usual_limits(mut self) -> Self {
+        let given = self.options.iter().position(|option| option == "--per-ip").unwrap();
+        self.options.drain(given..given + 2);
+        self
+    }
+
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.host = host.into();
         self
