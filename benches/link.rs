@@ -15,7 +15,7 @@ mod lab;
 mod support;
 
 use lab::chain::LINK;
-use support::cgroup::Cgroup;
+use support::cgroup::{Cgroup, Kind};
 use support::memory::of_held;
 use support::server::Server;
 use support::start::{CLIENT, cpu_to_poll};
@@ -30,7 +30,7 @@ fn main() {
     println!("{rounds} rounds of {starts} starts, {held} held; medians (least to most)\n");
     let cpu = measure(rounds, &peers, |words| cpu_to_poll(words, starts));
     report("CPU from exec to poll, µs", &peers, &cpu, 2.0);
-    match Cgroup::new("smtp-delay-bench") {
+    match Cgroup::new("smtp-delay-bench", Kind::Memory) {
         Ok(cgroup) => {
             let memory =
                 measure(rounds.min(3), &peers, |words| memory_of_held(&cgroup, words, held));

@@ -5,7 +5,8 @@
 //! `cargo bench --bench speed -- [--rounds N] [--millis N] [--held N] [--crowd N]
 //! [--starts N] [--part N]`
 //!
-//! The parts are 1 hand-over, 2 refusal, 3 memory, 4 a crowd, 5 the link.
+//! The parts are 1 hand-over, 2 refusal, 3 memory, 4 a crowd, 5 the link, 6 the
+//! system calls of a client, for which strace is needed.
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
@@ -18,15 +19,18 @@ mod support;
 
 use std::net::SocketAddr;
 use std::process::exit;
+use std::thread;
 use std::time::Duration;
 
 use lab::chain::LINK;
-use support::cgroup::Cgroup;
+use support::calls;
+use support::cgroup::{Cgroup, Kind};
 use support::crowd::Crowd;
 use support::load::{AT_ONCE, Load, Manner, address};
 use support::memory::of_held;
 use support::names::{Names, Patience};
 use support::postscreen::Postscreen;
+use support::processor::Meter;
 use support::server::{DAEMON, Server};
 use support::start::cpu_to_poll;
 use support::table::{Bound, head, row};
@@ -37,6 +41,8 @@ const SLOTS: &str = "40";
 /// Bursts of clients in a round, and the pause between two.
 const BURSTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(100);
+/// Servers in a round whose first burst is measured.
+const FIRST: u32 = 3;
 
 /// The programs to compare with, and how much is measured.
 struct Lab {
@@ -91,7 +97,7 @@ impl Lab {
         outcome.per_second()
     }
 
-    /// Ours, tcpserver, and the C loop, in front of `program`.
+    /// Ours, tcpserver, and the C loop that execs, in front of `program`.
     fn handing_over<'a>(&'a self, program: &'a str) -> [Words<'a>; 3] {
         let ours = [DAEMON, "-1RHl0", "-c", SLOTS, "--delay", "0", "127.0.0.1", "0", program];
         let tcpserver =
@@ -106,31 +112,45 @@ impl Lab {
                 let server = Server::start(words);
                 self.per_second(server.address, Manner::Polite, words[0] == DAEMON)
             };
-            let [ours, tcpserver, loop_] = three(self.measure(&peers, rate));
+            let sharing = vec![self.prefork.as_str(), "vfork", SLOTS, program];
+            let told = [0, 1].map(|peer| [&peers[peer][..1], &["-v"], &peers[peer][1..]].concat());
+            let all = [&peers[..], &[sharing], &told].concat();
+            let [ours, tcpserver, loop_, sharing, ours_told, tcpserver_told] =
+                all_of(self.measure(&all, rate));
             let what = format!("handed over a second, {kind} program");
             row(&format!("{what}, tcpserver"), &ours, &tcpserver, Bound::AtLeast(1.2));
             row(&format!("{what}, C pre-fork + exec"), &ours, &loop_, Bound::AtLeast(0.95));
-            self.first_byte(&peers, kind);
+            row(&format!("{what}, C pre-fork + vfork + exec"), &ours, &sharing, Bound::Open);
+            row(&format!("{what}, -v, tcpserver -v"), &ours_told, &tcpserver_told, Bound::Open);
+            self.first_byte(&all[..4], kind);
         }
     }
 
     fn first_byte(&self, peers: &[Words<'_>], kind: &str) {
+        let warm = [1, 5, BURSTS];
         let cases = [
-            (1, Duration::ZERO, "1 client", 0.9),
-            (1, PAUSE, "1 after a rest", 0.9),
-            (AT_ONCE, PAUSE, "20 at once", 0.7),
+            (1, Duration::ZERO, warm, "1 client", Bound::AtMost(0.9)),
+            (1, PAUSE, warm, "1 after a rest", Bound::AtMost(0.9)),
+            (AT_ONCE, PAUSE, warm, "20 at once", Bound::AtMost(0.7)),
+            (AT_ONCE, PAUSE, [FIRST, 0, 1], "20 at once, the first", Bound::Open),
         ];
-        for (at_once, pause, clients, bound) in cases {
+        for (at_once, pause, [servers, before, bursts], clients, bound) in cases {
             let time = |words: &Words<'_>| {
-                let server = Server::start(words);
-                let load = Load { server: server.address, at_once, manner: Manner::Polite };
-                load.burst(5, pause);
-                load.burst(BURSTS, pause).median()
+                let mut first_byte = Figures::default();
+                for _ in 0..servers {
+                    let server = Server::start(words);
+                    thread::sleep(PAUSE);
+                    let load = Load { server: server.address, at_once, manner: Manner::Polite };
+                    load.burst(before, pause);
+                    first_byte.append(load.burst(bursts, pause));
+                }
+                first_byte.median()
             };
-            let [ours, tcpserver, loop_] = three(self.measure(peers, time));
+            let [ours, tcpserver, loop_, sharing] = all_of(self.measure(peers, time));
             let what = format!("µs to the first byte, {clients}, {kind} program");
-            row(&format!("{what}, tcpserver"), &ours, &tcpserver, Bound::AtMost(bound));
+            row(&format!("{what}, tcpserver"), &ours, &tcpserver, bound);
             row(&format!("{what}, C pre-fork + exec"), &ours, &loop_, Bound::Open);
+            row(&format!("{what}, C pre-fork + vfork + exec"), &ours, &sharing, Bound::Open);
         }
     }
 
@@ -166,7 +186,7 @@ impl Lab {
     }
 
     fn memory(&self) {
-        let cgroup = match Cgroup::new("smtp-delay-bench") {
+        let cgroup = match Cgroup::new("smtp-delay-bench", Kind::Memory) {
             Ok(cgroup) => cgroup,
             Err(why) => return println!("no memory was measured: {why}"),
         };
@@ -192,7 +212,7 @@ impl Lab {
                 address(10, number)
             })
         });
-        let [without, with, child, chain] = figures.try_into().ok().unwrap();
+        let [without, with, child, chain] = all_of(figures);
         let what = "KiB of a client that is held";
         row(&format!("{what}, -RH, forked C child"), &without, &child, Bound::AtMost(1.3));
         row(&format!("{what}, its name judged, forked C child"), &with, &child, Bound::AtMost(1.5));
@@ -201,28 +221,40 @@ impl Lab {
     }
 
     fn crowd(&self) {
-        let crowd = |held: usize, manner| Crowd::of(held, &self.answer[1], manner);
-        let of_loop = |held: usize| Crowd::of_loop(held, &self.prefork);
-        self.beside("handed over", Bound::AtMost(1.15), |held| crowd(held, Manner::Polite));
-        self.beside("refused", Bound::AtMost(1.15), |held| crowd(held, Manner::Early));
-        self.beside("refused by C pre-fork accept", Bound::Open, of_loop);
+        let meter = match Meter::start() {
+            Ok(meter) => meter,
+            Err(why) => return println!("no crowd was measured: {why}"),
+        };
+        let answer = self.answer[1].as_str();
+        let ours = |held: usize, manner| Crowd::of(held, answer, manner);
+        let of_loop = |held: usize, kind| Crowd::of_loop(held, &self.prefork, kind, answer);
+        let (goal, open) = (Bound::AtMost(1.15), Bound::Open);
+        self.beside("handed over", goal, &meter, |held| ours(held, Manner::Polite));
+        self.beside("by C vfork + exec", open, &meter, |held| of_loop(held, "vfork"));
+        self.beside("by C pre-fork + exec", open, &meter, |held| of_loop(held, "exec"));
+        self.beside("by tcpserver + C plug-in", open, &meter, |held| {
+            Crowd::of_chain(held, &self.plugin, answer)
+        });
+        self.beside("refused", goal, &meter, |held| ours(held, Manner::Early));
+        self.beside("by C pre-fork accept", open, &meter, |held| of_loop(held, "accept"));
     }
 
     /// Both by the clock and in processor time.
-    fn beside(&self, kind: &str, bound: Bound, crowd: impl Fn(usize) -> Crowd) {
+    #[allow(clippy::cast_precision_loss)]
+    fn beside(&self, kind: &str, goal: Bound, meter: &Meter, crowd: impl Fn(usize) -> Crowd) {
         let mut figures = [(); 2].map(|()| [(); 2].map(|()| Figures::default()));
         for _ in 0..self.rounds {
             for (held, [clock, processor]) in [self.crowd, 10].into_iter().zip(&mut figures) {
-                let outcome = crowd(held).press(AT_ONCE, self.time);
+                let (outcome, time) = crowd(held).press_metered(self.time, meter);
                 clock.add(1e6 / outcome.per_second());
-                processor.add(outcome.processor_time_each());
+                processor.add(1e6 * time.as_secs_f64() / outcome.answered as f64);
             }
         }
         let [many, few] = figures;
         let what = format!("{} held beside, against 10: µs", self.crowd);
         for (how, number) in [("by the clock", 0), ("of processor time", 1)] {
             let [many, few] = [&many[number], &few[number]];
-            row(&format!("{what} {how}, {kind}"), many, few, bound);
+            row(&format!("{what} {how}, {kind}"), many, few, goal);
         }
     }
 
@@ -232,9 +264,16 @@ impl Lab {
         let what = "µs of CPU from exec to poll, smtp-delay, C stand-in";
         row(what, &cpu[0], &cpu[1], Bound::AtMost(2.0));
     }
+
+    /// Which calls a client takes; CONTRIBUTING.md has the reasons.
+    fn calls(&self) {
+        if !calls::print(&self.answer[1]) {
+            println!("no system calls are listed: there is no strace");
+        }
+    }
 }
 
-fn three(figures: Vec<Figures>) -> [Figures; 3] {
+fn all_of<const N: usize>(figures: Vec<Figures>) -> [Figures; N] {
     figures.try_into().ok().unwrap()
 }
 
@@ -255,7 +294,7 @@ fn main() {
     let lab = Lab::new(values);
     println!("{} rounds; medians, and the ratio of each round\n", lab.rounds);
     head();
-    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::crowd, Lab::link];
+    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::crowd, Lab::link, Lab::calls];
     for (number, run) in (1..).zip(parts) {
         if part == 0 || part == number {
             run(&lab);

@@ -1,6 +1,6 @@
-/* The least that a delay in a chain can be: waits argv[1] milliseconds for the
-   client on descriptor 0 to talk, and becomes the program behind it.  One that
-   talks is refused, so that it can read why. */
+/* The least that a delay in a chain can be: waits argv[1] milliseconds, or $DELAY
+   where that is set, for the client on descriptor 0 to talk, and becomes the program
+   behind it.  One that talks is refused, so that it can read why. */
 
 #include <poll.h>
 #include <stdlib.h>
@@ -13,9 +13,10 @@ int main(int argc, char **argv)
 {
   struct pollfd client = { 0, POLLIN, 0 };
   char buffer[8192];
+  char *delay = getenv("DELAY");
 
   if (argc < 3) return 100;
-  if (poll(&client, 1, atoi(argv[1])) != 0) {
+  if (poll(&client, 1, atoi(delay ? delay : argv[1])) != 0) {
     if (recv(0, buffer, sizeof buffer, MSG_DONTWAIT) <= 0) return 0;
     if (write(1, refusal, sizeof refusal - 1) < 0) return 0;
     shutdown(1, SHUT_WR);

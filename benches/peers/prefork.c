@@ -2,14 +2,21 @@
    it.
      prefork exec N PROG      keeps N children in accept(2), each of which becomes
                               PROG for its first client;
+     prefork vfork N PROG     has N children, each of which makes a process that
+                              shares its memory, is its sibling and becomes PROG,
+                              and comes back; nobody waits for PROG's end;
      prefork accept N MILLIS  keeps N children that wait for their client to talk,
                               refuse it if it does and leave it alone if not, and
                               come back;
      prefork fork 0 MILLIS    forks a child a client, which does the same, and
-                              ends. */
+                              ends.
+   With the first two a client of 127.6.0.0/16 is left alone until it talks or
+   leaves. */
 
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +26,9 @@
 #include <unistd.h>
 
 static const char refusal[] = "421 4.7.0 you talked before the greeting\r\n";
+
+enum { EXEC, VFORK, ACCEPT, FORK };
+static const char *const kinds[] = { "exec", "vfork", "accept", "fork" };
 
 static void become(int client, char **argv)
 {
@@ -43,13 +53,39 @@ static void serve(int client, int patience)
     ;
 }
 
-static void child(int listener, int execs, char **argv)
+struct heir { int client; char **argv; };
+
+static int inherit(void *heir)
+{
+  become(((struct heir *) heir)->client, ((struct heir *) heir)->argv);
+  return 111;
+}
+
+static void beget(int client, char **argv)
+{
+  static char stack[16384] __attribute__((aligned(16)));
+  struct heir heir = { client, argv };
+  int flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | SIGCHLD;
+
+  if (clone(inherit, stack + sizeof stack, flags, &heir) < 0) _exit(111);
+}
+
+static int is_held(const struct sockaddr_in *peer)
+{
+  return ntohl(peer->sin_addr.s_addr) >> 16 == (127 << 8 | 6);
+}
+
+static void child(int listener, int kind, char **argv)
 {
   for (;;) {
-    int client = accept(listener, 0, 0);
+    struct sockaddr_in peer;
+    socklen_t length = sizeof peer;
+    int client = accept(listener, (struct sockaddr *) &peer, &length);
     if (client < 0) _exit(111);
-    if (execs) become(client, argv);
-    serve(client, atoi(argv[3]));
+    if (kind == ACCEPT) serve(client, atoi(argv[3]));
+    else if (is_held(&peer)) serve(client, -1);
+    else if (kind == EXEC) become(client, argv);
+    else beget(client, argv);
     close(client);
   }
 }
@@ -72,19 +108,21 @@ int main(int argc, char **argv)
   struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
   socklen_t length = sizeof address;
   int listener = socket(AF_INET, SOCK_STREAM, 0);
-  int execs, missing;
+  int kind = 0, missing;
 
   if (argc < 4) return 100;
-  execs = !strcmp(argv[1], "exec");
+  while (strcmp(argv[1], kinds[kind]))
+    if (++kind > FORK) return 100;
   if (bind(listener, (struct sockaddr *) &address, sizeof address) < 0) return 111;
   if (listen(listener, 1024) < 0) return 111;
   getsockname(listener, (struct sockaddr *) &address, &length);
   printf("%d\n", ntohs(address.sin_port));
   fflush(stdout);
-  if (!strcmp(argv[1], "fork")) fork_for_each(listener, atoi(argv[3]));
+  if (kind == FORK) fork_for_each(listener, atoi(argv[3]));
+  if (kind == VFORK) signal(SIGCHLD, SIG_IGN);
   for (missing = atoi(argv[2]);; missing = 1) {
     while (missing--)
-      if (fork() == 0) child(listener, execs, argv);
+      if (fork() == 0) child(listener, kind, argv);
     if (waitpid(-1, 0, 0) < 0) return 111;
   }
 }

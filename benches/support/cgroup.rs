@@ -1,30 +1,45 @@
-//! A memory control group of a server's own: what is charged to it counts user
-//! memory and the kernel's (page tables, sockets, stacks) alike.
+//! A control group: what is charged to it is what its processes have used, and what
+//! the kernel has for them (page tables, sockets, stacks).
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+
+/// What it counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bytes of memory.
+    Memory,
+    /// Nanoseconds of processor time, of the kernel's scheduler and not by its ticks.
+    Time,
+}
 
 pub(crate) struct Cgroup {
     path: PathBuf,
     usage: &'static str,
 }
 
+impl Kind {
+    /// Where groups are made, and the file that has the count.
+    fn place(self) -> (&'static str, &'static str) {
+        let (one, two) = match self {
+            Self::Memory => (("/sys/fs/cgroup/memory", "memory.usage_in_bytes"), "memory.current"),
+            Self::Time => (("/sys/fs/cgroup/cpuacct", "cpuacct.usage"), "cpu.stat"),
+        };
+        if Path::new(one.0).exists() { one } else { ("/sys/fs/cgroup", two) }
+    }
+}
+
 impl Cgroup {
     /// Makes one, in version 1 or 2 of the interface.  Needs root.
-    pub(crate) fn new(name: &str) -> io::Result<Self> {
-        let name = format!("{name}.{}", std::process::id());
-        let one = PathBuf::from("/sys/fs/cgroup/memory");
-        let (root, usage) = if one.exists() {
-            (one, "memory.usage_in_bytes")
-        } else {
-            let two = PathBuf::from("/sys/fs/cgroup");
-            fs::write(two.join("cgroup.subtree_control"), "+memory")?;
-            (two, "memory.current")
-        };
-        let path = root.join(name);
+    pub(crate) fn new(name: &str, kind: Kind) -> io::Result<Self> {
+        let (root, usage) = kind.place();
+        if usage == "memory.current" {
+            fs::write(Path::new(root).join("cgroup.subtree_control"), "+memory")?;
+        }
+        let path = Path::new(root).join(format!("{name}.{}", std::process::id()));
         fs::create_dir(&path)?;
         Ok(Self { path, usage })
     }
@@ -34,10 +49,19 @@ impl Cgroup {
         fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("a process moves");
     }
 
-    /// Bytes that are charged to it.
+    /// Moves a process out of it.
+    pub(crate) fn leave(&self, pid: i32) {
+        let root = self.path.parent().expect("a root of all groups");
+        fs::write(root.join("cgroup.procs"), pid.to_string()).expect("a process moves");
+    }
+
+    /// What is charged to it.
     pub(crate) fn usage(&self) -> f64 {
         let text = fs::read_to_string(self.path.join(self.usage)).expect("usage is told");
-        text.trim().parse().expect("usage is a number")
+        // Version 2 has time in microseconds.
+        let micros = text.strip_prefix("usage_usec ").and_then(|rest| rest.lines().next());
+        let (number, unit) = micros.map_or((text.trim(), 1.0), |micros| (micros, 1e3));
+        number.parse::<f64>().expect("usage is a number") * unit
     }
 }
 

@@ -1,13 +1,15 @@
-//! The daemon with clients that it holds, while others come and go.
+//! The daemon, or a peer, with clients that it holds, while others come and go.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
 
-use super::load::{Load, Manner, Outcome, address, visit_from};
+use super::load::{AT_ONCE, Load, Manner, Outcome, address, visit_from};
 use super::memory::settle;
+use super::processor::Meter;
 use super::server::{DAEMON, Server};
 use crate::lab::chain::clean_command;
 use crate::lab::directory;
@@ -15,7 +17,10 @@ use crate::lab::directory;
 /// Slots besides those of the clients that are held.
 const ROOM: usize = 60;
 
-/// The daemon, and clients that wait there for as long as this lives.
+/// The longest that a peer holds a client, in milliseconds.
+const HOUR: &str = "3600000";
+
+/// A server, and clients that wait there for as long as this lives.
 pub(crate) struct Crowd {
     server: Server,
     others: Manner,
@@ -36,11 +41,30 @@ impl Crowd {
         Self::before(Server::spawn(command), held, others)
     }
 
-    /// The same in front of a C loop that accepts, which refuses those who talk.
-    pub(crate) fn of_loop(held: usize, prefork: &str) -> Self {
+    /// The same in front of a C loop, of one of the kinds that `prefork` has: it hands
+    /// over to `program`, or refuses those who talk.
+    pub(crate) fn of_loop(held: usize, prefork: &str, kind: &str, program: &str) -> Self {
         let slots = (held + ROOM).to_string();
-        let server = Server::start(&[prefork, "accept", &slots, "3600000"]);
-        Self::before(server, held, Manner::Early)
+        let accepts = kind == "accept";
+        let last = if accepts { HOUR } else { program };
+        let others = if accepts { Manner::Early } else { Manner::Polite };
+        Self::before(Server::start(&[prefork, kind, &slots, last]), held, others)
+    }
+
+    /// The same in front of tcpserver and a plug-in in C, which hands over to
+    /// `program`.
+    pub(crate) fn of_chain(held: usize, plugin: &str, program: &str) -> Self {
+        let [rules, cdb, new] =
+            ["rules", "rules.cdb", "rules.new"].map(|name| directory().join(name));
+        fs::write(&rules, "127.5.:allow,DELAY=\"0\"\n").expect("rules");
+        let rules = Stdio::from(fs::File::open(rules).expect("rules"));
+        let done = Command::new("tcprules").arg(&cdb).arg(new).stdin(rules).status();
+        assert!(done.expect("tcprules").success());
+        let slots = (held + ROOM).to_string();
+        let mut command = clean_command("tcpserver");
+        command.args(["-1RHl0", "-c", &slots, "-b", "1024", "-x"]).arg(cdb);
+        command.args(["127.0.0.1", "0", plugin, HOUR, program]);
+        Self::before(Server::spawn(command), held, Manner::Polite)
     }
 
     fn before(server: Server, held: usize, others: Manner) -> Self {
@@ -56,12 +80,25 @@ impl Crowd {
         Self { server, others, _held: all }
     }
 
-    /// What happens to others meanwhile, so many at once; none must fail.
+    /// Others, so many at once.
+    pub(crate) fn others(&self, at_once: usize) -> Load {
+        Load { server: self.server.address, at_once, manner: self.others }
+    }
+
+    /// What happens to them; none must fail.
     pub(crate) fn press(&self, at_once: usize, time: Duration) -> Outcome {
-        let load = Load { server: self.server.address, at_once, manner: self.others };
-        let outcome = load.press_warm(time);
+        let outcome = self.others(at_once).press_warm(time);
         assert_eq!(outcome.failed, 0, "clients were not answered as they deserve");
         outcome
+    }
+
+    /// The same for the usual number of them, and the processor time that it took.
+    pub(crate) fn press_metered(&self, time: Duration, meter: &Meter) -> (Outcome, Duration) {
+        let _warm = self.press(AT_ONCE, time / 5);
+        let before = meter.time();
+        let outcome = self.others(AT_ONCE).press(time);
+        assert_eq!(outcome.failed, 0, "clients were not answered as they deserve");
+        (outcome, meter.time().saturating_sub(before))
     }
 }
 

@@ -13,7 +13,6 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Figures;
-use super::processor::Processors;
 
 /// Clients at once, where nothing else is said.
 pub(crate) const AT_ONCE: usize = 20;
@@ -35,8 +34,6 @@ pub(crate) struct Outcome {
     /// Clients that were not.
     pub(crate) failed: usize,
     pub(crate) time: Duration,
-    /// Of all processors, as [`Processors`] has it.
-    pub(crate) processor_time: Duration,
     /// Microseconds from the connect to the first byte.
     pub(crate) first_byte: Figures,
 }
@@ -45,12 +42,6 @@ impl Outcome {
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn per_second(&self) -> f64 {
         self.answered as f64 / self.time.as_secs_f64()
-    }
-
-    /// Microseconds of processor time that each client cost.
-    #[allow(clippy::cast_precision_loss)]
-    pub(crate) fn processor_time_each(&self) -> f64 {
-        1e6 * self.processor_time.as_secs_f64() / self.answered as f64
     }
 }
 
@@ -89,8 +80,6 @@ impl Load {
 
     /// Goes on for `time`; clients that are there then are not counted.
     pub(crate) fn press(&self, time: Duration) -> Outcome {
-        // Before anybody comes: it looks through all processes, and nobody reads meanwhile.
-        let processors = Processors::watch();
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll");
         let mut outcome = Outcome::default();
         let mut number = 0;
@@ -112,7 +101,6 @@ impl Load {
             }
         }
         outcome.time = start.elapsed();
-        outcome.processor_time = processors.time();
         outcome
     }
 

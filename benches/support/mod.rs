@@ -1,6 +1,7 @@
 //! What the benchmarks stand on: figures and their spread, arguments, programs
-//! in C to compare with, and memory that is charged to a group of processes.
+//! in C to compare with, and what is charged to a group of processes.
 
+pub(crate) mod calls;
 pub(crate) mod cgroup;
 pub(crate) mod crowd;
 pub(crate) mod load;
@@ -22,6 +23,10 @@ pub(crate) struct Figures(Vec<f64>);
 impl Figures {
     pub(crate) fn add(&mut self, value: f64) {
         self.0.push(value);
+    }
+
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 
     fn sorted(&self) -> Vec<f64> {

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::lab::chain::clean_command;
@@ -33,6 +35,7 @@ impl Server {
 
     /// Starts `command`, which prints its port on 127.0.0.1.
     pub(crate) fn spawn(mut command: Command) -> Self {
+        set_child_subreaper(true).expect("to wait for the children of a server");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|why| panic!("{command:?}: {why}"));
         let mut port = String::new();
@@ -53,10 +56,14 @@ impl Drop for Server {
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
         // Ten thousand processes take a while to end, and what is measured next
-        // must not pay for it.
+        // must not pay for it.  They are ours once their parent is gone.
         let until = Instant::now() + PATIENCE;
-        while killpg(self.pid(), None).is_ok() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(10));
+        let group = Pid::from_raw(-self.pid().as_raw());
+        while let Ok(ended) = waitpid(group, Some(WaitPidFlag::WNOHANG)) {
+            if ended == WaitStatus::StillAlive {
+                assert!(Instant::now() < until, "a server's processes do not end");
+                thread::sleep(Duration::from_millis(2));
+            }
         }
     }
 }
