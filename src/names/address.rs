@@ -43,7 +43,9 @@ pub(super) fn spelled(text: &str, ip: IpAddr) -> Spelled {
 
 fn v4(text: &str, ip: Ipv4Addr) -> Spelled {
     let orders = both_orders(ip.octets());
-    let chain = orders.map(|octets| longest(text, &octets.map(u16::from), &OCTETS)).into_iter();
+    let digit = u8::is_ascii_digit;
+    let chain = orders.map(|octets| longest(text, &octets.map(u16::from), &OCTETS, digit));
+    let chain = chain.into_iter();
     let Chain { links, digits } = chain.max().unwrap_or_default();
     // Small numbers meet by chance: a version, a rack and a slot.
     if links == 4 || (links == 3 && digits >= 4) {
@@ -60,12 +62,13 @@ fn v4(text: &str, ip: Ipv4Addr) -> Spelled {
 }
 
 fn v6(text: &str, ip: Ipv6Addr) -> Spelled {
-    let chains = both_orders(ip.segments()).map(|groups| longest(text, &groups, &GROUPS));
+    let digit = u8::is_ascii_hexdigit;
+    let chains = both_orders(ip.segments()).map(|groups| longest(text, &groups, &GROUPS, digit));
     if chains.iter().any(|chain| chain.links >= 3 && chain.digits >= 6) {
         return Spelled::Address(Spelling::Groups);
     }
     let mut orders = both_orders(nibbles::<32>(&ip.octets())).into_iter();
-    if orders.any(|order| order.chunks(16).any(|half| contains(text, half, 1))) {
+    if orders.any(|order| order.chunks(16).any(|half| contains::<1>(text, half))) {
         return Spelled::Address(Spelling::Nibbles);
     }
     Spelled::Nothing
@@ -78,7 +81,6 @@ fn both_orders<T: Copy, const N: usize>(forward: [T; N]) -> [[T; N]; 2] {
 /// How the numbers of an address are written.
 struct Numerals {
     radix: u32,
-    digit: fn(&u8) -> bool,
     /// The most digits of one number.
     widest: usize,
     /// The most separators between two numbers.
@@ -87,10 +89,8 @@ struct Numerals {
     skips_zeros: bool,
 }
 
-const OCTETS: Numerals =
-    Numerals { radix: 10, digit: u8::is_ascii_digit, widest: 3, gap: 1, skips_zeros: false };
-const GROUPS: Numerals =
-    Numerals { radix: 16, digit: u8::is_ascii_hexdigit, widest: 4, gap: 2, skips_zeros: true };
+const OCTETS: Numerals = Numerals { radix: 10, widest: 3, gap: 1, skips_zeros: false };
+const GROUPS: Numerals = Numerals { radix: 16, widest: 4, gap: 2, skips_zeros: true };
 
 impl Numerals {
     fn value(&self, run: &str) -> Option<u16> {
@@ -107,12 +107,21 @@ struct Chain {
 }
 
 /// The longest chain of the numbers `wanted` (eight at most), in that order.
-fn longest(text: &str, wanted: &[u16], numerals: &Numerals) -> Chain {
+fn longest(
+    text: &str,
+    wanted: &[u16],
+    numerals: &Numerals,
+    digit: impl Fn(&u8) -> bool + Copy,
+) -> Chain {
     // ends[i] is the chain that ends at wanted[i] with the run just seen.
     let mut ends = [Chain::default(); 8];
     let mut best = Chain::default();
-    for run in runs(text, numerals.digit) {
-        let value = numerals.value(run.text);
+    for run in runs(text, digit) {
+        let value = numerals.value(run.text).filter(|value| wanted.contains(value));
+        if value.is_none() {
+            ends = [Chain::default(); 8];
+            continue;
+        }
         let before = if run.follows(numerals.gap) { ends } else { [Chain::default(); 8] };
         for (i, &number) in wanted.iter().enumerate() {
             ends[i] = Chain::default();
@@ -156,10 +165,10 @@ fn is_joined(run: &str, octets: &[u8], padded: bool) -> bool {
 
 fn hexadecimal(text: &str, octets: [u8; 4]) -> bool {
     let all = nibbles::<8>(&octets);
-    contains(text, &all, 2)
+    contains::<2>(text, &all)
         || [&all[..6], &all[2..]]
             .iter()
-            .any(|part| places(text, part, 2).any(|place| stands_alone(text, &place)))
+            .any(|part| places::<2>(text, part).any(|place| stands_alone(text, &place)))
 }
 
 fn stands_alone(text: &str, place: &Range<usize>) -> bool {
@@ -177,21 +186,28 @@ fn nibbles<const N: usize>(bytes: &[u8]) -> [u8; N] {
     })
 }
 
-fn contains(text: &str, digits: &[u8], group: usize) -> bool {
-    places(text, digits, group).next().is_some()
+fn contains<const GROUP: usize>(text: &str, digits: &[u8]) -> bool {
+    places::<GROUP>(text, digits).next().is_some()
 }
 
-/// Where `digits` stand in `text`, joined or with a separator after every
-/// `group` of them.
-fn places<'a>(text: &'a str, digits: &'a [u8], group: usize) -> impl Iterator<Item = Range<usize>> {
+/// Where `digits` stand in `text`, joined or with a separator between every `GROUP`
+/// of them; there is one group at least.
+fn places<'a, const GROUP: usize>(
+    text: &'a str,
+    digits: &'a [u8],
+) -> impl Iterator<Item = Range<usize>> {
     let text = text.as_bytes();
-    (0..text.len()).filter_map(move |start| Some(start..end_of(text, start, digits, group)?))
+    // Most of a name is passed by here: a comparison of a size that the compiler knows.
+    let first: [u8; GROUP] = array::from_fn(|i| digits[i]);
+    let windows = text.windows(GROUP).enumerate();
+    let starts = windows.filter(move |(_, window)| **window == first);
+    starts.filter_map(move |(start, _)| Some(start..end_of::<GROUP>(text, start, digits)?))
 }
 
-fn end_of(text: &[u8], start: usize, digits: &[u8], group: usize) -> Option<usize> {
+fn end_of<const GROUP: usize>(text: &[u8], start: usize, digits: &[u8]) -> Option<usize> {
     let mut at = start;
     for (i, digit) in digits.iter().enumerate() {
-        if i % group == 0 && text.get(at).is_some_and(|&byte| is_separator(byte)) {
+        if i % GROUP == 0 && i > 0 && text.get(at).is_some_and(|&byte| is_separator(byte)) {
             at += 1;
         }
         if text.get(at) != Some(digit) {

@@ -23,7 +23,10 @@ pub(super) fn is_separator(byte: u8) -> bool {
 
 /// The runs of the ASCII bytes that `member` accepts. It must accept ASCII
 /// bytes only, or a run could begin inside a character.
-pub(super) fn runs(text: &str, member: fn(&u8) -> bool) -> impl Iterator<Item = Run<'_>> {
+pub(super) fn runs(
+    text: &str,
+    member: impl Fn(&u8) -> bool + Copy,
+) -> impl Iterator<Item = Run<'_>> {
     let bytes = text.as_bytes();
     let mut at = 0;
     std::iter::from_fn(move || {
