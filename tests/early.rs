@@ -400,9 +400,15 @@ fn signals_to_the_group_lose_none_of_many_that_wait() {
 /// And for one whose process is about to, and has not yet.
 #[test]
 fn signals_to_the_group_lose_no_client_that_is_being_handed_over() {
-    let daemon = slow_to_find("--delay 0.1 --min-idle 1");
+    // The longer the program is looked for, the easier its process is met.
+    let path = "/n:".repeat(40_000) + "/usr/bin:/bin";
+    let daemon = Daemon::setup().option("-H --delay 0.1 --min-idle 1").env("PATH", &path).run(&[
+        "sh",
+        "-c",
+        "echo 220; exec cat",
+    ]);
     for reloads in 1..=3 {
-        let (mut client, heir) = wait_until("a stopped one", || stopped_heir(&daemon));
+        let (mut client, heir) = wait_until("an heir", || stopped_heir(&daemon));
         daemon.signal_group(Signal::SIGHUP);
         daemon.log_lines("reload ", reloads);
         daemon.signal_group(Signal::SIGUSR1);
@@ -415,29 +421,6 @@ fn signals_to_the_group_lose_no_client_that_is_being_handed_over() {
         let ends = daemon.log_lines("end ", reloads);
         assert!(ends.iter().all(|line| line.contains(" exit=0 ")), "{ends:?}");
     }
-}
-
-/// Where the program is on a file system that does not answer, for example.
-#[test]
-fn whoever_waits_for_a_program_to_be_started_is_not_counted_on() {
-    let daemon = slow_to_find("--delay 0 --min-idle 2 --max-idle 30");
-    let stopped = [(); 4].map(|()| wait_until("a stopped one", || stopped_heir(&daemon)));
-    // More than are kept idle wait for those; others serve.
-    for _ in 0..3 {
-        let mut client = daemon.client("127.0.0.1");
-        assert_eq!(client.read_line().0, "220\n");
-    }
-    for (mut client, heir) in stopped {
-        kill(heir, Signal::SIGCONT).unwrap();
-        assert_eq!(client.read_line().0, "220\n");
-    }
-}
-
-/// The longer the program is looked for, the easier its process is met.
-fn slow_to_find(options: &str) -> Daemon {
-    let path = "/n:".repeat(40_000) + "/usr/bin:/bin";
-    let setup = Daemon::setup().option("-H").option(options).env("PATH", &path);
-    setup.run(&["sh", "-c", "echo 220; exec cat"])
 }
 
 /// A client, and the process that is to become the program for it, stopped before

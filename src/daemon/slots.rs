@@ -171,16 +171,15 @@ impl Pool {
         self.board.stage(slot)
     }
 
-    /// Hands the client of `slot`, who has a place for his session, to an heir.  The
-    /// child of `slot` is at no stage until it is back from the birth: it has no
-    /// client, and nobody may count on it to accept one.  The session always has its
-    /// place meanwhile, and nobody's connections are ever counted twice.
+    /// Hands the client of `slot`, who has a place for his session, to an heir;
+    /// the child of `slot` is idle then.  The session always has its place
+    /// meanwhile, and nobody's connections are ever counted twice.
     pub fn bequeath(&self, slot: Slot, heir: Slot) {
         for (to, from) in self.slot_words(heir).iter().zip(self.slot_words(slot)) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.enter(heir, Stage::Prog);
-        self.mark(slot, Stage::Prog, false);
+        self.enter(slot, Stage::Idle);
         self.move_count(slot, heir);
     }
 
@@ -407,8 +406,7 @@ mod tests {
         assert!(pool.claim_prog(first, 1));
         let heir = pool.claim(Some(first), 1).unwrap();
         pool.bequeath(first, heir);
-        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 0, 2));
-        assert_eq!(pool.stage(first), None, "nobody counts on it before it is back");
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 1, 2));
         assert_eq!(pool.client(heir).unwrap().0, ip);
         assert_eq!(pool.earlier_from(second, ip), 1, "counted once");
         assert!(!pool.claim_prog(second, 1));
