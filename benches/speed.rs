@@ -41,7 +41,7 @@ const SLOTS: &str = "40";
 /// Bursts of clients in a round, and the pause between two.
 const BURSTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(100);
-/// Servers in a round whose first burst is measured.
+/// How many servers in a round there are whose first burst is measured.
 const FIRST: u32 = 3;
 
 /// The programs to compare with, and how much is measured.
@@ -264,13 +264,6 @@ impl Lab {
         let what = "µs of CPU from exec to poll, smtp-delay, C stand-in";
         row(what, &cpu[0], &cpu[1], Bound::AtMost(2.0));
     }
-
-    /// Which calls a client takes; CONTRIBUTING.md has the reasons.
-    fn calls(&self) {
-        if !calls::print(&self.answer[1]) {
-            println!("no system calls are listed: there is no strace");
-        }
-    }
 }
 
 fn all_of<const N: usize>(figures: Vec<Figures>) -> [Figures; N] {
@@ -294,7 +287,8 @@ fn main() {
     let lab = Lab::new(values);
     println!("{} rounds; medians, and the ratio of each round\n", lab.rounds);
     head();
-    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::crowd, Lab::link, Lab::calls];
+    let calls = |lab: &Lab| calls::print(&lab.answer[1]);
+    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::crowd, Lab::link, calls];
     for (number, run) in (1..).zip(parts) {
         if part == 0 || part == number {
             run(&lab);

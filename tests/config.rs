@@ -94,16 +94,18 @@ fn a_hup_changes_limits_and_lists() {
     let dns = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"not you"]));
     let file = config("per-ip 1\nreserve 0\n");
     let daemon = Daemon::setup()
-        .with_usual_limits()
+        .without_per_ip()
         .option(&dns.option())
         .option("-c 10 --delay-none 30")
         .option_with("--config", file.display())
         .run(&["echo", "220"]);
     let answer_beside_one = || {
         let held = daemon.client("127.0.0.1");
+        let told = daemon.lines("stats ").len();
         wait_until("it to be held", || {
             daemon.signal(Signal::SIGUSR1);
-            daemon.lines("stats ").pop()?.contains(" busy=1 ").then_some(())
+            let lines = daemon.lines("stats ");
+            lines[told..].iter().any(|line| line.contains(" busy=1 ")).then_some(())
         });
         let answer = daemon.client("127.0.0.1").read_all();
         drop(held);

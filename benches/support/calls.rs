@@ -16,17 +16,18 @@ use crate::lab::directory;
 const REST: Duration = Duration::from_millis(500);
 
 /// Prints the calls of a client that talks early, and of one that is handed over to
-/// `program`; whether there is an strace.
-pub(crate) fn print(program: &str) -> bool {
-    let there = Command::new("strace").arg("-V").output().is_ok_and(|told| told.status.success());
-    if there {
-        print_of(Manner::Early, program);
-        print_of(Manner::Polite, program);
+/// `program`, if there is an strace.  CONTRIBUTING.md has the reasons.
+pub(crate) fn print(program: &str) {
+    let version = Command::new("strace").arg("-V").output();
+    if !version.is_ok_and(|told| told.status.success()) {
+        return println!("no system calls are listed: there is no strace");
     }
-    there
+    print_of(Manner::Early, program);
+    print_of(Manner::Polite, program);
 }
 
-/// The same of one of them, process by process; there is no delay for the latter.
+/// The same of one of them, process by process; there is no delay for one that is handed
+/// over.
 fn print_of(others: Manner, program: &str) {
     let file = directory().join("calls");
     let delay = if others == Manner::Early { "9" } else { "0" };

@@ -49,10 +49,12 @@ impl Cgroup {
         fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("a process moves");
     }
 
-    /// Moves a process out of it.
+    /// Moves a process out of it, to the root of all groups.
     pub(crate) fn leave(&self, pid: i32) {
-        let root = self.path.parent().expect("a root of all groups");
-        fs::write(root.join("cgroup.procs"), pid.to_string()).expect("a process moves");
+        let root = self.path.parent().unwrap_or(&self.path);
+        if let Err(why) = fs::write(root.join("cgroup.procs"), pid.to_string()) {
+            eprintln!("unable to leave {}: {why}", self.path.display());
+        }
     }
 
     /// What is charged to it.

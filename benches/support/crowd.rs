@@ -24,6 +24,8 @@ const HOUR: &str = "3600000";
 pub(crate) struct Crowd {
     server: Server,
     others: Manner,
+    /// Of ours no client must fail; of a peer's it is told.
+    is_ours: bool,
     _held: Vec<Socket>,
 }
 
@@ -38,7 +40,7 @@ impl Crowd {
         let mut command = clean_command(DAEMON);
         command.args(["-1RHl0", "-c", &slots, "-b", "1024", "--delay", "3600", "--reserve", "0"]);
         command.arg("--rules").arg(rules).args(["127.0.0.1", "0", program]);
-        Self::before(Server::spawn(command), held, others)
+        Self { is_ours: true, ..Self::before(Server::spawn(command), held, others) }
     }
 
     /// The same in front of a C loop, of one of the kinds that `prefork` has: it hands
@@ -77,7 +79,7 @@ impl Crowd {
             all.extend((all.len()..next).map(come));
             settle(server.pid(), next);
         }
-        Self { server, others, _held: all }
+        Self { server, others, is_ours: false, _held: all }
     }
 
     /// Others, so many at once.
@@ -85,19 +87,25 @@ impl Crowd {
         Load { server: self.server.address, at_once, manner: self.others }
     }
 
-    /// What happens to them; none must fail.
+    /// What happens to them.
     pub(crate) fn press(&self, at_once: usize, time: Duration) -> Outcome {
-        let outcome = self.others(at_once).press_warm(time);
-        assert_eq!(outcome.failed, 0, "clients were not answered as they deserve");
+        self.judged(self.others(at_once).press_warm(time))
+    }
+
+    fn judged(&self, outcome: Outcome) -> Outcome {
+        let failed = outcome.failed;
+        assert!(!self.is_ours || failed == 0, "{failed} clients were not answered as they deserve");
+        if failed > 0 {
+            eprintln!("{failed} clients of a peer were not answered as they deserve");
+        }
         outcome
     }
 
     /// The same for the usual number of them, and the processor time that it took.
     pub(crate) fn press_metered(&self, time: Duration, meter: &Meter) -> (Outcome, Duration) {
-        let _warm = self.press(AT_ONCE, time / 5);
+        self.press(AT_ONCE, time / 5);
         let before = meter.time();
-        let outcome = self.others(AT_ONCE).press(time);
-        assert_eq!(outcome.failed, 0, "clients were not answered as they deserve");
+        let outcome = self.judged(self.others(AT_ONCE).press(time));
         (outcome, meter.time().saturating_sub(before))
     }
 }

@@ -44,9 +44,8 @@ pub(super) fn spelled(text: &str, ip: IpAddr) -> Spelled {
 fn v4(text: &str, ip: Ipv4Addr) -> Spelled {
     let orders = both_orders(ip.octets());
     let digit = u8::is_ascii_digit;
-    let chain = orders.map(|octets| longest(text, &octets.map(u16::from), &OCTETS, digit));
-    let chain = chain.into_iter();
-    let Chain { links, digits } = chain.max().unwrap_or_default();
+    let chains = orders.map(|octets| longest(text, &octets.map(u16::from), &OCTETS, digit));
+    let Chain { links, digits } = chains.into_iter().max().unwrap_or_default();
     // Small numbers meet by chance: a version, a rack and a slot.
     if links == 4 || (links == 3 && digits >= 4) {
         Spelled::Address(Spelling::Decimal)
@@ -106,7 +105,8 @@ struct Chain {
     digits: usize,
 }
 
-/// The longest chain of the numbers `wanted` (eight at most), in that order.
+/// The longest chain of the numbers `wanted` (eight at most), in that order.  `digit`
+/// is what the radix of the numerals asks for; the compiler builds it into the loop.
 fn longest(
     text: &str,
     wanted: &[u16],

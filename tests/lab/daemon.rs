@@ -105,7 +105,7 @@ impl Setup {
     }
 
     /// Leaves `--per-ip` to the settings.
-    pub(crate) fn with_usual_limits(mut self) -> Self {
+    pub(crate) fn without_per_ip(mut self) -> Self {
         let given = self.options.iter().position(|option| option == "--per-ip").unwrap();
         self.options.drain(given..given + 2);
         self
