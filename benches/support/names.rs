@@ -31,10 +31,10 @@ impl Names {
             let mut buffer = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 let query = buffer[..length].to_vec();
-                let Some((reply, named)) = answer(&query) else { continue };
+                let Some((reply, prompt)) = answer(&query) else { continue };
                 match patience {
-                    Patience::Never if !named => (),
-                    Patience::Late(time) if !named => {
+                    Patience::Never if !prompt => (),
+                    Patience::Late(time) if !prompt => {
                         let socket = Arc::clone(&socket);
                         let late = move || {
                             thread::sleep(time);
@@ -50,7 +50,11 @@ impl Names {
     }
 }
 
-/// The reply, and whether there is a name in it.
+/// The name of 127.0.0.1.
+const OWN: &str = "1.0.0.127.in-addr.arpa";
+
+/// The reply, and whether it is one that is never late: there is a name in it, or it is
+/// about 127.0.0.1, which every name server answers for itself (RFC 6303).
 fn answer(query: &[u8]) -> Option<(Vec<u8>, bool)> {
     let query = Message::from_octets(query).ok()?;
     let asked = query.first_question()?.qname().to_string();
@@ -63,5 +67,5 @@ fn answer(query: &[u8]) -> Option<(Vec<u8>, bool)> {
                 .ok()?;
         reply.push((query.first_question()?.into_qname(), 60, Ptr::new(name))).ok()?;
     }
-    Some((reply.finish(), host.is_some()))
+    Some((reply.finish(), host.is_some() || asked == OWN))
 }
