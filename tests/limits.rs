@@ -23,25 +23,6 @@ fn hold(daemon: &Daemon, source: &str, count: usize) -> Vec<Client> {
     (0..count).map(|_| daemon.client(source)).collect()
 }
 
-#[track_caller]
-fn wait_for_clients(daemon: &Daemon, count: usize) {
-    wait_until("clients to be held", || {
-        daemon.signal(Signal::SIGUSR1);
-        let line = daemon.lines("stats ").pop()?;
-        line.contains(&format!(" busy={count} ")).then_some(())
-    });
-}
-
-/// Waits until so many nameless clients are known to be.
-#[track_caller]
-fn wait_for_classes(daemon: &Daemon, count: usize) {
-    wait_until("classes to be known", || {
-        daemon.signal(Signal::SIGUSR1);
-        let line = daemon.lines("stats ").pop()?;
-        line.contains(&format!(" none={count} ")).then_some(())
-    });
-}
-
 #[test]
 fn an_address_may_have_so_many_connections_and_no_more() {
     let dns = FakeDns::start(Fault::Silence);
@@ -54,7 +35,7 @@ fn an_address_may_have_so_many_connections_and_no_more() {
         assert_eq!(session.read_line().0, "220\n");
     }
     let waiting = daemon.client("127.0.0.1");
-    wait_for_clients(&daemon, 3);
+    daemon.wait_for_stats(" busy=3 ");
     let asked = dns.queries();
     let mut other = daemon.client("127.0.0.1");
     assert_eq!(other.read_all(), TOO_MANY);
@@ -78,7 +59,7 @@ fn an_ipv4_client_is_counted_where_both_families_are_listened_to() {
         .option("-H -c 30 --delay 9 --per-ip 2 --local-nets none")
         .run(&["true"]);
     let held = hold(&daemon, "127.0.0.1", 2);
-    wait_for_clients(&daemon, 2);
+    daemon.wait_for_stats(" busy=2 ");
     assert_eq!(daemon.client("127.0.0.1").read_all(), TOO_MANY);
     let mut other = daemon.client("127.0.0.2");
     assert!(other.is_silent_for(Duration::from_millis(300)), "another address");
@@ -114,7 +95,7 @@ fn refusals_for_want_of_room_are_temporary_and_in_words_of_ones_own() {
         .option_with("--text-reserve", "4.3.2 come back later")
         .run(&["true"]);
     let held = hold(&daemon, NAMELESS, 7);
-    wait_for_classes(&daemon, 7);
+    daemon.wait_for_stats(" none=7 ");
     assert_eq!(daemon.client(NAMELESS).read_all(), "421 4.7.0 one of you is enough\r\n");
     assert_eq!(daemon.client("127.0.3.2").read_all(), "421 4.3.2 come back later\r\n");
     drop(held);
@@ -125,7 +106,7 @@ fn a_child_that_was_killed_is_not_counted() {
     let daemon = Daemon::setup().option("-H --delay 9 --per-ip 1 --min-idle 1").run(&["true"]);
     let busy = daemon.children();
     let _held = daemon.client("127.0.0.1");
-    wait_for_clients(&daemon, 1);
+    daemon.wait_for_stats(" busy=1 ");
     assert_eq!(daemon.client("127.0.0.1").read_all(), TOO_MANY);
     for pid in busy {
         kill(pid, Signal::SIGKILL).unwrap();
@@ -139,7 +120,7 @@ fn a_child_that_was_killed_is_not_counted() {
 fn networks_count_in_ipv6_and_trusted_ones_do_not_at_all() {
     let daemon = Daemon::setup().host("::1").option("-H --delay 9 --per-ip 1").run(&["true"]);
     let _held = daemon.client("::1");
-    wait_for_clients(&daemon, 1);
+    daemon.wait_for_stats(" busy=1 ");
     assert_eq!(daemon.client("::1").read_all(), TOO_MANY);
     let few = "-H --delay 0.3 --per-ip 1";
     let setups = [
@@ -175,7 +156,7 @@ fn who_is_exempt_is_not_refused_for_the_reserve() {
     ];
     for (daemon, delay) in cases {
         let held = hold(&daemon, NAMELESS, 7);
-        wait_for_classes(&daemon, 7);
+        daemon.wait_for_stats(" none=7 ");
         let (line, time) = daemon.client(LINE).read_line();
         assert_eq!(line, "220\n");
         assert_about(time, delay);
@@ -184,7 +165,7 @@ fn who_is_exempt_is_not_refused_for_the_reserve() {
     }
     let daemon = setup().run(&program);
     let held = hold(&daemon, NAMELESS, 7);
-    wait_for_classes(&daemon, 7);
+    daemon.wait_for_stats(" none=7 ");
     assert_eq!(daemon.client(LINE).read_all(), BUSY, "who is not exempt is");
     drop(held);
 }
@@ -197,7 +178,7 @@ fn the_reserve_is_for_hosts_with_a_good_name() {
         .option("-c 10 --reserve 30 --delay-static 0.2 --delay-none 9 --delay-dynamic 9")
         .run(&["sh", "-c", "echo 220"]);
     let held = hold(&daemon, NAMELESS, 7);
-    wait_for_clients(&daemon, 7);
+    daemon.wait_for_stats(" busy=7 ");
     for source in [NAMELESS, LINE] {
         let mut client = daemon.client(source);
         assert_eq!(client.read_all(), BUSY);
@@ -207,7 +188,7 @@ fn the_reserve_is_for_hosts_with_a_good_name() {
     assert!(line.ends_with(" kind=reserve held=7") && line.contains(" class=none "), "{line}");
     assert_about(daemon.client(ORDINARY).read_line().1, 0.2);
     drop(held);
-    wait_for_clients(&daemon, 0);
+    daemon.wait_for_stats(" busy=0 ");
     assert!(daemon.client(NAMELESS).is_silent_for(Duration::from_millis(500)));
 }
 
@@ -219,7 +200,7 @@ fn who_comes_back_at_once_is_refused_without_a_look_up() {
         .option("-c 10 --reserve 30 --delay-none 9")
         .run(&["true"]);
     let held = hold(&daemon, "127.0.0.1", 7);
-    wait_for_classes(&daemon, 7);
+    daemon.wait_for_stats(" none=7 ");
     assert_eq!(daemon.client("127.0.0.2").read_all(), BUSY);
     let asked = dns.queries();
     assert_eq!(asked, 8);
@@ -237,7 +218,7 @@ fn who_comes_back_at_once_is_refused_without_a_look_up() {
     assert_eq!(daemon.client("127.0.0.3").read_all(), BUSY);
     assert_eq!(dns.queries(), asked + 1, "another one is");
     drop(held);
-    wait_for_clients(&daemon, 0);
+    daemon.wait_for_stats(" busy=0 ");
     let mut client = daemon.client("127.0.0.2");
     assert!(client.is_silent_for(Duration::from_millis(500)), "there is room again");
     assert_eq!(dns.queries(), asked + 2);
@@ -247,7 +228,7 @@ fn who_comes_back_at_once_is_refused_without_a_look_up() {
 fn a_crowd_does_not_wait_for_who_has_been_refused() {
     let daemon = Daemon::setup().option("-H -c 4 --delay 9 --per-ip 3").run(&["true"]);
     let _held = hold(&daemon, "127.0.0.1", 3);
-    wait_for_clients(&daemon, 3);
+    daemon.wait_for_stats(" busy=3 ");
     let mut refused = daemon.client("127.0.0.1");
     assert_eq!(refused.read_all(), TOO_MANY);
     // It does not close its side, and the last slot is free again nevertheless.
@@ -266,9 +247,9 @@ fn delays_shrink_on_the_way_to_the_reserve() {
         .option("-c 20 --reserve 20 --delay-static 1 --delay-none 6")
         .run(&["sh", "-c", "echo 220; exec cat"]);
     let full = hold(&daemon, NAMELESS, 13);
-    wait_for_clients(&daemon, 13);
+    daemon.wait_for_stats(" busy=13 ");
     let mut suspicious = daemon.client(NAMELESS);
-    wait_for_classes(&daemon, 14);
+    daemon.wait_for_stats(" none=14 ");
     let mut ordinary = daemon.client(ORDINARY);
     assert_about(ordinary.read_line().1, 1.0);
     // (20 - 4 - 13) / (20 - 4 - 10)
@@ -290,7 +271,7 @@ fn a_look_up_gets_a_second_at_most_once_the_reserve_is_reached() {
         .option("-c 10 --reserve 50 --dns-timeout 4 --delay-unknown 20")
         .run(&["true"]);
     let held = hold(&daemon, "127.0.0.1", 5);
-    wait_for_clients(&daemon, 5);
+    daemon.wait_for_stats(" busy=5 ");
     let mut client = daemon.client("127.0.0.2");
     assert_eq!(client.read_all(), BUSY);
     assert_about(client.connected.elapsed(), 0.8);
@@ -309,40 +290,88 @@ fn our_own_dead_name_server_shuts_nobody_out() {
         .option_with("--rules", rules.display())
         .run(&["echo", "220"]);
     let held = hold(&daemon, "127.0.0.1", 5);
-    wait_for_clients(&daemon, 5);
+    daemon.wait_for_stats(" busy=5 ");
     // More than half of the reserve.
     let _exempt = hold(&daemon, "127.8.0.1", 3);
-    wait_for_clients(&daemon, 8);
+    daemon.wait_for_stats(" busy=8 ");
     // Nobody knows yet that they are dead.
     assert_eq!(daemon.client(REFUSED_BEFORE).read_all(), BUSY);
     // Nothing has been heard for five seconds by then.
     wait_until("the first look-ups to be given up", || {
         (held[0].connected.elapsed() > Duration::from_secs(6)).then_some(())
     });
-    for mut client in [REFUSED_BEFORE, "127.0.0.2"].map(|source| daemon.client(source)) {
-        let (line, waited) = client.read_line();
-        assert_eq!(line, "220\n");
-        assert_about(waited, 7.0);
+    let later = [REFUSED_BEFORE, "127.0.0.2"].map(|source| daemon.client(source));
+    for mut client in held.into_iter().chain(later) {
+        assert_eq!(client.read_line().0, "220\n");
+        assert_about(client.connected.elapsed(), 7.0);
     }
     assert_eq!(daemon.lines("limit ").len(), 1);
 }
 
-#[test]
-fn names_that_nobody_answers_for_do_not_make_name_servers_look_dead() {
-    let dns = FakeDns::start(Fault::OwnNamesOnly);
+/// Half of the slots are held by a host that nobody has an answer to.
+fn crowd_of_silent_names(dns: &FakeDns, options: &str) -> (Daemon, Vec<Client>) {
+    let rules = crate::lab::directory().join("rules");
+    std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
     let daemon = Daemon::setup()
         .option(&dns.option())
-        .option("-c 10 --reserve 50 --per-ip 0 --dns-timeout 20 --delay-unknown 25")
+        .option("-c 10 --reserve 50 --per-ip 0 --delay-unknown 25")
+        .option(options)
+        .option_with("--rules", rules.display())
         .run(&["echo", "220"]);
     let held = hold(&daemon, "127.0.0.2", 5);
-    wait_for_clients(&daemon, 5);
+    daemon.wait_for_stats(" busy=5 ");
+    (daemon, held)
+}
+
+#[track_caller]
+fn wait_for_silence_of(seconds: f64, since: &Client) {
     wait_until("nothing to have been heard for long", || {
-        (held[0].connected.elapsed() > Duration::from_millis(5500)).then_some(())
+        (since.connected.elapsed() > Duration::from_secs_f64(seconds)).then_some(())
     });
+}
+
+#[test]
+fn names_that_nobody_answers_for_do_not_make_name_servers_look_dead() {
+    let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
+    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 20");
+    wait_for_silence_of(5.5, &held[0]);
     for source in ["127.0.0.3", "127.0.0.4"] {
         assert_eq!(daemon.client(source).read_all(), BUSY);
     }
-    drop(held);
+}
+
+#[test]
+fn nor_do_they_while_the_silence_becomes_a_long_one() {
+    let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
+    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 20");
+    // This look-up, of 0.8 seconds, ends behind the fifth.
+    wait_for_silence_of(4.5, &held[0]);
+    assert_eq!(daemon.client("127.0.0.3").read_all(), BUSY);
+}
+
+#[test]
+fn nor_do_they_to_who_came_before_the_crowd() {
+    let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
+    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 6");
+    let _exempt = hold(&daemon, "127.8.0.1", 5);
+    for mut client in held {
+        assert_eq!(client.read_all(), BUSY);
+        assert_about(client.connected.elapsed(), 6.0);
+    }
+}
+
+#[test]
+fn a_name_server_that_is_late_is_not_dead() {
+    let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::from_millis(400)));
+    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 20");
+    let _exempt = hold(&daemon, "127.8.0.1", 4);
+    daemon.wait_for_stats(" busy=9 ");
+    wait_for_silence_of(5.5, &held[0]);
+    // Its look-up has 50 milliseconds.
+    let mut trusted = daemon.client("127.0.0.3");
+    assert!(trusted.is_silent_for(Duration::from_millis(600)));
+    drop(trusted);
+    assert_eq!(daemon.client("127.0.0.4").read_all(), BUSY);
 }
 
 #[test]
@@ -363,7 +392,7 @@ fn few_slots_work_too() {
     assert!(lines.iter().all(|line| line.contains(" delay=0.5 waited=")), "{lines:?}");
     let three = daemon(3, 3.0);
     let held = hold(&three, NAMELESS, 2);
-    wait_for_classes(&three, 2);
+    three.wait_for_stats(" none=2 ");
     // (3 - 2) / (3 - 1.5)
     assert_eq!(three.client(NAMELESS).read_line().0, "220\n");
     for mut client in held {

@@ -2,6 +2,7 @@
 //! of the pool, or a UCSPI server that knows nothing of us.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -74,8 +75,8 @@ pub trait Acceptor {
     /// A name server has answered.
     fn note_answer(&self);
 
-    /// Whether none has answered for so long that the fault is ours.
-    fn name_servers_are_dead(&self) -> bool;
+    /// For how long none has.
+    fn silence_of_name_servers(&self) -> Duration;
 
     /// Whether so many clients are there that each has to be made short work
     /// of.

@@ -13,41 +13,60 @@ use crate::options::EarlyTalk;
 /// How long the look-up goes on for a client that has talked, where its class
 /// decides whether it may.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long before its end a look-up that nobody has answered asks whether name
+/// servers are there at all.
+const PROBE_TIME: Duration = Duration::from_secs(1);
 
 impl Connection<'_> {
     pub(super) fn look_up(&mut self) -> Step {
         let name = self.name_without_asking();
         let asked = name.is_none();
         let limit = if asked { self.look_up_limit() } else { None };
-        self.start_look_up(name, limit.is_some() && self.acceptor.name_servers_are_dead());
+        self.start_look_up(name);
         let limit = limit.unwrap_or(Duration::MAX);
         let options = &self.service.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
-        let deadline = self.client.received + options.dns_timeout.max(ident_time).min(limit);
+        let received = self.client.received;
+        let deadline = received + options.dns_timeout.max(ident_time).min(limit);
+        let answers_until = received + options.dns_timeout.min(limit);
+        let probed_at = answers_until.checked_sub(PROBE_TIME).unwrap_or(received);
+        let mut to_probe = asked.then_some(probed_at);
         // tcpserver's log shows our own name with a denial.
         let goal = if options.as_tcpserver { Goal::Names } else { Goal::Client };
         while !goal.is_reached(&self.lookup) {
-            // Where it is only noted, talk changes nothing.
-            let matters = options.early != EarlyTalk::Log;
-            let open = self.early.as_ref().filter(|early| early.open && matters);
-            let until = open.map_or(deadline, |early| self.client.accepted + early.at + GRACE);
-            let until = until.min(deadline);
-            let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
+            let until = self.end_of_grace().map_or(deadline, |end| end.min(deadline));
+            let probe = to_probe.filter(|at| *at < until);
+            let pause = probe.unwrap_or(until);
+            let seen = watch(&self.client, self.attention, &mut self.lookup, pause, goal);
             self.act_on(seen)?;
-            if seen == Seen::Elapsed {
+            if seen == Seen::Elapsed && probe.is_some() {
+                to_probe = None;
+                self.probe_name_servers(answers_until);
+            } else if seen == Seen::Elapsed {
                 self.lookup.give_up();
             }
         }
-        if self.lookup.has_heard() {
-            self.acceptor.note_answer();
-        }
+        self.note_answer();
         self.dns_time = asked.then(|| self.client.received.elapsed());
         Ok(())
     }
 
-    /// Where the client's name is not known it is asked for; `probe` whether name
-    /// servers that seem to be dead are to show it.
-    fn start_look_up(&mut self, name: Option<HostName>, probe: bool) {
+    /// Until when the look-up may go on for a client that has talked.  Where it is
+    /// only noted, talk changes nothing.
+    fn end_of_grace(&self) -> Option<Instant> {
+        let matters = self.service.options.early != EarlyTalk::Log;
+        let early = self.early.as_ref().filter(|early| early.open && matters)?;
+        Some(self.client.accepted + early.at + GRACE)
+    }
+
+    fn probe_name_servers(&mut self, answers_until: Instant) {
+        if self.needs_probe(answers_until) {
+            self.lookup.probe(Instant::now());
+        }
+    }
+
+    /// Where the client's name is not known it is asked for.
+    fn start_look_up(&mut self, name: Option<HostName>) {
         let options = &self.service.options;
         let condemned = self.is_condemned();
         let local_ip = self.client.local.ip();
@@ -65,7 +84,6 @@ impl Connection<'_> {
             raw_names: options.as_tcpserver,
             ident: self.ident().filter(|_| !condemned),
             lists: self.wanted_lists(),
-            probe,
         };
         let lists = !wanted.lists.black.is_empty() || !wanted.lists.white.is_empty();
         let servers = if asked || wanted.local.is_some() || lists {

@@ -10,6 +10,8 @@ use super::terms::{DelayBy, Offence};
 use super::verdict::Verdict;
 use super::watch::{Attention, Goal};
 
+/// How long name servers may be silent before they count as dead.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// How long a client waits for a place for its session.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks for one.
@@ -35,7 +37,8 @@ impl Connection<'_> {
         let crowd = self.acceptor.crowd();
         let class =
             crowd.is_down_to_reserve().then(|| self.acceptor.recently_refused(ip)).flatten();
-        let again = |class: &Class| crowd.refuses_again(*class, self.is_our_fault(*class));
+        let dead = self.may_be_dead_by(Instant::now());
+        let again = |class: &Class| crowd.refuses_again(*class, dead);
         let Some(class) = class.filter(again) else { return Ok(()) };
         self.class = Some(class);
         self.count_class(class);
@@ -53,9 +56,44 @@ impl Connection<'_> {
         self.terms.limits && !self.service.options.trusts(self.client.ip())
     }
 
-    /// Nobody is to be refused because our own name servers are dead.
+    /// Nobody is to be refused because our own name servers are dead.  That none has
+    /// answered for long shows it only together with a look-up that has asked whether
+    /// they are there: nobody may have an answer to what a flood gives rise to.
     fn is_our_fault(&self, class: Class) -> bool {
-        class == Class::Unknown && self.acceptor.name_servers_are_dead()
+        let dead = self.lookup.has_found_nobody() && self.may_be_dead_by(Instant::now());
+        class == Class::Unknown && dead
+    }
+
+    /// Whether name servers will have been silent for so long by `then`, if none
+    /// answers before.
+    fn may_be_dead_by(&self, then: Instant) -> bool {
+        let more = then.saturating_duration_since(Instant::now());
+        self.acceptor.silence_of_name_servers() + more >= DEAD_AFTER
+    }
+
+    /// Whether the look-up, which ends at `end`, has still to ask name servers if they
+    /// are there.
+    pub(super) fn needs_probe(&self, end: Instant) -> bool {
+        let matters = self.is_limited() && self.has_reserve();
+        matters && !self.lookup.has_heard() && self.may_be_dead_by(end)
+    }
+
+    /// One of whom that was asked in vain waits among those that are trusted; it is
+    /// seen for them as soon as there is an answer after all.
+    pub(super) fn wait_for_late_answer(&mut self, delay: Duration) -> Step {
+        if !self.lookup.has_found_nobody() {
+            return Ok(());
+        }
+        let deadline = self.client.received + self.service.options.dns_timeout;
+        self.watch_until(deadline.min(self.client.accepted + delay), Goal::Answer)?;
+        self.note_answer();
+        Ok(())
+    }
+
+    pub(super) fn note_answer(&self) {
+        if self.lookup.has_heard() {
+            self.acceptor.note_answer();
+        }
     }
 
     /// How long a look-up may take where only the reserve is left.

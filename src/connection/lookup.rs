@@ -64,10 +64,6 @@ pub struct Wanted {
     pub ident: Option<Ident>,
     /// DNS lists.
     pub lists: WantedLists,
-    /// Whether name servers are to show that they are there, by a question that each
-    /// answers itself (RFC 6303, section 4.2) or refuses to: those that clients give
-    /// rise to may be such as nobody answers.
-    pub probe: bool,
 }
 
 impl Lookup {
@@ -83,7 +79,6 @@ impl Lookup {
             raw_names: false,
             ident: None,
             lists: WantedLists::default(),
-            probe: false,
         };
         Self::start(wanted, Rc::new([]), now, now)
     }
@@ -109,8 +104,7 @@ impl Lookup {
         let (ip, paranoid) = (wanted.ip, wanted.paranoid);
         let ident = wanted.ident;
         let lists = Lists::ask(&wanted.lists, ip, &servers, now, deadline);
-        let probe = wanted.probe.then(|| ask(Ipv4Addr::LOCALHOST.into()));
-        let heard = false;
+        let (probe, heard) = (None, false);
         let mut lookup =
             Self { remote, local, ident, lists, probe, servers, ip, paranoid, deadline, heard };
         lookup.settle(now);
@@ -160,6 +154,20 @@ impl Lookup {
     #[must_use]
     pub fn has_heard(&self) -> bool {
         self.heard || self.queries().any(Query::has_heard)
+    }
+
+    /// Asks name servers for what each tells itself (RFC 6303, section 4.2), or refuses
+    /// to: what a client gives rise to may be such as nobody answers.
+    pub fn probe(&mut self, now: Instant) {
+        let question = Question::Names(Ipv4Addr::LOCALHOST.into());
+        self.probe = Some(Query::ask(question, Rc::clone(&self.servers), now, self.deadline));
+    }
+
+    /// Whether name servers seem not to be there, and not only not to have an answer.
+    #[must_use]
+    pub fn has_found_nobody(&self) -> bool {
+        let unreachable = self.name() == Some(&HostName::Unknown(Failure::ServersFailed));
+        !self.has_heard() && (unreachable || self.probe.is_some())
     }
 
     /// What DNS lists say.

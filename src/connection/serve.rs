@@ -209,8 +209,10 @@ impl<'a> Connection<'a> {
     }
 
     fn wait(&mut self) -> Step {
-        self.wait_for_lists(self.delay.unwrap_or_default())?;
-        match self.delay.unwrap_or_default() {
+        let delay = self.delay.unwrap_or_default();
+        self.wait_for_late_answer(delay)?;
+        self.wait_for_lists(delay)?;
+        match delay {
             // Our own name may be missing.
             Duration::ZERO => {
                 let deadline = self.client.received + self.service.options.dns_timeout;

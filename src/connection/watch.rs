@@ -35,6 +35,8 @@ pub enum Goal {
     Client,
     /// For all names, ours as well.
     Names,
+    /// For any name server to have answered.
+    Answer,
     /// For a list of good clients to have it, or for all to have answered, or for
     /// others to add up to this score.
     Welcome(u32),
@@ -52,6 +54,7 @@ impl Goal {
             Self::Time => false,
             Self::Client => lookup.knows_client(),
             Self::Names => lookup.knows_names(),
+            Self::Answer => lookup.has_heard(),
             Self::Welcome(enough) => {
                 lookup.lists().welcome().is_some() || lookup.lists().score() >= enough
             }

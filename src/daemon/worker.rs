@@ -20,8 +20,6 @@ use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_crowded;
 use crate::sys::{self, Birth, Stack};
 
-/// How long name servers may be silent before they count as dead.
-const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// Clients that are handed over closer together than this belong to one burst.
 const REST: Duration = Duration::from_millis(1);
 
@@ -141,8 +139,8 @@ impl Acceptor for Worker<'_> {
         self.pool.note_answer();
     }
 
-    fn name_servers_are_dead(&self) -> bool {
-        self.pool.since_answer() >= DEAD_AFTER
+    fn silence_of_name_servers(&self) -> Duration {
+        self.pool.since_answer()
     }
 
     fn is_crowded(&self) -> bool {

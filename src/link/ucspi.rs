@@ -2,6 +2,7 @@
 //! ours, and has given the client its place already.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -53,8 +54,8 @@ impl Acceptor for Ucspi {
 
     fn note_answer(&self) {}
 
-    fn name_servers_are_dead(&self) -> bool {
-        false
+    fn silence_of_name_servers(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn is_crowded(&self) -> bool {

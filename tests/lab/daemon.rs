@@ -216,6 +216,17 @@ impl Daemon {
         self.log.wait_for_lines(start, count)
     }
 
+    /// Asks for `stats` until a line has `part` in it.
+    #[track_caller]
+    pub(crate) fn wait_for_stats(&self, part: &str) -> String {
+        let told = self.lines("stats ").len();
+        wait_until(&format!("stats with {part:?}"), || {
+            self.signal(Signal::SIGUSR1);
+            let mut lines = self.lines("stats ").into_iter().skip(told);
+            lines.find(|line| line.contains(part))
+        })
+    }
+
     pub(crate) fn text(&self) -> String {
         self.log.text()
     }

@@ -172,8 +172,9 @@ pub(crate) const SILENT: &str = "silent.example";
 pub(crate) enum Fault {
     /// It says nothing.
     Silence,
-    /// The same, but for the name of 127.0.0.1, of which it knows that there is none.
-    OwnNamesOnly,
+    /// The same, but for the name of 127.0.0.1, of which it says after a while that
+    /// there is none.
+    OwnNamesOnly(Duration),
     /// It answers with this code.
     Code(Rcode),
     /// It waits, and then gives this name.
@@ -235,9 +236,10 @@ fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) 
     };
     match fault {
         Fault::Silence => (),
-        Fault::OwnNamesOnly => {
+        Fault::OwnNamesOnly(delay) => {
             let asked = Message::from_octets(query).unwrap().first_question().unwrap();
             if asked.qname().to_string() == "1.0.0.127.in-addr.arpa" {
+                thread::sleep(*delay);
                 send(&reply(query, Rcode::NXDOMAIN, None));
             }
         }
