@@ -101,12 +101,7 @@ fn a_hup_changes_limits_and_lists() {
         .run(&["echo", "220"]);
     let answer_beside_one = || {
         let held = daemon.client("127.0.0.1");
-        let told = daemon.lines("stats ").len();
-        wait_until("it to be held", || {
-            daemon.signal(Signal::SIGUSR1);
-            let lines = daemon.lines("stats ");
-            lines[told..].iter().any(|line| line.contains(" busy=1 ")).then_some(())
-        });
+        daemon.wait_for_stats(" busy=1 ");
         let answer = daemon.client("127.0.0.1").read_all();
         drop(held);
         answer

@@ -383,10 +383,7 @@ fn signals_to_the_group_neither_drop_nor_hurry_a_client() {
 fn signals_to_the_group_lose_none_of_many_that_wait() {
     let daemon = Daemon::setup().option("-H --delay 2").run(&["echo", "220"]);
     let mut clients: Vec<Client> = (0..10).map(|_| daemon.client("127.0.0.1")).collect();
-    wait_until("all to wait", || {
-        daemon.signal(Signal::SIGUSR1);
-        daemon.lines("stats ").pop().filter(|line| line.contains(" busy=10 "))
-    });
+    daemon.wait_for_stats(" busy=10 ");
     for signal in [Signal::SIGHUP, Signal::SIGUSR1].repeat(5) {
         daemon.signal_group(signal);
     }

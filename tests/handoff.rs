@@ -297,11 +297,7 @@ fn a_process_that_cannot_become_the_program_leaves_nothing_behind() {
         let expected = "421 4.3.0 mx.test.example unable to serve you now, try later\r\n";
         assert_eq!(client.read_all(), expected);
         drop(client);
-        wait_until("its slots to be free", || {
-            daemon.signal(Signal::SIGUSR1);
-            let line = daemon.lines("stats ").pop()?;
-            line.contains(" busy=0 ").then_some(())
-        });
+        daemon.wait_for_stats(" busy=0 ");
     }
     daemon.log_lines("smtp-delayd: error: unable to run ", 20);
     wait_until("the others to be gone", || (daemon.children().len() <= 3).then_some(()));

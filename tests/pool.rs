@@ -526,9 +526,6 @@ fn usr1_tells_the_counters() {
     daemon.log("hangup ");
     daemon.log("end ");
     let expected = "stats pass=1 early=1 hangup=1 deny=0 listed=0 limit=0 error=0 static=0 dynamic=0 none=0 unknown=0 ";
-    wait_until("counters at rest", || {
-        daemon.signal(Signal::SIGUSR1);
-        let line = daemon.lines("stats ").pop()?;
-        (line.starts_with(expected) && line.ends_with(" busy=0 max=40")).then_some(())
-    });
+    let line = daemon.wait_for_stats(" busy=0 max=40");
+    assert!(line.starts_with(expected), "{line}");
 }
