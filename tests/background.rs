@@ -403,7 +403,7 @@ fn a_scoreboard_that_is_none_is_refused() {
     assert!(of(b"something else entirely").contains("it is no scoreboard"));
     let mut other = b"smtpdely".to_vec();
     other.extend_from_slice(&9_u64.to_ne_bytes());
-    assert!(of(&other).contains("it has version 9, and this program reads 3"));
+    assert!(of(&other).contains("it has version 9, and this program reads 4"));
     let (code, text) = ctl(&["status", "--scoreboard", "/nonexistent"]);
     assert_eq!((code, text.contains("unable to read /nonexistent")), (Some(111), true), "{text}");
     assert_eq!(ctl(&["status", "--nonsense"]).0, Some(100));

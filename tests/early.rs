@@ -397,13 +397,7 @@ fn signals_to_the_group_lose_none_of_many_that_wait() {
 /// And for one whose process is about to, and has not yet.
 #[test]
 fn signals_to_the_group_lose_no_client_that_is_being_handed_over() {
-    // The longer the program is looked for, the easier its process is met.
-    let path = "/n:".repeat(40_000) + "/usr/bin:/bin";
-    let daemon = Daemon::setup().option("-H --delay 0.1 --min-idle 1").env("PATH", &path).run(&[
-        "sh",
-        "-c",
-        "echo 220; exec cat",
-    ]);
+    let daemon = slow_to_start("-H --delay 0.1 --min-idle 1");
     for reloads in 1..=3 {
         let (mut client, heir) = wait_until("an heir", || stopped_heir(&daemon));
         daemon.signal_group(Signal::SIGHUP);
@@ -420,9 +414,17 @@ fn signals_to_the_group_lose_no_client_that_is_being_handed_over() {
     }
 }
 
+/// A daemon whose program is looked for for so long that [`stopped_heir`] meets the
+/// process that is to become it.
+pub(crate) fn slow_to_start(options: &str) -> Daemon {
+    let path = "/n:".repeat(40_000) + "/usr/bin:/bin";
+    let setup = Daemon::setup().option(options).env("PATH", &path);
+    setup.run(&["sh", "-c", "echo 220; exec cat"])
+}
+
 /// A client, and the process that is to become the program for it, stopped before
 /// it has done so; none where it was quicker, and its session is over then.
-fn stopped_heir(daemon: &Daemon) -> Option<(Client, Pid)> {
+pub(crate) fn stopped_heir(daemon: &Daemon) -> Option<(Client, Pid)> {
     let old = daemon.children();
     let mut client = daemon.client("127.0.0.1");
     let heir = wait_until("another process with the client", || {

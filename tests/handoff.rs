@@ -12,6 +12,7 @@ use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::early::{slow_to_start, stopped_heir};
 use crate::lab::chain::clean_command;
 use crate::lab::dns::{FakeDns, Fault};
 use crate::lab::report::{Report, program};
@@ -106,6 +107,18 @@ fn privileges_can_still_be_gained() {
 }
 
 /// As qmail-queue is.
+#[test]
+fn children_whose_programs_do_not_start_are_made_up_for() {
+    let daemon = slow_to_start("-H -c 20 --delay 0 --min-idle 1 --max-idle 10");
+    let mut stuck: Vec<_> =
+        (0..4).map(|_| wait_until("an heir", || stopped_heir(&daemon))).collect();
+    assert_eq!(daemon.client("127.0.0.1").read_line().0, "220\n");
+    for (client, heir) in &mut stuck {
+        kill(*heir, Signal::SIGCONT).unwrap();
+        assert_eq!(client.read_line().0, "220\n");
+    }
+}
+
 #[test]
 fn a_program_runs_as_its_owner_where_it_is_set_so() {
     if !is_root("a_program_runs_as_its_owner_where_it_is_set_so") {

@@ -17,7 +17,7 @@ use crate::sys;
 /// What the file starts with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
 /// Places of single words.
 pub(super) const WAKE: usize = 8;
@@ -59,9 +59,11 @@ pub(super) enum Column {
     Network,
     /// Since when its client has been waiting for a place.
     Line,
+    /// Since when its child has been waiting for a program to start.
+    Birth,
 }
 
-const COLUMNS: usize = 4;
+const COLUMNS: usize = 5;
 /// Behind the slots stand the counters of networks, two in a word, 16 a slot: so many
 /// that where all slots are taken one client in 16 shares its own with another
 /// network, and is searched for in vain.
@@ -349,6 +351,6 @@ mod tests {
         memory[2].store(u64::MAX, Ordering::SeqCst);
         assert_eq!(why(&memory), "it is cut off");
         memory[1].store(1, Ordering::SeqCst);
-        assert_eq!(why(&memory), "it has version 1, and this program reads 3");
+        assert_eq!(why(&memory), "it has version 1, and this program reads 4");
     }
 }

@@ -10,6 +10,7 @@ mod files;
 pub mod host_name;
 pub mod listen;
 pub mod local_names;
+mod lookout;
 mod networks;
 pub mod pidfile;
 pub mod pool;

@@ -54,7 +54,7 @@ impl Pool {
         }
         self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.count_out(slot);
-        for column in [Column::Pid, Column::Line, Column::Owner] {
+        for column in [Column::Pid, Column::Line, Column::Birth, Column::Owner] {
             self.column(column)[slot.0].store(0, Ordering::SeqCst);
         }
     }
@@ -163,6 +163,24 @@ impl Pool {
             self.mark(slot, Stage::Idle, true);
         }
         enough
+    }
+
+    /// The child of `slot` waits for a program to start, or does not any more.  It is
+    /// idle meanwhile: as a rule that takes no time.
+    pub fn note_birth(&self, slot: Slot, waits: bool) {
+        let since = if waits { now() } else { 0 };
+        self.column(Column::Birth)[slot.0].store(since, Ordering::Relaxed);
+    }
+
+    /// How many idle children have waited for that for longer than `patience`, and
+    /// accept nobody: what the program is started from may be slow, or hang.
+    #[must_use]
+    pub fn stuck(&self, patience: Duration) -> usize {
+        let now = now();
+        let since = self.column(Column::Birth).iter().map(|word| word.load(Ordering::Relaxed));
+        let is_old = |since| Duration::from_micros(now.saturating_sub(since)) > patience;
+        let old = since.enumerate().filter(|(_, since)| *since > 0 && is_old(*since));
+        old.filter(|(number, _)| self.board.is(Slot(*number), Stage::Idle)).count()
     }
 
     /// What the child of `slot` was last doing, if there is one.
@@ -290,7 +308,7 @@ mod tests {
     use crate::daemon::pool::test_pool;
 
     fn words_of(pool: &Pool, slot: Slot) -> impl Iterator<Item = &AtomicU64> {
-        let columns = [Column::Owner, Column::Pid, Column::Network, Column::Line];
+        let columns = [Column::Owner, Column::Pid, Column::Network, Column::Line, Column::Birth];
         let columns = columns.map(|column| &pool.column(column)[slot.0]);
         pool.slot_words(slot).iter().chain(columns)
     }
@@ -321,6 +339,22 @@ mod tests {
         assert_eq!((pool.count(Stage::Idle), pool.taken()), (3, 5));
         pool.retire(slots[2]);
         assert_eq!((pool.stage(slots[2]), pool.stage(slots[3])), (None, Some(Stage::Idle)));
+    }
+
+    #[test]
+    fn who_waits_for_a_program_for_long_is_stuck() {
+        let pool = test_pool(3, 1);
+        for slot in (0..3).map(Slot) {
+            pool.enter(slot, Stage::Idle);
+        }
+        pool.note_birth(Slot(0), true);
+        pool.note_birth(Slot(1), true);
+        pool.note_birth(Slot(1), false);
+        pool.column(Column::Birth)[0].fetch_sub(2_000_000, Ordering::Relaxed);
+        let stuck = |seconds| pool.stuck(Duration::from_secs(seconds));
+        assert_eq!([stuck(1), stuck(3)], [1, 0]);
+        pool.vacate(Slot(0));
+        assert_eq!(stuck(1), 0);
     }
 
     #[test]
@@ -367,6 +401,7 @@ mod tests {
             pool.set_client(mine, "2001:db8::1".parse().unwrap());
             pool.describe(mine, Class::Dynamic, Some(&long));
             pool.note_refusal(mine);
+            pool.note_birth(mine, true);
             pool.enter(mine, stage);
             let _ = pool.claim_prog(mine, 3);
             pool.leave_line(mine);

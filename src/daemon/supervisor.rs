@@ -18,6 +18,7 @@ use super::backoff::Backoff;
 use super::child::Child;
 use super::demand::Demand;
 use super::files::Checker;
+use super::lookout::Lookout;
 use super::pidfile::Pidfile;
 use super::pool::{Complaint, Pool, Slot, Stage};
 use super::processors::Processors;
@@ -59,6 +60,7 @@ pub struct Supervisor {
     pub(super) demand: Demand,
     pub(super) backoff: Backoff,
     stopping: bool,
+    lookout: Lookout,
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
     pub(super) crashes: Crashes,
@@ -98,6 +100,7 @@ impl Supervisor {
             demand,
             backoff,
             stopping: false,
+            lookout: Lookout::start(),
             retry_at: None,
             crashes: Crashes::default(),
             rounds: Rounds::default(),
@@ -176,7 +179,7 @@ impl Supervisor {
             return;
         }
         let left = self.backoff.left(now);
-        let idle = self.pool.count(Stage::Idle);
+        let idle = self.pool.count(Stage::Idle).saturating_sub(self.lookout.look(&self.pool, now));
         if idle >= self.service.options.min_idle() {
             return;
         }
@@ -263,7 +266,8 @@ impl Supervisor {
     fn sleep(&self) {
         let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
-        let at = [self.retry_at, self.rounds.due(now), relay].into_iter().flatten();
+        let look = (!self.stopping).then(|| self.lookout.due());
+        let at = [self.retry_at, self.rounds.due(now), relay, look].into_iter().flatten();
         let due = at.map(|due| due.saturating_duration_since(now));
         let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
         let due = due.chain(checked).min();

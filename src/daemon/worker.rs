@@ -173,7 +173,9 @@ impl Acceptor for Worker<'_> {
             why
         };
         self.stay_if_alone(since_last);
+        pool.note_birth(self.slot, true);
         let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
+        pool.note_birth(self.slot, false);
         self.leave_processor();
         if let Some(payload) = panic {
             resume_unwind(payload);
