@@ -4,6 +4,7 @@
 pub(crate) mod calls;
 pub(crate) mod cgroup;
 pub(crate) mod crowd;
+pub(crate) mod first;
 pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod names;

@@ -1,0 +1,27 @@
+//! A load that never waits for a processor.  Clients are on other hosts as a rule:
+//! beside the server whose clients it plays, a load that has to wait for its turn
+//! measures that as well.
+
+use std::process::{Command, Stdio, id};
+
+/// While it lives this thread runs as soon as it can; what it starts does not.
+pub(crate) struct First(());
+
+impl First {
+    /// `None` where that is not allowed.
+    pub(crate) fn take() -> Option<Self> {
+        schedule(&["--reset-on-fork", "--fifo"], "1").then_some(Self(()))
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        assert!(schedule(&["--other"], "0"), "what was taken can be given back");
+    }
+}
+
+fn schedule(policy: &[&str], priority: &str) -> bool {
+    let mut chrt = Command::new("chrt");
+    chrt.args(policy).args(["--pid", priority, &id().to_string()]).stderr(Stdio::null());
+    chrt.status().is_ok_and(|status| status.success())
+}
