@@ -106,7 +106,6 @@ fn privileges_can_still_be_gained() {
     assert_eq!(report.one("seccomp"), "0");
 }
 
-/// As qmail-queue is.
 #[test]
 fn children_whose_programs_do_not_start_are_made_up_for() {
     let daemon = slow_to_start("-H -c 20 --delay 0 --min-idle 1 --max-idle 10");
@@ -119,6 +118,7 @@ fn children_whose_programs_do_not_start_are_made_up_for() {
     }
 }
 
+/// As qmail-queue is.
 #[test]
 fn a_program_runs_as_its_owner_where_it_is_set_so() {
     if !is_root("a_program_runs_as_its_owner_where_it_is_set_so") {

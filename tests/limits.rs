@@ -1,10 +1,10 @@
 //! Limits: connections of one address, the reserve, and delays that shrink.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::base::iana::Rcode;
 use nix::sys::signal::{Signal, kill};
@@ -308,53 +308,64 @@ fn our_own_dead_name_server_shuts_nobody_out() {
     assert_eq!(daemon.lines("limit ").len(), 1);
 }
 
-/// Half of the slots are held by a host that nobody has an answer to.
-fn crowd_of_silent_names(dns: &FakeDns, options: &str) -> (Daemon, Vec<Client>) {
-    let rules = crate::lab::directory().join("rules");
-    std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
-    let daemon = Daemon::setup()
-        .option(&dns.option())
-        .option("-c 10 --reserve 50 --per-ip 0 --delay-unknown 25")
-        .option(options)
-        .option_with("--rules", rules.display())
-        .run(&["echo", "220"]);
-    let held = hold(&daemon, "127.0.0.2", 5);
-    daemon.wait_for_stats(" busy=5 ");
-    (daemon, held)
+/// A daemon with half of its slots held by a host that nobody has an answer to, and
+/// since when at least it has heard nothing.
+struct Crowded {
+    daemon: Daemon,
+    held: Vec<Client>,
+    since: Instant,
 }
 
-#[track_caller]
-fn wait_for_silence_of(seconds: f64, since: &Client) {
-    wait_until("nothing to have been heard for long", || {
-        (since.connected.elapsed() > Duration::from_secs_f64(seconds)).then_some(())
-    });
+impl Crowded {
+    fn start(options: &str) -> Self {
+        let rules = crate::lab::directory().join("rules");
+        std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
+        let since = Instant::now();
+        let daemon = Daemon::setup()
+            .option("-c 10 --reserve 50 --per-ip 0 --delay-unknown 25")
+            .option(options)
+            .option_with("--rules", rules.display())
+            .run(&["echo", "220"]);
+        let held = hold(&daemon, "127.0.0.2", 5);
+        daemon.wait_for_stats(" busy=5 ");
+        Self { daemon, held, since }
+    }
+
+    #[track_caller]
+    fn wait_for_silence_of(&self, seconds: f64) {
+        wait_until("nothing to have been heard for long", || {
+            (self.since.elapsed() > Duration::from_secs_f64(seconds)).then_some(())
+        });
+    }
 }
 
 #[test]
 fn names_that_nobody_answers_for_do_not_make_name_servers_look_dead() {
-    let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
-    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 20");
-    wait_for_silence_of(5.5, &held[0]);
+    // The second of them has no answer either, but is there.
+    let [dead, living] = [Fault::Silence, Fault::OwnNamesOnly(Duration::ZERO)].map(FakeDns::start);
+    let options = format!("{} {} --dns-timeout 20", dead.option(), living.option());
+    let crowded = Crowded::start(&options);
+    crowded.wait_for_silence_of(6.0);
     for source in ["127.0.0.3", "127.0.0.4"] {
-        assert_eq!(daemon.client(source).read_all(), BUSY);
+        assert_eq!(crowded.daemon.client(source).read_all(), BUSY);
     }
 }
 
 #[test]
 fn nor_do_they_while_the_silence_becomes_a_long_one() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
-    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 20");
+    let crowded = Crowded::start(&format!("{} --dns-timeout 20", dns.option()));
     // This look-up, of 0.8 seconds, ends behind the fifth.
-    wait_for_silence_of(4.5, &held[0]);
-    assert_eq!(daemon.client("127.0.0.3").read_all(), BUSY);
+    crowded.wait_for_silence_of(4.7);
+    assert_eq!(crowded.daemon.client("127.0.0.3").read_all(), BUSY);
 }
 
 #[test]
 fn nor_do_they_to_who_came_before_the_crowd() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
-    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 6");
-    let _exempt = hold(&daemon, "127.8.0.1", 5);
-    for mut client in held {
+    let crowded = Crowded::start(&format!("{} --dns-timeout 6", dns.option()));
+    let _exempt = hold(&crowded.daemon, "127.8.0.1", 5);
+    for mut client in crowded.held {
         assert_eq!(client.read_all(), BUSY);
         assert_about(client.connected.elapsed(), 6.0);
     }
@@ -363,15 +374,32 @@ fn nor_do_they_to_who_came_before_the_crowd() {
 #[test]
 fn a_name_server_that_is_late_is_not_dead() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::from_millis(400)));
-    let (daemon, held) = crowd_of_silent_names(&dns, "--dns-timeout 20");
-    let _exempt = hold(&daemon, "127.8.0.1", 4);
-    daemon.wait_for_stats(" busy=9 ");
-    wait_for_silence_of(5.5, &held[0]);
+    let crowded = Crowded::start(&format!("{} --dns-timeout 20", dns.option()));
+    let _exempt = hold(&crowded.daemon, "127.8.0.1", 4);
+    crowded.daemon.wait_for_stats(" busy=9 ");
+    crowded.wait_for_silence_of(6.0);
     // Its look-up has 50 milliseconds.
-    let mut trusted = daemon.client("127.0.0.3");
-    assert!(trusted.is_silent_for(Duration::from_millis(600)));
+    let mut trusted = crowded.daemon.client("127.0.0.3");
+    assert!(trusted.is_silent_for(Duration::from_secs(2)));
     drop(trusted);
-    assert_eq!(daemon.client("127.0.0.4").read_all(), BUSY);
+    assert_eq!(crowded.daemon.client("127.0.0.4").read_all(), BUSY);
+}
+
+#[test]
+fn one_that_cannot_be_reached_shuts_nobody_out() {
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // To the other nothing can be sent at all, since it is everybody's.
+    let setups = [closed.to_string(), "255.255.255.255".into()]
+        .map(|address| Crowded::start(&format!("--resolver {address} --dns-timeout 20")));
+    for crowded in &setups {
+        let mut refused = crowded.daemon.client("127.0.0.3");
+        assert_eq!(refused.read_all(), BUSY, "it may be a moment's");
+    }
+    for crowded in setups {
+        crowded.wait_for_silence_of(6.0);
+        let mut trusted = crowded.daemon.client("127.0.0.3");
+        assert!(trusted.is_silent_for(Duration::from_secs(1)));
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 
+use crate::early::{slow_to_start, stopped_heir};
 use crate::lab::daemon::Setup;
 use crate::lab::{Alone, Client, Daemon, assert_about, wait_until};
 
@@ -165,4 +166,14 @@ fn a_port_in_use_is_told() {
     );
     assert_eq!((other.status.code(), text), (Some(111), expected));
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn term_does_not_wait_for_a_program_that_does_not_start() {
+    let mut daemon = slow_to_start("-H --delay 0");
+    let (mut client, heir) = wait_until("an heir", || stopped_heir(&daemon));
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
+    kill(heir, Signal::SIGCONT).unwrap();
+    assert_eq!(client.read_line().0, "220\n");
 }

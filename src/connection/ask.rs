@@ -41,7 +41,7 @@ impl Connection<'_> {
             self.act_on(seen)?;
             if seen == Seen::Elapsed && probe.is_some() {
                 to_probe = None;
-                self.probe_name_servers(answers_until);
+                self.probe_name_servers(deadline);
             } else if seen == Seen::Elapsed {
                 self.lookup.give_up();
             }
@@ -59,8 +59,8 @@ impl Connection<'_> {
         Some(self.client.accepted + early.at + GRACE)
     }
 
-    fn probe_name_servers(&mut self, answers_until: Instant) {
-        if self.needs_probe(answers_until) {
+    fn probe_name_servers(&mut self, end: Instant) {
+        if self.needs_probe(end) {
             self.lookup.probe(Instant::now());
         }
     }

@@ -71,27 +71,28 @@ impl Connection<'_> {
         self.acceptor.silence_of_name_servers() + more >= DEAD_AFTER
     }
 
-    /// Whether the look-up, which ends at `end`, has still to ask name servers if they
+    /// Whether the look-up, which ends at `end`, still has to ask whether name servers
     /// are there.
     pub(super) fn needs_probe(&self, end: Instant) -> bool {
         let matters = self.is_limited() && self.has_reserve();
         matters && !self.lookup.has_heard() && self.may_be_dead_by(end)
     }
 
-    /// One of whom that was asked in vain waits among those that are trusted; it is
-    /// seen for them as soon as there is an answer after all.
+    /// A client that is trusted because nobody answered waits like any other; a late
+    /// answer is noted at once, so that those who come next are not.
     pub(super) fn wait_for_late_answer(&mut self, delay: Duration) -> Step {
-        if !self.lookup.has_found_nobody() {
-            return Ok(());
+        if self.lookup.has_found_nobody() {
+            let deadline = self.client.received + self.service.options.dns_timeout;
+            self.watch_until(deadline.min(self.client.accepted + delay), Goal::Answer)?;
         }
-        let deadline = self.client.received + self.service.options.dns_timeout;
-        self.watch_until(deadline.min(self.client.accepted + delay), Goal::Answer)?;
         self.note_answer();
         Ok(())
     }
 
-    pub(super) fn note_answer(&self) {
-        if self.lookup.has_heard() {
+    /// Once a client: it is the time of the answer that counts.
+    pub(super) fn note_answer(&mut self) {
+        if !self.answer_noted && self.lookup.has_heard() {
+            self.answer_noted = true;
             self.acceptor.note_answer();
         }
     }
@@ -125,6 +126,7 @@ impl Connection<'_> {
         let (Some(class), Some(delay)) = (self.class, self.delay) else { return Ok(()) };
         match self.admission(class) {
             Admission::Refuse => {
+                self.note_answer();
                 self.acceptor.remember_refusal(self.client.ip(), class);
                 Err(Verdict::NoRoom)
             }

@@ -24,8 +24,8 @@ pub struct Lookup {
     local: Local,
     ident: Option<Ident>,
     lists: Lists,
-    /// What tells whether name servers are there at all.
-    probe: Option<Query>,
+    /// What tells whether name servers are there at all, one for each.
+    probes: Vec<Query>,
     servers: Rc<[SocketAddr]>,
     ip: IpAddr,
     paranoid: bool,
@@ -104,9 +104,9 @@ impl Lookup {
         let (ip, paranoid) = (wanted.ip, wanted.paranoid);
         let ident = wanted.ident;
         let lists = Lists::ask(&wanted.lists, ip, &servers, now, deadline);
-        let (probe, heard) = (None, false);
+        let (probes, heard) = (Vec::new(), false);
         let mut lookup =
-            Self { remote, local, ident, lists, probe, servers, ip, paranoid, deadline, heard };
+            Self { remote, local, ident, lists, probes, servers, ip, paranoid, deadline, heard };
         lookup.settle(now);
         lookup
     }
@@ -156,18 +156,21 @@ impl Lookup {
         self.heard || self.queries().any(Query::has_heard)
     }
 
-    /// Asks name servers for what each tells itself (RFC 6303, section 4.2), or refuses
-    /// to: what a client gives rise to may be such as nobody answers.
+    /// Asks all name servers at once for what each tells itself (RFC 6303, section 4.2),
+    /// or refuses to: what a client gives rise to may be such as nobody answers.
     pub fn probe(&mut self, now: Instant) {
-        let question = Question::Names(Ipv4Addr::LOCALHOST.into());
-        self.probe = Some(Query::ask(question, Rc::clone(&self.servers), now, self.deadline));
+        let question = || Question::Names(Ipv4Addr::LOCALHOST.into());
+        let ask =
+            |server: &SocketAddr| Query::ask(question(), Rc::new([*server]), now, self.deadline);
+        self.probes = self.servers.iter().map(ask).collect();
     }
 
-    /// Whether name servers seem not to be there, and not only not to have an answer.
+    /// Once the look-up has ended: whether name servers seem not to be there, and not
+    /// only not to have an answer.
     #[must_use]
     pub fn has_found_nobody(&self) -> bool {
         let unreachable = self.name() == Some(&HostName::Unknown(Failure::ServersFailed));
-        !self.has_heard() && (unreachable || self.probe.is_some())
+        !self.has_heard() && (unreachable || !self.probes.is_empty())
     }
 
     /// What DNS lists say.
@@ -211,7 +214,7 @@ impl Lookup {
             Local::Asking(query) => Some(query),
             Local::Settled(_) => None,
         };
-        remote.into_iter().chain(local).chain(self.lists.queries()).chain(&self.probe)
+        remote.into_iter().chain(local).chain(self.lists.queries()).chain(&self.probes)
     }
 
     /// The sockets to poll, and for what.
@@ -248,7 +251,7 @@ impl Lookup {
         if let Local::Asking(query) = &mut self.local {
             advance(query);
         }
-        self.lists.queries_mut().chain(&mut self.probe).for_each(&mut advance);
+        self.lists.queries_mut().chain(&mut self.probes).for_each(&mut advance);
         if let Some(ident) = self.ident.as_mut().filter(|ident| ident.answer().is_none()) {
             ident.advance(now, rest.first().copied().unwrap_or(false));
         }

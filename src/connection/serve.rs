@@ -61,6 +61,7 @@ pub(super) struct Connection<'a> {
     pub(super) offence: Offence,
     pub(super) attention: Attention,
     pub(super) lookup: Lookup,
+    pub(super) answer_noted: bool,
     pub(super) dns_time: Option<Duration>,
     pub(super) class: Option<Class>,
     /// Known before the class where it does not depend on it.
@@ -105,6 +106,7 @@ impl<'a> Connection<'a> {
             offence: Offence::Never,
             attention: Attention::Off,
             lookup,
+            answer_noted: false,
             dns_time: None,
             class: None,
             delay: None,

@@ -29,6 +29,7 @@ pub(super) const ANSWERED: usize = 16;
 pub(super) const COUNTERS: usize = 17;
 const COUNTED: usize = 11;
 pub(super) const HANDED_OVER: usize = COUNTERS + COUNTED;
+pub(super) const STUCK: usize = HANDED_OVER + 1;
 pub(super) const NAMES: usize = 32;
 pub(super) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refused::WORDS;

@@ -1,14 +1,16 @@
 //! Looks for children that wait for a program to start: what it is started from
 //! may be slow, or hang, and whoever could tell is stuck, or asleep.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::board::{Column, STUCK, Slot, Stage, now};
 use super::pool::Pool;
 
-/// How long a child may wait until others are forked in its stead.
+/// How long a child may wait before nobody counts on it.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How often that is looked at.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How often that is looked at: so often that rounds of forks belong together.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// When children are looked at.
 pub(super) struct Lookout {
@@ -16,24 +18,94 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
-    /// From now on.
-    #[must_use]
+    /// Begins to look, an interval from now.
     pub(super) fn start() -> Self {
         Self { next: Instant::now() + INTERVAL }
     }
 
-    /// How many of the idle children accept nobody, where it is time to look.
-    pub(super) fn look(&mut self, pool: &Pool, now: Instant) -> usize {
-        if now < self.next {
-            return 0;
+    /// Notes on the scoreboard how many children are stuck, if the next look is due.
+    pub(super) fn look(&mut self, pool: &Pool) {
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + INTERVAL;
+            pool.note_stuck(PATIENCE);
         }
-        self.next = now + INTERVAL;
-        pool.stuck(PATIENCE)
     }
 
-    /// When it is.
-    #[must_use]
+    /// When the next look is due.
     pub(super) fn due(&self) -> Instant {
         self.next
+    }
+}
+
+impl Pool {
+    /// The child of `slot`, which is idle, waits for a program to start: as a rule that
+    /// takes no time.
+    pub fn begin_birth(&self, slot: Slot) {
+        self.board.column(Column::Birth)[slot.0].store(now(), Ordering::Relaxed);
+    }
+
+    /// It does not any more.
+    pub fn end_birth(&self, slot: Slot) {
+        self.board.column(Column::Birth)[slot.0].store(0, Ordering::Relaxed);
+    }
+
+    /// Idle children that may be counted on, as far as the last look has shown.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        let stuck = usize::try_from(self.board.words[STUCK].load(Ordering::Relaxed));
+        self.count(Stage::Idle).saturating_sub(stuck.unwrap_or_default())
+    }
+
+    fn note_stuck(&self, patience: Duration) {
+        let now = now();
+        let since =
+            self.board.column(Column::Birth).iter().map(|word| word.load(Ordering::Relaxed));
+        let is_old = |since| Duration::from_micros(now.saturating_sub(since)) > patience;
+        let old = since.enumerate().filter(|(_, since)| *since > 0 && is_old(*since));
+        let stuck = old.filter(|(number, _)| self.board.is(Slot(*number), Stage::Idle)).count();
+        self.board.words[STUCK].store(stuck as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::pool::test_pool;
+
+    #[test]
+    fn who_waits_for_a_program_for_long_is_not_counted_on() {
+        let pool = test_pool(3, 1);
+        for slot in (0..3).map(Slot) {
+            pool.enter(slot, Stage::Idle);
+        }
+        pool.begin_birth(Slot(0));
+        pool.begin_birth(Slot(1));
+        pool.end_birth(Slot(1));
+        pool.board.column(Column::Birth)[0].fetch_sub(2_000_000, Ordering::Relaxed);
+        assert_eq!(pool.ready(), 3, "nobody has looked");
+        let ready = |seconds| {
+            pool.note_stuck(Duration::from_secs(seconds));
+            pool.ready()
+        };
+        assert_eq!([ready(1), ready(3), ready(1)], [2, 3, 2]);
+        assert!(!pool.retire_beyond(Slot(2), 2), "the others may not be needed, it is");
+        assert!(pool.retire_beyond(Slot(2), 1));
+        pool.vacate(Slot(0));
+        assert_eq!(ready(1), 1);
+    }
+
+    #[test]
+    fn looks_are_rare() {
+        let pool = test_pool(1, 1);
+        pool.enter(Slot(0), Stage::Idle);
+        pool.board.column(Column::Birth)[0].store(1, Ordering::Relaxed);
+        let mut lookout = Lookout::start();
+        lookout.look(&pool);
+        assert_eq!(pool.ready(), 1);
+        lookout.next = Instant::now();
+        lookout.look(&pool);
+        assert_eq!(pool.ready(), 0);
+        assert!(lookout.due() > Instant::now());
     }
 }

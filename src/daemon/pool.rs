@@ -116,7 +116,7 @@ impl Pool {
 
     /// Wakes the supervisor if idle children run short and it may fork more.
     pub fn wake_if_short(&self) {
-        if self.count(Stage::Idle) < self.min_idle && self.taken() < self.slots() {
+        if self.ready() < self.min_idle && self.taken() < self.slots() {
             self.wake();
         }
     }

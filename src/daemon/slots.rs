@@ -149,38 +149,20 @@ impl Pool {
         self.mark(slot, Stage::Idle, false);
     }
 
-    /// The same if there are more than `most` idle children, it among them; whether
-    /// there were.
+    /// The same if there are more than `most` idle children, it among them, that may be
+    /// counted on; whether there were.
     #[must_use]
     pub fn retire_beyond(&self, slot: Slot, most: usize) -> bool {
-        if self.count(Stage::Idle) <= most {
+        if self.ready() <= most {
             return false;
         }
         self.retire(slot);
         // Others may have had the same thought.
-        let enough = self.count(Stage::Idle) >= most;
+        let enough = self.ready() >= most;
         if !enough {
             self.mark(slot, Stage::Idle, true);
         }
         enough
-    }
-
-    /// The child of `slot` waits for a program to start, or does not any more.  It is
-    /// idle meanwhile: as a rule that takes no time.
-    pub fn note_birth(&self, slot: Slot, waits: bool) {
-        let since = if waits { now() } else { 0 };
-        self.column(Column::Birth)[slot.0].store(since, Ordering::Relaxed);
-    }
-
-    /// How many idle children have waited for that for longer than `patience`, and
-    /// accept nobody: what the program is started from may be slow, or hang.
-    #[must_use]
-    pub fn stuck(&self, patience: Duration) -> usize {
-        let now = now();
-        let since = self.column(Column::Birth).iter().map(|word| word.load(Ordering::Relaxed));
-        let is_old = |since| Duration::from_micros(now.saturating_sub(since)) > patience;
-        let old = since.enumerate().filter(|(_, since)| *since > 0 && is_old(*since));
-        old.filter(|(number, _)| self.board.is(Slot(*number), Stage::Idle)).count()
     }
 
     /// What the child of `slot` was last doing, if there is one.
@@ -342,22 +324,6 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_program_for_long_is_stuck() {
-        let pool = test_pool(3, 1);
-        for slot in (0..3).map(Slot) {
-            pool.enter(slot, Stage::Idle);
-        }
-        pool.note_birth(Slot(0), true);
-        pool.note_birth(Slot(1), true);
-        pool.note_birth(Slot(1), false);
-        pool.column(Column::Birth)[0].fetch_sub(2_000_000, Ordering::Relaxed);
-        let stuck = |seconds| pool.stuck(Duration::from_secs(seconds));
-        assert_eq!([stuck(1), stuck(3)], [1, 0]);
-        pool.vacate(Slot(0));
-        assert_eq!(stuck(1), 0);
-    }
-
-    #[test]
     fn places_for_programs_are_bounded() {
         let pool = test_pool(130, 5);
         let claimed = (0..130).filter(|n| {
@@ -401,7 +367,7 @@ mod tests {
             pool.set_client(mine, "2001:db8::1".parse().unwrap());
             pool.describe(mine, Class::Dynamic, Some(&long));
             pool.note_refusal(mine);
-            pool.note_birth(mine, true);
+            pool.begin_birth(mine);
             pool.enter(mine, stage);
             let _ = pool.claim_prog(mine, 3);
             pool.leave_line(mine);

@@ -128,6 +128,7 @@ impl Supervisor {
             self.answer_signals();
             self.pool.awake();
             self.reap();
+            self.lookout.look(&self.pool);
             if self.stopping && self.may_end() {
                 break;
             }
@@ -167,7 +168,7 @@ impl Supervisor {
     }
 
     fn has_waiting_clients(&self) -> bool {
-        self.pool.count(Stage::Idle) + self.pool.count(Stage::Busy) > 0
+        self.pool.ready() + self.pool.count(Stage::Busy) > 0
     }
 
     /// Forks what the demand asks for.  What it still owes, for a failure, is
@@ -179,7 +180,7 @@ impl Supervisor {
             return;
         }
         let left = self.backoff.left(now);
-        let idle = self.pool.count(Stage::Idle).saturating_sub(self.lookout.look(&self.pool, now));
+        let idle = self.pool.ready();
         if idle >= self.service.options.min_idle() {
             return;
         }
@@ -266,7 +267,7 @@ impl Supervisor {
     fn sleep(&self) {
         let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
-        let look = (!self.stopping).then(|| self.lookout.due());
+        let look = Some(self.lookout.due());
         let at = [self.retry_at, self.rounds.due(now), relay, look].into_iter().flatten();
         let due = at.map(|due| due.saturating_duration_since(now));
         let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));

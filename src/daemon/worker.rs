@@ -62,7 +62,7 @@ impl Worker<'_> {
     /// A slot for a process that becomes the program in this one's stead: where
     /// this one is still of use, and somebody is there to reap the other.
     fn claim_for_heir(&self) -> Option<Slot> {
-        let superfluous = self.pool.count(Stage::Idle) >= self.max_idle;
+        let superfluous = self.pool.ready() >= self.max_idle;
         if self.announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
             return None;
         }
@@ -173,9 +173,9 @@ impl Acceptor for Worker<'_> {
             why
         };
         self.stay_if_alone(since_last);
-        pool.note_birth(self.slot, true);
+        pool.begin_birth(self.slot);
         let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
-        pool.note_birth(self.slot, false);
+        pool.end_birth(self.slot);
         self.leave_processor();
         if let Some(payload) = panic {
             resume_unwind(payload);
