@@ -149,7 +149,7 @@ impl Lab {
                     thread::sleep(PAUSE);
                     let load = Load { server: server.address, at_once, manner: Manner::Polite };
                     load.burst(before, pause);
-                    let _first = first.then(First::take);
+                    let _first = if first { First::take() } else { None };
                     first_byte.append(load.burst(bursts, pause));
                 }
                 first_byte.median()

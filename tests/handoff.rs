@@ -12,9 +12,9 @@ use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::early::{slow_to_start, stopped_heir};
 use crate::lab::chain::clean_command;
 use crate::lab::dns::{FakeDns, Fault};
+use crate::lab::heirs::{slow_to_start, stopped_heir};
 use crate::lab::report::{Report, program};
 use crate::lab::syslog::FakeSyslog;
 use crate::lab::{Client, Daemon, directory, is_root, only, wait_until};

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::early::{slow_to_start, stopped_heir};
 use crate::lab::daemon::Setup;
+use crate::lab::heirs::{slow_to_start, stopped_heir};
 use crate::lab::{Alone, Client, Daemon, assert_about, wait_until};
 
 fn setup(delay: &str) -> Setup {

@@ -16,7 +16,9 @@ impl First {
 
 impl Drop for First {
     fn drop(&mut self) {
-        assert!(schedule(&["--other"], "0"), "what was taken can be given back");
+        if !schedule(&["--other"], "0") {
+            eprintln!("unable to let others go first again");
+        }
     }
 }
 

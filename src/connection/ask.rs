@@ -59,12 +59,6 @@ impl Connection<'_> {
         Some(self.client.accepted + early.at + GRACE)
     }
 
-    fn probe_name_servers(&mut self, end: Instant) {
-        if self.needs_probe(end) {
-            self.lookup.probe(Instant::now());
-        }
-    }
-
     /// Where the client's name is not known it is asked for.
     fn start_look_up(&mut self, name: Option<HostName>) {
         let options = &self.service.options;

@@ -71,11 +71,13 @@ impl Connection<'_> {
         self.acceptor.silence_of_name_servers() + more >= DEAD_AFTER
     }
 
-    /// Whether the look-up, which ends at `end`, still has to ask whether name servers
-    /// are there.
-    pub(super) fn needs_probe(&self, end: Instant) -> bool {
+    /// Asks whether name servers are there, where that may matter to the look-up, which
+    /// ends at `end`.
+    pub(super) fn probe_name_servers(&mut self, end: Instant) {
         let matters = self.is_limited() && self.has_reserve();
-        matters && !self.lookup.has_heard() && self.may_be_dead_by(end)
+        if matters && !self.lookup.has_heard() && self.may_be_dead_by(end) {
+            self.lookup.probe(Instant::now());
+        }
     }
 
     /// A client that is trusted because nobody answered waits like any other; a late

@@ -89,7 +89,7 @@ mod tests {
             pool.ready()
         };
         assert_eq!([ready(1), ready(3), ready(1)], [2, 3, 2]);
-        assert!(!pool.retire_beyond(Slot(2), 2), "the others may not be needed, it is");
+        assert!(!pool.retire_beyond(Slot(2), 2), "the one that is stuck does not make up for it");
         assert!(pool.retire_beyond(Slot(2), 1));
         pool.vacate(Slot(0));
         assert_eq!(ready(1), 1);

@@ -6,6 +6,7 @@ pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod dns;
+pub(crate) mod heirs;
 pub(crate) mod log;
 pub(crate) mod rbl;
 pub(crate) mod report;
