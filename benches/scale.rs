@@ -19,28 +19,23 @@ mod lab;
 mod support;
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::Pid;
 use socket2::Socket;
 
-use support::crowd::{Crowd, raise_file_limit, source};
+use support::at_once;
+use support::crowd::Crowd;
 use support::load::{AT_ONCE, Load, Manner, address, visit_from};
 use support::memory::{accepts, polls, settle};
 use support::names::{Names, Patience};
 use support::server::{DAEMON, Server};
 use support::{Figures, arguments, compile};
 
-/// What those who come all at once wait for.
-const DELAY: Duration = Duration::from_secs(30);
 /// Children that are idle at first.
 const IDLE: usize = 5;
-/// One in so many of them talks early, and one in so many hangs up.
-const ONE_IN: usize = 100;
 /// How long a million is pressed at a time.
 const STEP: Duration = Duration::from_millis(200);
 /// By how many KiB the supervisor may grow meanwhile.
@@ -114,89 +109,6 @@ fn draw(points: &[Point]) {
     gnuplot.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     assert!(gnuplot.wait().unwrap().success());
     println!("drawn: {file}");
-}
-
-/// So many come, some talk early, some hang up, and all others are greeted.
-fn all_at_once(count: usize, program: &str) {
-    raise_file_limit();
-    let (slots, delay) = ((count + 60).to_string(), DELAY.as_secs().to_string());
-    let server = Server::start(&[
-        DAEMON,
-        "-1RHl0",
-        "-c",
-        &slots,
-        "-b",
-        "1024",
-        "--delay",
-        &delay,
-        "--reserve",
-        "0",
-        "127.0.0.1",
-        "0",
-        program,
-    ]);
-    let start = Instant::now();
-    let mut clients: Vec<(Socket, Instant)> = Vec::new();
-    while clients.len() < count {
-        let next = count.min(clients.len() + 250);
-        let come = |number| (visit_from(source(number), server.address), Instant::now());
-        clients.extend((clients.len()..next).map(come));
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    println!("\n{count} came in {:.1} s", start.elapsed().as_secs_f64());
-    let (mut early, mut left, mut waiting) = (0, 0, Vec::new());
-    for (number, (socket, since)) in clients.into_iter().enumerate() {
-        match number % ONE_IN {
-            0 => {
-                let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-                assert_eq!(poll(&mut fds, 60_000_u16), Ok(1), "it is not connected");
-                (&socket).write_all(b"EHLO me.example\r\n").unwrap();
-                early += 1;
-            }
-            1 => {
-                left += 1;
-                continue;
-            }
-            _ => (),
-        }
-        waiting.push((socket, since));
-    }
-    let (mut refused, mut late) = (0, Figures::default());
-    while !waiting.is_empty() {
-        let mut fds: Vec<PollFd<'_>> = waiting
-            .iter()
-            .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
-            .collect();
-        assert!(poll(&mut fds, 60_000_u16).unwrap() > 0, "nobody is answered any more");
-        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-        drop(fds);
-        let mut ready = ready.into_iter();
-        waiting.retain(|(socket, since)| {
-            if !ready.next().unwrap_or(false) {
-                return true;
-            }
-            let mut text = [0; 100];
-            let length = match (&*socket).read(&mut text) {
-                Err(why) if why.kind() == ErrorKind::WouldBlock => return true,
-                read => read.unwrap(),
-            };
-            match &text[..length.min(3)] {
-                b"421" => refused += 1,
-                b"220" => late.add((since.elapsed().saturating_sub(DELAY)).as_secs_f64()),
-                other => panic!("{other:?}"),
-            }
-            false
-        });
-    }
-    assert_eq!((refused, late.len()), (early, count - early - left));
-    println!(
-        "{refused} talked early and were refused, {left} hung up, {} were greeted; later than their \
-         delay by {:.2} s (median), {:.2} s (99 %), {:.2} s (most)",
-        late.len(),
-        late.median(),
-        late.percentile(0.99).unwrap(),
-        late.percentile(1.0).unwrap()
-    );
 }
 
 /// The sum of what the kernel says of a process's memory in lines that start so.
@@ -287,7 +199,7 @@ fn main() -> ExitCode {
     if plot > 0 {
         draw(&points);
     }
-    all_at_once(crowd as usize, &program);
+    at_once::come(crowd as usize, &program);
     alone(&program);
     if million > 0 && !many(million as usize, &program) {
         return ExitCode::FAILURE;

@@ -10,7 +10,7 @@ use domain::base::iana::Rcode;
 use crate::lab::daemon::Setup;
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY, SILENT};
 use crate::lab::rbl::{LISTED, Rbldnsd, WHY, ZONE, ZONE6};
-use crate::lab::{Daemon, assert_about, directory, is_root, wait_until, waited};
+use crate::lab::{Client, Daemon, assert_about, directory, is_root, wait_until, waited};
 
 /// A daemon that asks `list`, and for names `nsd`.
 fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {
@@ -369,6 +369,39 @@ fn a_list_of_good_clients_makes_static_who_looks_like_a_line_or_has_an_ipv6_addr
     assert_about(daemon.client("::1").read_line().1, 0.4);
     let line = daemon.log("pass ");
     assert!(line.contains(" host=- class=static delay=0.4 "), "{line}");
+}
+
+#[test]
+fn a_list_of_good_clients_gives_them_the_reserve() {
+    let nsd = Nsd::start();
+    let late = FakeDns::start(Fault::Late(Duration::from_millis(200), "mx.example.org"));
+    let daemon = |list: &str| {
+        let rules = rules("127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n");
+        let options = format!("-c 10 --reserve 50 --per-ip 0 --dnswl {list} {rules}");
+        beside(&late, &nsd, &options).run(&["echo", "220"])
+    };
+    let down_to_the_reserve = |daemon: &Daemon| {
+        let held: Vec<Client> = (0..5).map(|_| daemon.client("127.8.0.1")).collect();
+        daemon.wait_for_stats(" busy=5 ");
+        held
+    };
+    let good = daemon("good.example");
+    let _held = down_to_the_reserve(&good);
+    let (line, time) = good.client(NAMELESS).read_line();
+    assert_eq!(line, "220\n");
+    assert_about(time, 0.4);
+    assert!(good.log("pass ").contains(" class=static delay=0.4 "), "{}", good.text());
+    // One that does not have the client, and one that says nothing for as long as the
+    // look-up may take.
+    for (list, answered) in [("good.example=127.0.0.99", 0.2), (SILENT, 0.8)] {
+        let daemon = daemon(list);
+        let _held = down_to_the_reserve(&daemon);
+        let mut refused = daemon.client(NAMELESS);
+        assert!(refused.read_all().starts_with("421 4.3.2 "), "{list}");
+        assert_about(refused.connected.elapsed(), answered);
+        let line = daemon.log("limit ");
+        assert!(line.contains(" class=none ") && line.contains(" kind=reserve "), "{line}");
+    }
 }
 
 #[test]

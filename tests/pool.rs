@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::lab::dns::{FakeDns, Fault, NAMELESS, Nsd};
 use crate::lab::{Alone, Client, Daemon, assert_about, directory, is_root, wait_until};
 
 #[test]
@@ -80,6 +81,60 @@ fn a_child_whose_client_leaves_takes_the_next_one() {
     }
     daemon.log_lines("hangup ", 50);
     assert_eq!(daemon.children(), before, "nobody was forked");
+}
+
+/// Whatever it is that a client is refused for.
+#[test]
+fn a_refusal_costs_no_process() {
+    let list = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"everybody is here"]));
+    let nsd = Nsd::start();
+    let rules = directory().join("rules");
+    fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n127.9.:deny\n:allow\n").unwrap();
+    let daemon = |options: &str| {
+        Daemon::setup()
+            .option(&nsd.option())
+            .option("-c 40 --local-nets none --min-idle 2 --max-idle 30")
+            .option_with("--rules", rules.display())
+            .option(options)
+            .run(&["echo", "220"])
+    };
+    let cases = [
+        ("denied", "--per-ip 0", 0, "127.9.0.1", "", "deny "),
+        ("of one address", "--per-ip 1 --delay 30", 1, "127.0.0.2", "421 4.7.0 ", "limit "),
+        ("the reserve", "--reserve 90 --per-ip 0", 4, NAMELESS, "421 4.3.2 ", "limit "),
+        (
+            "listed",
+            &format!("{} --dnsbl bad.example", list.option()),
+            0,
+            NAMELESS,
+            "421 4.7.1 ",
+            "listed ",
+        ),
+        ("early", "--delay 30 --per-ip 0", 0, "127.0.0.3", "421 4.7.0 ", "early "),
+    ];
+    for (why, options, others, source, answer, line) in cases {
+        let daemon = daemon(options);
+        let held = if why == "of one address" { source } else { "127.8.0.1" };
+        let _held: Vec<Client> = (0..others).map(|_| daemon.client(held)).collect();
+        daemon.wait_for_stats(&format!(" busy={others} "));
+        let before = wait_until("two idle ones", || {
+            let children = daemon.children();
+            (children.len() >= others + 2).then_some(children)
+        });
+        for _ in 0..20 {
+            let mut client = daemon.client(source);
+            if why == "early" {
+                client.say("EHLO spam.example\r\n");
+            }
+            assert!(client.read_all().starts_with(answer), "{why}");
+        }
+        daemon.log_lines(line, 20);
+        let after = daemon.children();
+        assert!(before.iter().all(|child| after.contains(child)), "{why}: nobody has ended");
+        // Two or three may have been busy at once, and were made up for.
+        let forked = after.len() - before.len();
+        assert!(forked < 10, "{why}: {forked} were forked for twenty");
+    }
 }
 
 #[test]
@@ -391,7 +446,7 @@ fn tcpservers_own_lines_come_with_v() {
 
 #[test]
 fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
-    let nsd = crate::lab::dns::Nsd::start();
+    let nsd = Nsd::start();
     let file = directory().join("dynamic");
     fs::write(&file, "nothing\\.like\\.this\n").unwrap();
     let daemon = Daemon::setup()

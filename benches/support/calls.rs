@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use super::load::Manner;
+use super::names::{Names, Patience};
 use super::server::{DAEMON, Server};
 use crate::lab::Client;
 use crate::lab::chain::clean_command;
@@ -15,29 +15,59 @@ use crate::lab::directory;
 /// Without a call for so long, all processes wait.
 const REST: Duration = Duration::from_millis(500);
 
-/// Prints the calls of a client that talks early, and of one that is handed over to
+/// A client whose calls are listed.
+struct Case {
+    title: &'static str,
+    options: &'static [&'static str],
+    talks: bool,
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        title: "refused, for early talk, without a look-up",
+        options: &["-H", "--delay", "9"],
+        talks: true,
+    },
+    Case {
+        title: "handed over, without a look-up and a delay",
+        options: &["-H", "--delay", "0"],
+        talks: false,
+    },
+    Case {
+        title: "looked up, judged, delayed, handed over",
+        options: &["--delay-static", "0.2"],
+        talks: false,
+    },
+];
+/// How a wait ends after which it looks around, whoever comes.
+const TIMEOUT: &str = "(Timeout)";
+/// It has a mail server's name.
+const SOURCE: &str = "127.10.0.1";
+
+/// Prints the calls of a client that talks early, and of two that are handed over to
 /// `program`, if there is an strace.  CONTRIBUTING.md has the reasons.
 pub(crate) fn print(program: &str) {
     let version = Command::new("strace").arg("-V").output();
     if !version.is_ok_and(|told| told.status.success()) {
         return println!("no system calls are listed: there is no strace");
     }
-    print_of(Manner::Early, program);
-    print_of(Manner::Polite, program);
+    let names = Names::start(Patience::AtOnce);
+    for case in &CASES {
+        print_of(case, &names.address.to_string(), program);
+    }
 }
 
-/// The same of one of them, process by process; there is no delay for one that is handed
-/// over.
-fn print_of(others: Manner, program: &str) {
+/// The same of one of them, process by process.
+fn print_of(case: &Case, resolver: &str, program: &str) {
     let file = directory().join("calls");
-    let delay = if others == Manner::Early { "9" } else { "0" };
     let mut command = clean_command("strace");
-    command.args(["-f", "-q", "-o"]).arg(&file).args([DAEMON, "-1RHl0", "-c", "9"]);
-    command.args(["--min-idle", "1", "--delay", delay, "127.0.0.1", "0", program]);
+    command.args(["-f", "-q", "-o"]).arg(&file).args([DAEMON, "-1Rl0", "-c", "9"]);
+    command.args(["--resolver", resolver, "--min-idle", "1"]).args(case.options);
+    command.args(["127.0.0.1", "0", program]);
     let server = Server::spawn(command);
     let visit = || {
-        let mut client = Client::connect("127.0.0.1", server.address);
-        if others == Manner::Early {
+        let mut client = Client::connect(SOURCE, server.address);
+        if case.talks {
             client.say("EHLO me.example\r\n");
         }
         client.read_all()
@@ -50,6 +80,7 @@ fn print_of(others: Manner, program: &str) {
     let process = |line: &str| line.split(' ').next().map(String::from);
     let supervisor = process(&text).unwrap_or_default();
     let lines: Vec<&str> = text[before..].lines().collect();
+    let lines = without_rounds(&lines, &supervisor);
     let accepted = lines.iter().find(|line| line.contains("accept4 resumed"));
     let child = accepted.and_then(|line| process(line)).unwrap_or_default();
     let print = |who: &str, counts: &dyn Fn(&str) -> bool| {
@@ -59,7 +90,7 @@ fn print_of(others: Manner, program: &str) {
             println!("  {who}: {}", calls.join(" "));
         }
     };
-    println!("{}", if others == Manner::Early { "refused" } else { "handed over" });
+    println!("{}", case.title);
     print("child", &|pid| pid == child);
     print("program's process", &|pid| pid != child && pid != supervisor);
     print("supervisor", &|pid| pid == supervisor);
@@ -76,15 +107,29 @@ fn call(line: &str) -> Option<&str> {
             .filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')))
 }
 
-/// What strace has written once nobody does anything any more.
+/// Of the supervisor's, leaves out the rounds in which it looks around, whoever comes.
+fn without_rounds<'a>(lines: &[&'a str], supervisor: &str) -> Vec<&'a str> {
+    let mut in_round = false;
+    let counts = |line: &&&str| {
+        let its = line.starts_with(supervisor);
+        in_round = its && (line.contains(TIMEOUT) || in_round && !line.contains("ppoll"));
+        !in_round
+    };
+    lines.iter().filter(counts).copied().collect()
+}
+
+/// What strace has written once nobody does anything any more but look around.
 fn settled(file: &Path) -> String {
-    let mut text = String::new();
+    let looks = ["ppoll", "EAGAIN", "WNOHANG, NULL) = 0"];
+    let mut seen = 0;
     loop {
         thread::sleep(REST);
-        let more = fs::read_to_string(file).unwrap_or_default();
-        if more.len() == text.len() && !more.is_empty() {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let done = text.lines().filter(|line| !looks.iter().any(|look| line.contains(look)));
+        let done = done.count();
+        if done == seen && done > 0 {
             return text;
         }
-        text = more;
+        seen = done;
     }
 }

@@ -1,6 +1,7 @@
 //! What the benchmarks stand on: figures and their spread, arguments, programs
 //! in C to compare with, and what is charged to a group of processes.
 
+pub(crate) mod at_once;
 pub(crate) mod calls;
 pub(crate) mod cgroup;
 pub(crate) mod crowd;
@@ -13,6 +14,7 @@ pub(crate) mod processor;
 pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod table;
+pub(crate) mod visitors;
 
 use std::fmt;
 use std::process::{Command, exit};

@@ -30,7 +30,10 @@ pub(super) const COUNTERS: usize = 17;
 const COUNTED: usize = 11;
 pub(super) const HANDED_OVER: usize = COUNTERS + COUNTED;
 pub(super) const STUCK: usize = HANDED_OVER + 1;
-pub(super) const NAMES: usize = 32;
+/// How many clients have begun to move from slot to slot, and how many are there.
+pub(super) const MOVING: usize = STUCK + 1;
+pub(super) const MOVED: usize = MOVING + 1;
+pub(super) const NAMES: usize = MOVED + 1;
 pub(super) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refused::WORDS;
 /// A slot: the client's address in two words, when it was accepted, the set of

@@ -3,20 +3,21 @@
 //! The slots themselves are counted, so that nothing has to be put right when a
 //! child is killed.  Since there may be ten thousand, counters tell first whether
 //! it is worth it: clients whose networks fall together share one.  Whoever is
-//! killed between two steps leaves a counter too high, which costs a search and
-//! no more.
+//! killed between two steps leaves a counter too high, which costs a search, or a
+//! client on his way from slot to slot, which costs each search its turns.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::thread::yield_now;
 
 use super::addresses::network;
-use super::board::{ACCEPTED, Column, REFUSED, Slot, Stage};
+use super::board::{ACCEPTED, Column, MOVED, MOVING, REFUSED, Slot, Stage};
 use super::pool::Pool;
 
 /// When a client was accepted, where that is not written yet.
 pub(super) const UNPLACED: u64 = u64::MAX;
-/// How often one that comes at the same time is waited for, to have its place.
+/// How often one that comes at the same time is waited for, to have its place, or
+/// one that is handed over meanwhile.
 const TURNS: u32 = 100;
 
 impl Pool {
@@ -44,11 +45,22 @@ impl Pool {
         }
     }
 
-    /// It is that of another slot.  It is not counted for a moment, and never
-    /// twice.
-    pub(super) fn move_count(&self, from: Slot, to: Slot) {
+    /// It is that of another slot, which `change` does the rest for.  Whoever counts
+    /// meanwhile counts again.
+    pub(super) fn move_count(&self, from: Slot, to: Slot, change: impl FnOnce()) {
         let networks = self.board.column(Column::Network);
+        self.board.words[MOVING].fetch_add(1, Ordering::SeqCst);
         networks[to.0].store(networks[from.0].swap(0, Ordering::SeqCst), Ordering::SeqCst);
+        change();
+        self.board.words[MOVED].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many clients have moved so far, if none is on its way.
+    fn moves(&self) -> Option<u64> {
+        // One that begins between the two must not look as if it were there.
+        let [moved, moving] =
+            [MOVED, MOVING].map(|place| self.board.words[place].load(Ordering::SeqCst));
+        (moved == moving).then_some(moved)
     }
 
     /// How many clients from its address, or from its network in IPv6, came before
@@ -63,8 +75,10 @@ impl Pool {
         }
         let mut turns = 0;
         loop {
+            let before = self.moves();
             let [earlier, unplaced] = self.others_from(slot, wanted);
-            if unplaced == 0 || turns == TURNS {
+            let stood_still = before.is_some() && self.moves() == before;
+            if unplaced == 0 && stood_still || turns == TURNS {
                 return earlier + unplaced;
             }
             turns += 1;
@@ -147,6 +161,33 @@ mod tests {
             assert_ne!(earlier, [0, 0]);
             (0..2).map(Slot).for_each(|slot| pool.vacate(slot));
         }
+    }
+
+    #[test]
+    fn a_client_that_is_handed_over_meanwhile_is_counted_once() {
+        let pool = test_pool(4, 1);
+        let ip = "192.0.2.7".parse().unwrap();
+        let mut slots = [Slot(1), Slot(3)];
+        pool.set_client(slots[0], ip);
+        pool.enter(slots[0], Stage::Prog);
+        pool.set_client(Slot(2), ip);
+        pool.enter(Slot(2), Stage::Busy);
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let counts: Vec<usize> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    pool.bequeath(slots[0], slots[1]);
+                    pool.take_back(slots[0], slots[1]);
+                    pool.bequeath(slots[0], slots[1]);
+                    slots.reverse();
+                    yield_now();
+                }
+            });
+            let counts = (0..20_000).map(|_| pool.earlier_from(Slot(2), ip)).collect();
+            over.store(true, Ordering::Relaxed);
+            counts
+        });
+        assert!(counts.iter().all(|count| *count == 1), "{counts:?}");
     }
 
     #[test]

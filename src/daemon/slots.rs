@@ -173,20 +173,20 @@ impl Pool {
 
     /// Hands the client of `slot`, who has a place for his session, to an heir;
     /// the child of `slot` is idle then.  The session always has its place
-    /// meanwhile, and nobody's connections are ever counted twice.
+    /// meanwhile.
     pub fn bequeath(&self, slot: Slot, heir: Slot) {
         for (to, from) in self.slot_words(heir).iter().zip(self.slot_words(slot)) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        self.enter(heir, Stage::Prog);
-        self.enter(slot, Stage::Idle);
-        self.move_count(slot, heir);
+        self.move_count(slot, heir, || {
+            self.enter(heir, Stage::Prog);
+            self.enter(slot, Stage::Idle);
+        });
     }
 
     /// Takes the client back from an heir that was never born.
     pub fn take_back(&self, slot: Slot, heir: Slot) {
-        self.move_count(heir, slot);
-        self.enter(slot, Stage::Prog);
+        self.move_count(heir, slot, || self.enter(slot, Stage::Prog));
         self.vacate(heir);
     }
 

@@ -1,0 +1,125 @@
+//! Clients that come to the daemon all at once, wait, are watched and handed over.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, poll};
+use socket2::Socket;
+
+use super::Figures;
+use super::crowd::{raise_file_limit, source};
+use super::load::visit_from;
+use super::server::{DAEMON, Server};
+use crate::lab::{directory, wait_until};
+
+/// What they wait for.
+const DELAY: Duration = Duration::from_secs(30);
+/// One in so many of them talks early, and one in so many hangs up.
+const ONE_IN: usize = 100;
+/// So many come between two pauses: not more than the queue has room for.
+const STEP: usize = 250;
+const PAUSE: Duration = Duration::from_millis(100);
+/// Without an answer to anybody for so long, the daemon is taken for dead.
+const PATIENCE: u16 = 60_000;
+
+/// A client, and since when it is there.
+type Visit = (Socket, Instant);
+
+/// So many come, some talk early, some hang up, which is noticed while they would have
+/// to wait, and all others are greeted.  Prints how late.
+pub(crate) fn come(count: usize, program: &str) {
+    raise_file_limit();
+    let board = directory().join("board");
+    let (slots, delay) = ((count + 60).to_string(), DELAY.as_secs().to_string());
+    let mut words = vec![DAEMON, "-1RHl0", "-c", &slots, "-b", "1024", "--reserve", "0"];
+    words.extend(["--delay", &delay, "--scoreboard", board.to_str().expect("a path")]);
+    words.extend(["127.0.0.1", "0", program]);
+    let server = Server::start(&words);
+    let start = Instant::now();
+    let mut clients: Vec<Visit> = Vec::new();
+    while clients.len() < count {
+        let next = count.min(clients.len() + STEP);
+        let come = |number| (visit_from(source(number), server.address), Instant::now());
+        clients.extend((clients.len()..next).map(come));
+        thread::sleep(PAUSE);
+    }
+    println!("\n{count} came in {:.1} s", start.elapsed().as_secs_f64());
+    let clients = clients.into_iter().enumerate();
+    let (left, mut stay): (Vec<_>, Vec<_>) = clients.partition(|(number, _)| number % ONE_IN == 1);
+    let left = left.len();
+    wait_until("all hang-ups to be noticed", || (hang_ups(&board) == left).then_some(()));
+    assert!(start.elapsed() < DELAY, "they are noticed at once, and not after the delay");
+    let talkers = stay.iter_mut().filter(|(number, _)| number % ONE_IN == 0);
+    let early = talkers.map(|(_, visit)| talk(&visit.0)).count();
+    let (refused, late) = answers(stay.into_iter().map(|(_, visit)| visit).collect());
+    assert_eq!((refused, late.len()), (early, count - early - left));
+    println!(
+        "{refused} talked early and were refused, {left} hung up, {} were greeted; later than their \
+         delay by {:.2} s (median), {:.2} s (99 %), {:.2} s (most)",
+        late.len(),
+        late.median(),
+        late.percentile(0.99).expect("somebody"),
+        late.percentile(1.0).expect("somebody")
+    );
+}
+
+fn talk(mut socket: &Socket) {
+    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    assert_eq!(poll(&mut fds, PATIENCE), Ok(1), "it is not connected");
+    socket.write_all(b"EHLO me.example\r\n").expect("it is there");
+}
+
+/// How many the daemon has counted.
+fn hang_ups(board: &Path) -> usize {
+    let mut status = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+    let output = status.args(["status", "--json", "--scoreboard"]).arg(board).output();
+    let output = output.expect("smtp-delayctl");
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("its JSON");
+    let counted = status["counters"]["hangup"].as_u64().expect("a counter");
+    usize::try_from(counted).expect("a count")
+}
+
+/// How many were refused, and how much later than their delay the others were greeted,
+/// in seconds.
+fn answers(mut waiting: Vec<Visit>) -> (usize, Figures) {
+    let (mut refused, mut late) = (0, Figures::default());
+    while !waiting.is_empty() {
+        // They borrow the sockets.
+        let ready: Vec<bool> = {
+            let mut fds: Vec<_> = waiting.iter().map(polled).collect();
+            assert!(poll(&mut fds, PATIENCE).expect("poll") > 0, "nobody is answered any more");
+            fds.iter().map(|fd| fd.any().unwrap_or(true)).collect()
+        };
+        let mut ready = ready.into_iter();
+        waiting.retain(|(socket, since)| {
+            if !ready.next().unwrap_or(false) {
+                return true;
+            }
+            match answer(socket).as_deref() {
+                None => return true,
+                Some(b"421") => refused += 1,
+                Some(b"220") => late.add((since.elapsed().saturating_sub(DELAY)).as_secs_f64()),
+                Some(other) => panic!("{other:?}"),
+            }
+            false
+        });
+    }
+    (refused, late)
+}
+
+fn polled(visit: &Visit) -> PollFd<'_> {
+    PollFd::new(visit.0.as_fd(), PollFlags::POLLIN)
+}
+
+/// The first three bytes of it, if it is there.
+fn answer(mut socket: &Socket) -> Option<Vec<u8>> {
+    let mut text = [0; 100];
+    match socket.read(&mut text) {
+        Err(why) if why.kind() == ErrorKind::WouldBlock => None,
+        read => Some(text[..read.expect("an answer").min(3)].to_vec()),
+    }
+}

@@ -1,0 +1,165 @@
+//! A mix of clients that come to a server at their times, and what becomes of each.
+
+#![allow(clippy::similar_names)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::lab::Client;
+use crate::lab::chain::Chain;
+use crate::lab::twins::Dice;
+
+/// How long a client that is served takes for its dialogue, in seconds.
+const SESSION: f64 = 1.0;
+/// What a client waits for an answer at most, in seconds (RFC 5321, 4.5.3.2).
+const PATIENCE: f64 = 300.0;
+const DIALOGUE: &str =
+    "HELO me.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nQUIT\r\n";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Listed,
+    Early,
+    Impatient,
+    Good,
+}
+
+pub(crate) const KINDS: [(Kind, &str); 4] = [
+    (Kind::Listed, "listed"),
+    (Kind::Early, "early"),
+    (Kind::Impatient, "impatient"),
+    (Kind::Good, "good"),
+];
+
+/// One client of the mix; times in seconds.
+struct Visitor {
+    kind: Kind,
+    source: String,
+    arrival: f64,
+    patience: f64,
+}
+
+/// What became of it.
+pub(crate) struct Outcome {
+    pub(crate) kind: Kind,
+    pub(crate) served: bool,
+    /// How long it waited for its greeting, in seconds.
+    pub(crate) greeted: f64,
+    /// When it came and when its connection ended, in seconds since the start.
+    pub(crate) held: (f64, f64),
+}
+
+pub(crate) struct Mix {
+    visitors: Vec<Visitor>,
+    speed: f64,
+}
+
+impl Mix {
+    pub(crate) fn new(
+        clients: u32,
+        per_minute: u32,
+        shares: [u32; 3],
+        seed: u32,
+        speed: f64,
+    ) -> Self {
+        let mut dice = Dice::new(seed.into());
+        let mut arrival = 0.0;
+        let visitors = (0..clients).map(|number| {
+            arrival += gap(&mut dice) * 60.0 / f64::from(per_minute);
+            let kind = kind(&mut dice, shares);
+            let patience = 3.0 + f64::from(u32::try_from(dice.below(12_000)).unwrap()) / 1000.0;
+            let source = source(kind, number, &mut dice);
+            Visitor { kind, source, arrival, patience }
+        });
+        Self { visitors: visitors.collect(), speed }
+    }
+
+    pub(crate) fn last_arrival(&self) -> f64 {
+        self.visitors.last().map_or(0.0, |visitor| visitor.arrival)
+    }
+
+    /// Sends all visitors to `server` at their times.
+    pub(crate) fn replay(&self, server: &Chain) -> Vec<Outcome> {
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let visits = self.visitors.iter().map(|visitor| {
+                let due = Duration::from_secs_f64(visitor.arrival / self.speed);
+                thread::sleep(due.saturating_sub(start.elapsed()));
+                scope.spawn(move || self.visit(visitor, server, start))
+            });
+            let visits: Vec<_> = visits.collect();
+            visits.into_iter().map(|visit| visit.join().unwrap()).collect()
+        })
+    }
+
+    fn visit(&self, visitor: &Visitor, server: &Chain, start: Instant) -> Outcome {
+        let since = || start.elapsed().as_secs_f64() * self.speed;
+        let came = since();
+        let mut greeted = 0.0;
+        let greet = || greeted = since() - came;
+        let served = self.talk(visitor, server.client(&visitor.source), greet).unwrap_or(false);
+        Outcome { kind: visitor.kind, served, greeted, held: (came, since()) }
+    }
+
+    /// Whether its recipient was accepted.
+    fn talk(
+        &self,
+        visitor: &Visitor,
+        client: Client,
+        greeted: impl FnOnce(),
+    ) -> std::io::Result<bool> {
+        let patience = if visitor.kind == Kind::Impatient { visitor.patience } else { PATIENCE };
+        let mut stream = client.stream;
+        stream.set_read_timeout(Some(Duration::from_secs_f64(patience / self.speed)))?;
+        if visitor.kind == Kind::Early {
+            stream.write_all(DIALOGUE.as_bytes())?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            return Ok(text.matches("\r\n250 ").count() >= 3);
+        }
+        let mut replies = BufReader::new(stream.try_clone()?).lines();
+        let mut reply = || replies.next().unwrap_or_else(|| Ok(String::new()));
+        if !reply()?.starts_with("220") {
+            return Ok(false);
+        }
+        greeted();
+        thread::sleep(Duration::from_secs_f64(SESSION / self.speed));
+        let mut served = false;
+        for command in DIALOGUE.split_inclusive("\r\n") {
+            stream.write_all(command.as_bytes())?;
+            served |= reply()?.starts_with("250") && command.starts_with("RCPT");
+        }
+        Ok(served)
+    }
+}
+
+/// The time between two arrivals that know nothing of each other, 1 on average.
+fn gap(dice: &mut Dice) -> f64 {
+    let uniform = f64::from(u32::try_from(dice.below(1_000_000)).unwrap() + 1) / 1_000_001.0;
+    -uniform.ln()
+}
+
+fn kind(dice: &mut Dice, shares: [u32; 3]) -> Kind {
+    let thrown = u32::try_from(dice.below(100)).unwrap();
+    let mut sum = 0;
+    let kinds = KINDS.iter().zip(shares);
+    let found = kinds.map(|((kind, _), share)| {
+        sum += share;
+        (*kind, sum)
+    });
+    let found = found.collect::<Vec<_>>().into_iter().find(|(_, sum)| thrown < *sum);
+    found.map_or(Kind::Good, |(kind, _)| kind)
+}
+
+/// The second octet tells the list and the name server what the client is.
+fn source(kind: Kind, number: u32, dice: &mut Dice) -> String {
+    let network = match (kind, dice.below(2)) {
+        (Kind::Good, _) => 10,
+        (Kind::Listed, 0) => 21,
+        (Kind::Listed, _) => 31,
+        (_, 0) => 20,
+        _ => 30,
+    };
+    format!("127.{network}.{}.{}", number / 250 % 250, 1 + number % 250)
+}
