@@ -43,13 +43,13 @@ pub(super) fn spelled(text: &str, ip: IpAddr) -> Spelled {
 
 fn v4(text: &str, ip: Ipv4Addr) -> Spelled {
     let orders = both_orders(ip.octets());
-    let digit = u8::is_ascii_digit;
-    let chains = orders.map(|octets| longest(text, &octets.map(u16::from), &OCTETS, digit));
+    let wanted = orders.map(|octets| octets.map(u16::from));
+    let chains = longest(text, &wanted, &OCTETS, u8::is_ascii_digit);
     let Chain { links, digits } = chains.into_iter().max().unwrap_or_default();
     // Small numbers meet by chance: a version, a rack and a slot.
     if links == 4 || (links == 3 && digits >= 4) {
         Spelled::Address(Spelling::Decimal)
-    } else if orders.iter().any(|&octets| joined(text, octets)) {
+    } else if joined(text, orders) {
         Spelled::Address(Spelling::Joined)
     } else if orders.iter().any(|&octets| hexadecimal(text, octets)) {
         Spelled::Address(Spelling::Hexadecimal)
@@ -61,8 +61,7 @@ fn v4(text: &str, ip: Ipv4Addr) -> Spelled {
 }
 
 fn v6(text: &str, ip: Ipv6Addr) -> Spelled {
-    let digit = u8::is_ascii_hexdigit;
-    let chains = both_orders(ip.segments()).map(|groups| longest(text, &groups, &GROUPS, digit));
+    let chains = longest(text, &both_orders(ip.segments()), &GROUPS, u8::is_ascii_hexdigit);
     if chains.iter().any(|chain| chain.links >= 3 && chain.digits >= 6) {
         return Spelled::Address(Spelling::Groups);
     }
@@ -105,30 +104,33 @@ struct Chain {
     digits: usize,
 }
 
-/// The longest chain of the numbers `wanted` (eight at most), in that order.  `digit`
-/// is what the radix of the numerals asks for; the compiler builds it into the loop.
-fn longest(
+/// The longest chain of the numbers of each order, in that order.  `digit` is what the
+/// radix of the numerals asks for; the compiler builds it into the loop.
+fn longest<const N: usize>(
     text: &str,
-    wanted: &[u16],
+    orders: &[[u16; N]; 2],
     numerals: &Numerals,
     digit: impl Fn(&u8) -> bool + Copy,
-) -> Chain {
-    // ends[i] is the chain that ends at wanted[i] with the run just seen.
-    let mut ends = [Chain::default(); 8];
-    let mut best = Chain::default();
+) -> [Chain; 2] {
+    // ends[i] is the chain that ends at the i-th number of an order with the run just
+    // seen.
+    let none = [[Chain::default(); N]; 2];
+    let mut ends = none;
+    let mut best = [Chain::default(); 2];
     for run in runs(text, digit) {
-        let value = numerals.value(run.text).filter(|value| wanted.contains(value));
-        if value.is_none() {
-            ends = [Chain::default(); 8];
+        let value = numerals.value(run.text).filter(|value| orders[0].contains(value));
+        let Some(value) = value else {
+            ends = none;
             continue;
-        }
-        let before = if run.follows(numerals.gap) { ends } else { [Chain::default(); 8] };
-        for (i, &number) in wanted.iter().enumerate() {
-            ends[i] = Chain::default();
-            if value == Some(number) {
-                let Chain { links, digits } = predecessor(&before[..i], wanted, numerals);
-                ends[i] = Chain { links: links + 1, digits: digits + run.text.len() };
-                best = best.max(ends[i]);
+        };
+        let before = if run.follows(numerals.gap) { ends } else { none };
+        ends = none;
+        for (order, wanted) in orders.iter().enumerate() {
+            for i in (0..N).filter(|&i| wanted[i] == value) {
+                let Chain { links, digits } = predecessor(&before[order][..i], wanted, numerals);
+                let end = Chain { links: links + 1, digits: digits + run.text.len() };
+                ends[order][i] = end;
+                best[order] = best[order].max(end);
             }
         }
     }
@@ -147,11 +149,12 @@ fn predecessor(before: &[Chain], wanted: &[u16], numerals: &Numerals) -> Chain {
 /// Below this many digits a serial number would do.
 const JOINED_DIGITS: usize = 6;
 
-fn joined(text: &str, octets: [u8; 4]) -> bool {
-    runs(text, u8::is_ascii_digit).filter(|run| run.text.len() >= JOINED_DIGITS).any(|run| {
-        let parts = [&octets[..], &octets[..3], &octets[1..]];
-        parts.iter().any(|part| is_joined(run.text, part, true) || is_joined(run.text, part, false))
-    })
+fn joined(text: &str, orders: [[u8; 4]; 2]) -> bool {
+    let is_one = |run: &str| {
+        let mut parts = orders.iter().flat_map(|octets| [&octets[..], &octets[..3], &octets[1..]]);
+        parts.any(|part| is_joined(run, part, true) || is_joined(run, part, false))
+    };
+    runs(text, u8::is_ascii_digit).any(|run| run.text.len() >= JOINED_DIGITS && is_one(run.text))
 }
 
 fn is_joined(run: &str, octets: &[u8], padded: bool) -> bool {
@@ -165,14 +168,17 @@ fn is_joined(run: &str, octets: &[u8], padded: bool) -> bool {
 
 fn hexadecimal(text: &str, octets: [u8; 4]) -> bool {
     let all = nibbles::<8>(&octets);
-    contains::<2>(text, &all)
-        || [&all[..6], &all[2..]]
-            .iter()
-            .any(|part| places::<2>(text, part).any(|place| stands_alone(text, &place)))
+    let bytes = text.as_bytes();
+    let alone = |start, part| {
+        end_of::<2>(bytes, start, part).is_some_and(|end| stands_alone(bytes, start..end))
+    };
+    starts::<2>(bytes, &all)
+        .any(|start| end_of::<2>(bytes, start, &all).is_some() || alone(start, &all[..6]))
+        || starts::<2>(bytes, &all[2..]).any(|start| alone(start, &all[2..]))
 }
 
-fn stands_alone(text: &str, place: &Range<usize>) -> bool {
-    let (before, after) = (&text.as_bytes()[..place.start], &text.as_bytes()[place.end..]);
+fn stands_alone(text: &[u8], place: Range<usize>) -> bool {
+    let (before, after) = (&text[..place.start], &text[place.end..]);
     !before.last().is_some_and(u8::is_ascii_hexdigit)
         && !after.first().is_some_and(u8::is_ascii_hexdigit)
 }
@@ -186,24 +192,22 @@ fn nibbles<const N: usize>(bytes: &[u8]) -> [u8; N] {
     })
 }
 
+/// Whether `digits` stand in `text`, joined or with a separator between every `GROUP`
+/// of them; there is one group at least.
 fn contains<const GROUP: usize>(text: &str, digits: &[u8]) -> bool {
-    places::<GROUP>(text, digits).next().is_some()
+    let text = text.as_bytes();
+    starts::<GROUP>(text, digits).any(|start| end_of::<GROUP>(text, start, digits).is_some())
 }
 
-/// Where `digits` stand in `text`, joined or with a separator between every `GROUP`
-/// of them; there is one group at least.
-fn places<'a, const GROUP: usize>(
-    text: &'a str,
-    digits: &'a [u8],
-) -> impl Iterator<Item = Range<usize>> {
-    let text = text.as_bytes();
+/// Where the first group of `digits` stands in `text`.
+fn starts<const GROUP: usize>(text: &[u8], digits: &[u8]) -> impl Iterator<Item = usize> {
     // Most of a name is passed by here: a comparison of a size that the compiler knows.
     let first: [u8; GROUP] = array::from_fn(|i| digits[i]);
     let windows = text.windows(GROUP).enumerate();
-    let starts = windows.filter(move |(_, window)| **window == first);
-    starts.filter_map(move |(start, _)| Some(start..end_of::<GROUP>(text, start, digits)?))
+    windows.filter(move |(_, window)| **window == first).map(|(start, _)| start)
 }
 
+/// Where `digits` end that start there.
 fn end_of<const GROUP: usize>(text: &[u8], start: usize, digits: &[u8]) -> Option<usize> {
     let mut at = start;
     for (i, digit) in digits.iter().enumerate() {
