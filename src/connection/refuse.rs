@@ -58,7 +58,7 @@ struct Drain {
 
 impl Drain {
     fn what_is_there(&mut self, client: &Client) -> Side {
-        let mut buffer = [0; 8192];
+        let mut buffer = [0; 1024];
         while self.left > 0 {
             match client.stream.take(&mut buffer) {
                 Ok(0) => return Side::Closed,
