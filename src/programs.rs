@@ -114,8 +114,11 @@ pub fn ctl(arguments: &[OsString]) -> u8 {
     let Some((name, rest)) = arguments.split_first() else {
         return mistake("a command is missing");
     };
+    let wants_help = rest.first().is_some_and(|first| first == "--help");
     let done = match name.to_str().unwrap_or_default() {
         "--help" => print(CTL_HELP),
+        // That one has a help of its own.
+        name if wants_help && name != "classify" && ctl::command(name).is_some() => print(CTL_HELP),
         "--version" => print(&format!("{CTL} {}\n", env!("CARGO_PKG_VERSION"))),
         name => match ctl::command(name) {
             Some(tool) => return tool(rest),

@@ -207,6 +207,11 @@ fn what_smtp_delayctl_says_of_itself_stands_in_the_manual() {
     assert_eq!(commands, ["status", "pid", "classify", "tcprules", "tcprulescheck"]);
     for command in commands {
         assert!(page.contains(&format!(".It Cm {command}")), "{command}");
+        let mut own = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+        let output = own.args([command, "--help"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let usage = format!("smtp-delayctl {command} ");
+        assert!(output.status.success() && text.contains(&usage), "{command}");
     }
 }
 
