@@ -43,7 +43,7 @@ impl Refusal {
     #[must_use]
     pub fn temporary(why: Why, words: Option<&str>, name: &str) -> Self {
         let (status, built_in) = why.words();
-        let text = words.map_or_else(|| format!("{status} {name} {built_in}"), String::from);
+        let text = words.map_or_else(|| [status, name, built_in].join(" "), String::from);
         Self { text, permanent: false }
     }
 
@@ -67,8 +67,7 @@ impl Refusal {
     /// (RFC 7504).
     #[must_use]
     pub fn closing_line(&self) -> String {
-        let code = if self.permanent { 521 } else { 421 };
-        format!("{code} {}\r\n", self.text)
+        [if self.permanent { "521 " } else { "421 " }, &self.text, "\r\n"].concat()
     }
 
     /// The reply to a command: 451 or 553, as rblsmtpd gives it.

@@ -12,7 +12,7 @@ use super::handoff::Program;
 use super::lookup::{HostName, Lookup};
 use super::refuse::send;
 use super::stream::Look;
-use super::terms::{Offence, Terms, delay, terms};
+use super::terms::{Offence, Terms, delay};
 use super::verdict::{Next, Verdict, next};
 use super::watch::{Attention, Goal, Seen, watch};
 use crate::dns::Resolvers;
@@ -92,7 +92,6 @@ pub(super) type Step = Result<(), Verdict>;
 impl<'a> Connection<'a> {
     fn begin(service: &'a Service, acceptor: &'a dyn Acceptor, client: Client) -> Self {
         let environment = service.environment.clone();
-        let terms = terms(|name| environment.get(name));
         let known = || acceptor.local_name(client.local.ip()).flatten();
         let local_name = service.options.local_name.clone().or_else(known);
         let name = client.host.clone().unwrap_or(HostName::NotAsked);
@@ -102,7 +101,7 @@ impl<'a> Connection<'a> {
             acceptor,
             client,
             environment,
-            terms,
+            terms: Terms::OF_STRANGERS,
             offence: Offence::Never,
             attention: Attention::Off,
             lookup,

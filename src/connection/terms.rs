@@ -38,6 +38,10 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Those of a client that nobody exempts from anything.
+    pub const OF_STRANGERS: Self =
+        Self { delay: DelayBy::Class, lists: true, limits: true, ignored: None };
+
     /// The same for a client that has been greeted already (`-B`): there is
     /// nothing left to wait for.
     #[must_use]

@@ -10,18 +10,25 @@ pub(super) struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
+        let mut rest = self.0;
+        loop {
+            let plain = rest.iter().take_while(|byte| stands_for_itself(**byte)).count();
+            f.write_str(std::str::from_utf8(&rest[..plain]).unwrap_or_default())?;
+            let Some((byte, behind)) = rest[plain..].split_first() else { return Ok(()) };
             match byte {
-                b'"' | b'\\' => write!(f, "\\{}", char::from(*byte))?,
-                b' '..=b'~' => f.write_char(char::from(*byte))?,
                 b'\n' => f.write_str("\\n")?,
                 b'\r' => f.write_str("\\r")?,
                 b'\t' => f.write_str("\\t")?,
+                b' '..=b'~' => write!(f, "\\{}", char::from(*byte))?,
                 _ => write!(f, "\\{byte:03o}")?,
             }
+            rest = behind;
         }
-        Ok(())
     }
+}
+
+fn stands_for_itself(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
 /// Text that a program wrote, for a line of its own: as it is, but for bytes that

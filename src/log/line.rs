@@ -32,7 +32,10 @@ impl Line {
 
     /// `value` is ours, or harmless by its type.
     pub(super) fn plain(mut self, key: &str, value: impl fmt::Display) -> Self {
-        let _ = write!(self.text, " {key}={value}");
+        self.text.push(' ');
+        self.text.push_str(key);
+        self.text.push('=');
+        let _ = write!(self.text, "{value}");
         self
     }
 
@@ -57,9 +60,17 @@ impl Line {
         }
     }
 
+    /// A value of ours that may not be known.
+    pub(super) fn known(self, key: &str, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.plain(key, value),
+            None => self.plain(key, "-"),
+        }
+    }
+
     /// Seconds to the hundredth.
     pub(super) fn seconds(self, key: &str, time: Duration) -> Self {
-        self.plain(key, format_args!("{:.2}", time.as_secs_f64()))
+        self.plain(key, Rounded::<2>(time))
     }
 
     /// The bytes to write, newline included.
@@ -71,13 +82,41 @@ impl Line {
     }
 }
 
+/// Seconds, with so many digits behind the point: 1 to 9.
+pub(super) struct Rounded<const DIGITS: u32>(pub(super) Duration);
+
+impl<const DIGITS: u32> fmt::Display for Rounded<DIGITS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) = self.parts();
+        write!(f, "{whole}.{part:0width$}", width = DIGITS as usize)
+    }
+}
+
+impl<const DIGITS: u32> Rounded<DIGITS> {
+    /// The seconds, and what stands behind the point.  Without floating point: a line
+    /// is a good part of what a refusal costs.
+    fn parts(&self) -> (u64, u64) {
+        let unit = 10_u64.pow(9 - DIGITS);
+        let nanos = u64::from(self.0.subsec_nanos()) + unit / 2;
+        let one = 1_000_000_000;
+        (self.0.as_secs().saturating_add(nanos / one), nanos % one / unit)
+    }
+}
+
 /// Seconds without trailing zeros: `2`, `0.5`.
 pub(super) struct Brief(pub(super) Duration);
 
 impl fmt::Display for Brief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:.3}", self.0.as_secs_f64());
-        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+        let (whole, mut part) = Rounded::<3>(self.0).parts();
+        let mut digits = 3;
+        while digits > 0 && part % 10 == 0 {
+            (part, digits) = (part / 10, digits - 1);
+        }
+        match digits {
+            0 => write!(f, "{whole}"),
+            digits => write!(f, "{whole}.{part:0digits$}"),
+        }
     }
 }
 
@@ -99,5 +138,16 @@ mod tests {
         assert_eq!(Brief(Duration::from_secs(20)).to_string(), "20");
         assert_eq!(Brief(Duration::from_millis(1500)).to_string(), "1.5");
         assert_eq!(Brief(Duration::ZERO).to_string(), "0");
+        assert_eq!(Brief(Duration::from_millis(10_050)).to_string(), "10.05");
+        assert_eq!(Brief(Duration::from_micros(1_999_600)).to_string(), "2");
+    }
+
+    #[test]
+    fn times_are_rounded() {
+        let rounded = |micros| Rounded::<2>(Duration::from_micros(micros)).to_string();
+        let times = [0, 4_999, 5_000, 2_004_000, 9_995_000, 61_230_000, 12_345_678].map(rounded);
+        assert_eq!(times, ["0.00", "0.00", "0.01", "2.00", "10.00", "61.23", "12.35"]);
+        assert_eq!(Rounded::<1>(Duration::from_millis(1_950)).to_string(), "2.0");
+        assert_eq!(Rounded::<3>(Duration::MAX).to_string().len(), 24);
     }
 }

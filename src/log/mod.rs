@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
 use crate::options::Verbosity;
-use line::{Brief, Line};
+use line::{Brief, Line, Rounded};
 use syslog::Worth;
 
 pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, stats_keys};
@@ -81,8 +81,7 @@ impl Log {
 
     /// A client waited out its delay and gets the program.
     pub fn pass(&self, client: &Subject<'_>, dns: Option<Duration>) {
-        let dns = dns.map(|time| format!("{:.3}", time.as_secs_f64()));
-        let line = about("pass", client).name("dns", dns.as_deref());
+        let line = about("pass", client).known("dns", dns.map(Rounded::<3>));
         self.event(line.plain("pid", std::process::id()));
     }
 
@@ -121,12 +120,12 @@ impl Log {
     /// A program that was run for a client ended.
     pub fn end(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, time: Duration) {
         let line = Line::new("end").plain("pid", pid);
-        let line = line.name("ip", ip.map(|ip| ip.to_string()).as_deref());
+        let line = line.known("ip", ip);
         let line = match (status.code(), status.signal()) {
             (Some(code), _) => line.plain("exit", code),
             (None, signal) => line.plain("signal", signal.unwrap_or_default()),
         };
-        self.event(line.plain("secs", format_args!("{:.1}", time.as_secs_f64())));
+        self.event(line.plain("secs", Rounded::<1>(time)));
     }
 
     /// A child died before it handed its client over, or before it had one.
@@ -224,11 +223,8 @@ fn with_dialogue(line: Line, said: Option<&Said>) -> Line {
 }
 
 fn about(event: &str, client: &Subject<'_>) -> Line {
-    let line = Line::new(event).peer(client.peer);
-    let class = client.class.map(|class| class.to_string());
-    let delay = client.delay.map(|delay| Brief(delay).to_string());
-    let line = line.name("host", client.host).plain("class", class.as_deref().unwrap_or("-"));
-    let mut line = line.name("delay", delay.as_deref());
+    let line = Line::new(event).peer(client.peer).name("host", client.host);
+    let mut line = line.known("class", client.class).known("delay", client.delay.map(Brief));
     if let Some(part) = client.shrunk {
         line = line.plain("shrunk", format_args!("{part:.2}"));
     }
