@@ -38,6 +38,7 @@ use support::visitors::{KINDS, Kind, Mix, Outcome};
 
 /// Where the list answers.
 const LIST: &str = "127.53.2.1";
+
 /// Names for all sources that have one.
 fn names(clients: u32) -> Nsd {
     let mut reverse = String::from(EMPTY);
@@ -159,7 +160,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let less = (1.0 - held) * 100.0;
-    if goal > 0 && less < f64::from(goal) {
+    if goal > 0 && (less.is_nan() || less < f64::from(goal)) {
         eprintln!("mix: {less:.0} % less are held, {goal} are asked for");
         return ExitCode::FAILURE;
     }

@@ -49,11 +49,12 @@ pub(crate) fn come(count: usize, program: &str) {
     }
     println!("\n{count} came in {:.1} s", start.elapsed().as_secs_f64());
     let clients = clients.into_iter().enumerate();
-    let (left, mut stay): (Vec<_>, Vec<_>) = clients.partition(|(number, _)| number % ONE_IN == 1);
-    let left = left.len();
+    let (leaving, stay): (Vec<_>, Vec<_>) = clients.partition(|(number, _)| number % ONE_IN == 1);
+    let left = leaving.len();
+    drop(leaving);
     wait_until("all hang-ups to be noticed", || (hang_ups(&board) == left).then_some(()));
     assert!(start.elapsed() < DELAY, "they are noticed at once, and not after the delay");
-    let talkers = stay.iter_mut().filter(|(number, _)| number % ONE_IN == 0);
+    let talkers = stay.iter().filter(|(number, _)| number % ONE_IN == 0);
     let early = talkers.map(|(_, visit)| talk(&visit.0)).count();
     let (refused, late) = answers(stay.into_iter().map(|(_, visit)| visit).collect());
     assert_eq!((refused, late.len()), (early, count - early - left));

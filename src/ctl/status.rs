@@ -15,8 +15,9 @@ use lexopt::Arg;
 use serde_json::{Value, json};
 
 use super::{Failure, unprintable};
-use crate::daemon::board::{Board, Child, Stage};
+use crate::daemon::board::{Board, Stage};
 use crate::daemon::pidfile::owner;
+use crate::daemon::shown::Child;
 use crate::error::{TROUBLE, USAGE};
 use crate::log::{Stats, stats_keys};
 

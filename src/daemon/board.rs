@@ -11,13 +11,12 @@ use nix::time::{ClockId, clock_gettime};
 use super::addresses::ip_of;
 use super::{local_names, refused};
 use crate::connection::class::Class;
-use crate::log::Stats;
 use crate::sys;
 
 /// What the file starts with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 
 /// Places of single words.
 pub(super) const WAKE: usize = 8;
@@ -27,15 +26,16 @@ pub(super) const STOPPING: usize = 14;
 pub(super) const LOST: usize = 15;
 pub(super) const ANSWERED: usize = 16;
 pub(super) const COUNTERS: usize = 17;
-const COUNTED: usize = 11;
+pub(super) const COUNTED: usize = 11;
 pub(super) const HANDED_OVER: usize = COUNTERS + COUNTED;
 pub(super) const STUCK: usize = HANDED_OVER + 1;
-/// How many clients have begun to move from slot to slot, and how many are there.
-pub(super) const MOVING: usize = STUCK + 1;
-pub(super) const MOVED: usize = MOVING + 1;
-pub(super) const NAMES: usize = MOVED + 1;
+/// How many clients have moved from slot to slot.
+pub(super) const MOVED: usize = STUCK + 1;
+pub(super) const NAMES: usize = 32;
 pub(super) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refused::WORDS;
+/// Sets of slots, a bit each: one for each stage, and those of who moves a client.
+const BITS: usize = Stage::ALL.len() + 1;
 /// A slot: the client's address in two words, when it was accepted, the set of
 /// files that its child has, the class, whether it is being refused, the length
 /// of the name, and its first bytes.
@@ -47,7 +47,7 @@ pub(super) const CLASS: usize = 4;
 pub(super) const REFUSED: usize = 5;
 pub(super) const HOST: usize = 6;
 /// Bytes of a name that are kept.
-const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
+pub(super) const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
 pub(super) const CLASSES: [Class; 5] =
     [Class::Static, Class::Dynamic, Class::None, Class::Unknown, Class::GivenUp];
@@ -92,21 +92,6 @@ impl Stage {
     pub(super) const ALL: [Self; 3] = [Self::Idle, Self::Busy, Self::Prog];
 }
 
-/// A child, as the scoreboard shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Child {
-    /// What it is doing.
-    pub stage: Stage,
-    /// Its process id.
-    pub pid: u64,
-    /// Its client's address, and for how long it has had him.
-    pub client: Option<(IpAddr, Duration)>,
-    /// The client's class, once it is known.
-    pub class: Option<Class>,
-    /// The first bytes of the client's name.
-    pub host: Option<Vec<u8>>,
-}
-
 /// A scoreboard.
 #[derive(Clone, Copy)]
 pub struct Board<'a> {
@@ -117,7 +102,7 @@ pub struct Board<'a> {
 /// Words that a scoreboard of so many slots takes.
 #[must_use]
 pub fn size(slots: usize) -> usize {
-    SETS + 3 * slots.div_ceil(64) + (COLUMNS + SLOT_WORDS + COUNTER_WORDS) * slots
+    SETS + BITS * slots.div_ceil(64) + (COLUMNS + SLOT_WORDS + COUNTER_WORDS) * slots
 }
 
 /// Microseconds of a clock that only goes forward.
@@ -186,9 +171,18 @@ impl<'a> Board<'a> {
         self.word(LOST)
     }
 
-    pub(super) fn set(&self, stage: Stage) -> &'a [AtomicU64] {
+    fn bits(&self, number: usize) -> &'a [AtomicU64] {
         let words = self.slots.div_ceil(64);
-        &self.words[SETS + stage as usize * words..][..words]
+        &self.words[SETS + number * words..][..words]
+    }
+
+    pub(super) fn set(&self, stage: Stage) -> &'a [AtomicU64] {
+        self.bits(stage as usize)
+    }
+
+    /// Those whose child is moving a client from slot to slot.
+    pub(super) fn movers(&self) -> &'a [AtomicU64] {
+        self.bits(Stage::ALL.len())
     }
 
     pub(super) fn is(&self, slot: Slot, stage: Stage) -> bool {
@@ -221,19 +215,20 @@ impl<'a> Board<'a> {
 
     /// One word of each slot.
     pub(super) fn column(&self, column: Column) -> &'a [AtomicU64] {
-        let start = SETS + 3 * self.slots.div_ceil(64) + column as usize * self.slots;
+        let start = SETS + BITS * self.slots.div_ceil(64) + column as usize * self.slots;
         &self.words[start..][..self.slots]
     }
 
     pub(super) fn slot_words(&self, slot: Slot) -> &'a [AtomicU64] {
-        let start = SETS + 3 * self.slots.div_ceil(64) + COLUMNS * self.slots + SLOT_WORDS * slot.0;
+        let start =
+            SETS + BITS * self.slots.div_ceil(64) + COLUMNS * self.slots + SLOT_WORDS * slot.0;
         &self.words[start..][..SLOT_WORDS]
     }
 
     /// The word in which the counter of a network is, and by how many bits it is
     /// shifted there.
     pub(super) fn counter(&self, network: u64) -> (&'a AtomicU64, u32) {
-        let start = SETS + 3 * self.slots.div_ceil(64) + (COLUMNS + SLOT_WORDS) * self.slots;
+        let start = SETS + BITS * self.slots.div_ceil(64) + (COLUMNS + SLOT_WORDS) * self.slots;
         let counters = 2 * COUNTER_WORDS * self.slots;
         // Fibonacci hashing: neighbours are spread.
         let mixed = network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
@@ -270,49 +265,13 @@ impl<'a> Board<'a> {
         let class = CLASSES.iter().position(|known| *known == class);
         words[CLASS].store(class.map_or(0, |index| index as u64 + 1), Ordering::Release);
     }
-
-    /// All children.
-    pub fn children(&self) -> impl Iterator<Item = Child> {
-        (0..self.slots).filter_map(|number| self.child(Slot(number)))
-    }
-
-    fn child(&self, slot: Slot) -> Option<Child> {
-        let stage = self.stage(slot)?;
-        let words = self.slot_words(slot);
-        let word = |place: usize| words[place].load(Ordering::Acquire);
-        let client = self.client(slot).filter(|_| stage != Stage::Idle);
-        let class = usize::try_from(word(CLASS)).ok().and_then(|number| number.checked_sub(1));
-        let length = usize::try_from(word(HOST)).unwrap_or(0).min(HOST_BYTES);
-        let host =
-            words[HOST + 1..].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
-        Some(Child {
-            stage,
-            pid: self.pid(slot).unwrap_or_default().into(),
-            class: class.and_then(|index| CLASSES.get(index)).copied().filter(|_| client.is_some()),
-            host: (length > 0 && client.is_some()).then(|| host.take(length).collect()),
-            client,
-        })
-    }
-
-    /// All counters, and the children.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let counters = &self.words[COUNTERS..][..COUNTED];
-        let count = |index: usize| counters[index].load(Ordering::Relaxed);
-        Stats {
-            verdicts: std::array::from_fn(count),
-            classes: std::array::from_fn(|index| count(index + 7)),
-            idle: self.count(Stage::Idle),
-            busy: self.clients(),
-            max: self.slots,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::daemon::addresses::address_words;
+    use crate::daemon::shown::Child;
 
     fn words(count: usize) -> Vec<AtomicU64> {
         (0..count).map(|_| AtomicU64::new(0)).collect()
@@ -355,6 +314,6 @@ mod tests {
         memory[2].store(u64::MAX, Ordering::SeqCst);
         assert_eq!(why(&memory), "it is cut off");
         memory[1].store(1, Ordering::SeqCst);
-        assert_eq!(why(&memory), "it has version 1, and this program reads 4");
+        assert_eq!(why(&memory), "it has version 1, and this program reads 5");
     }
 }

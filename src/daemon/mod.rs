@@ -21,6 +21,7 @@ mod refused;
 pub mod relay;
 mod reload;
 pub mod scoreboard;
+pub mod shown;
 mod slots;
 pub mod start;
 pub mod supervisor;

@@ -3,16 +3,17 @@
 //! The slots themselves are counted, so that nothing has to be put right when a
 //! child is killed.  Since there may be ten thousand, counters tell first whether
 //! it is worth it: clients whose networks fall together share one.  Whoever is
-//! killed between two steps leaves a counter too high, which costs a search, or a
-//! client on his way from slot to slot, which costs each search its turns.
+//! killed between two steps leaves a counter too high, which costs a search and
+//! no more.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::thread::yield_now;
 
 use super::addresses::network;
-use super::board::{ACCEPTED, Column, MOVED, MOVING, REFUSED, Slot, Stage};
+use super::board::{ACCEPTED, Column, MOVED, REFUSED, Slot, Stage};
 use super::pool::Pool;
+use super::slots::mark;
 
 /// When a client was accepted, where that is not written yet.
 pub(super) const UNPLACED: u64 = u64::MAX;
@@ -45,22 +46,27 @@ impl Pool {
         }
     }
 
-    /// It is that of another slot, which `change` does the rest for.  Whoever counts
-    /// meanwhile counts again.
-    pub(super) fn move_count(&self, from: Slot, to: Slot, change: impl FnOnce()) {
+    /// The child of `mover` makes the client of one slot that of another, and does the
+    /// rest for it by `change`.  Whoever counts meanwhile counts again.
+    pub(super) fn move_count(&self, mover: Slot, from: Slot, to: Slot, change: impl FnOnce()) {
         let networks = self.board.column(Column::Network);
-        self.board.words[MOVING].fetch_add(1, Ordering::SeqCst);
+        self.mark_mover(mover, true);
         networks[to.0].store(networks[from.0].swap(0, Ordering::SeqCst), Ordering::SeqCst);
         change();
         self.board.words[MOVED].fetch_add(1, Ordering::SeqCst);
+        self.mark_mover(mover, false);
+    }
+
+    /// Who is killed meanwhile leaves his mark, until his slot is emptied.
+    pub(super) fn mark_mover(&self, slot: Slot, on: bool) {
+        mark(self.board.movers(), slot, on);
     }
 
     /// How many clients have moved so far, if none is on its way.
     fn moves(&self) -> Option<u64> {
-        // One that begins between the two must not look as if it were there.
-        let [moved, moving] =
-            [MOVED, MOVING].map(|place| self.board.words[place].load(Ordering::SeqCst));
-        (moved == moving).then_some(moved)
+        // One that ends between the two has been counted as moved then.
+        let still = self.board.movers().iter().all(|word| word.load(Ordering::SeqCst) == 0);
+        still.then(|| self.board.words[MOVED].load(Ordering::SeqCst))
     }
 
     /// How many clients from its address, or from its network in IPv6, came before
@@ -73,12 +79,18 @@ impl Pool {
         if (word.load(Ordering::SeqCst) >> shift) & u64::from(u32::MAX) <= 1 {
             return 0;
         }
+        self.count_earlier(slot, wanted, TURNS)
+    }
+
+    /// Counts again for as long as somebody is about to get his place, or to move, and
+    /// so many times at most.
+    fn count_earlier(&self, slot: Slot, wanted: u64, most: u32) -> usize {
         let mut turns = 0;
         loop {
             let before = self.moves();
             let [earlier, unplaced] = self.others_from(slot, wanted);
             let stood_still = before.is_some() && self.moves() == before;
-            if unplaced == 0 && stood_still || turns == TURNS {
+            if unplaced == 0 && stood_still || turns == most {
                 return earlier + unplaced;
             }
             turns += 1;
@@ -173,7 +185,8 @@ mod tests {
         pool.set_client(Slot(2), ip);
         pool.enter(Slot(2), Stage::Busy);
         let over = std::sync::atomic::AtomicBool::new(false);
-        let counts: Vec<usize> = std::thread::scope(|scope| {
+        let moved = || pool.board.words[MOVED].load(Ordering::SeqCst);
+        std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     pool.bequeath(slots[0], slots[1]);
@@ -183,11 +196,30 @@ mod tests {
                     yield_now();
                 }
             });
-            let counts = (0..20_000).map(|_| pool.earlier_from(Slot(2), ip)).collect();
+            let (mut counts, mut wrong) = (0, 0);
+            while counts < 20_000 || moved() < 3000 {
+                wrong += u32::from(pool.count_earlier(Slot(2), network(ip), u32::MAX) != 1);
+                counts += 1;
+            }
             over.store(true, Ordering::Relaxed);
-            counts
+            assert_eq!(wrong, 0, "of {counts}");
         });
-        assert!(counts.iter().all(|count| *count == 1), "{counts:?}");
+        assert!(moved() > 0 && moved() % 3 == 0);
+    }
+
+    #[test]
+    fn who_is_killed_while_he_moves_a_client_is_waited_for_until_he_is_buried() {
+        let pool = test_pool(4, 1);
+        let ip = "192.0.2.7".parse().unwrap();
+        pool.set_client(Slot(1), ip);
+        pool.enter(Slot(1), Stage::Prog);
+        let before = pool.moves();
+        pool.move_count(Slot(1), Slot(1), Slot(3), || assert_eq!(pool.moves(), None));
+        assert_eq!(pool.moves(), before.map(|moves| moves + 1));
+        pool.mark_mover(Slot(1), true);
+        assert_eq!(pool.moves(), None);
+        pool.vacate(Slot(1));
+        assert!(pool.moves().is_some());
     }
 
     #[test]

@@ -24,6 +24,16 @@ fn owner(child: Option<Slot>) -> u64 {
     child.map_or(SUPERVISOR, |slot| slot.0 as u64 + 1)
 }
 
+/// Puts a slot into a set, or takes it out.
+pub(super) fn mark(set: &[AtomicU64], slot: Slot, on: bool) {
+    let (word, bit) = (&set[slot.0 / 64], 1 << (slot.0 % 64));
+    if on {
+        word.fetch_or(bit, Ordering::SeqCst);
+    } else {
+        word.fetch_and(!bit, Ordering::SeqCst);
+    }
+}
+
 impl Pool {
     /// Takes a free slot, the first behind `from` where there is one, for the
     /// supervisor or for the heir of a child.
@@ -52,6 +62,7 @@ impl Pool {
         for stage in Stage::ALL {
             self.mark(slot, stage, false);
         }
+        self.mark_mover(slot, false);
         self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.count_out(slot);
         for column in [Column::Pid, Column::Line, Column::Birth, Column::Owner] {
@@ -123,13 +134,7 @@ impl Pool {
     }
 
     fn mark(&self, slot: Slot, stage: Stage, on: bool) {
-        let word = &self.board.set(stage)[slot.0 / 64];
-        let bit = 1 << (slot.0 % 64);
-        if on {
-            word.fetch_or(bit, Ordering::SeqCst);
-        } else {
-            word.fetch_and(!bit, Ordering::SeqCst);
-        }
+        mark(self.board.set(stage), slot, on);
     }
 
     /// Moves the child of `slot` to `stage`.
@@ -178,7 +183,7 @@ impl Pool {
         for (to, from) in self.slot_words(heir).iter().zip(self.slot_words(slot)) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        self.move_count(slot, heir, || {
+        self.move_count(slot, slot, heir, || {
             self.enter(heir, Stage::Prog);
             self.enter(slot, Stage::Idle);
         });
@@ -186,7 +191,7 @@ impl Pool {
 
     /// Takes the client back from an heir that was never born.
     pub fn take_back(&self, slot: Slot, heir: Slot) {
-        self.move_count(heir, slot, || self.enter(slot, Stage::Prog));
+        self.move_count(slot, heir, slot, || self.enter(slot, Stage::Prog));
         self.vacate(heir);
     }
 
