@@ -23,6 +23,8 @@ const ONE_IN: usize = 100;
 /// So many come between two pauses: not more than the queue has room for.
 const STEP: usize = 250;
 const PAUSE: Duration = Duration::from_millis(100);
+/// So long between two looks at the daemon's status.
+const LOOK: Duration = Duration::from_secs(1);
 /// Without an answer to anybody for so long, the daemon is taken for dead.
 const PATIENCE: u16 = 60_000;
 
@@ -48,11 +50,13 @@ pub(crate) fn come(count: usize, program: &str) {
         thread::sleep(PAUSE);
     }
     println!("\n{count} came in {:.1} s", start.elapsed().as_secs_f64());
+    // Who leaves before he is accepted is nobody's hang-up.
+    wait_for(&board, "/waiting", count);
     let clients = clients.into_iter().enumerate();
     let (leaving, stay): (Vec<_>, Vec<_>) = clients.partition(|(number, _)| number % ONE_IN == 1);
     let left = leaving.len();
     drop(leaving);
-    wait_until("all hang-ups to be noticed", || (hang_ups(&board) == left).then_some(()));
+    wait_for(&board, "/counters/hangup", left);
     assert!(start.elapsed() < DELAY, "they are noticed at once, and not after the delay");
     let talkers = stay.iter().filter(|(number, _)| number % ONE_IN == 0);
     let early = talkers.map(|(_, visit)| talk(&visit.0)).count();
@@ -74,14 +78,22 @@ fn talk(mut socket: &Socket) {
     socket.write_all(b"EHLO me.example\r\n").expect("it is there");
 }
 
-/// How many the daemon has counted.
-fn hang_ups(board: &Path) -> usize {
+/// Looks now and then: it takes processor time from those who are accepted meanwhile.
+fn wait_for(board: &Path, pointer: &str, number: usize) {
+    wait_until(pointer, || {
+        thread::sleep(LOOK);
+        (status(board, pointer) == number).then_some(())
+    });
+}
+
+/// A number from the daemon's status, by its JSON pointer (RFC 6901).
+fn status(board: &Path, pointer: &str) -> usize {
     let mut status = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
     let output = status.args(["status", "--json", "--scoreboard"]).arg(board).output();
     let output = output.expect("smtp-delayctl");
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("its JSON");
-    let counted = status["counters"]["hangup"].as_u64().expect("a counter");
-    usize::try_from(counted).expect("a count")
+    let number = status.pointer(pointer).and_then(serde_json::Value::as_u64);
+    usize::try_from(number.expect("a number")).expect("a count")
 }
 
 /// How many were refused, and how much later than their delay the others were greeted,
