@@ -18,6 +18,7 @@ use crate::lab::chain::clean_command;
 use crate::lab::daemon::children_of;
 use crate::lab::syslog::FakeSyslog;
 use crate::lab::{Client, assert_about, directory, is_root, wait_until};
+use smtp_delay::daemon::board::VERSION;
 
 /// A daemon that has gone into the background, and its files.
 struct Background {
@@ -403,7 +404,8 @@ fn a_scoreboard_that_is_none_is_refused() {
     assert!(of(b"something else entirely").contains("it is no scoreboard"));
     let mut other = b"smtpdely".to_vec();
     other.extend_from_slice(&9_u64.to_ne_bytes());
-    assert!(of(&other).contains("it has version 9, and this program reads 4"));
+    let expected = format!("it has version 9, and this program reads {VERSION}");
+    assert!(of(&other).contains(&expected));
     let (code, text) = ctl(&["status", "--scoreboard", "/nonexistent"]);
     assert_eq!((code, text.contains("unable to read /nonexistent")), (Some(111), true), "{text}");
     assert_eq!(ctl(&["status", "--nonsense"]).0, Some(100));

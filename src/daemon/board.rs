@@ -314,6 +314,6 @@ mod tests {
         memory[2].store(u64::MAX, Ordering::SeqCst);
         assert_eq!(why(&memory), "it is cut off");
         memory[1].store(1, Ordering::SeqCst);
-        assert_eq!(why(&memory), "it has version 1, and this program reads 5");
+        assert_eq!(why(&memory), format!("it has version 1, and this program reads {VERSION}"));
     }
 }
