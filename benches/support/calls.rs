@@ -10,7 +10,7 @@ use super::names::{Names, Patience};
 use super::server::{DAEMON, Server};
 use crate::lab::Client;
 use crate::lab::chain::clean_command;
-use crate::lab::directory;
+use crate::lab::{directory, wait_until};
 
 /// Without a call for so long, all processes wait.
 const REST: Duration = Duration::from_millis(500);
@@ -111,7 +111,7 @@ fn call(line: &str) -> Option<&str> {
 fn without_rounds<'a>(lines: &[&'a str], supervisor: &str) -> Vec<&'a str> {
     let mut in_round = false;
     let counts = |line: &&&str| {
-        let its = line.starts_with(supervisor);
+        let its = line.split(' ').next() == Some(supervisor);
         in_round = its && (line.contains(TIMEOUT) || in_round && !line.contains("ppoll"));
         !in_round
     };
@@ -122,14 +122,11 @@ fn without_rounds<'a>(lines: &[&'a str], supervisor: &str) -> Vec<&'a str> {
 fn settled(file: &Path) -> String {
     let looks = ["ppoll", "EAGAIN", "WNOHANG, NULL) = 0"];
     let mut seen = 0;
-    loop {
+    wait_until("all to wait", || {
         thread::sleep(REST);
         let text = fs::read_to_string(file).unwrap_or_default();
         let done = text.lines().filter(|line| !looks.iter().any(|look| line.contains(look)));
-        let done = done.count();
-        if done == seen && done > 0 {
-            return text;
-        }
-        seen = done;
-    }
+        let before = std::mem::replace(&mut seen, done.count());
+        (seen == before && seen > 0).then_some(text)
+    })
 }
