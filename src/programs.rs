@@ -1,8 +1,9 @@
-//! The programs: each answers to its own name, and a symlink of another name
-//! makes it ucspi-tcp's program of that name.
+//! The programs: each answers to its own name, and called by the name of one of
+//! ucspi-tcp's, or executed under it, is that program.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,8 +16,12 @@ use crate::log::{Log, Syslog};
 use crate::options::daemon::DAEMON;
 use crate::options::parse::{Parsed, Request, parse};
 use crate::options::{LogTo, Options, table};
+use crate::sys;
 
 const CTL: &str = "smtp-delayctl";
+/// All names that a program is called by.
+const NAMES: [&str; 6] =
+    [DAEMON.program, CTL, demo::RESPONDER, "tcpserver", "tcprules", "tcprulescheck"];
 const CTL_HELP: &str = "\
 usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
        smtp-delayctl pid FILE
@@ -37,8 +42,8 @@ Called as tcprules or tcprulescheck, it is that program.
 See smtp-delayctl(8).
 ";
 
-/// Runs the program that `arguments` name, as another than its own if it was
-/// called so; the exit code.
+/// Runs the program that this process was called as, by its own name or as one
+/// of ucspi-tcp's; the exit code.
 #[must_use]
 pub fn run(
     mut arguments: impl Iterator<Item = OsString>,
@@ -46,15 +51,22 @@ pub fn run(
 ) -> u8 {
     let called = arguments.next().unwrap_or_default();
     let arguments: Vec<OsString> = arguments.collect();
-    match base_name(&called) {
-        demo::RESPONDER => demo::respond().map_or(TROUBLE, |()| 0),
-        "tcpserver" => tcpserver(&arguments),
-        name => ctl::tool(name).map_or_else(|| own(&arguments), |tool| tool(&arguments)),
+    let executed = sys::executed_path().map(|path| OsStr::from_bytes(path.to_bytes()));
+    match name(&called, executed) {
+        Some(demo::RESPONDER) => demo::respond().map_or(TROUBLE, |()| 0),
+        Some("tcpserver") => tcpserver(&arguments),
+        Some(name) => ctl::tool(name).map_or_else(|| own(&arguments), |tool| tool(&arguments)),
+        None => own(&arguments),
     }
 }
 
-fn base_name(called: &OsStr) -> &str {
-    Path::new(called).file_name().and_then(OsStr::to_str).unwrap_or_default()
+/// The program that is asked for: by argv\[0\] if that is the name of one, else by
+/// the path that was executed.  Service managers (`argv0`, NetBSD's rc scripts) put
+/// the service's name into argv\[0\].
+fn name<'a>(called: &'a OsStr, executed: Option<&'a OsStr>) -> Option<&'a str> {
+    let of = |path: &'a OsStr| Path::new(path).file_name().and_then(OsStr::to_str);
+    let called = of(called).filter(|name| NAMES.contains(name));
+    called.or_else(|| executed.and_then(of))
 }
 
 /// `smtp-delayd`.
@@ -140,4 +152,21 @@ fn mistake(what: &str) -> u8 {
 pub(crate) fn print(text: &str) -> Result<(), Fatal> {
     let written = io::stdout().write_all(text.as_bytes());
     written.map_err(|why| Fatal::unable("write to standard output", why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_no_programs_leaves_it_to_the_executed_path() {
+        let named = |called, executed| name(OsStr::new(called), Some(OsStr::new(executed)));
+        assert_eq!(named("/usr/bin/tcpserver", "/x/smtp-delayd"), Some("tcpserver"));
+        assert_eq!(named("nbqmailsmtpd", "/usr/pkg/bin/tcpserver"), Some("tcpserver"));
+        assert_eq!(named("smtp-delayd", "/usr/pkg/bin/tcpserver"), Some("smtp-delayd"));
+        assert_eq!(named("tcprules", "/usr/pkg/bin/tcpserver"), Some("tcprules"));
+        assert_eq!(named(demo::RESPONDER, "/proc/self/exe"), Some(demo::RESPONDER));
+        assert_eq!(named("", "/dev/fd/5"), Some("5"));
+        assert_eq!(name(OsStr::new("x"), None), None);
+    }
 }

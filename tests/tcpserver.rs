@@ -330,3 +330,38 @@ fn ip_options_are_taken_away_or_left() {
     assert_eq!(seen(&ours, "-O"), Some("ip_options 0".into()));
     assert_eq!(seen(&theirs, "-O"), Some("ip_options 8".into()));
 }
+
+/// NetBSD's rc scripts run `argv0 tcpserver nbqmailsmtpd ...`.
+#[test]
+fn the_executed_file_names_the_program_where_the_first_word_does_not() {
+    let output = |file: &Path, arguments: &[&str]| {
+        let arguments = [&[file.to_str().unwrap()], arguments].concat();
+        let output = run(Path::new("/usr/bin/argv0"), |c| _ = c.args(arguments), b"");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (name, arguments) in [("tcpserver", &[][..]), ("tcprules", &[]), ("tcprulescheck", &[])] {
+        let arguments = [&["nbqmailsmtpd"], arguments].concat();
+        assert_eq!(output(&ours(name), &arguments), output(&theirs(name), &arguments));
+    }
+    let (_, text) = output(&ours("tcpserver"), &["smtp-delayd"]);
+    assert!(text.starts_with("smtp-delayd: fatal: "), "{text}");
+    let daemon = Path::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+    let (_, text) = output(daemon, &["/usr/bin/tcpserver"]);
+    assert!(text.starts_with("tcpserver: usage: "), "{text}");
+    let (_, text) = output(daemon, &["nbqmailsmtpd"]);
+    assert!(text.starts_with("smtp-delayd: fatal: "), "{text}");
+}
+
+#[test]
+fn a_client_that_talks_first_is_served_under_an_executed_name() {
+    let launcher = directory().join("service");
+    let text = format!("#!/bin/sh\nexec argv0 {} nbqmtpd \"$@\"\n", ours("tcpserver").display());
+    std::fs::write(&launcher, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&launcher, mode).unwrap();
+    let server = Server::start(&launcher, &["-RHl0".into()], &["cat"], NAME_SERVER);
+    let mut client = Client::connect("127.0.0.1", server.address());
+    client.say("17:a message by QMTP,");
+    client.finish();
+    assert_eq!(client.read_all(), "17:a message by QMTP,");
+}

@@ -5,7 +5,7 @@
 
 mod heir;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
@@ -311,10 +311,36 @@ pub fn service_port(name: &str) -> Option<u16> {
     u16::try_from(entry.s_port).ok().map(u16::from_be)
 }
 
+/// The path that execve(2) was given to run this process (`AT_EXECFN`): for a
+/// symlink the link's, for a script the script's, for a descriptor
+/// `/dev/fd/N`.
+#[must_use]
+pub fn executed_path() -> Option<&'static CStr> {
+    // SAFETY: getauxval(3) reads a table that the kernel made, and answers 0 for
+    // what is not in it.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    let text = std::ptr::with_exposed_provenance::<libc::c_char>(usize::try_from(address).ok()?);
+    // SAFETY: the kernel has put a string that ends in NUL there, where it stays
+    // for as long as the process lives; nothing here writes to it.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
 /// Whether an error of accept(2), fork(2) and the like is one of resources that
 /// run out and come back: descriptors, memory, processes.
 #[must_use]
 pub fn is_shortage(error: &io::Error) -> bool {
     let shortage = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN];
     error.raw_os_error().is_some_and(|code| shortage.contains(&Errno::from_raw(code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executed_path_is_that_of_this_program() {
+        let path = executed_path().unwrap().to_str().unwrap();
+        let own = std::env::current_exe().unwrap();
+        assert_eq!(std::fs::canonicalize(path).unwrap(), std::fs::canonicalize(own).unwrap());
+    }
 }
