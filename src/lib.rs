@@ -11,6 +11,7 @@ pub mod demo;
 pub mod djb;
 pub mod dns;
 pub mod error;
+pub mod file;
 pub mod link;
 pub mod log;
 pub mod names;

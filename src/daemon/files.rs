@@ -2,7 +2,6 @@
 //! and on SIGHUP, each time by a child first.  A list that takes too much
 //! memory or time to compile ends the child, and not the daemon.
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -15,6 +14,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
 use crate::error::Fatal;
+use crate::file;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
@@ -56,7 +56,7 @@ pub(super) fn read(options: &Options, log: &Log) -> Result<Files, Fatal> {
     if let Some(config) = &options.config {
         // Read it was by whoever started us; SIGHUP comes to another user.
         let unable = |why| Fatal::usage(format!("unable to read {}: {why}", config.display()));
-        File::open(config).map_err(unable)?;
+        file::open(config).map_err(unable)?;
     }
     let names = options.names().map_err(|why| Fatal::usage(why.to_string()))?;
     names.lists().into_iter().for_each(|list| warn_of_slow(list, log));
@@ -86,7 +86,7 @@ fn rules(options: &Options, log: &Log) -> Result<Rules, Fatal> {
 /// A cdb that only root may read fails now, not at the first client.  One that
 /// is not there may come.
 fn check_cdb(path: &Path, options: &Options, log: &Log) -> Result<(), Fatal> {
-    match File::open(path) {
+    match file::open(path) {
         Ok(_) => Ok(()),
         Err(_) if options.as_tcpserver => Ok(()),
         Err(why) if why.kind() == ErrorKind::NotFound => {

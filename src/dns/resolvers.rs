@@ -12,9 +12,13 @@ use std::rc::Rc;
 use nix::net::if_::if_nametoindex;
 use resolv_conf::{Config, ScopedIp};
 
+use crate::file;
+
 const PORT: u16 = 53;
 /// Name servers that are asked at most; resolv.conf(5) allows 3.
 const MOST_SERVERS: usize = 8;
+/// Bytes of resolv.conf that are read.
+const LARGEST_FILE: usize = 1 << 20;
 
 /// The name servers, and the file that they came from.
 pub struct Resolvers {
@@ -74,7 +78,7 @@ impl Resolvers {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<SocketAddr>> {
-    let (config, _) = Config::parse_with_errors(&fs::read(path)?);
+    let (config, _) = Config::parse_with_errors(&file::read(path, LARGEST_FILE)?);
     Ok(config.nameservers.iter().filter_map(socket_address).take(MOST_SERVERS).collect())
 }
 
@@ -151,5 +155,14 @@ mod tests {
         assert_eq!(listed(&mut resolvers), ["192.0.2.9:53"]);
         fs::remove_file(&path).unwrap();
         assert_eq!(listed(&mut resolvers), ["127.0.0.1:53"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_named_pipe() {
+        let path = std::env::temp_dir().join(format!("resolv.fifo.{}", std::process::id()));
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let servers = listed(&mut Resolvers::new(&[], None, &path));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(servers, ["127.0.0.1:53"]);
     }
 }

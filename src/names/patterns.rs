@@ -2,14 +2,13 @@
 //! `regex` crate's syntax, matched on ASCII without regard to case.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
 use super::matcher::{Expression, Findings, Matcher, check, find_once};
 use crate::error::Reason;
+use crate::file;
 
 /// The biggest file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -122,13 +121,8 @@ impl Patterns {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, PatternsError> {
-    let mut text = Vec::new();
-    // Nobody waits for whoever might write into a named pipe.
-    let mut options = File::options();
-    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    file.and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
-        .map_err(|why| PatternsError::Unreadable { file: path.display().to_string(), why })?;
-    Ok(text)
+    let unreadable = |why| PatternsError::Unreadable { file: path.display().to_string(), why };
+    file::read(path, MAX_FILE).map_err(unreadable)
 }
 
 type Found = Vec<(String, Option<u32>)>;
@@ -393,7 +387,8 @@ mod tests {
         let directory = Patterns::read(Path::new("/")).unwrap_err();
         assert!(matches!(directory, PatternsError::Unreadable { .. }), "{directory}");
         let endless = Patterns::read(Path::new("/dev/zero")).unwrap_err();
-        assert_eq!(endless.to_string(), "unable to use /dev/zero: it is over 1 MiB");
+        let expected = "unable to read /dev/zero: it is a device, not a regular file";
+        assert_eq!(endless.to_string(), expected);
         let here = Patterns::read(Path::new("/dev/null")).unwrap();
         assert!(here.find("a").is_none());
     }

@@ -1,18 +1,16 @@
 //! `--config FILE`: long options without their dashes, one a line, as
 //! `name value`.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Options;
 use super::parse::{CommandLine, unusable};
 use super::table::{Opt, Setter};
 use crate::error::{Fatal, Reason};
+use crate::file;
 
 /// The biggest file, in bytes.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: usize = 1 << 20;
 
 /// Sets what the file says.  Options that add up, and that are among `given`,
 /// are left to the command line.
@@ -49,22 +47,13 @@ pub(super) fn apply(
 }
 
 fn read(path: &Path) -> Result<String, Fatal> {
-    let file = path.display();
-    let unable =
-        |why: &dyn std::fmt::Display| Fatal::usage(format!("unable to read {file}: {why}"));
-    let mut bytes = Vec::new();
-    // Nobody waits for whoever might write into a named pipe.
-    let mut options = File::options();
-    let open = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let open = open.map_err(|why| unable(&Reason(&why)))?;
-    open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|why| unable(&Reason(&why)))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(unable(&"it is over 1 MiB"));
-    }
+    let shown = path.display();
+    let bytes = file::read(path, LARGEST)
+        .map_err(|why| Fatal::usage(format!("unable to read {shown}: {}", Reason(&why))))?;
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.split(|byte| *byte == b'\n').count();
-        Fatal::usage(format!("unable to use {file} line {line}: it is not UTF-8"))
+        Fatal::usage(format!("unable to use {shown} line {line}: it is not UTF-8"))
     })
 }
 

@@ -4,8 +4,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -16,9 +14,10 @@ use super::keys::Place;
 use super::record::Rule;
 use super::text::{Parsed, keys, parse, trimmed};
 use crate::error::Reason;
+use crate::file::{self, Refused};
 
 /// Bytes of a file that are read.
-const LARGEST_FILE: u64 = 4 << 20;
+const LARGEST_FILE: usize = 4 << 20;
 /// Bytes of a line that are shown.
 const SHOWN: usize = 100;
 
@@ -48,14 +47,11 @@ impl List {
     /// cannot be parsed; the message names file, line and text.
     pub fn read(path: &Path) -> Result<Self, ListError> {
         let name = path.display();
-        let unable = |why: &dyn fmt::Display| ListError(format!("unable to read {name}: {why}"));
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|why| unable(&Reason(&why)))?;
-        let mut file = BufReader::new(file).take(LARGEST_FILE + 1);
-        file.read_to_end(&mut bytes).map_err(|why| unable(&Reason(&why)))?;
-        if bytes.len() as u64 > LARGEST_FILE {
-            return Err(unable(&"it is over 4 MiB: make a cdb of it with tcprules, and use -x"));
-        }
+        let bytes = file::read(path, LARGEST_FILE).map_err(|why| {
+            let too_big = matches!(Refused::reason(&why), Some(Refused::TooBig(_)));
+            let hint = if too_big { ": make a cdb of it with tcprules, and use -x" } else { "" };
+            ListError(format!("unable to read {name}: {}{hint}", Reason(&why)))
+        })?;
         Self::parse(&name.to_string(), &bytes)
     }
 

@@ -1,0 +1,160 @@
+//! The one way in which files are opened to be read: regular files alone, and
+//! no more of them than is bearable.  A named pipe in the place of a file would
+//! block open(2) for as long as nobody writes into it, and can be read only
+//! once.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::{error, fmt};
+
+use nix::errno::Errno;
+
+/// It is always empty, and so as good as a regular file.
+const NULL: &str = "/dev/null";
+
+/// Opens a regular file, or `/dev/null`, to read it; nothing is waited for.
+///
+/// # Errors
+/// Those of open(2), EISDIR for a directory, and [`Refused`] for a pipe or a
+/// device.
+pub fn open(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let kind = file.metadata()?.file_type();
+    match kind {
+        _ if kind.is_file() || path == Path::new(NULL) => Ok(file),
+        _ if kind.is_dir() => Err(Errno::EISDIR.into()),
+        _ if kind.is_fifo() => Err(Refused::NotRegular("a pipe").into()),
+        _ => Err(Refused::NotRegular("a device").into()),
+    }
+}
+
+/// The contents of a regular file of up to `most` bytes.
+///
+/// # Errors
+/// As [`open`], a file that is bigger ([`Refused`]), and memory that is refused.
+pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    open(path)?.take(most as u64 + 1).read_to_end(&mut contents)?;
+    if contents.len() > most { Err(Refused::TooBig(most).into()) } else { Ok(contents) }
+}
+
+/// Why something that is there is not read; [`io::Error`] carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is this, and no regular file.
+    NotRegular(&'static str),
+    /// It has more bytes than this.
+    TooBig(usize),
+}
+
+impl Refused {
+    /// What `error` carries, unless it is the system's own.
+    #[must_use]
+    pub fn reason(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRegular(what) => write!(f, "it is {what}, not a regular file"),
+            Self::TooBig(most) if *most < 1 << 20 => write!(f, "it is over {} KiB", most >> 10),
+            Self::TooBig(most) => write!(f, "it is over {} MiB", most >> 20),
+        }
+    }
+}
+
+impl error::Error for Refused {}
+
+impl From<Refused> for io::Error {
+    fn from(why: Refused) -> Self {
+        let kind = match why {
+            Refused::NotRegular(_) => ErrorKind::InvalidInput,
+            Refused::TooBig(_) => ErrorKind::FileTooLarge,
+        };
+        Self::new(kind, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::{mkfifo, pipe};
+
+    use super::*;
+
+    /// An empty directory, which is removed with what is in it.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("file.{name}.{}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_regular_file_is_read_up_to_its_limit() {
+        let directory = Directory::new("limit");
+        let path = directory.0.join("file");
+        fs::write(&path, [b'x'; 2048]).unwrap();
+        assert_eq!(read(&path, 2048).unwrap().len(), 2048);
+        let error = read(&path, 2047).unwrap_err();
+        assert_eq!(Refused::reason(&error), Some(Refused::TooBig(2047)));
+        assert_eq!(error.to_string(), "it is over 1 KiB");
+        assert_eq!(io::Error::from(Refused::TooBig(4 << 20)).to_string(), "it is over 4 MiB");
+        assert_eq!(read(Path::new("/dev/null"), 10).unwrap(), b"");
+        // It says that it is empty.
+        assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pipe() {
+        let directory = Directory::new("pipe");
+        let [fifo, link] = ["fifo", "link"].map(|name| directory.0.join(name));
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        symlink(&fifo, &link).unwrap();
+        for path in [&fifo, &link] {
+            let error = open(path).unwrap_err();
+            assert_eq!(error.to_string(), "it is a pipe, not a regular file");
+        }
+        let (reader, _writer) = pipe().unwrap();
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let reason = Refused::reason(&read(Path::new(&path), 10).unwrap_err());
+        assert_eq!(reason, Some(Refused::NotRegular("a pipe")));
+    }
+
+    #[test]
+    fn what_else_is_no_file() {
+        let directory = Directory::new("else");
+        let code = |path: &Path| read(path, 10).unwrap_err().raw_os_error();
+        assert_eq!(code(&directory.0), Some(libc::EISDIR));
+        assert_eq!(code(&directory.0.join("missing")), Some(libc::ENOENT));
+        let socket = directory.0.join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(code(&socket), Some(libc::ENXIO));
+        let device = read(Path::new("/dev/zero"), 10).unwrap_err();
+        assert_eq!(device.to_string(), "it is a device, not a regular file");
+        // Descriptor 0 of a daemon is /dev/null, whatever it was at the start.
+        let null = File::open("/dev/null").unwrap();
+        let path = format!("/dev/fd/{}", null.as_raw_fd());
+        let reason = Refused::reason(&read(Path::new(&path), 10).unwrap_err());
+        assert_eq!(reason, Some(Refused::NotRegular("a device")));
+    }
+}
