@@ -84,25 +84,28 @@ fn tcpserver(arguments: &[OsString]) -> u8 {
 }
 
 fn finish(parsed: Parsed, log: &Log) -> u8 {
-    parsed.request.and_then(|request| answer(request, log)).err().map_or(0, |fatal| {
+    let code = parsed.request.and_then(|request| answer(request, log));
+    code.unwrap_or_else(|fatal| {
         log.fatal(&fatal);
         fatal.code
     })
 }
 
-fn answer(request: Request, log: &Log) -> Result<(), Fatal> {
-    match request {
+/// The exit code.
+fn answer(request: Request, log: &Log) -> Result<u8, Fatal> {
+    let done = match request {
         Request::Run(options) if options.check => {
             start::check(&options, log).and_then(|()| print("ok\n"))
         }
         Request::Run(options) if options.demo => demo::run(*options, log),
-        Request::Run(options) => run_daemon(*options, log),
+        Request::Run(options) => return run_daemon(*options, log),
         Request::Help => print(&table::help(&DAEMON)),
         Request::Version => print(&format!("{} {}\n", DAEMON.program, env!("CARGO_PKG_VERSION"))),
-    }
+    };
+    done.map(|()| 0)
 }
 
-fn run_daemon(options: Options, log: &Log) -> Result<(), Fatal> {
+fn run_daemon(options: Options, log: &Log) -> Result<u8, Fatal> {
     let log = match options.log_to() {
         LogTo::Stderr => log.clone(),
         LogTo::Syslog => {
@@ -115,7 +118,8 @@ fn run_daemon(options: Options, log: &Log) -> Result<(), Fatal> {
         }
     };
     if !options.daemon {
-        return start::run_program(options, &log, &mut Readiness::in_foreground());
+        let mut nobody = Readiness::in_foreground();
+        return start::run_program(options, &log, &mut nobody).map(|()| 0);
     }
     background::launch(&log, |readiness| start::run_program(options, &log, readiness))
 }

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::process::exit;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -12,7 +11,7 @@ use nix::unistd::{pipe2, setsid};
 
 use crate::error::{Fatal, TROUBLE};
 use crate::log::Log;
-use crate::sys::{self, Fork};
+use crate::sys;
 
 /// Most bytes of a message: what goes through a pipe in one piece.
 const LONGEST: usize = 4000;
@@ -41,9 +40,14 @@ impl Readiness {
         self.detached = true;
     }
 
-    fn failed(&mut self, fatal: &Fatal) {
-        let message = if self.detached { fatal.message.clone() } else { String::new() };
-        self.tell(fatal.code, &message);
+    /// Tells why the daemon ends; its exit code.
+    fn fail(&mut self, log: &Log, fatal: &Fatal) -> u8 {
+        let message = if self.detached { fatal.message.as_str() } else { "" };
+        if !self.detached {
+            log.fatal(fatal);
+        }
+        self.tell(fatal.code, message);
+        fatal.code
     }
 
     fn tell(&mut self, code: u8, message: &str) {
@@ -54,53 +58,42 @@ impl Readiness {
     }
 }
 
-/// Runs `daemon` in a session of its own, and ends this process with 0 once it
-/// says that all is up, else with its exit code.
+/// Runs `daemon` in a session of its own, and waits until it says that all is up,
+/// or ends; the exit code, 0 or one whose reason the daemon has told.
 ///
 /// # Errors
-/// Where no process can be made: 111.
-#[allow(clippy::exit)]
+/// Where no process can be made, or the daemon's reason cannot reach its standard
+/// error any more: 111.
 pub fn launch(
     log: &Log,
     daemon: impl FnOnce(&mut Readiness) -> Result<(), Fatal>,
-) -> Result<(), Fatal> {
+) -> Result<u8, Fatal> {
     let pipe = pipe2(OFlag::O_CLOEXEC).map_err(|why| Fatal::unable("make a pipe", why))?;
-    let (theirs, ours) = (File::from(pipe.0), File::from(pipe.1));
-    match sys::fork().map_err(unable_to_fork)? {
-        Fork::Parent(pid) => {
-            drop(ours);
-            let (code, message) = wait_for(theirs);
-            let _ = waitpid(pid, None);
-            if !message.is_empty() {
-                log.fatal(&Fatal { code, message, in_djbs_words: None });
-            }
-            exit(i32::from(code))
-        }
-        Fork::Child => {
-            drop(theirs);
-            let mut readiness = Readiness { pipe: Some(ours), detached: false };
-            let done = leave_session().and_then(|()| daemon(&mut readiness));
-            let code = done.err().map_or(0, |fatal| {
-                if !readiness.detached {
-                    log.fatal(&fatal);
-                }
-                readiness.failed(&fatal);
-                fatal.code
-            });
-            exit(i32::from(code))
-        }
-    }
+    let (mut theirs, ours) = (Some(File::from(pipe.0)), File::from(pipe.1));
+    let leader = sys::spawn(|| {
+        theirs = None;
+        let mut readiness = Readiness { pipe: Some(ours), detached: false };
+        lead_session(log, &mut readiness, daemon)
+    });
+    let leader = leader.map_err(unable_to_fork)?;
+    let (code, message) = wait_for(theirs);
+    let _ = waitpid(leader, None);
+    if message.is_empty() { Ok(code) } else { Err(Fatal { code, message, in_djbs_words: None }) }
 }
 
-/// Away from the terminal, and from any that may be opened later: only the
-/// leader of a session gets one.
-#[allow(clippy::exit)]
-fn leave_session() -> Result<(), Fatal> {
+/// Away from the terminal, and from any that may be opened later: only the leader
+/// of a session gets one, and the daemon is a child of it.
+fn lead_session(
+    log: &Log,
+    readiness: &mut Readiness,
+    daemon: impl FnOnce(&mut Readiness) -> Result<(), Fatal>,
+) -> u8 {
     let _ = setsid();
-    match sys::fork().map_err(unable_to_fork)? {
-        Fork::Parent(_) => exit(0),
-        Fork::Child => Ok(()),
-    }
+    let spawned = sys::spawn(|| {
+        let done = daemon(readiness);
+        done.err().map_or(0, |fatal| readiness.fail(log, &fatal))
+    });
+    spawned.err().map_or(0, |why| readiness.fail(log, &unable_to_fork(why)))
 }
 
 fn unable_to_fork(why: Errno) -> Fatal {
@@ -108,10 +101,10 @@ fn unable_to_fork(why: Errno) -> Fatal {
 }
 
 /// What comes through the pipe; where nothing comes the daemon has died.
-fn wait_for(mut pipe: File) -> (u8, String) {
+fn wait_for(pipe: Option<File>) -> (u8, String) {
     let mut buffer = [0; LONGEST + 1];
-    match pipe.read(&mut buffer) {
-        Ok(length) if length > 0 => {
+    match pipe.map(|mut pipe| pipe.read(&mut buffer)) {
+        Some(Ok(length)) if length > 0 => {
             (buffer[0], String::from_utf8_lossy(&buffer[1..length]).into_owned())
         }
         _ => (TROUBLE, "the daemon died before it was up".into()),

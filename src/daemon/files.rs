@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{ExitStatus, exit};
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::options::daemon::DAEMON;
 use crate::options::parse::{Request, parse};
 use crate::rules::Rules;
 use crate::rules::list::List;
-use crate::sys::{self, Fork};
+use crate::sys;
 
 /// How long reading them may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -113,24 +113,8 @@ impl Checker {
     /// As fork(2).
     pub(super) fn start(options: &Options, log: &Log) -> nix::Result<Self> {
         let supervisor = getpid();
-        match sys::fork()? {
-            Fork::Parent(pid) => Ok(Self { pid, started: Instant::now() }),
-            Fork::Child => {
-                // Nobody is left to answer then, and it holds the listener.
-                let _ = set_pdeathsig(Signal::SIGKILL);
-                if getppid() != supervisor {
-                    exit(0);
-                }
-                let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
-                let _ = SigSet::empty().thread_set_mask();
-                let read = options_again(options).and_then(|options| read(&options, log));
-                let code = read.err().map_or(0, |fatal| {
-                    log.error(&fatal);
-                    fatal.code
-                });
-                exit(i32::from(code))
-            }
-        }
+        let pid = sys::spawn(|| read_as_checker(options, log, supervisor))?;
+        Ok(Self { pid, started: Instant::now() })
     }
 
     /// How much time it has left.
@@ -142,6 +126,22 @@ impl Checker {
     pub(super) fn kill(&self) {
         let _ = kill(self.pid, Signal::SIGKILL);
     }
+}
+
+/// The exit code says whether they can be used; why not is in the log.
+fn read_as_checker(options: &Options, log: &Log, supervisor: Pid) -> u8 {
+    // Nobody is left to answer then, and it holds the listener.
+    let _ = set_pdeathsig(Signal::SIGKILL);
+    if getppid() != supervisor {
+        return 0;
+    }
+    let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
+    let _ = SigSet::empty().thread_set_mask();
+    let read = options_again(options).and_then(|options| read(&options, log));
+    read.err().map_or(0, |fatal| {
+        log.error(&fatal);
+        fatal.code
+    })
 }
 
 /// Why a checker found the files unusable, if it has not said so itself.

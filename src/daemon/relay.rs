@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::exit;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -19,7 +18,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, dup2_stderr, pipe2};
 
 use crate::log::Log;
-use crate::sys::{self, Fork};
+use crate::sys;
 
 /// Room for what comes while the relay is busy; more than a user may have is
 /// not asked for.
@@ -83,16 +82,13 @@ impl Relay {
         }
     }
 
-    #[allow(clippy::exit)]
     fn fork(&mut self, log: &Log) -> io::Result<()> {
-        match sys::fork()? {
-            Fork::Parent(pid) => self.pid = Some(pid),
-            Fork::Child => {
-                settle(&self.pipe, log);
-                pass_on(&mut self.pipe, log);
-                exit(0)
-            }
-        }
+        let pid = sys::spawn(|| {
+            settle(&self.pipe, log);
+            pass_on(&mut self.pipe, log);
+            0
+        })?;
+        self.pid = Some(pid);
         Ok(())
     }
 }

@@ -4,7 +4,6 @@
 use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::process::exit;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -27,7 +26,7 @@ use super::relay::Relay;
 use super::worker::Worker;
 use crate::connection::serve::Service;
 use crate::error::Reason;
-use crate::sys::{self, Fork};
+use crate::sys;
 
 /// What the supervisor acts on; blocked but for the time that it polls.
 const SIGNALS: [Signal; 5] =
@@ -205,9 +204,8 @@ impl Supervisor {
         let supervisor = getpid();
         self.pool.set_files(slot, generation);
         self.pool.enter(slot, Stage::Idle);
-        match sys::fork() {
-            Ok(Fork::Child) => exit(i32::from(self.child(slot, supervisor, generation).run())),
-            Ok(Fork::Parent(pid)) => {
+        match sys::spawn(|| self.child(slot, supervisor, generation).run()) {
+            Ok(pid) => {
                 sys::put_pid(self.pool.pid_word(slot), pid.as_raw().unsigned_abs());
                 true
             }

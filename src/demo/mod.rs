@@ -6,7 +6,7 @@ mod names;
 mod smtp;
 
 use std::net::{IpAddr, UdpSocket};
-use std::process::exit;
+use std::os::fd::AsFd;
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
@@ -18,7 +18,7 @@ use crate::daemon::start;
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::options::Options;
-use crate::sys::{self, Fork};
+use crate::sys;
 
 pub use smtp::respond;
 
@@ -45,7 +45,6 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
 }
 
 /// Forks a name server that knows a few loopback addresses, and ends with us.
-#[allow(clippy::exit)]
 fn start_name_server() -> Result<std::net::SocketAddr, Fatal> {
     let socket = UdpSocket::bind("127.0.0.1:0");
     let socket = socket.map_err(|why| Fatal::unable("bind the demo's name server", why))?;
@@ -53,20 +52,17 @@ fn start_name_server() -> Result<std::net::SocketAddr, Fatal> {
     let address = address.map_err(|why| Fatal::unable("get local address", why))?;
     let (ours, theirs) =
         pipe2(OFlag::O_CLOEXEC).map_err(|why| Fatal::unable("make a pipe", why))?;
-    match sys::fork().map_err(|why| Fatal::unable("fork", why))? {
-        Fork::Parent(_) => {
-            // Held, and inherited by all who may ask, until the last is gone.
-            std::mem::forget(theirs);
-            Ok(address)
-        }
-        Fork::Child => {
-            drop(theirs);
-            // Whoever stops the demo from a terminal signals us both, and
-            // clients that are still waiting need their names.
-            let ignored = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-            ignored.iter().try_for_each(|signal| sys::ignore(*signal)).ok();
-            names::serve(&socket, &ours);
-            exit(0)
-        }
-    }
+    let served = sys::spawn(|| {
+        // Held by all others, and inherited by whoever may ask, until the last is gone.
+        sys::close_all_but(&[socket.as_fd(), ours.as_fd()]);
+        // Whoever stops the demo from a terminal signals us both, and clients that
+        // are still waiting need their names.
+        let ignored = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+        ignored.iter().try_for_each(|signal| sys::ignore(*signal)).ok();
+        names::serve(&socket, &ours);
+        0
+    });
+    served.map_err(|why| Fatal::unable("fork", why))?;
+    std::mem::forget(theirs);
+    Ok(address)
 }

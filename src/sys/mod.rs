@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod heir;
+mod spawn;
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -16,9 +17,10 @@ use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::Pid;
 
 pub use heir::{Birth, Stack, Strings, beget, exec, pid_in, put_pid};
+pub use spawn::{exit_now, spawn};
 
 /// How often each signal was caught since it was last asked for.
 static CAUGHT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
@@ -26,27 +28,6 @@ static CAUGHT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
 static LISTENER: AtomicI32 = AtomicI32::new(-1);
 /// The process whose death it waits for.
 static PARENT: AtomicI32 = AtomicI32::new(0);
-
-/// The two sides of a fork.
-pub enum Fork {
-    /// In the parent: the child's process id.
-    Parent(Pid),
-    /// In the child.
-    Child,
-}
-
-/// fork(2).  The process must have a single thread, as all of ours have.
-///
-/// # Errors
-/// EAGAIN where a process limit is reached, ENOMEM.
-pub fn fork() -> nix::Result<Fork> {
-    // SAFETY: no thread but the caller exists, so the child may go on using
-    // the allocator and every lock.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => Ok(Fork::Parent(child)),
-        ForkResult::Child => Ok(Fork::Child),
-    }
-}
 
 /// Zeroed memory that this process and all that it forks share, for as long
 /// as any of them lives.

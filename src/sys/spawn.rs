@@ -1,0 +1,72 @@
+//! fork(2), such that a child never comes back into the frames of its parent.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nix::unistd::{ForkResult, Pid};
+
+/// The exit code of a child that panicked: trouble that may pass, as in ucspi-tcp.
+const PANICKED: u8 = 111;
+
+/// Forks a child that does `work` and ends with the exit code that comes of it, or
+/// with 111 if it panics; the panic hook has told why by then.  Nothing of what
+/// the parent holds is dropped in the child: a panic there must not empty the
+/// parent's pidfile.  The process must have a single thread, as all of ours have.
+///
+/// # Errors
+/// EAGAIN where a process limit is reached, ENOMEM.
+pub fn spawn(work: impl FnOnce() -> u8) -> nix::Result<Pid> {
+    // SAFETY: no thread but the caller exists, so the child may go on using
+    // the allocator and every lock.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            exit_now(catch_unwind(AssertUnwindSafe(work)).unwrap_or(PANICKED));
+        }
+    }
+}
+
+/// Ends this process without unwinding, dropping, flushing or allocating anything.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit(2) touches no memory of ours, and does not come back.
+    unsafe { libc::_exit(code.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::panic::resume_unwind;
+
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    use super::*;
+
+    /// Says when it is dropped.
+    struct Held(UnixStream);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.write_all(b"x").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_child_drops_nothing_of_the_parents() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        let held = Held(writer);
+        // Made before: a child of a test's process, which has threads, must not allocate.
+        let payload: Box<dyn Any + Send> = Box::new(());
+        let child = spawn(|| resume_unwind(payload)).unwrap();
+        assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 111)));
+        reader.set_nonblocking(true).unwrap();
+        assert!(reader.read(&mut [0]).is_err(), "the parent's value was dropped in the child");
+        drop(held);
+    }
+
+    #[test]
+    fn a_child_ends_with_its_exit_code() {
+        let child = spawn(|| 7).unwrap();
+        assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 7)));
+    }
+}
