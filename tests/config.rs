@@ -126,6 +126,46 @@ fn a_hup_changes_limits_and_lists() {
 }
 
 #[test]
+fn clients_of_quiet_networks_leave_without_a_line_and_are_counted() {
+    let file = config("quiet-nets 127.0.7/24\n");
+    let daemon = Daemon::setup()
+        .option("-H --delay 9")
+        .option_with("--config", file.display())
+        .run(&["true"]);
+    drop(daemon.client("127.0.7.1"));
+    daemon.client("127.0.7.2").reset();
+    daemon.wait_for_stats(" hangup=2 ");
+    drop(daemon.client("127.0.8.1"));
+    assert!(daemon.log("hangup ").contains(" ip=127.0.8.1 "));
+    daemon.client("127.0.7.3").say("EHLO me\r\n");
+    assert!(daemon.log("early ").contains(" ip=127.0.7.3 "));
+    assert_eq!(daemon.lines("hangup ").len(), 1);
+    fs::write(&file, "").unwrap();
+    let old = daemon.children();
+    daemon.signal(Signal::SIGHUP);
+    daemon.log_lines("reload ", 1);
+    wait_until("the old children to go", || {
+        (!daemon.children().iter().any(|child| old.contains(child))).then_some(())
+    });
+    drop(daemon.client("127.0.7.1"));
+    assert!(daemon.log_lines("hangup ", 2)[1].contains(" ip=127.0.7.1 "));
+}
+
+#[test]
+fn root_is_told_how_to_give_root_up() {
+    if !is_root("root_is_told_how_to_give_root_up") {
+        return;
+    }
+    let warnings = |arguments: &[&str]| {
+        let output = check(&[arguments, &["127.0.0.1", "25", "true"]].concat());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let warning = "smtp-delayd: warning: the daemon and prog run as root: use -u USER (or -U)\n";
+    assert_eq!(warnings(&[]), warning);
+    assert_eq!(warnings(&["-u", "nobody"]), "");
+}
+
+#[test]
 fn a_mistake_in_the_settings_stops_the_start() {
     let file = config("\ndelay soon\n");
     let file = file.to_str().unwrap();

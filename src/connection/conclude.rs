@@ -38,10 +38,7 @@ impl Connection<'_> {
             }
             Verdict::Early => self.refuse_early_talker(),
             Verdict::Listed => self.refuse_listed(),
-            Verdict::HangUp => {
-                self.count(Counter::HangUp);
-                self.service.log.hangup(&self.subject(self.client.waited()));
-            }
+            Verdict::HangUp => self.note_hangup(),
             Verdict::NoPlace => self.limit("max-prog", self.acceptor.sessions(), Why::AllBusy),
             Verdict::NoRoom => self.limit("reserve", self.acceptor.crowd().others, Why::AllBusy),
             Verdict::TooMany => self.limit("per-ip", self.earlier, Why::TooMany),
@@ -55,6 +52,14 @@ impl Connection<'_> {
             }
         }
         0
+    }
+
+    /// Monitors connect and leave all day.
+    fn note_hangup(&self) {
+        self.count(Counter::HangUp);
+        if !self.service.options.is_quiet(self.client.ip()) {
+            self.service.log.hangup(&self.subject(self.client.waited()));
+        }
     }
 
     fn deny(&self) {

@@ -7,7 +7,10 @@ use std::rc::Rc;
 use super::delaying::{DELAYS, REFUSALS, early};
 use super::parse::{CommandLine, usage};
 use super::table::{ANSWERS, Opt, flag, letter, letter_with, store, with};
-use super::values::{Value, choice, count, facility, number, reply_text, seconds_value, tag, text};
+use super::values::{
+    Value, choice, count, facility, local_name, networks, number, reply_text, seconds_value, tag,
+    text,
+};
 use super::{LogTo, Options, Verbosity};
 use crate::dns::list::List;
 use crate::error::Fatal;
@@ -47,12 +50,12 @@ static TCPSERVERS: &[Opt] = &[
         "at most N connections at once [40]",
         store!(|v| count(v, 1..=MOST_SLOTS) => slots),
     ),
-    letter_with(
-        'b',
-        "N",
-        "let about N clients queue for a child [-c, from 20 to 1024]",
-        store!(|v| number(v, 0..=65_535).map(Some) => backlog),
-    ),
+    letter_with('b', "N", "let about N clients queue for a child [-c, from 20 to 1024]", |o, v| {
+        // listen(2) takes a 0, and so does tcpserver.
+        let least = u32::from(!o.as_tcpserver);
+        o.backlog = Some(number(v, least..=65_535)?);
+        Ok(())
+    }),
     letter_with('B', "BANNER", "write BANNER at once, and do not watch", |o, v| {
         o.banner = v.as_encoded_bytes().to_vec();
         Ok(())
@@ -61,12 +64,10 @@ static TCPSERVERS: &[Opt] = &[
     letter_with('u', "USER", "switch to this user", store!(|v| owned(v).map(Some) => user)),
     letter('U', "switch to $UID and $GID", |o| o.ids_from_environment = true),
     letter('1', "print the local port on standard output", |o| o.print_port = true),
-    letter_with(
-        'l',
-        "NAME",
-        "NAME is the local host's name; do not look it up",
-        store!(|v| owned(v).map(Some) => local_name),
-    ),
+    letter_with('l', "NAME", "NAME is the local host's name; do not look it up", |o, v| {
+        o.local_name = Some(if o.as_tcpserver { owned(v)? } else { local_name(v)? });
+        Ok(())
+    }),
     letter('h', "look the client's name up [yes]", |o| o.look_up = true),
     letter('H', "do not, and give up the classes", |o| o.look_up = false),
     letter('p', "drop a name that does not lead back to the address", |o| o.paranoid = true),
@@ -136,6 +137,12 @@ static OWN: &[Opt] = &[
         "PERCENT",
         "slots that only hosts with a good name get [20]",
         store!(|v| number(v, 0..=100).map(|n| Some(n as usize)) => reserve_percent),
+    ),
+    with(
+        "quiet-nets",
+        "LIST",
+        "networks whose clients may leave without a log line; none [none]",
+        store!(networks => quiet_nets),
     ),
     with(
         "text-limit",
@@ -247,4 +254,29 @@ fn check(options: &mut Options) -> Result<(), Fatal> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::{Request, parse};
+    use super::*;
+
+    fn read(line: &str, base: Options) -> Option<Options> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match parse(&DAEMON, &words, base).request {
+            Ok(Request::Run(options)) => Some(*options),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn tcpserver_takes_what_others_do_not() {
+        for option in ["-b0", "-lbad\tname"] {
+            let line = format!("{option} 0 25 p");
+            assert!(read(&line, Options::default()).is_none(), "{option}");
+            assert!(read(&line, Options::for_tcpserver()).is_some(), "{option}");
+        }
+        assert_eq!(read("-b1 0 25 p", Options::default()).unwrap().backlog(), 1);
+        assert_eq!(read("-b0 0 25 p", Options::for_tcpserver()).unwrap().backlog(), 0);
+    }
 }

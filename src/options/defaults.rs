@@ -50,6 +50,7 @@ impl Default for Options {
             static_file: None,
             builtin_patterns: true,
             local_nets: values::networks(OsStr::new(LOCAL_NETS)).unwrap_or_default(),
+            quiet_nets: Vec::new(),
             early: EarlyTalk::Refuse,
             refuse: RefuseBy::Drop,
             speaks: true,

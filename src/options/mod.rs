@@ -136,6 +136,9 @@ pub struct Options {
     pub builtin_patterns: bool,
     /// Networks whose nameless clients are trusted.
     pub local_nets: Vec<IpNet>,
+    /// Networks whose clients may leave before the greeting without a line in the
+    /// log.
+    pub quiet_nets: Vec<IpNet>,
     /// What to do on early talk.
     pub early: EarlyTalk,
     /// How to refuse.
@@ -203,6 +206,12 @@ impl Options {
     #[must_use]
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.local_nets.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether `ip` is in one of the networks that monitors check us from.
+    #[must_use]
+    pub fn is_quiet(&self, ip: IpAddr) -> bool {
+        self.quiet_nets.iter().any(|net| net.contains(&ip))
     }
 
     /// The name servers that the options name, or else the system.

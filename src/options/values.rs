@@ -2,12 +2,12 @@
 //! networks, reply texts.  Every error says what would have been right.
 
 use std::ffi::OsStr;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use syslog::Facility;
 
 /// The longest time that an option takes, in seconds: a day.
@@ -48,8 +48,15 @@ pub(super) fn count(value: &OsStr, range: RangeInclusive<u32>) -> Value<usize> {
 pub(super) fn resolver(value: &OsStr) -> Value<SocketAddr> {
     let text = text(value)?;
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let with_port = text.rsplit_once(':').filter(|(ip, port)| {
+        ip.parse::<Ipv6Addr>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if let (Some((ip, port)), true) = (with_port, bare == text) {
+        return Err(format!("it may be a port or not: use [{ip}]:{port} or [{text}]"));
+    }
     let address = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-    address.or_else(|_| text.parse()).map_err(|_| {
+    let address = address.or_else(|_| text.parse()).ok().filter(|address| address.port() > 0);
+    address.ok_or_else(|| {
         "it takes an address such as 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53".into()
     })
 }
@@ -57,17 +64,54 @@ pub(super) fn resolver(value: &OsStr) -> Value<SocketAddr> {
 /// Networks with commas or white space between them; `none` for none.
 pub(super) fn networks(value: &OsStr) -> Value<Vec<IpNet>> {
     let text = text(value)?;
-    if text == "none" {
+    if text.trim() == "none" {
         return Ok(Vec::new());
     }
-    let parts = text.split([',', ' ', '\t']).filter(|part| !part.is_empty());
+    let mut parts = text.split([',', ' ', '\t']).filter(|part| !part.is_empty()).peekable();
+    if parts.peek().is_none() {
+        return Err("it takes networks such as 10.0.0.0/8, or none".into());
+    }
     parts.map(network).collect()
 }
 
+/// An address, or a network: `10.0.0.0/8`, its short form `10/8`, `fd00::/8`.
 fn network(text: &str) -> Value<IpNet> {
-    let alone = || text.parse::<IpAddr>().map(IpNet::from);
-    let network = text.parse::<IpNet>().or_else(|_| alone());
-    network.map_err(|_| format!("`{text}' is no network such as 10.0.0.0/8 or fd00::/8"))
+    let network = text.parse::<IpAddr>().map(IpNet::from).ok();
+    let network = network.or_else(|| text.parse().ok()).or_else(|| short_network(text));
+    let network = network
+        .ok_or_else(|| format!("`{text}' is not a valid network such as 10.0.0.0/8 or fd00::/8"))?;
+    if network.trunc() != network {
+        let meant = network.trunc();
+        return Err(format!("`{text}' is not a valid network: use {meant}"));
+    }
+    Ok(unmapped(network))
+}
+
+/// `10/8`, `172.16/12` or `192.168.1/24`: octets that are left out are 0.
+fn short_network(text: &str) -> Option<IpNet> {
+    let (octets, length) = text.split_once('/')?;
+    let missing = 3_usize.checked_sub(octets.matches('.').count())?;
+    let ip = format!("{octets}{}", ".0".repeat(missing)).parse::<Ipv4Addr>().ok()?;
+    Ipv4Net::new(ip, length.parse().ok()?).ok().map(IpNet::from)
+}
+
+/// A network of IPv4 addresses that were mapped into IPv6, as IPv4: so clients
+/// from there appear.
+fn unmapped(network: IpNet) -> IpNet {
+    let ip = network.addr().to_canonical();
+    let length = network.prefix_len().checked_sub(96).filter(|_| ip != network.addr());
+    length.and_then(|length| IpNet::new(ip, length).ok()).unwrap_or(network)
+}
+
+/// The name of this host in replies and in the environment: one word of
+/// printable ASCII, no longer than a host name (RFC 1035, 2.3.4).  tcpserver's
+/// `0` is one.
+pub(super) fn local_name(value: &OsStr) -> Value<String> {
+    let text = text(value)?;
+    if (1..=253).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.into());
+    }
+    Err("it takes a host name such as mx.example.org, or 0".into())
 }
 
 /// One line of a reply: printable ASCII.
@@ -135,7 +179,21 @@ mod tests {
         assert_eq!(read("::1").unwrap(), "[::1]:53");
         assert_eq!(read("[::1]").unwrap(), "[::1]:53");
         assert_eq!(read("[::1]:5353").unwrap(), "[::1]:5353");
-        assert!(read("ns.example.org").is_err());
+        assert_eq!(read("2001:db8::53").unwrap(), "[2001:db8::53]:53");
+        assert_eq!(read("2001:db8:0:0:0:0:0:53").unwrap(), "[2001:db8::53]:53");
+        for bad in ["ns.example.org", "192.0.2.1:0", "[::1]:99999", "", "[]"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_port_behind_an_ipv6_address_without_brackets_is_ambiguous() {
+        let read = |text: &str| resolver(OsStr::new(text));
+        let why = "it may be a port or not: use [::1]:53 or [::1:53]";
+        assert_eq!(read("::1:53").unwrap_err(), why);
+        assert!(read("2001:db8::1:5353").is_err());
+        assert_eq!(read("[::1:53]").unwrap().to_string(), "[::1:53]:53");
+        assert_eq!(read("2001:db8::1:5a").unwrap().to_string(), "[2001:db8::1:5a]:53");
     }
 
     #[test]
@@ -144,7 +202,44 @@ mod tests {
         assert_eq!(read("none").unwrap(), []);
         assert_eq!(read("10.0.0.0/8, ::1").unwrap().len(), 2);
         assert!(read("10.0.0.0/8,example").unwrap_err().contains("`example'"));
-        assert!(read("10.0.0.0/33").is_err());
+        for bad in ["10.0.0.0/33", "10.0.0/", "/8", "10/8/8", "10", "1.2.3.4.5/8", "none,::1", ""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn octets_of_a_network_may_be_left_out() {
+        let read = |text: &str| networks(OsStr::new(text));
+        let long = read("10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,192.0.2.0/24").unwrap();
+        assert_eq!(read("10/8 172.16/12 192.168/16 192.0.2/24").unwrap(), long);
+    }
+
+    #[test]
+    fn a_network_has_no_bits_behind_its_prefix() {
+        let read = |text: &str| networks(OsStr::new(text));
+        let why = "`10.1.2.3/8' is not a valid network: use 10.0.0.0/8";
+        assert_eq!(read("10.1.2.3/8").unwrap_err(), why);
+        assert!(read("172.17/12").is_err() && read("2001:db8::1/32").is_err());
+    }
+
+    #[test]
+    fn mapped_networks_are_of_ipv4() {
+        let read = |text: &str| networks(OsStr::new(text)).unwrap();
+        assert_eq!(read("::ffff:192.0.2.0/120"), read("192.0.2.0/24"));
+        assert_eq!(read("::ffff:192.0.2.7"), read("192.0.2.7"));
+        assert_eq!(read("::/0")[0].to_string(), "::/0");
+    }
+
+    #[test]
+    fn a_local_name_is_one_printable_word() {
+        let read = |text: &str| local_name(OsStr::new(text));
+        for good in ["0", "mx.example.org", "[192.0.2.1]", "mx_1"] {
+            assert_eq!(read(good).unwrap(), good);
+        }
+        let long = "x".repeat(254);
+        for bad in ["", "bad name", "a\r\nb", "a\tb", "caf\u{e9}", &long] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]
