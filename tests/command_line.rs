@@ -102,7 +102,7 @@ fn help_and_version() {
 fn suspicious_settings_draw_a_warning() {
     let cases = [
         ("--delay-none 26", "a delay of 26 s: common clients give up after 30 s"),
-        ("-H", "-H gives up the classes"),
+        ("-H", "-H disables classification"),
     ];
     for (option, warning) in cases {
         let daemon = Daemon::setup().option(option).run(&["false"]);

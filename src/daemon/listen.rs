@@ -20,6 +20,9 @@ use crate::sys;
 /// was killed need a moment to let go of it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What to do about a port that only root may bind.
+const NEEDS_ROOT: &str = ": start as root, and use -u USER to give root up";
+
 /// Where to listen.
 enum Host {
     /// All addresses of both families.
@@ -46,13 +49,16 @@ pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
     Ok(socket)
 }
 
-/// Finds out where to listen, and does not; the port.
+/// Finds out where to listen, and does not.
 ///
 /// # Errors
 /// An unknown host or port: 111.
-pub fn figure_out(options: &Options) -> Result<u16, Fatal> {
-    host(options)?;
-    port(&options.port)
+pub fn figure_out(options: &Options) -> Result<SocketAddr, Fatal> {
+    let ip = match host(options)? {
+        Host::Any => Ipv6Addr::UNSPECIFIED.into(),
+        Host::One(ip, _) => ip,
+    };
+    Ok(SocketAddr::new(ip, port(&options.port)?))
 }
 
 fn port(text: &str) -> Result<u16, Fatal> {
@@ -103,7 +109,9 @@ fn bound(address: SocketAddr) -> Result<Socket, Fatal> {
 }
 
 fn cannot_bind(address: SocketAddr, why: &io::Error) -> Fatal {
-    Fatal::unable(format_args!("bind {address}"), why).or_djb("bind", why)
+    let needs_root = why.kind() == io::ErrorKind::PermissionDenied;
+    let hint = if needs_root { NEEDS_ROOT } else { "" };
+    Fatal::unable(format_args!("bind {address}"), format_args!("{why}{hint}")).or_djb("bind", why)
 }
 
 fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
@@ -135,5 +143,23 @@ fn warn_of_kernel_limit(backlog: u32, log: &Log) {
         log.warning(format_args!(
             "backlog {backlog} is cut to {limit}: raise net.core.somaxconn, or set -b"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_only_root_may_bind_says_what_is_needed() {
+        let fatal = |why: Errno| {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 25));
+            cannot_bind(address, &why.into())
+        };
+        let denied = fatal(Errno::EACCES);
+        assert!(denied.message.starts_with("unable to bind 0.0.0.0:25: Permission denied"));
+        assert!(denied.message.ends_with(": start as root, and use -u USER to give root up"));
+        assert_eq!(denied.in_djbs_words.as_deref(), Some("unable to bind: access denied"));
+        assert!(!fatal(Errno::EADDRINUSE).message.contains("root"));
     }
 }

@@ -25,4 +25,5 @@ pub mod shown;
 mod slots;
 pub mod start;
 pub mod supervisor;
+mod warnings;
 pub mod worker;

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::env;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
@@ -18,6 +17,7 @@ use super::privileges::identity;
 use super::relay::Relay;
 use super::scoreboard::Scoreboard;
 use super::supervisor::{Keeps, Supervisor, take_signals};
+use super::warnings::warn;
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Service;
@@ -26,9 +26,6 @@ use crate::error::{Fatal, USAGE};
 use crate::log::Log;
 use crate::options::{LogTo, Options};
 use crate::sys;
-
-/// Callout verifiers and common client libraries give up at 30 s.
-const LONG_DELAY: Duration = Duration::from_secs(25);
 
 /// Runs the daemon in front of the program that the options name.
 ///
@@ -61,9 +58,9 @@ fn read_everything(options: &Options, log: &Log) -> Result<(), Fatal> {
     let program = program(options)?;
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
     let identity = identity(options, variable)?;
-    let port = listen::figure_out(options)?;
-    warn(options, port, log);
+    let local = listen::figure_out(options)?;
     identity.assume()?;
+    warn(options, local, log);
     files::check(options)?;
     files::read(options, log)?;
     program.find().map_err(|why| Fatal::usage(format!("unable to run {}: {why}", program.name())))
@@ -92,7 +89,7 @@ pub fn run(
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
     let scoreboard = Scoreboard::make(&options, local.port(), log)?;
     identity.assume()?;
-    warn(&options, local.port(), log);
+    warn(&options, local, log);
     files::check(&options)?;
     let Files { names, rules } = files::read(&options, log)?;
     let resolvers = options.resolvers();
@@ -136,42 +133,6 @@ fn relay(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<Opti
     let relay = relay.map_err(|why| Fatal::unable("make a relay of standard error", why))?;
     readiness.detach();
     Ok(Some(relay))
-}
-
-fn warn(options: &Options, port: u16, log: &Log) {
-    if !options.look_up {
-        log.warning("-H gives up the classes: every client waits --delay, or --delay-static");
-    }
-    let longest = longest_delay(options);
-    if longest > LONG_DELAY {
-        log.warning(format_args!(
-            "a delay of {} s: common clients give up after 30 s, 25 s is safe",
-            longest.as_secs_f64()
-        ));
-    }
-    let (lists, threshold) = (&options.lists.black, options.dnsbl_threshold);
-    let most: u32 = lists.iter().map(|list| list.weight).sum();
-    if !lists.is_empty() && most < threshold {
-        log.warning(format_args!(
-            "--dnsbl-threshold {threshold}: nobody is refused, all lists add up to {most}"
-        ));
-    }
-    let why = match port {
-        465 => "every TLS client talks first",
-        587 => "people send from end users' lines",
-        _ => return,
-    };
-    if !longest.is_zero() {
-        log.warning(format_args!("port {port} with a delay: {why}, say --delay 0"));
-    }
-}
-
-fn longest_delay(options: &Options) -> Duration {
-    let delays = &options.delays;
-    let by_class = [delays.ordinary, delays.dynamic, delays.none, delays.unknown];
-    let by_class = if options.look_up { &by_class[..] } else { &[delays.ordinary] };
-    let longest = delays.all.or(by_class.iter().max().copied()).unwrap_or_default();
-    if options.banner.is_empty() { longest } else { Duration::ZERO }
 }
 
 /// Prints the port if asked, and turns descriptors 0 and 1 into /dev/null:
