@@ -10,6 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
 use crate::lab::report::{Report, program};
@@ -131,6 +133,39 @@ fn a_cdb_cut_anywhere_does_no_harm() {
     fs::write(&file, &whole).unwrap();
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220 whole\n");
     assert!(daemon.lines("smtp-delayd: error").is_empty(), "nobody crashed");
+}
+
+#[test]
+fn a_cdb_that_lies_about_a_length_drops_its_clients_alone() {
+    let file = cdb("127.0.0.1:allow,WHICH=/whole/\n127.0.0.2:allow\n");
+    let mut bytes = fs::read(&file).unwrap();
+    let key = bytes.windows(9).position(|window| window == b"127.0.0.1").unwrap();
+    bytes[key - 4..key].copy_from_slice(&0xf000_0000_u32.to_le_bytes());
+    fs::write(&file, bytes).unwrap();
+    let daemon = Daemon::setup_under(&["softlimit", "-m", "20000000"])
+        .option("-H --delay 0")
+        .option_with("-x", file.display())
+        .run(&SHOW);
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "");
+    let line = daemon.log("smtp-delayd: warning: dropping connection, ");
+    assert!(line.ends_with("rules.cdb: protocol error"), "{line}");
+    assert_eq!(daemon.client("127.0.0.2").read_all(), "220 unset\n");
+    assert!(daemon.lines("smtp-delayd: error").is_empty(), "nobody crashed");
+}
+
+#[test]
+fn a_named_pipe_in_the_place_of_a_cdb_keeps_nobody_waiting() {
+    let file = cdb(":allow\n");
+    let mut daemon =
+        Daemon::setup().option("-H --delay 0 -c 3").option_with("-x", file.display()).run(&SHOW);
+    fs::remove_file(&file).unwrap();
+    mkfifo(&file, Mode::S_IRWXU).unwrap();
+    for _ in 0..5 {
+        assert_eq!(daemon.client("127.0.0.1").read_all(), "");
+    }
+    daemon.log("smtp-delayd: warning: dropping connection, unable to read ");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
 }
 
 #[test]

@@ -128,6 +128,41 @@ fn compiled_files_and_answers_are_the_same() {
 }
 
 #[test]
+fn broken_files_are_judged_alike() {
+    let place = directory();
+    let compile = |c: &mut std::process::Command| {
+        c.current_dir(&place).args(["r.cdb", "r.tmp"]);
+    };
+    let rules = "1.2.3.4:allow,A=/1/\n1.2.3.:deny\n=.y:allow\n1.:allow,B=/2/\n:deny\n";
+    assert!(run(&theirs("tcprules"), compile, rules.as_bytes()).status.success());
+    let whole = fs::read(place.join("r.cdb")).unwrap();
+    let (their_check, our_check) = (theirs("tcprulescheck"), ours("tcprulescheck"));
+    let mut dice = Dice::new(2);
+    let mut broken = 0;
+    for round in 0..300 {
+        let mut bytes = whole.clone();
+        for _ in 0..=dice.below(3) {
+            // Most of the header is empty, and stays so.
+            let used = |place: &usize| *place >= 2048 || whole[*place] != 0;
+            let places: Vec<usize> = (0..bytes.len()).filter(used).collect();
+            bytes[places[dice.below(places.len())]] = [0, 1, 4, 0x7f, 0xff][dice.below(5)];
+        }
+        bytes.truncate(bytes.len() - [0, 0, 1, 8, 30][dice.below(5)]);
+        fs::write(place.join("r.cdb"), bytes).unwrap();
+        let ask = |program| {
+            let here = |c: &mut std::process::Command| {
+                c.current_dir(&place).arg("r.cdb").env("TCPREMOTEIP", "1.2.3.4");
+            };
+            run(program, here, b"")
+        };
+        let theirs = ask(&their_check);
+        broken += usize::from(!theirs.status.success());
+        assert_same(&theirs, &ask(&our_check), &format!("round {round}"));
+    }
+    assert!(broken > 50, "{broken} were broken");
+}
+
+#[test]
 fn usage_and_system_trouble_are_the_same() {
     let cases: &[(&str, &[&str])] = &[
         ("tcprules", &[]),

@@ -6,11 +6,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use cdb2::CDB;
-
 use super::Failure;
 use crate::djb::words;
 use crate::error::{TROUBLE, USAGE};
+use crate::rules::cdb::Cdb;
 use crate::rules::keys::{Subject, places};
 use crate::rules::record::parts;
 use crate::rules::{Match, search_cdb};
@@ -37,7 +36,7 @@ fn search(file: &OsString) -> io::Result<Option<Match>> {
         .map(|name| env::var_os(name).map(OsString::into_vec));
     let ip = ip.unwrap_or_else(|| b"0.0.0.0".to_vec());
     let subject = Subject { ip: &ip, host: host.as_deref(), info: info.as_deref() };
-    search_cdb(&CDB::open(file)?, places(&subject))
+    search_cdb(&Cdb::open(file.as_ref())?, places(&subject))
 }
 
 fn describe(found: &Match) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The administrator's rules: who is denied, and which variables a client's
 //! program gets.
 
+pub mod cdb;
 pub mod keys;
 pub mod list;
 pub mod record;
@@ -9,8 +10,7 @@ pub mod text;
 use std::io;
 use std::path::PathBuf;
 
-use cdb2::CDB;
-
+use cdb::Cdb;
 use keys::{Place, Subject, places};
 use list::List;
 use record::Rule;
@@ -75,7 +75,7 @@ impl Rules {
         match self {
             Self::None => Ok(None),
             Self::List(list) => Ok(list.search(&places)),
-            Self::Cdb { path, may_be_missing } => match CDB::open(path) {
+            Self::Cdb { path, may_be_missing } => match Cdb::open(path) {
                 Ok(cdb) => search_cdb(&cdb, places),
                 Err(why) if *may_be_missing && why.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(why) => Err(why),
@@ -87,12 +87,12 @@ impl Rules {
 /// The first of `places` that a cdb has; it knows no networks.
 ///
 /// # Errors
-/// A file that is broken.
-pub fn search_cdb(cdb: &CDB, places: Vec<Place>) -> io::Result<Option<Match>> {
+/// As [`Cdb::find`].
+pub fn search_cdb(cdb: &Cdb, places: Vec<Place>) -> io::Result<Option<Match>> {
     for place in places {
         let Place::Key(key) = place else { continue };
-        if let Some(record) = cdb.get(&key) {
-            return Ok(Some(Match { record: record?, key }));
+        if let Some(record) = cdb.find(&key)? {
+            return Ok(Some(Match { key, record }));
         }
     }
     Ok(None)

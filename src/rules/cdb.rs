@@ -1,0 +1,301 @@
+//! Looking a key up in a cdb file (<https://cr.yp.to/cdb/cdb.txt>), as djb's
+//! `cdb_find` of ucspi-tcp 0.88 does, but by pread(2): a file that is cut down
+//! meanwhile ends a look-up with an error, where a map would end the process.
+//! No length is believed before it is checked against the file.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::file::{self, Refused};
+
+/// The most bytes of a record.  execve(2) takes no variable that is longer.
+pub const LONGEST_RECORD: u32 = 128 << 10;
+/// Slots of a table that are looked at for one key.  In a table that is half
+/// empty, as `cdb_make` leaves it, a few suffice.
+const MOST_SLOTS: u32 = 1 << 16;
+/// Bytes of a key that are compared at once, as djb does.
+const CHUNK: usize = 32;
+
+/// An open cdb.
+pub struct Cdb {
+    file: File,
+    size: u64,
+}
+
+impl Cdb {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Those of open(2); EINVAL for a pipe or a device, as ucspi-tcp has it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = file::open(path).map_err(|why| match Refused::reason(&why) {
+            Some(_) => Errno::EINVAL.into(),
+            None => why,
+        })?;
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
+
+    /// The first record for `key`.
+    ///
+    /// # Errors
+    /// EPROTO for a file that is broken, or a record of over 128 KiB; what
+    /// pread(2) says.
+    pub fn find(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let hash = hash(key);
+        let (table, slots) = self.pair(hash << 3 & 2047)?;
+        let Some(first) = (hash >> 8).checked_rem(slots) else { return Ok(None) };
+        let end = table.wrapping_add(slots << 3);
+        let mut slot = table.wrapping_add(first << 3);
+        for _ in 0..slots.min(MOST_SLOTS) {
+            let (found, at) = self.pair(slot)?;
+            if at == 0 {
+                return Ok(None);
+            }
+            if found == hash {
+                if let Some(length) = self.length_of_record(at, key)? {
+                    let start = at.wrapping_add(8).wrapping_add(length_of(key));
+                    return self.record(start, length).map(Some);
+                }
+            }
+            slot = slot.wrapping_add(8);
+            if slot == end {
+                slot = table;
+            }
+        }
+        if slots > MOST_SLOTS { Err(broken()) } else { Ok(None) }
+    }
+
+    /// How long the record at `at` is, if it stands there for `key`.
+    fn length_of_record(&self, at: u32, key: &[u8]) -> io::Result<Option<u32>> {
+        let (key_length, length) = self.pair(at)?;
+        if key_length != length_of(key) {
+            return Ok(None);
+        }
+        let mut place = at.wrapping_add(8);
+        for expected in key.chunks(CHUNK) {
+            let mut buffer = [0; CHUNK];
+            let there = &mut buffer[..expected.len()];
+            self.read(place, there)?;
+            if there != expected {
+                return Ok(None);
+            }
+            place = place.wrapping_add(length_of(expected));
+        }
+        Ok(Some(length))
+    }
+
+    fn record(&self, start: u32, length: u32) -> io::Result<Vec<u8>> {
+        let is_there = u64::from(start) + u64::from(length) <= self.size;
+        if !is_there || length > LONGEST_RECORD {
+            return Err(broken());
+        }
+        let mut record = vec![0; length as usize];
+        self.read(start, &mut record)?;
+        Ok(record)
+    }
+
+    /// Two numbers, as all of a cdb's stand in pairs.
+    fn pair(&self, place: u32) -> io::Result<(u32, u32)> {
+        let mut pair = [[0; 4]; 2];
+        self.read(place, pair.as_flattened_mut())?;
+        let [first, second] = pair.map(u32::from_le_bytes);
+        Ok((first, second))
+    }
+
+    fn read(&self, place: u32, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, place.into()).map_err(|why| match why.kind() {
+            io::ErrorKind::UnexpectedEof => broken(),
+            _ => why,
+        })
+    }
+}
+
+/// ucspi-tcp's `protocol error`.
+fn broken() -> io::Error {
+    Errno::EPROTO.into()
+}
+
+/// djb's positions and lengths wrap at 4 GiB.
+#[allow(clippy::cast_possible_truncation)]
+fn length_of(key: &[u8]) -> u32 {
+    key.len() as u32
+}
+
+fn hash(key: &[u8]) -> u32 {
+    key.iter().fold(5381, |hash: u32, byte| hash.wrapping_mul(33) ^ u32::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use cdb2::{CDB, CDBMake};
+
+    use super::*;
+
+    /// A file that is removed.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("cdb.{name}.{}", std::process::id())))
+        }
+
+        fn make(&self, records: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+            let mut cdb = CDBMake::new(File::create(&self.0).unwrap()).unwrap();
+            for (key, record) in records {
+                cdb.add(key, record).unwrap();
+            }
+            cdb.finish().unwrap();
+            fs::read(&self.0).unwrap()
+        }
+
+        fn find(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+            Cdb::open(&self.0)?.find(key)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn numbered(count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let record = |n| (format!("10.{}.{}.", n % 7, n).into(), format!("+N={n}\0").into());
+        (0..count).map(record).collect()
+    }
+
+    #[track_caller]
+    fn assert_broken(found: &io::Result<Option<Vec<u8>>>) {
+        let why = found.as_ref().unwrap_err();
+        assert_eq!(why.raw_os_error(), Some(libc::EPROTO), "{why}");
+    }
+
+    #[test]
+    fn what_was_written_is_found() {
+        let file = Scratch::new("found");
+        let mut records = numbered(500);
+        records.push((b"".to_vec(), b"D\0".to_vec()));
+        records.push((vec![b'k'; 100], vec![b'r'; 3000]));
+        file.make(&records);
+        let (ours, theirs) = (Cdb::open(&file.0).unwrap(), CDB::open(&file.0).unwrap());
+        for (key, record) in &records {
+            assert_eq!(ours.find(key).unwrap().as_ref(), Some(record));
+        }
+        for key in ["10.", "x", "10.1.1", "10.500."] {
+            let theirs = theirs.get(key.as_bytes()).transpose().unwrap();
+            assert_eq!(ours.find(key.as_bytes()).unwrap(), theirs);
+        }
+    }
+
+    #[test]
+    fn of_two_records_the_first_counts() {
+        let file = Scratch::new("first");
+        file.make(&[(b"k".into(), b"1".into()), (b"k".into(), b"2".into())]);
+        assert_eq!(file.find(b"k").unwrap(), Some(b"1".to_vec()));
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_broken() {
+        let file = Scratch::new("cut");
+        let whole = file.make(&[(b"1.2.3.4".into(), b"D\0".into())]);
+        for length in 0..whole.len() {
+            fs::write(&file.0, &whole[..length]).unwrap();
+            let found = file.find(b"1.2.3.4");
+            // The rest of the table is not looked at once the key is found.
+            if length < whole.len() - 8 || found.is_err() {
+                assert_broken(&found);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_while_it_is_open_is_broken() {
+        let file = Scratch::new("open");
+        file.make(&numbered(500));
+        let cdb = Cdb::open(&file.0).unwrap();
+        File::options().write(true).open(&file.0).unwrap().set_len(2048).unwrap();
+        assert_broken(&cdb.find(b"10.1.1."));
+    }
+
+    #[test]
+    fn lengths_are_checked_before_they_are_believed() {
+        let file = Scratch::new("length");
+        let whole = file.make(&[(b"1.2.3.4".into(), b"D\0".into())]);
+        for length in [3000, 0xf000_0000, u32::MAX] {
+            let mut bytes = whole.clone();
+            bytes[2052..2056].copy_from_slice(&u32::to_le_bytes(length));
+            fs::write(&file.0, bytes).unwrap();
+            assert_broken(&file.find(b"1.2.3.4"));
+        }
+        file.make(&[(b"k".into(), vec![0; LONGEST_RECORD as usize + 1])]);
+        assert_broken(&file.find(b"k"));
+        file.make(&[(b"k".into(), vec![0; LONGEST_RECORD as usize])]);
+        assert!(file.find(b"k").unwrap().is_some());
+    }
+
+    /// Numbers that look random and are the same in every run.
+    fn dice(state: &mut u64, limit: usize) -> usize {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(*state >> 33).unwrap() % limit
+    }
+
+    #[test]
+    fn no_mutation_does_harm() {
+        let file = Scratch::new("mutated");
+        let records = numbered(40);
+        let whole = file.make(&records);
+        // Most of the header is empty, and stays so.
+        let used = |place: &usize| *place >= 2048 || whole[*place] != 0;
+        let places: Vec<usize> = (0..whole.len()).filter(used).collect();
+        let (mut state, mut broken) = (7, 0);
+        for _ in 0..1000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=dice(&mut state, 20) {
+                let place = places[dice(&mut state, places.len())];
+                bytes[place] = [0, 1, 8, 0x7f, 0xff][dice(&mut state, 5)];
+            }
+            bytes.truncate(bytes.len() - dice(&mut state, 40));
+            fs::write(&file.0, bytes).unwrap();
+            let cdb = Cdb::open(&file.0).unwrap();
+            for (key, _) in records.iter().step_by(7) {
+                let found = cdb.find(key);
+                broken += usize::from(found.is_err());
+                assert!(found.is_err() || found.unwrap().is_none_or(|r| r.len() <= whole.len()));
+            }
+        }
+        assert!(broken > 100, "{broken} were broken");
+    }
+
+    #[test]
+    fn a_table_without_an_end_is_given_up() {
+        let file = Scratch::new("endless");
+        let key = b"k";
+        let mut bytes = vec![1; 2048 + 64];
+        let table = (hash(key) << 3 & 2047) as usize;
+        bytes[table..table + 4].copy_from_slice(&u32::to_le_bytes(2048));
+        bytes[table + 4..table + 8].copy_from_slice(&u32::to_le_bytes(u32::MAX));
+        fs::write(&file.0, &bytes).unwrap();
+        assert_broken(&file.find(key));
+        let slots = (MOST_SLOTS + 1) as usize * 8;
+        bytes.resize(2048 + slots, 1);
+        bytes[table + 4..table + 8].copy_from_slice(&u32::to_le_bytes(MOST_SLOTS + 1));
+        fs::write(&file.0, &bytes).unwrap();
+        assert_broken(&file.find(key));
+    }
+
+    #[test]
+    fn what_is_no_file_has_ucspi_tcps_words() {
+        let code = |path: &str| Cdb::open(Path::new(path)).err().and_then(|e| e.raw_os_error());
+        assert_eq!(code("/dev/zero"), Some(libc::EINVAL));
+        assert_eq!(code("/nonexistent"), Some(libc::ENOENT));
+        assert_eq!(code("/"), Some(libc::EISDIR));
+    }
+}
