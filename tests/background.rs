@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use crate::lab::chain::clean_command;
 use crate::lab::daemon::children_of;
 use crate::lab::syslog::FakeSyslog;
-use crate::lab::{Client, assert_about, directory, is_root, wait_until};
+use crate::lab::{Client, assert_about, directory, is_root, needs, wait_until};
 use smtp_delay::daemon::board::VERSION;
 
 /// A daemon that has gone into the background, and its files.
@@ -458,6 +458,7 @@ fn a_board_that_another_daemon_has_is_left_alone() {
 
 #[test]
 fn one_program_cannot_make_standard_error_wait_for_all() {
+    needs!("python3");
     let daemon = Background::new();
     let block = "import os,sys; os.set_blocking(2, sys.argv[1] == 'block'); \
                  os.write(1, b'220\\n'); sys.stdin.read()";

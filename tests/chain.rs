@@ -8,12 +8,11 @@ use crate::lab::chain::{Chain, LINK};
 use crate::lab::dns::{LINE, NAMELESS, Nsd, ORDINARY};
 use crate::lab::rbl::{LISTED, Rbldnsd, WHY, ZONE};
 use crate::lab::report::{Report, program};
-use crate::lab::{Client, Daemon, assert_about, directory, is_root, waited};
+use crate::lab::smtp::SmtpServer;
+use crate::lab::{Client, Daemon, assert_about, directory, is_root, needs, waited};
 
 const DIALOGUE: &str =
     "EHLO spam.example\r\nMAIL FROM:<a@spam.example>\r\nRCPT TO:<b@example.org>\r\nQUIT\r\n";
-/// A real SMTP server that throws every message away.
-const SMTP: [&str; 3] = ["env", "PLUGINS=accept", "smtpfront-echo"];
 /// rblsmtpd that asks no list.
 const NO_LIST: [&str; 3] = ["rblsmtpd", "-r", "127.0.0.1"];
 const EARLY: &str = "4.7.0 mx.test.example you talked before the greeting";
@@ -43,9 +42,11 @@ fn deliver(client: &mut Client) -> (Duration, String) {
 
 #[test]
 fn before_rblsmtpd_an_early_talker_hears_from_it_and_others_are_served() {
+    needs!("nsd", "tcpserver", "rblsmtpd", "msmtpd");
+    let smtp = SmtpServer::msmtpd();
     let nsd = Nsd::start();
     let [resolver, address] = names_in(&nsd);
-    let link = chain(&[&[LINK], &QUICK, &[&resolver, &address], &NO_LIST, &SMTP]);
+    let link = chain(&[&[LINK], &QUICK, &[&resolver, &address], &NO_LIST, &smtp.program()]);
     let server = Chain::tcpserver("-RHl mx.test.example", &[], &link);
     let mut early = server.client(NAMELESS);
     early.say(DIALOGUE);
@@ -66,9 +67,11 @@ fn before_rblsmtpd_an_early_talker_hears_from_it_and_others_are_served() {
 
 #[test]
 fn after_rblsmtpd_a_listed_client_never_comes_to_the_link() {
+    needs!("nsd", "rbldnsd", "tcpserver", "rblsmtpd", "msmtpd");
     if !is_root("after_rblsmtpd_a_listed_client_never_comes_to_the_link") {
         return;
     }
+    let smtp = SmtpServer::msmtpd();
     let _list = Rbldnsd::start_at("127.53.1.1");
     let nsd = Nsd::start();
     let [resolver, address] = names_in(&nsd);
@@ -78,7 +81,7 @@ fn after_rblsmtpd_a_listed_client_never_comes_to_the_link() {
         &["rblsmtpd", "-r", ZONE, "sh", "-c", &script, "sh", LINK],
         &QUICK,
         &[&resolver, &address],
-        &SMTP,
+        &smtp.program(),
     ]);
     let server = Chain::tcpserver("-RHl mx.test.example", &[("DNSCACHEIP", "127.53.1.1")], &link);
     let mut listed = server.client(LISTED);
@@ -95,12 +98,14 @@ fn after_rblsmtpd_a_listed_client_never_comes_to_the_link() {
 
 #[test]
 fn a_listed_client_is_refused_by_the_rblsmtpd_behind_the_link_too() {
+    needs!("rbldnsd", "tcpserver", "rblsmtpd", "msmtpd");
     if !is_root("a_listed_client_is_refused_by_the_rblsmtpd_behind_the_link_too") {
         return;
     }
+    let smtp = SmtpServer::msmtpd();
     let _list = Rbldnsd::start_at("127.53.1.2");
     let options = ["--no-lookup", "--delay", "0.3"];
-    let link = chain(&[&[LINK], &options, &["rblsmtpd", "-r", ZONE], &SMTP]);
+    let link = chain(&[&[LINK], &options, &["rblsmtpd", "-r", ZONE], &smtp.program()]);
     let server = Chain::tcpserver("-RHl mx.test.example", &[("DNSCACHEIP", "127.53.1.2")], &link);
     let mut listed = server.client(LISTED);
     let (greeting, waited) = listed.read_line();
@@ -112,6 +117,7 @@ fn a_listed_client_is_refused_by_the_rblsmtpd_behind_the_link_too() {
 
 #[test]
 fn the_name_that_tcpserver_has_looked_up_is_used() {
+    needs!("nsd", "tcpserver");
     if !is_root("the_name_that_tcpserver_has_looked_up_is_used") {
         return;
     }
@@ -143,7 +149,9 @@ fn under_the_daemon_what_was_waited_there_counts() {
 
 #[test]
 fn under_tcpsvd() {
-    let link = chain(&[&[LINK, "-S"], &QUICK, &["--no-lookup", "-N", "0.5"], &SMTP]);
+    needs!("tcpsvd", "msmtpd");
+    let smtp = SmtpServer::msmtpd();
+    let link = chain(&[&[LINK, "-S"], &QUICK, &["--no-lookup", "-N", "0.5"], &smtp.program()]);
     let server = Chain::tcpsvd("-l mx.test.example", &link);
     let mut early = server.client("127.0.0.1");
     early.say(DIALOGUE);
@@ -155,6 +163,7 @@ fn under_tcpsvd() {
 
 #[test]
 fn under_xinetd_the_socket_tells_what_no_variable_does() {
+    needs!("xinetd");
     if !is_root("under_xinetd_the_socket_tells_what_no_variable_does") {
         return;
     }
@@ -180,12 +189,14 @@ fn under_xinetd_the_socket_tells_what_no_variable_does() {
 
 #[test]
 fn under_xinetd_rblsmtpd_gets_to_know_the_client() {
+    needs!("rbldnsd", "xinetd", "rblsmtpd", "msmtpd");
     if !is_root("under_xinetd_rblsmtpd_gets_to_know_the_client") {
         return;
     }
+    let smtp = SmtpServer::msmtpd();
     let _list = Rbldnsd::start_at("127.53.1.4");
     let options = ["--delay", "0.3", "env", "DNSCACHEIP=127.53.1.4", "rblsmtpd", "-r", ZONE];
-    let server = Chain::xinetd(&chain(&[&[LINK], &options, &SMTP]));
+    let server = Chain::xinetd(&chain(&[&[LINK], &options, &smtp.program()]));
     let mut listed = server.client(LISTED);
     listed.read_line();
     listed.say(DIALOGUE);
@@ -200,6 +211,7 @@ fn fifty_kilobytes() -> String {
 
 #[test]
 fn not_one_early_byte_is_lost_through_sockets_or_pipes() {
+    needs!("tcpserver");
     let said = fifty_kilobytes();
     for before in [&[][..], &["recordio"]] {
         for (action, delay) in [("rblsmtpd", 0.0), ("log", 0.5)] {
@@ -226,6 +238,7 @@ fn behind_recordio(options: &[&str], program: &[&str]) -> Chain {
 
 #[test]
 fn behind_recordio_a_refusal_is_read_and_a_hang_up_is_seen() {
+    needs!("recordio");
     let server = behind_recordio(&["-S", "--delay", "3"], &["echo", "220"]);
     let mut early = server.client("127.0.0.1");
     assert!(early.is_silent_for(Duration::from_millis(300)));
@@ -240,6 +253,7 @@ fn behind_recordio_a_refusal_is_read_and_a_hang_up_is_seen() {
 
 #[test]
 fn behind_recordio_a_client_that_pipelines_can_read_why_it_is_refused() {
+    needs!("recordio");
     let server = behind_recordio(&["-S", "--delay", "3"], &["echo", "220"]);
     for size in [20_000, 200_000, 900_000] {
         let mut early = server.client("127.0.0.1");
@@ -252,6 +266,7 @@ fn behind_recordio_a_client_that_pipelines_can_read_why_it_is_refused() {
 
 #[test]
 fn behind_recordio_a_conversation_can_be_held() {
+    needs!("recordio");
     let server = behind_recordio(&["-S", "--refuse", "talk"], &["echo", "220"]);
     let mut early = server.client("127.0.0.1");
     early.say(DIALOGUE);
@@ -263,6 +278,7 @@ fn behind_recordio_a_conversation_can_be_held() {
 
 #[test]
 fn behind_recordio_a_client_that_talked_and_left_does_not_make_the_link_spin() {
+    needs!("recordio");
     // The program is the same process: its times are the link's.
     let times = ["sh", "-c", "cut -d ' ' -f 14,15 /proc/$$/stat"];
     let server = behind_recordio(&["--early", "log", "--delay", "2"], &times);

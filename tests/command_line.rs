@@ -7,7 +7,7 @@ use smtp_delay::options::daemon::DAEMON;
 use smtp_delay::options::link::LINK;
 use smtp_delay::options::parse::CommandLine;
 
-use crate::lab::{Daemon, directory};
+use crate::lab::{Daemon, directory, needs};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_smtp-delayd")).args(arguments).output().unwrap()
@@ -224,6 +224,7 @@ fn classify(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn classify_tells_the_class_and_what_decides_it() {
+    needs!("nsd");
     let line = "dsl-192-0-2-7.isp.example";
     let why = "an end user's line: the address is spelled in the name (decimal)";
     assert_eq!(classify(&["192.0.2.7", line]), (Some(0), format!("{line}: {why}\ndynamic\n")));
@@ -261,11 +262,12 @@ fn classify_tells_the_class_and_what_decides_it() {
 
 #[test]
 fn the_manual_is_clean() {
+    needs!("mandoc");
     let mut lint = Command::new("mandoc");
     lint.args(["-Tlint", "-Wwarning"]);
     for page in ["smtp-delay.1", "smtp-delay.conf.5", "smtp-delayd.8", "smtp-delayctl.8"] {
         lint.arg(format!("{}/man/{page}", env!("CARGO_MANIFEST_DIR")));
     }
-    let output = lint.output().expect("mandoc is installed by tests/run");
+    let output = lint.output().expect("the test begins with needs!");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

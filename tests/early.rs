@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
 use crate::lab::heirs::{slow_to_start, stopped_heir};
-use crate::lab::{Client, Daemon, assert_about, directory, wait_until};
+use crate::lab::{Client, Daemon, assert_about, directory, needs, wait_until};
 
 const DIALOGUE: &str =
     "EHLO spam.example\r\nMAIL FROM:<a@spam.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n";
@@ -166,6 +166,7 @@ fn rblsmtpd_loses_not_one_early_byte_and_is_told() {
 
 #[test]
 fn the_real_rblsmtpd_does_the_talking() {
+    needs!("rblsmtpd");
     let daemon = Daemon::setup().option("-H --delay 9 --early rblsmtpd").run(&[
         "rblsmtpd",
         "-r",
@@ -308,6 +309,7 @@ fn without_a_delay_anybody_may_talk_first() {
 
 #[test]
 fn where_some_classes_wait_the_class_decides_about_early_talk() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
         .option(&nsd.option())

@@ -17,7 +17,7 @@ use crate::lab::dns::{FakeDns, Fault};
 use crate::lab::heirs::{slow_to_start, stopped_heir};
 use crate::lab::report::{Report, program};
 use crate::lab::syslog::FakeSyslog;
-use crate::lab::{Client, Daemon, directory, is_root, only, wait_until};
+use crate::lab::{Client, Daemon, directory, is_root, needs, only, wait_until};
 
 /// The caller, to the scheduler.
 const SELF: Pid = Pid::from_raw(0);
@@ -447,6 +447,7 @@ fn a_program_that_writes_faster_than_the_client_reads_loses_nothing() {
 /// takes memory.
 #[test]
 fn twenty_megabytes_are_enough() {
+    needs!("softlimit");
     let files = directory();
     let expressions: String = (0..300).map(|n| format!("^host-{n}[0-9]+\\.isp{n}\\.\n")).collect();
     std::fs::write(files.join("dynamic"), expressions).unwrap();

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
-use crate::lab::{Alone, Client, Daemon, assert_about, wait_until, waited};
+use crate::lab::{Alone, Client, Daemon, assert_about, needs, wait_until, waited};
 
 const TOO_MANY: &str = "421 4.7.0 mx.test.example too many connections from your address\r\n";
 /// A client that is refused while it is not known that name servers are dead.
@@ -87,6 +87,7 @@ fn a_session_that_was_killed_is_not_counted() {
 
 #[test]
 fn refusals_for_want_of_room_are_temporary_and_in_words_of_ones_own() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
         .option(&nsd.option())
@@ -138,6 +139,7 @@ fn networks_count_in_ipv6_and_trusted_ones_do_not_at_all() {
 
 #[test]
 fn who_is_exempt_is_not_refused_for_the_reserve() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let options = "-c 10 --reserve 30 --delay-dynamic 0.4 --delay-none 9 --per-ip 0";
     let setup = || Daemon::setup().option(&nsd.option()).option(options);
@@ -172,6 +174,7 @@ fn who_is_exempt_is_not_refused_for_the_reserve() {
 
 #[test]
 fn the_reserve_is_for_hosts_with_a_good_name() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
         .option(&nsd.option())
@@ -241,6 +244,7 @@ fn a_crowd_does_not_wait_for_who_has_been_refused() {
 
 #[test]
 fn delays_shrink_on_the_way_to_the_reserve() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
         .option(&nsd.option())
@@ -404,6 +408,7 @@ fn one_that_cannot_be_reached_shuts_nobody_out() {
 
 #[test]
 fn few_slots_work_too() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let daemon = |slots, delay| {
         let setup = Daemon::setup().option(&nsd.option());
@@ -453,6 +458,7 @@ fn flood(source: &str, server: SocketAddr, over: &AtomicBool) {
 #[test]
 fn a_flood_of_nameless_hosts_keeps_no_named_one_out() {
     const NAMED: usize = 20;
+    needs!("nsd");
     let _alone = Alone::on_the_machine();
     let nsd = Nsd::start();
     let daemon = Daemon::setup()

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use crate::lab::chain::{Chain, LINK, Link, clean_command, words};
 use crate::lab::dns::{FakeDns, Fault, Nsd};
 use crate::lab::report::{Report, program};
-use crate::lab::{Client, assert_about, directory, waited};
+use crate::lab::{Client, assert_about, directory, needs, waited};
 
 /// What tcpserver says of a client that looks like an end user's line.
 const DYNAMIC: [(&str, &str); 5] = [
@@ -80,6 +80,7 @@ fn a_name_that_is_none_makes_no_name() {
 
 #[test]
 fn an_unset_name_is_looked_up_or_is_none() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let report = [program().to_str().unwrap()];
     let looked_up = [
@@ -344,6 +345,7 @@ fn expressions_are_read_only_for_those_who_are_judged_by_them() {
 
 #[test]
 fn the_program_gets_what_it_would_get_without_the_link() {
+    needs!("tcpserver");
     let cwd = directory();
     let report = program().to_str().unwrap();
     let variables = [("OURS", "kept = as it is"), ("TCPREMOTEINFO", "from outside")];

@@ -10,7 +10,9 @@ use domain::base::iana::Rcode;
 use crate::lab::daemon::Setup;
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY, SILENT};
 use crate::lab::rbl::{LISTED, Rbldnsd, WHY, ZONE, ZONE6};
-use crate::lab::{Client, Daemon, assert_about, directory, is_root, wait_until, waited};
+use crate::lab::{
+    Client, Daemon, assert_about, directory, is_root, needs, packages, wait_until, waited,
+};
 
 /// A daemon that asks `list`, and for names `nsd`.
 fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {
@@ -20,7 +22,11 @@ fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {
 }
 
 fn root(test: &str) -> Option<(Rbldnsd, Nsd)> {
-    is_root(test).then(|| (Rbldnsd::start_on_a_free_port(&ENTRIES), Nsd::start()))
+    let lacks = |program| packages::is_missing(test, program);
+    if !is_root(test) || lacks("rbldnsd") || lacks("nsd") {
+        return None;
+    }
+    Some((Rbldnsd::start_on_a_free_port(&ENTRIES), Nsd::start()))
 }
 
 /// A list that has everybody, with this text.
@@ -117,6 +123,7 @@ fn a_list_that_answers_nonsense_lists_nobody() {
 
 #[test]
 fn a_list_that_is_dead_or_late_keeps_nobody_waiting() {
+    needs!("nsd");
     let dns = FakeDns::start(Fault::Silence);
     let nsd = Nsd::start();
     // Names are known, and the list never answers.
@@ -289,6 +296,7 @@ fn lists_of_one_zone_are_one_question_and_all_count() {
 
 #[test]
 fn lists_that_fail_list_nobody_and_each_is_told() {
+    needs!("nsd");
     let broken = [
         (Fault::Code(Rcode::SERVFAIL), "no name server could answer"),
         (Fault::Code(Rcode::REFUSED), "no name server could answer"),
@@ -306,6 +314,7 @@ fn lists_that_fail_list_nobody_and_each_is_told() {
 
 #[test]
 fn a_dead_list_of_good_clients_costs_nobody_more_than_its_delay() {
+    needs!("nsd");
     let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
     let daemon = beside(&dead, &nsd, "--dnswl dead.example").run(&["echo", "220"]);
     assert_about(daemon.client(ORDINARY).read_line().1, 0.4);
@@ -325,6 +334,7 @@ fn a_dead_list_of_good_clients_costs_nobody_more_than_its_delay() {
 
 #[test]
 fn a_list_that_answers_while_one_of_good_clients_is_waited_for_refuses_all_the_same() {
+    needs!("nsd");
     let nsd = Nsd::start();
     // One that says no, with the same answer, and one that says nothing.
     for good in ["bad.example=127.0.0.99", SILENT] {
@@ -339,6 +349,7 @@ fn a_list_that_answers_while_one_of_good_clients_is_waited_for_refuses_all_the_s
 
 #[test]
 fn clients_that_a_rule_exempts_do_not_wait_for_a_dead_list() {
+    needs!("nsd");
     let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
     for variables in ["RELAYCLIENT=\"\"", "SMTPDELAY=\"0\",RBLSMTPD=\"\""] {
         let rules = rules(&format!("127.:allow,{variables}\n"));
@@ -373,6 +384,7 @@ fn a_list_of_good_clients_makes_static_who_looks_like_a_line_or_has_an_ipv6_addr
 
 #[test]
 fn a_list_of_good_clients_gives_them_the_reserve() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let late = FakeDns::start(Fault::Late(Duration::from_millis(200), "mx.example.org"));
     let daemon = |list: &str| {

@@ -7,7 +7,7 @@ use domain::base::iana::Rcode;
 
 use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
 use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, assert_about};
+use crate::lab::{Daemon, assert_about, needs};
 
 #[test]
 fn a_dead_name_server_costs_the_delay_of_the_unknown() {
@@ -47,6 +47,7 @@ fn nobody_at_the_resolvers_port_is_noticed_at_once() {
 
 #[test]
 fn the_next_resolver_is_asked() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let failing = FakeDns::start(Fault::Code(Rcode::SERVFAIL));
     let daemon = Daemon::setup()

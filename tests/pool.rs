@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::dns::{FakeDns, Fault, NAMELESS, Nsd};
-use crate::lab::{Alone, Client, Daemon, assert_about, directory, is_root, wait_until};
+use crate::lab::{Alone, Client, Daemon, assert_about, directory, is_root, needs, wait_until};
 
 #[test]
 fn idle_children_are_kept_ahead_of_the_demand() {
@@ -86,6 +86,7 @@ fn a_child_whose_client_leaves_takes_the_next_one() {
 /// Whatever it is that clients are refused for.
 #[test]
 fn refusals_leave_the_pool_as_it_is() {
+    needs!("nsd");
     let list = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"everybody is here"]));
     let nsd = Nsd::start();
     let rules = directory().join("rules");
@@ -448,6 +449,7 @@ fn tcpservers_own_lines_come_with_v() {
 
 #[test]
 fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
+    needs!("nsd");
     let nsd = Nsd::start();
     let file = directory().join("dynamic");
     fs::write(&file, "nothing\\.like\\.this\n").unwrap();

@@ -15,7 +15,7 @@ use nix::unistd::mkfifo;
 
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
 use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, assert_about, directory, wait_until};
+use crate::lab::{Daemon, assert_about, directory, needs, wait_until};
 
 /// Compiles rules with the real tcprules; the cdb.
 fn cdb(rules: &str) -> PathBuf {
@@ -27,7 +27,7 @@ fn cdb(rules: &str) -> PathBuf {
 fn compile(file: &std::path::Path, rules: &str) {
     let mut tcprules = Command::new("tcprules");
     tcprules.arg(file).arg(file.with_extension("tmp")).stdin(Stdio::piped());
-    let mut tcprules = tcprules.spawn().expect("ucspi-tcp is installed by tests/run");
+    let mut tcprules = tcprules.spawn().expect("the test begins with needs!");
     tcprules.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
     assert!(tcprules.wait().unwrap().success());
 }
@@ -42,6 +42,7 @@ const SHOW: [&str; 3] = ["sh", "-c", "echo \"220 ${WHICH-unset}\""];
 
 #[test]
 fn rules_set_variables_and_deny() {
+    needs!("nsd", "tcprules");
     let rules = "127.0.0.2:allow,WHICH=/address/\n127.0.0.3:deny\n127.0.0.:allow,WHICH=+prefix+\n\
                  127.0.1.:deny\n=:allow,WHICH=\"named\"\n:allow,WHICH=.default.\n";
     let nsd = Nsd::start();
@@ -71,6 +72,7 @@ fn rules_set_variables_and_deny() {
 
 #[test]
 fn a_rule_for_the_address_costs_no_look_up() {
+    needs!("tcprules");
     let dns = FakeDns::start(Fault::Silence);
     let daemon = Daemon::setup()
         .option(&dns.option())
@@ -87,6 +89,7 @@ fn a_rule_for_the_address_costs_no_look_up() {
 
 #[test]
 fn a_new_cdb_takes_effect_at_once() {
+    needs!("tcprules");
     let file = cdb(":allow,WHICH=/old/\n");
     let daemon =
         Daemon::setup().option("-H --delay 0").option_with("-x", file.display()).run(&SHOW);
@@ -120,6 +123,7 @@ fn a_cdb_that_cannot_be_read_drops_the_client() {
 
 #[test]
 fn a_cdb_cut_anywhere_does_no_harm() {
+    needs!("tcprules");
     let file = cdb("127.0.0.1:allow,WHICH=/whole/\n:deny\n");
     let whole = fs::read(&file).unwrap();
     let daemon =
@@ -137,6 +141,7 @@ fn a_cdb_cut_anywhere_does_no_harm() {
 
 #[test]
 fn a_cdb_that_lies_about_a_length_drops_its_clients_alone() {
+    needs!("tcprules", "softlimit");
     let file = cdb("127.0.0.1:allow,WHICH=/whole/\n127.0.0.2:allow\n");
     let mut bytes = fs::read(&file).unwrap();
     let key = bytes.windows(9).position(|window| window == b"127.0.0.1").unwrap();
@@ -155,6 +160,7 @@ fn a_cdb_that_lies_about_a_length_drops_its_clients_alone() {
 
 #[test]
 fn a_named_pipe_in_the_place_of_a_cdb_keeps_nobody_waiting() {
+    needs!("tcprules");
     let file = cdb(":allow\n");
     let mut daemon =
         Daemon::setup().option("-H --delay 0 -c 3").option_with("-x", file.display()).run(&SHOW);
@@ -170,6 +176,7 @@ fn a_named_pipe_in_the_place_of_a_cdb_keeps_nobody_waiting() {
 
 #[test]
 fn rules_exempt() {
+    needs!("nsd", "tcprules");
     let rules = "127.0.0.2:allow,RELAYCLIENT=//\n127.0.0.3:allow,SMTPDELAY=/0.5/\n\
                  127.0.0.4:allow,GREETDELAY=/0.5/\n127.0.0.5:allow,RBLSMTPD=//\n\
                  127.0.0.6:allow,RBLSMTPD=/listed/\n127.0.0.7:allow,SMTPDELAY=/soon/\n";
@@ -188,6 +195,7 @@ fn rules_exempt() {
 
 #[test]
 fn early_talk_is_judged_after_the_rules() {
+    needs!("nsd", "tcprules");
     let nsd = Nsd::start();
     let rules = "=.isp.example:allow,RELAYCLIENT=//\n=.example.org:deny\n";
     let daemon = Daemon::setup()
@@ -210,6 +218,7 @@ fn early_talk_is_judged_after_the_rules() {
 
 #[test]
 fn a_delay_by_rule_is_watched_where_there_is_no_other() {
+    needs!("tcprules");
     let daemon = Daemon::setup()
         .option("-H --delay 0")
         .option_with("-x", cdb("127.0.0.2:allow,SMTPDELAY=/5/\n").display())
@@ -275,6 +284,7 @@ fn ident_server(address: &str, answer: &'static [u8]) -> Option<thread::JoinHand
 
 #[test]
 fn the_ident_server_is_asked_and_rules_may_depend_on_it() {
+    needs!("tcprules");
     let Some(server) = ident_server("127.0.0.21", b"1,2 : USERID : UNIX : jo\te :x\r\n") else {
         assert!(!crate::lab::is_root("the_ident_server_is_asked"), "port 113 is taken");
         return;

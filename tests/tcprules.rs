@@ -4,8 +4,8 @@
 use std::fs;
 use std::process::Output;
 
-use crate::lab::directory;
 use crate::lab::twins::{Dice, ours, run, theirs};
+use crate::lab::{directory, needs};
 
 const ADDRESSES: &[&str] = &[
     "1.2.3.4",
@@ -80,6 +80,7 @@ fn assert_same(theirs: &Output, ours: &Output, about: &str) {
 
 #[test]
 fn compiled_files_and_answers_are_the_same() {
+    needs!("tcprules");
     let (tcprules, check) = ("tcprules", "tcprulescheck");
     let [their_rules, their_check] = [tcprules, check].map(theirs);
     let [our_rules, our_check] = [tcprules, check].map(ours);
@@ -129,6 +130,7 @@ fn compiled_files_and_answers_are_the_same() {
 
 #[test]
 fn broken_files_are_judged_alike() {
+    needs!("tcprules");
     let place = directory();
     let compile = |c: &mut std::process::Command| {
         c.current_dir(&place).args(["r.cdb", "r.tmp"]);
@@ -164,6 +166,7 @@ fn broken_files_are_judged_alike() {
 
 #[test]
 fn usage_and_system_trouble_are_the_same() {
+    needs!("tcprules");
     let cases: &[(&str, &[&str])] = &[
         ("tcprules", &[]),
         ("tcprules", &["only.cdb"]),
@@ -192,6 +195,7 @@ fn usage_and_system_trouble_are_the_same() {
 
 #[test]
 fn a_long_line_and_a_long_file_are_compiled_alike() {
+    needs!("tcprules");
     let long = format!("1.2.3.4:allow,A=/{}/\n", "x".repeat(1_000_000));
     let many: String = (0..200_000)
         .map(|n| format!("10.{}.{}.{}:deny\n", n >> 16, n >> 8 & 255, n & 255))

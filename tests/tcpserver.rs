@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::lab::dns::{LIAR, LINE, NAMELESS, Nsd, ORDINARY};
 use crate::lab::report::program;
 use crate::lab::twins::{Dice, Server, ours, run, theirs};
-use crate::lab::{Client, directory, is_root};
+use crate::lab::{Client, directory, is_root, needs};
 
 /// Where the name server for both listens: neither can be told a port.
 const NAME_SERVER: &str = "127.0.0.77";
@@ -167,6 +167,7 @@ fn combination(dice: &mut Dice) -> (Vec<String>, bool) {
 
 #[test]
 fn a_hundred_and_sixty_combinations() {
+    needs!("nsd", "tcpserver", "tcprules");
     if !is_root("a_hundred_and_sixty_combinations") {
         return;
     }
@@ -199,6 +200,7 @@ fn a_hundred_and_sixty_combinations() {
 
 #[test]
 fn mistakes_are_told_and_end_alike() {
+    needs!("tcpserver");
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy_port = busy.local_addr().unwrap().port().to_string();
     let cases: Vec<Vec<&str>> = vec![
@@ -236,6 +238,7 @@ fn mistakes_are_told_and_end_alike() {
 
 #[test]
 fn identities_that_cannot_be_had_are_told_alike() {
+    needs!("tcpserver");
     if !is_root("identities_that_cannot_be_had_are_told_alike") {
         return;
     }
@@ -254,6 +257,7 @@ fn identities_that_cannot_be_had_are_told_alike() {
 
 #[test]
 fn programs_end_alike() {
+    needs!("tcpserver");
     let options = ["-vRHl0"].map(String::from);
     let programs: &[&[&str]] = &[
         &["/nonexistent/prog"],
@@ -272,6 +276,7 @@ fn programs_end_alike() {
 
 #[test]
 fn whoever_talks_first_is_served_alike() {
+    needs!("tcpserver");
     let options = ["-RHl0"].map(String::from);
     let of = |program: PathBuf| {
         let server = Server::start(&program, &options, &["cat"], NAME_SERVER);
@@ -286,6 +291,7 @@ fn whoever_talks_first_is_served_alike() {
 #[test]
 fn signals_end_them_alike() {
     use std::os::unix::process::ExitStatusExt;
+    needs!("tcpserver");
     let options = ["-RHl0"].map(String::from);
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGTERM] {
         let of = |program: PathBuf| {
@@ -315,6 +321,7 @@ fn client_with_ip_options(server: SocketAddr) -> Client {
 
 #[test]
 fn ip_options_are_taken_away_or_left() {
+    needs!("tcpserver");
     let seen = |program: &Path, option: &str| {
         let options = ["-RHl0", option].map(String::from);
         let report = [crate::lab::report::program().to_str().unwrap()];

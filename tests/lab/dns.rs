@@ -124,7 +124,7 @@ impl Nsd {
         let mut nsd = Command::new("nsd");
         nsd.arg("-d").arg("-c").arg(&file);
         nsd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = nsd.spawn().expect("nsd is installed by tests/run");
+        let child = nsd.spawn().expect("the test begins with needs!");
         let mut nsd = Self { child, address: SocketAddr::new(ip.parse().unwrap(), port) };
         let started = wait_until("nsd, or its end", || {
             let ended = nsd.child.try_wait().unwrap().is_some();

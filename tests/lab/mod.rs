@@ -8,19 +8,22 @@ pub(crate) mod daemon;
 pub(crate) mod dns;
 pub(crate) mod heirs;
 pub(crate) mod log;
+pub(crate) mod packages;
 pub(crate) mod rbl;
 pub(crate) mod report;
+pub(crate) mod smtp;
 pub(crate) mod syslog;
 pub(crate) mod twins;
 
 use std::fmt::Debug;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
 pub(crate) use daemon::{Alone, Daemon};
+#[allow(unused_imports)]
+pub(crate) use packages::needs;
 
 /// How long anything that must happen may take on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -82,8 +85,7 @@ pub(crate) fn waited(line: &str) -> Duration {
 pub(crate) fn is_root(test: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        // Past the test runner, which hides what a test prints that passes.
-        let _ = writeln!(std::io::stderr(), "skipped: {test} needs root");
+        packages::skip(test, "root");
     }
     root
 }

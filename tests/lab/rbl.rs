@@ -59,7 +59,7 @@ impl Rbldnsd {
         rbldnsd.arg("-w").arg(&directory);
         rbldnsd.arg(format!("{ZONE}:ip4set:list")).arg(format!("{ZONE6}:ip6trie:six"));
         rbldnsd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = rbldnsd.spawn().expect("rbldnsd is installed by tests/run");
+        let child = rbldnsd.spawn().expect("the test begins with needs!");
         let mut rbldnsd = Self { child, address };
         let started = wait_until("rbldnsd, or its end", || {
             let ended = rbldnsd.child.try_wait().unwrap().is_some();
