@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::base::iana::Rcode;
+use domain::base::iana::{OptRcode, Rcode};
 
 use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
 use crate::lab::report::{Report, program};
@@ -26,14 +26,16 @@ fn a_dead_name_server_costs_the_delay_of_the_unknown() {
 
 #[test]
 fn a_name_server_that_fails_is_not_taken_for_an_answer() {
-    for code in [Rcode::SERVFAIL, Rcode::REFUSED, Rcode::NOTIMP, Rcode::FORMERR] {
-        let dns = FakeDns::start(Fault::Code(code));
+    let codes = [Rcode::SERVFAIL, Rcode::REFUSED, Rcode::NOTIMP, Rcode::FORMERR].map(Fault::Code);
+    let extended = [OptRcode::BADVERS, OptRcode::BADCOOKIE].map(Fault::ExtendedCode);
+    for fault in codes.into_iter().chain(extended).chain([Fault::DanglingAlias]) {
+        let dns = FakeDns::start(fault.clone());
         let daemon = Daemon::setup()
             .option(&dns.option())
             .option("--delay-unknown 0.2 --delay-none 5")
             .run(&["echo", "220"]);
         assert_about(daemon.client("127.0.0.1").read_line().1, 0.2);
-        assert!(daemon.log("pass ").contains(" class=unknown "), "{code}");
+        assert!(daemon.log("pass ").contains(" class=unknown "), "{fault:?}");
     }
 }
 

@@ -4,11 +4,12 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use domain::base::iana::Rcode;
+use domain::base::iana::{Class, Opcode, OptRcode, Rcode};
 use domain::base::message_builder::PushError;
 use domain::base::name::{FromStrError, Label, ToLabelIter};
+use domain::base::opt::{Opt, OptRecord};
 use domain::base::{Message, MessageBuilder, Name, ParseRecordData, ParsedName, Rtype};
-use domain::rdata::{A, Aaaa, Ns, Ptr, Soa, Txt};
+use domain::rdata::{A, Aaaa, Cname, Ptr, Soa, Txt};
 
 use super::{Answer, Question, Records};
 use crate::names::host_name;
@@ -20,6 +21,8 @@ pub const UDP_PAYLOAD: u16 = 1232;
 const MOST_RECORDS: usize = 16;
 /// Records that a message may hold before it counts as broken.
 const MOST_ANSWERS: u16 = 1000;
+/// Aliases that are followed from the name asked for; BIND follows as many.
+const MOST_ALIASES: usize = 16;
 
 /// What a message from a name server means.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,25 +108,55 @@ pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
     let bare = header.qr()
         && header.id() == asked.header().id()
         && message.header_counts().qdcount() == 0
-        && header.rcode() != Rcode::NOERROR;
+        && message.opt_rcode() != OptRcode::NOERROR;
     if !matches && !bare {
         return Reading::Stranger;
     }
-    match header.rcode() {
-        _ if header.tc() => Reading::Truncated,
-        Rcode::NXDOMAIN if matches => Reading::Answer(Answer::Absent),
-        Rcode::NOERROR => records(message, question).unwrap_or(Reading::Useless),
-        Rcode::FORMERR if asked.opt().is_some() => Reading::NoEdns,
-        _ => Reading::Useless,
+    if header.tc() {
+        return Reading::Truncated;
     }
+    let reading = match code(message) {
+        Some(OptRcode::NOERROR) => records(message, question),
+        Some(OptRcode::NXDOMAIN) if matches => no_such_name(message),
+        Some(OptRcode::FORMERR | OptRcode::BADVERS) if asked.opt().is_some() => {
+            Some(Reading::NoEdns)
+        }
+        _ => None,
+    };
+    reading.unwrap_or(Reading::Useless)
 }
 
-/// `None` where the message is malformed.
-fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
-    if message.header_counts().ancount() > MOST_ANSWERS {
+/// What the server says of the question, with the bits that EDNS0 adds (RFC 6891,
+/// 6.1.3): BADVERS is NOERROR without them.  `None` where that cannot be read.
+fn code(message: &Message<[u8]>) -> Option<OptRcode> {
+    let header = message.header();
+    if header.opcode() != Opcode::QUERY {
         return None;
     }
-    let owner = message.canonical_name()?;
+    // A server without EDNS0 may leave out what it does not understand, and count it.
+    if header.rcode() == Rcode::FORMERR && message.opt().is_none() {
+        return Some(OptRcode::FORMERR);
+    }
+    let mut code = None;
+    for record in message.additional().ok()? {
+        let Some(opt) = record.ok()?.into_record::<Opt<_>>().ok()? else { continue };
+        if code.replace(OptRecord::from(opt).rcode(header)).is_some() {
+            return None;
+        }
+    }
+    Some(code.unwrap_or_else(|| OptRcode::from_rcode(header.rcode())))
+}
+
+/// NXDOMAIN is about the last of the names that aliases lead to (RFC 6604), and
+/// contradicts records of it.
+fn no_such_name(message: &Message<[u8]>) -> Option<Reading> {
+    let owner = canonical_name(message)?;
+    aliases_alone(message, &owner)?.then_some(Reading::Answer(Answer::Absent))
+}
+
+/// `None` where the message is malformed, or is neither an answer nor a denial.
+fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
+    let owner = canonical_name(message)?;
     let (records, any) = match question {
         Question::Names(_) => names(message, &owner, |labels| host_name(labels))?,
         Question::RawNames(_) => names(message, &owner, |labels| Some(dotted(labels)))?,
@@ -131,11 +164,61 @@ fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
         Question::Ipv6(_) => addresses(message, &owner, |data: &Aaaa| data.addr().into())?,
         Question::Text(_) => texts(message, &owner)?,
     };
-    Some(match any {
-        true => Reading::Answer(Answer::Found(records)),
-        false if is_referral(message)? => Reading::Useless,
-        false => Reading::Answer(Answer::Absent),
-    })
+    if any {
+        return Some(Reading::Answer(Answer::Found(records)));
+    }
+    is_denial(message, &owner)?.then_some(Reading::Answer(Answer::Absent))
+}
+
+/// The name that aliases lead to from the one asked for; `None` where there are too
+/// many of them, as in a loop.
+fn canonical_name(message: &Message<[u8]>) -> Option<Owner<'_>> {
+    if message.header_counts().ancount() > MOST_ANSWERS {
+        return None;
+    }
+    let mut name = message.first_question()?.into_qname();
+    let aliases = message.answer().ok()?.limit_to_in::<Cname<_>>();
+    let aliases: Vec<_> = aliases.collect::<Result<_, _>>().ok()?;
+    for _ in 0..=MOST_ALIASES {
+        match aliases.iter().find(|alias| *alias.owner() == name) {
+            Some(alias) => name = *alias.data().cname(),
+            None => return Some(name),
+        }
+    }
+    None
+}
+
+/// Whether an answer without the records that were asked for says that `owner` has
+/// none (RFC 2308, 2.2): by the SOA record of its zone, or by having no record at
+/// all.  Without a SOA record aliases have an end that nobody has looked at, and NS
+/// records come from a server that does not recurse.
+fn is_denial(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
+    let counts = message.header_counts();
+    if counts.ancount() == 0 && counts.nscount() == 0 {
+        return Some(true);
+    }
+    let aliased = counts.ancount() > 0;
+    let mut zones = message.authority().ok()?.limit_to_in::<Soa<_>>();
+    let denied = zones.any(|soa| soa.is_ok_and(|soa| !aliased || owner.ends_with(soa.owner())));
+    Some(denied && aliases_alone(message, owner)?)
+}
+
+/// Whether the answer holds nothing but aliases, none of which leads on from `owner`:
+/// no record of another owner, type or class.
+fn aliases_alone(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
+    for record in message.answer().ok()? {
+        let record = record.ok()?;
+        let is_alias = match record.rtype() {
+            Rtype::CNAME | Rtype::RRSIG => true,
+            // It comes with the CNAME record that it makes (RFC 6672, 3.1).
+            Rtype::DNAME => !owner.ends_with(&record.owner()),
+            _ => false,
+        };
+        if !is_alias || record.class() != Class::IN {
+            return Some(false);
+        }
+    }
+    Some(true)
 }
 
 type Owner<'a> = ParsedName<&'a [u8]>;
@@ -208,21 +291,13 @@ fn texts(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> 
     Some((Records::Texts(texts), any))
 }
 
-/// An answer without records that points to other servers (RFC 2308, 2.2):
-/// from a server that does not recurse, it says nothing about the name.
-fn is_referral(message: &Message<[u8]>) -> Option<bool> {
-    let authority = message.authority().ok()?;
-    let has_soa = authority.limit_to_in::<Soa<_>>().next().is_some();
-    let has_ns = authority.limit_to_in::<Ns<_>>().next().is_some();
-    Some(has_ns && !has_soa)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::base::message_builder::AnswerBuilder;
+    use domain::base::Ttl;
+    use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, OptBuilder};
     use domain::base::record::ComposeRecord;
-    use domain::rdata::Cname;
+    use domain::rdata::{Dname, Ns};
 
     fn question() -> Question {
         Question::Names("192.0.2.7".parse().unwrap())
@@ -326,14 +401,183 @@ mod tests {
         assert_eq!(read(&bytes, &asked, &question()), Reading::NoEdns);
     }
 
-    #[test]
-    fn a_referral_is_no_absence() {
+    /// What is read where the answer and authority sections are built so.
+    fn reading(
+        rcode: Rcode,
+        answers: impl Fn(&mut AnswerBuilder<Vec<u8>>),
+        authorities: impl Fn(&mut AuthorityBuilder<Vec<u8>>),
+    ) -> Reading {
         let asked = query(&question(), 7, true).unwrap();
         let message = Message::from_octets(asked.as_slice()).unwrap();
-        let answer = MessageBuilder::new_vec().start_answer(&message, Rcode::NOERROR).unwrap();
+        let mut answer = MessageBuilder::new_vec().start_answer(&message, rcode).unwrap();
+        answers(&mut answer);
         let mut authority = answer.authority();
-        authority.push((name("in-addr.arpa"), 60, Ns::new(name("a.example")))).unwrap();
-        assert_eq!(read(&authority.finish(), &asked, &question()), Reading::Useless);
+        authorities(&mut authority);
+        read(&authority.finish(), &asked, &question())
+    }
+
+    fn cname(owner: &str, target: &str) -> impl ComposeRecord {
+        (name(owner), 60, Cname::new(name(target)))
+    }
+
+    fn soa(zone: &str) -> impl ComposeRecord {
+        let (ns, ttl) = (name("ns.example"), Ttl::from_secs(60));
+        (name(zone), 60, Soa::new(ns.clone(), ns, 1.into(), ttl, ttl, ttl, ttl))
+    }
+
+    const TARGET: &str = "7.0-127.2.0.192.in-addr.arpa";
+
+    #[test]
+    fn a_referral_is_no_absence() {
+        let ns = || (name("in-addr.arpa"), 60, Ns::new(name("a.example")));
+        let referral = reading(Rcode::NOERROR, |_| (), |authority| authority.push(ns()).unwrap());
+        assert_eq!(referral, Reading::Useless);
+        let both = |authority: &mut AuthorityBuilder<Vec<u8>>| {
+            authority.push(ns()).unwrap();
+            authority.push(soa("2.0.192.in-addr.arpa")).unwrap();
+        };
+        assert_eq!(reading(Rcode::NOERROR, |_| (), both), Reading::Answer(Answer::Absent));
+    }
+
+    #[test]
+    fn an_alias_without_an_end_is_no_absence() {
+        let alias = |answer: &mut AnswerBuilder<Vec<u8>>| {
+            answer.push(cname(OWNER, TARGET)).unwrap();
+        };
+        let absent = Reading::Answer(Answer::Absent);
+        assert_eq!(reading(Rcode::NOERROR, alias, |_| ()), Reading::Useless);
+        assert_eq!(reading(Rcode::NXDOMAIN, alias, |_| ()), absent, "the end has no records");
+        for (zone, expected) in
+            [("0-127.2.0.192.in-addr.arpa", absent), ("8.2.0.192.in-addr.arpa", Reading::Useless)]
+        {
+            let of = reading(Rcode::NOERROR, alias, |list| list.push(soa(zone)).unwrap());
+            assert_eq!(of, expected, "{zone}");
+        }
+    }
+
+    #[test]
+    fn aliases_that_lead_nowhere_are_no_absence() {
+        let chain = |length: usize| {
+            move |answer: &mut AnswerBuilder<Vec<u8>>| {
+                let link = |number| if number == 0 { OWNER.into() } else { format!("{number}.a") };
+                for number in 0..length {
+                    answer.push(cname(&link(number), &link(number + 1))).unwrap();
+                }
+                answer.push(ptr(&link(length), "mx.example.org")).unwrap();
+            }
+        };
+        assert_eq!(
+            reading(Rcode::NOERROR, chain(MOST_ALIASES), |_| ()),
+            found(&["mx.example.org"])
+        );
+        let too_long = reading(Rcode::NOERROR, chain(MOST_ALIASES + 1), |_| ());
+        assert_eq!(too_long, Reading::Useless);
+        for rcode in [Rcode::NOERROR, Rcode::NXDOMAIN] {
+            let loops = |answer: &mut AnswerBuilder<Vec<u8>>| {
+                answer.push(cname(OWNER, TARGET)).unwrap();
+                answer.push(cname(TARGET, OWNER)).unwrap();
+            };
+            let authority =
+                |list: &mut AuthorityBuilder<Vec<u8>>| list.push(soa("in-addr.arpa")).unwrap();
+            assert_eq!(reading(rcode, loops, authority), Reading::Useless);
+            let unmade = |answer: &mut AnswerBuilder<Vec<u8>>| {
+                let target = Dname::new(name("example"));
+                answer.push((name("0.192.in-addr.arpa"), 60, target)).unwrap();
+            };
+            assert_eq!(reading(rcode, unmade, authority), Reading::Useless);
+        }
+    }
+
+    #[test]
+    fn records_of_another_owner_type_or_class_are_neither() {
+        for rcode in [Rcode::NOERROR, Rcode::NXDOMAIN] {
+            for zone in [None, Some("2.0.192.in-addr.arpa")] {
+                let authority = |list: &mut AuthorityBuilder<Vec<u8>>| {
+                    if let Some(zone) = zone {
+                        list.push(soa(zone)).unwrap();
+                    }
+                };
+                let other_owner = |answer: &mut AnswerBuilder<Vec<u8>>| {
+                    answer.push(ptr("8.2.0.192.in-addr.arpa", "mx.example.org")).unwrap();
+                };
+                assert_eq!(reading(rcode, other_owner, authority), Reading::Useless);
+                let other_class = |answer: &mut AnswerBuilder<Vec<u8>>| {
+                    let target = Ptr::new(name("mx.example.org"));
+                    answer.push((name(OWNER), Class::CH, 60, target)).unwrap();
+                };
+                assert_eq!(reading(rcode, other_class, authority), Reading::Useless);
+                let alias_of_other_class = |answer: &mut AnswerBuilder<Vec<u8>>| {
+                    let target = Cname::new(name(TARGET));
+                    answer.push((name(OWNER), Class::CH, 60, target)).unwrap();
+                    answer.push(ptr(TARGET, "mx.example.org")).unwrap();
+                };
+                assert_eq!(reading(rcode, alias_of_other_class, authority), Reading::Useless);
+                let other_type = |answer: &mut AnswerBuilder<Vec<u8>>| {
+                    answer.push((name(OWNER), 60, A::from_octets(192, 0, 2, 7))).unwrap();
+                };
+                assert_eq!(reading(rcode, other_type, authority), Reading::Useless);
+            }
+        }
+        let contradiction = |answer: &mut AnswerBuilder<Vec<u8>>| {
+            answer.push(ptr(OWNER, "mx.example.org")).unwrap();
+        };
+        assert_eq!(reading(Rcode::NXDOMAIN, contradiction, |_| ()), Reading::Useless);
+    }
+
+    /// A reply with so many OPT records, which carry `code`.
+    fn extended(code: OptRcode, edns: bool, opts: usize) -> Reading {
+        let asked = query(&question(), 7, edns).unwrap();
+        let message = Message::from_octets(asked.as_slice()).unwrap();
+        let answer = MessageBuilder::new_vec().start_answer(&message, code.rcode()).unwrap();
+        let mut additional = answer.additional();
+        for _ in 0..opts {
+            let set = |opt: &mut OptBuilder<'_, Vec<u8>>| {
+                opt.set_rcode(code);
+                Ok(())
+            };
+            additional.opt(set).unwrap();
+        }
+        read(&additional.finish(), &asked, &question())
+    }
+
+    #[test]
+    fn codes_have_bits_in_the_opt_record() {
+        let absent = Reading::Answer(Answer::Absent);
+        for code in [OptRcode::NOERROR, OptRcode::NXDOMAIN] {
+            assert_eq!(extended(code, true, 1), absent, "{code}");
+        }
+        assert_eq!(extended(OptRcode::BADVERS, true, 1), Reading::NoEdns);
+        assert_eq!(extended(OptRcode::BADVERS, false, 1), Reading::Useless, "asked without");
+        // 19 and 17 are NXDOMAIN and FORMERR without them.
+        let others = [19, 17, 32, 0xff0].map(OptRcode::masked_from_int);
+        for code in others.into_iter().chain([OptRcode::BADCOOKIE]) {
+            assert_eq!(extended(code, true, 1), Reading::Useless, "{code}");
+        }
+        assert_eq!(extended(OptRcode::NOERROR, true, 2), Reading::Useless, "which of them?");
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_to_its_end_is_none() {
+        let (mut bytes, asked) = reply(Rcode::NXDOMAIN, |_| ());
+        // It has one additional record, it says, which is missing.
+        bytes[11] = 1;
+        assert_eq!(read(&bytes, &asked, &question()), Reading::Useless);
+        let (mut bytes, asked) = reply(Rcode::FORMERR, |_| ());
+        bytes[11] = 1;
+        assert_eq!(read(&bytes, &asked, &question()), Reading::NoEdns, "as old servers do");
+        let (mut bytes, asked) = reply(Rcode::NXDOMAIN, |_| ());
+        // Another operation: STATUS.
+        bytes[2] |= 2 << 3;
+        assert_eq!(read(&bytes, &asked, &question()), Reading::Useless);
+    }
+
+    #[test]
+    fn the_case_of_the_question_does_not_matter() {
+        let (mut bytes, asked) = reply(Rcode::NXDOMAIN, |_| ());
+        for byte in &mut bytes[12..] {
+            byte.make_ascii_uppercase();
+        }
+        assert_eq!(read(&bytes, &asked, &question()), Reading::Answer(Answer::Absent));
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use domain::base::iana::Rcode;
+use domain::base::iana::{OptRcode, Rcode};
+use domain::base::message_builder::OptBuilder;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
-use domain::rdata::{A, Ptr, Txt};
+use domain::rdata::{A, Cname, Ptr, Txt};
 
 use super::{directory, wait_until};
 
@@ -177,6 +178,10 @@ pub(crate) enum Fault {
     OwnNamesOnly(Duration),
     /// It answers with this code.
     Code(Rcode),
+    /// The same, with the bits that EDNS0 adds.
+    ExtendedCode(OptRcode),
+    /// It answers with an alias, and with nothing that it leads to.
+    DanglingAlias,
     /// It waits, and then gives this name.
     Late(Duration, &'static str),
     /// It sends answers with another id, another question and no sense, and
@@ -244,6 +249,8 @@ fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) 
             }
         }
         Fault::Code(code) => send(&reply(query, *code, None)),
+        Fault::ExtendedCode(code) => send(&extended(query, *code)),
+        Fault::DanglingAlias => send(&dangling_alias(query)),
         Fault::Late(delay, name) => {
             thread::sleep(*delay);
             send(&reply(query, Rcode::NOERROR, Some(name)));
@@ -276,6 +283,27 @@ fn reply(query: &[u8], code: Rcode, name: Option<&str>) -> Vec<u8> {
             reply.push((owner, 60, Ptr::new(Name::vec_from_str(name).unwrap()))).unwrap();
         }
     }
+    reply.finish()
+}
+
+fn extended(query: &[u8], code: OptRcode) -> Vec<u8> {
+    let query = Message::from_octets(query).unwrap();
+    let reply = MessageBuilder::new_vec().start_answer(&query, code.rcode()).unwrap();
+    let mut reply = reply.additional();
+    let bits = |opt: &mut OptBuilder<'_, Vec<u8>>| {
+        opt.set_rcode(code);
+        Ok(())
+    };
+    reply.opt(bits).unwrap();
+    reply.finish()
+}
+
+fn dangling_alias(query: &[u8]) -> Vec<u8> {
+    let query = Message::from_octets(query).unwrap();
+    let mut reply = MessageBuilder::new_vec().start_answer(&query, Rcode::NOERROR).unwrap();
+    let owner = query.first_question().unwrap().into_qname();
+    let target = Name::vec_from_str("elsewhere.example").unwrap();
+    reply.push((owner, 60, Cname::new(target))).unwrap();
     reply.finish()
 }
 
