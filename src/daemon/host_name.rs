@@ -63,6 +63,7 @@ fn look_up(name: &str, options: &Options) -> Result<Option<IpAddr>, Error> {
         Answer::Found(_) | Answer::Absent => Ok(None),
         Answer::Failed(Failure::TimedOut) => Err(Error::from_raw_os_error(libc::ETIMEDOUT)),
         Answer::Failed(Failure::ServersFailed) => Err(Error::from_raw_os_error(libc::EAGAIN)),
+        Answer::Failed(Failure::Shortage(why)) => Err(why.into()),
     }
 }
 

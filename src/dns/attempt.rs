@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -23,6 +24,8 @@ pub(super) enum Progress {
     NoEdns,
     /// It cannot answer, or cannot be reached.
     Useless,
+    /// This host has no socket to ask with.
+    Shortage(Errno),
 }
 
 pub(super) struct Attempt {
@@ -71,6 +74,7 @@ impl Attempt {
         };
         progress.unwrap_or_else(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::Interrupted => Progress::Waiting,
+            _ if sys::is_shortage(&error) => Progress::Shortage(sys::errno(&error)),
             _ => Progress::Useless,
         })
     }

@@ -10,7 +10,9 @@ pub mod resolvers;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use query::Query;
+use nix::errno::Errno;
+
+pub use query::{Query, most_sockets};
 pub use resolvers::Resolvers;
 
 /// What is asked.
@@ -59,13 +61,17 @@ pub enum Failure {
     TimedOut,
     /// Every name server refused, failed, or could not be reached.
     ServersFailed,
+    /// This host has no socket to ask with: the limit of open files is reached, or
+    /// memory has run out.
+    Shortage(Errno),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TimedOut => "no name server answered in time",
-            Self::ServersFailed => "no name server could answer",
-        })
+        match self {
+            Self::TimedOut => f.write_str("no name server answered in time"),
+            Self::ServersFailed => f.write_str("no name server could answer"),
+            Self::Shortage(why) => write!(f, "no socket to ask with: {}", why.desc()),
+        }
     }
 }

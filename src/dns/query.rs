@@ -1,37 +1,83 @@
 //! One question on its way to an answer: which server is asked when, and what
-//! counts as the end (`answer`).  Tries are 1, 2, 4, 4, … seconds apart, one
-//! server after the other; a server that refuses or fails makes the next one
-//! be asked at once.  An earlier try goes on listening while the next runs, so
-//! that a slow answer is not lost.
+//! counts as the end (`answer`).  Every server is asked in turn; it has 1 s to answer
+//! in the first round, 2 s in the second, and 4 s in all others, before the next one
+//! is asked.  A server that refuses or fails makes the next one be asked at once.  An
+//! earlier try goes on listening while the next runs, so that a slow answer is not
+//! lost.
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 
 use super::attempt::{Attempt, Progress};
 use super::{Answer, Failure, Question};
+use crate::sys::{errno, is_shortage};
 
-/// Tries that listen at the same time; an older one is given up.
-const MOST_OPEN: usize = 4;
+/// Tries that listen at the same time; an older one is given up.  So many there are in
+/// 8 s, whatever the number of name servers.
+const MOST_OPEN: usize = 8;
+
+/// From one try to the next where this host has no socket for it.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long that goes on where there is nothing else to wait for.
+const SHORTAGE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A question that is being asked.
 pub struct Query {
     question: Question,
     servers: Rc<[SocketAddr]>,
-    /// For each server, whether it has said that it cannot answer.
-    useless: Vec<bool>,
+    /// One for each server.
+    records: Vec<Record>,
     open: Vec<Attempt>,
-    /// Tries so far.
-    tries: usize,
+    /// The server that was asked last.
+    last: Option<SocketAddr>,
     next_try: Instant,
     deadline: Instant,
     edns: bool,
     /// Whether any server has said anything.
     heard: bool,
+    shortage: Option<Shortage>,
     answer: Option<Answer>,
+}
+
+/// What is known of a server.
+#[derive(Clone, Copy, Default)]
+struct Record {
+    /// How often it was asked.
+    tries: u32,
+    /// It has said that it cannot answer, or cannot be reached.
+    useless: bool,
+}
+
+/// This host had no socket, or no memory for one.
+#[derive(Clone, Copy)]
+struct Shortage {
+    why: Errno,
+    /// As long as it lasts.
+    since: Option<Instant>,
+}
+
+/// How long a server has that was asked so often before.
+fn patience(tries: u32) -> Duration {
+    Duration::from_secs(1 << tries.min(2))
+}
+
+/// Sockets that a question may have open at once if it is asked for `time` and none of
+/// `servers` name servers answers.
+#[must_use]
+pub fn most_sockets(servers: usize, time: Duration) -> usize {
+    let rounds = (0..).flat_map(|round| std::iter::repeat_n(patience(round), servers.max(1)));
+    let starts = rounds.scan(Duration::ZERO, |next, patience| {
+        let start = *next;
+        *next += patience;
+        Some(start)
+    });
+    starts.take_while(|start| *start < time).take(MOST_OPEN).count()
 }
 
 impl Query {
@@ -45,14 +91,15 @@ impl Query {
     ) -> Self {
         let mut query = Self {
             question,
-            useless: vec![false; servers.len()],
+            records: vec![Record::default(); servers.len()],
             servers,
             open: Vec::new(),
-            tries: 0,
+            last: None,
             next_try: now,
             deadline,
             edns: true,
             heard: false,
+            shortage: None,
             answer: None,
         };
         query.keep_time(now);
@@ -69,6 +116,12 @@ impl Query {
     #[must_use]
     pub fn has_heard(&self) -> bool {
         self.heard
+    }
+
+    /// Why this host had no socket for the question, if that has ever been so.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Errno> {
+        self.shortage.map(|shortage| shortage.why)
     }
 
     /// The sockets to poll, and for what; none once there is an answer.
@@ -104,32 +157,39 @@ impl Query {
             Progress::Done(answer) => self.answer = Some(answer),
             Progress::NoEdns => {
                 self.edns = false;
-                if !self.start(attempt.server) {
-                    self.next_try = now;
-                }
+                self.start(attempt.server, now);
             }
-            Progress::Useless => {
-                self.give_up_on(attempt.server);
-                if !self.is_asking_another(attempt.server) {
-                    self.next_try = now;
-                }
-            }
+            Progress::Useless => self.give_up_on(attempt.server, now),
+            Progress::Shortage(why) => self.run_short(why, now),
         }
     }
 
-    fn give_up_on(&mut self, server: SocketAddr) {
-        for (known, useless) in self.servers.iter().zip(&mut self.useless) {
-            *useless |= *known == server;
+    /// Asks the next one at once, unless another is being waited for.
+    fn give_up_on(&mut self, server: SocketAddr, now: Instant) {
+        for (known, record) in self.servers.iter().zip(&mut self.records) {
+            record.useless |= *known == server;
         }
+        if self.last == Some(server) {
+            self.next_try = now;
+        }
+    }
+
+    /// Tries again a little later: the server has not failed.
+    fn run_short(&mut self, why: Errno, now: Instant) {
+        let since = self.shortage.and_then(|shortage| shortage.since).unwrap_or(now);
+        self.shortage = Some(Shortage { why, since: Some(since) });
+        self.next_try = now + SHORTAGE_PAUSE;
+    }
+
+    /// Why to try no more, if this host has had no socket for so long.
+    fn lasting_shortage(&self, now: Instant) -> Option<Errno> {
+        let Shortage { why, since } = self.shortage.filter(|_| self.open.is_empty())?;
+        (now >= since? + SHORTAGE_PATIENCE).then_some(why)
     }
 
     fn useless_servers(&self) -> impl Iterator<Item = SocketAddr> {
-        let servers = self.servers.iter().zip(&self.useless);
-        servers.filter(|(_, useless)| **useless).map(|(server, _)| *server)
-    }
-
-    fn is_asking_another(&self, server: SocketAddr) -> bool {
-        self.open.iter().any(|attempt| attempt.server != server)
+        let servers = self.servers.iter().zip(&self.records);
+        servers.filter(|(_, record)| record.useless).map(|(server, _)| *server)
     }
 
     fn keep_time(&mut self, now: Instant) {
@@ -141,49 +201,64 @@ impl Query {
         }
         while self.answer.is_none() && now >= self.next_try && now < self.deadline {
             match self.next_server() {
-                Some(server) => self.try_next(server, now),
+                Some(index) => self.try_next(index, now),
                 None if self.open.is_empty() => {
                     self.answer = Some(Answer::Failed(Failure::ServersFailed));
                 }
                 None => self.next_try = self.deadline,
             }
         }
+        if let Some(why) = self.lasting_shortage(now) {
+            self.answer.get_or_insert(Answer::Failed(Failure::Shortage(why)));
+        }
         if self.answer.is_none() && now >= self.deadline {
-            self.answer = Some(Answer::Failed(Failure::TimedOut));
+            self.answer = Some(Answer::Failed(self.why_late()));
         }
         if self.answer.is_some() {
             self.open.clear();
         }
     }
 
-    /// The next server in turn that may still answer.
-    fn next_server(&self) -> Option<SocketAddr> {
-        let all = self.servers.len();
-        let turn = (0..all).map(|step| (self.tries + step) % all);
-        turn.into_iter().find(|index| !self.useless[*index]).map(|index| self.servers[index])
-    }
-
-    fn try_next(&mut self, server: SocketAddr, now: Instant) {
-        let patience = Duration::from_secs(1 << self.tries.min(2));
-        self.tries += 1;
-        if self.start(server) {
-            self.next_try = now + patience;
+    fn why_late(&self) -> Failure {
+        match self.shortage {
+            Some(shortage) if self.open.is_empty() => Failure::Shortage(shortage.why),
+            _ => Failure::TimedOut,
         }
     }
 
-    /// Whether the query could be sent; a server to which it cannot be is not
-    /// asked again.
-    fn start(&mut self, server: SocketAddr) -> bool {
+    /// The first of those that were asked least often and may still answer.
+    fn next_server(&self) -> Option<usize> {
+        let useful = self.records.iter().enumerate().filter(|(_, record)| !record.useless);
+        useful.min_by_key(|(_, record)| record.tries).map(|(index, _)| index)
+    }
+
+    fn try_next(&mut self, index: usize, now: Instant) {
+        let patience = patience(self.records[index].tries);
+        self.next_try = now + patience;
+        self.last = Some(self.servers[index]);
+        if self.start(self.servers[index], now) {
+            self.records[index].tries += 1;
+        }
+    }
+
+    /// Whether the query could be sent.  A server to which it cannot be is not asked
+    /// again.
+    fn start(&mut self, server: SocketAddr, now: Instant) -> bool {
         if self.open.len() == MOST_OPEN {
             self.open.remove(0);
         }
-        let attempt = Attempt::start(server, &self.question, self.edns).ok();
-        let sent = attempt.is_some();
-        self.open.extend(attempt);
-        if !sent {
-            self.give_up_on(server);
+        match Attempt::start(server, &self.question, self.edns) {
+            Ok(attempt) => {
+                self.open.push(attempt);
+                if let Some(shortage) = &mut self.shortage {
+                    shortage.since = None;
+                }
+                return true;
+            }
+            Err(why) if is_shortage(&why) => self.run_short(errno(&why), now),
+            Err(_) => self.give_up_on(server, now),
         }
-        sent
+        false
     }
 }
 
@@ -229,6 +304,163 @@ mod tests {
             query.advance(Instant::now(), &ready);
         }
         (query.answer().unwrap().clone(), start.elapsed())
+    }
+
+    /// A question at a time that does not pass by itself.
+    struct Asked {
+        query: Query,
+        start: Instant,
+        now: Instant,
+    }
+
+    impl Asked {
+        fn ask(servers: &[SocketAddr]) -> Self {
+            let start = Instant::now();
+            let question = Question::Names("192.0.2.7".parse().unwrap());
+            let deadline = start + Duration::from_secs(60);
+            let query = Query::ask(question, servers.into(), start, deadline);
+            Self { query, start, now: start }
+        }
+
+        /// Milliseconds from the start until the next try is due.
+        fn due(&self) -> u128 {
+            self.query.due().duration_since(self.start).as_millis()
+        }
+
+        /// Lets the time come when something is due.
+        fn wait(&mut self) {
+            self.now = self.query.due();
+            self.query.advance(self.now, &[]);
+        }
+
+        /// Lets so many sockets become ready, and time stand still.
+        fn hear(&mut self, sockets: usize) {
+            let mut left = sockets;
+            while left > 0 {
+                let mut fds: Vec<PollFd<'_>> =
+                    self.query.interests().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
+                assert!(poll(&mut fds, 10_000_u16).unwrap() > 0, "it is answered");
+                let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap()).collect();
+                drop(fds);
+                left = left.saturating_sub(ready.iter().filter(|ready| **ready).count());
+                self.query.advance(self.now, &ready);
+            }
+        }
+    }
+
+    fn queries_at(socket: &UdpSocket) -> usize {
+        socket.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 512];
+        std::iter::from_fn(|| socket.recv(&mut buffer).ok()).count()
+    }
+
+    #[test]
+    fn patience_grows_from_round_to_round() {
+        let (_one, one) = server();
+        let mut alone = Asked::ask(&[one]);
+        let (_two, two) = server();
+        let mut both = Asked::ask(&[one, two]);
+        for (of_one, of_two) in
+            [(1000, 1000), (3000, 2000), (7000, 4000), (11_000, 6000), (15_000, 10_000)]
+        {
+            assert_eq!((alone.due(), both.due()), (of_one, of_two));
+            alone.wait();
+            both.wait();
+        }
+    }
+
+    #[test]
+    fn servers_that_refuse_take_no_time_from_a_silent_one() {
+        for refusing in 1..=2 {
+            let (refuses, silent) = ([server(), server()], server());
+            let mut addresses: Vec<SocketAddr> =
+                refuses[..refusing].iter().map(|server| server.1).collect();
+            addresses.push(silent.1);
+            let mut asked = Asked::ask(&addresses);
+            for (socket, _) in &refuses[..refusing] {
+                answer(socket, Rcode::REFUSED);
+                asked.hear(1);
+            }
+            for due in [1000, 3000, 7000] {
+                assert_eq!(asked.due(), due, "{refusing} refuse");
+                asked.wait();
+            }
+            assert_eq!(queries_at(&silent.0), 4);
+        }
+    }
+
+    #[test]
+    fn one_that_refuses_behind_a_silent_one_is_followed_at_once() {
+        let (_silent, one) = server();
+        let (closed, two) = server();
+        drop(closed);
+        let (third, three) = server();
+        let mut asked = Asked::ask(&[one, two, three]);
+        asked.wait();
+        asked.hear(1);
+        assert_eq!(queries_at(&third), 1);
+        assert_eq!(asked.due(), 2000);
+    }
+
+    #[test]
+    fn one_that_refuses_late_does_not_take_the_next_ones_time() {
+        let [(slow, one), (_silent, two), (third, three)] = [server(), server(), server()];
+        let mut asked = Asked::ask(&[one, two, three]);
+        asked.wait();
+        answer(&slow, Rcode::SERVFAIL);
+        asked.hear(1);
+        assert_eq!(queries_at(&third), 0);
+        assert_eq!(asked.due(), 2000);
+    }
+
+    #[test]
+    fn all_servers_are_asked_in_turn_though_one_is_useless() {
+        let (closed, one) = server();
+        drop(closed);
+        let [(second, two), (third, three)] = [server(), server()];
+        let mut asked = Asked::ask(&[one, two, three]);
+        asked.hear(1);
+        (0..5).for_each(|_| asked.wait());
+        assert_eq!((queries_at(&second), queries_at(&third)), (3, 3));
+    }
+
+    #[test]
+    fn as_many_sockets_are_open_as_was_told() {
+        let servers: [_; 9] = std::array::from_fn(|_| server());
+        for number in [1, 2, 3, 9] {
+            let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.1).collect();
+            let mut asked = Asked::ask(&addresses[..number]);
+            let mut most = 1;
+            while asked.due() < 8000 {
+                asked.wait();
+                most = most.max(asked.query.interests().count());
+            }
+            assert_eq!(most_sockets(number, Duration::from_secs(8)), most, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_shortage_of_our_own_is_not_the_servers_fault() {
+        let (server, address) = server();
+        let mut asked = Asked::ask(&[address]);
+        assert_eq!(asked.query.shortage(), None);
+        asked.query.open.clear();
+        asked.query.run_short(Errno::EMFILE, asked.now);
+        assert_eq!(asked.due(), 100);
+        asked.wait();
+        assert_eq!(queries_at(&server), 2, "it is asked again");
+        assert_eq!(asked.query.shortage(), Some(Errno::EMFILE));
+        assert_eq!(asked.query.answer(), None);
+        // And now it lasts.
+        while asked.query.answer().is_none() {
+            asked.query.open.clear();
+            asked.query.run_short(Errno::EMFILE, asked.now);
+            asked.now += SHORTAGE_PAUSE / 2;
+            asked.query.advance(asked.now, &[]);
+        }
+        let failed = Answer::Failed(Failure::Shortage(Errno::EMFILE));
+        assert_eq!(asked.query.answer(), Some(&failed));
+        assert!(asked.now < asked.start + SHORTAGE_PATIENCE * 2);
     }
 
     #[test]

@@ -311,7 +311,13 @@ pub fn executed_path() -> Option<&'static CStr> {
 #[must_use]
 pub fn is_shortage(error: &io::Error) -> bool {
     let shortage = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN];
-    error.raw_os_error().is_some_and(|code| shortage.contains(&Errno::from_raw(code)))
+    shortage.contains(&errno(error))
+}
+
+/// The system's number for `error`; `UnknownErrno` where it has none.
+#[must_use]
+pub fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }
 
 #[cfg(test)]
