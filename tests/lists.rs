@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use domain::base::Rtype;
-use domain::base::iana::Rcode;
+use domain::base::iana::{OptRcode, Rcode};
 
 use crate::lab::daemon::Setup;
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY, SILENT};
@@ -167,8 +167,8 @@ fn a_client_without_a_delay_waits_for_lists_alone() {
 }
 
 #[test]
-fn a_list_of_good_clients_makes_them_static() {
-    let Some((list, nsd)) = root("a_list_of_good_clients_makes_them_static") else { return };
+fn an_allowlist_makes_clients_static() {
+    let Some((list, nsd)) = root("an_allowlist_makes_clients_static") else { return };
     let daemon = with(&list, &nsd, &format!("--dnswl {ZONE}=127.0.0.10")).run(&["echo", "220"]);
     assert_about(daemon.client(NAMELESS).read_line().1, 0.4);
     let line = daemon.log("pass ");
@@ -313,7 +313,57 @@ fn lists_that_fail_list_nobody_and_each_is_told() {
 }
 
 #[test]
-fn a_dead_list_of_good_clients_costs_nobody_more_than_its_delay() {
+fn an_answer_that_is_neither_one_nor_a_denial_fails_a_list() {
+    needs!("nsd");
+    let nsd = Nsd::start();
+    let codes = [OptRcode::BADVERS, OptRcode::BADCOOKIE].map(Fault::ExtendedCode);
+    for fault in codes.into_iter().chain([Fault::DanglingAlias]) {
+        let dns = FakeDns::start(fault.clone());
+        let daemon = beside(&dns, &nsd, "--dnsbl bad.example").run(&["echo", "220"]);
+        assert_eq!(daemon.client(ORDINARY).read_line().0, "220\n");
+        let failed = "smtp-delayd: warning: list bad.example failed: no name server could answer";
+        assert_eq!(complaints(&daemon, 1), [failed], "{fault:?}");
+    }
+}
+
+#[test]
+fn an_allowlist_that_refuses_to_answer_has_failed() {
+    needs!("nsd");
+    let (nsd, refuses) = (Nsd::start(), FakeDns::start(Fault::Lists([127, 0, 0, 255], &[])));
+    let failed = "smtp-delayd: warning: list good.example failed: it answers 127.0.0.255, which \
+                  lists nobody";
+    // The blocklist of the same zone has not failed, and does not hide it.
+    for lists in [
+        "--dnswl good.example",
+        "--dnswl good.example=127.0.[0..255].[0..255]",
+        "--dnsbl good.example=127.0.0.2 --dnswl good.example",
+    ] {
+        let daemon = beside(&refuses, &nsd, lists).run(&["echo", "220"]);
+        assert_about(daemon.client(NAMELESS).read_line().1, 1.5);
+        assert!(daemon.log("pass ").contains(" class=none "), "{lists}");
+        assert_eq!(complaints(&daemon, 1), [failed], "{lists}");
+    }
+}
+
+#[test]
+fn a_zone_may_be_a_blocklist_and_an_allowlist() {
+    needs!("nsd");
+    let nsd = Nsd::start();
+    let lists = "--dnsbl karma.example=127.0.0.2 --dnswl karma.example=127.0.0.1";
+    for (code, class) in [(1, "static"), (3, "none")] {
+        let karma = FakeDns::start(Fault::Lists([127, 0, 0, code], &[]));
+        let daemon = beside(&karma, &nsd, lists).run(&["echo", "220"]);
+        assert_eq!(daemon.client(NAMELESS).read_line().0, "220\n");
+        assert!(daemon.log("pass ").contains(&format!(" class={class} ")), "{code}");
+        assert!(complaints(&daemon, 1).is_empty(), "{}", daemon.text());
+    }
+    let karma = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[]));
+    let daemon = beside(&karma, &nsd, lists).run(&["echo", "220"]);
+    assert!(daemon.client(NAMELESS).read_all().starts_with("421 4.7.1 "));
+}
+
+#[test]
+fn a_dead_allowlist_costs_nobody_more_than_its_delay() {
     needs!("nsd");
     let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
     let daemon = beside(&dead, &nsd, "--dnswl dead.example").run(&["echo", "220"]);
@@ -333,7 +383,7 @@ fn a_dead_list_of_good_clients_costs_nobody_more_than_its_delay() {
 }
 
 #[test]
-fn a_list_that_answers_while_one_of_good_clients_is_waited_for_refuses_all_the_same() {
+fn a_list_that_answers_while_an_allowlist_is_waited_for_refuses_all_the_same() {
     needs!("nsd");
     let nsd = Nsd::start();
     // One that says no, with the same answer, and one that says nothing.
@@ -363,8 +413,8 @@ fn clients_that_a_rule_exempts_do_not_wait_for_a_dead_list() {
 }
 
 #[test]
-fn a_list_of_good_clients_makes_static_who_looks_like_a_line_or_has_an_ipv6_address() {
-    let test = "a_list_of_good_clients_makes_static_who_looks_like_a_line";
+fn an_allowlist_makes_static_who_looks_like_a_line_or_has_an_ipv6_address() {
+    let test = "an_allowlist_makes_static_who_looks_like_a_line";
     let Some((_, nsd)) = root(test) else { return };
     let list = Rbldnsd::start_on_a_free_port(&[&format!("{LINE} :127.0.0.10:a line")]);
     let daemon = with(&list, &nsd, &format!("--dnswl {ZONE}")).run(&["echo", "220"]);
@@ -383,7 +433,7 @@ fn a_list_of_good_clients_makes_static_who_looks_like_a_line_or_has_an_ipv6_addr
 }
 
 #[test]
-fn a_list_of_good_clients_gives_them_the_reserve() {
+fn an_allowlist_gives_clients_the_reserve() {
     needs!("nsd");
     let nsd = Nsd::start();
     let late = FakeDns::start(Fault::Late(Duration::from_millis(200), "mx.example.org"));
@@ -417,7 +467,7 @@ fn a_list_of_good_clients_gives_them_the_reserve() {
 }
 
 #[test]
-fn a_list_of_good_clients_takes_no_weight() {
+fn an_allowlist_takes_no_weight() {
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
     // Were it taken, the port would end it.
     let arguments = ["--dnswl", "zen.example*5", "127.0.0.1", "nosuchport", "false"];

@@ -79,7 +79,7 @@ impl Connection<'_> {
             ident: self.ident().filter(|_| !condemned),
             lists: self.wanted_lists(),
         };
-        let lists = !wanted.lists.black.is_empty() || !wanted.lists.white.is_empty();
+        let lists = !wanted.lists.blocklists.is_empty() || !wanted.lists.allowlists.is_empty();
         let servers = if asked || wanted.local.is_some() || lists {
             self.service.resolvers.borrow_mut().servers()
         } else {

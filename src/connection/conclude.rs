@@ -202,7 +202,7 @@ impl Connection<'_> {
 
     /// Of all at once: who is first must not hide the others.
     fn complain_of_lists(&self, late: Late) {
-        let needed = self.class.is_some_and(|class| self.needs_welcome(class));
+        let needed = self.class.is_some_and(|class| self.needs_allowlists(class));
         let good = if needed { late } else { Late::MayYetAnswer };
         let mut failed = self.lookup.lists().failed(late, good).peekable();
         if self.terms.lists && failed.peek().is_some() && self.acceptor.may_complain_of_lists() {

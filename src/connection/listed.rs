@@ -22,24 +22,24 @@ impl Connection<'_> {
         }
     }
 
-    /// A list of good clients makes one `static` whatever its name.  It is not
+    /// An allowlist makes a client `static` whatever its name.  It is not
     /// waited for where the delay does not depend on it, nor for longer than that.
-    pub(super) fn heed_welcome(&mut self, class: Class) -> Result<Class, Verdict> {
+    pub(super) fn apply_allowlists(&mut self, class: Class) -> Result<Class, Verdict> {
         if !self.terms.lists {
             return Ok(class);
         }
-        if self.needs_welcome(class) && self.lookup.lists().welcome().is_none() {
+        if self.needs_allowlists(class) && self.lookup.lists().allowed().is_none() {
             let until = self.worth_waiting_until(class);
-            self.watch_until(until, Goal::Welcome(self.service.options.dnsbl_threshold))?;
+            self.watch_until(until, Goal::Allowed(self.service.options.dnsbl_threshold))?;
             self.heed_lists()?;
         }
-        let welcome = self.lookup.lists().welcome() == Some(true);
-        let changes = welcome && class != Class::GivenUp;
+        let allowed = self.lookup.lists().allowed() == Some(true);
+        let changes = allowed && class != Class::GivenUp;
         Ok(if changes { Class::Static } else { class })
     }
 
-    /// Whether a welcome would shorten the delay.
-    pub(super) fn needs_welcome(&self, class: Class) -> bool {
+    /// Whether an allowlist would shorten the delay.
+    pub(super) fn needs_allowlists(&self, class: Class) -> bool {
         self.terms.delay == DelayBy::Class && !matches!(class, Class::Static | Class::GivenUp)
     }
 

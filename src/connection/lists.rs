@@ -1,6 +1,7 @@
 //! DNS lists about one client: all are asked at once, each zone once, their weights
 //! add up, and only the one that decides is asked why.
 
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
@@ -18,10 +19,8 @@ pub struct Lists {
     names: Vec<String>,
     /// One for each of these.
     queries: Vec<Query>,
-    /// Lists of bad clients.
-    black: Vec<Asked>,
-    /// Lists of good ones.
-    white: Vec<Asked>,
+    blocklists: Vec<Asked>,
+    allowlists: Vec<Asked>,
     /// The question why.
     reason: Option<Query>,
 }
@@ -45,10 +44,10 @@ pub enum Late {
 /// The lists to ask.
 #[derive(Clone, Debug, Default)]
 pub struct WantedLists {
-    /// Lists of bad clients.
-    pub black: Vec<Rc<List>>,
-    /// Lists of good ones.
-    pub white: Vec<Rc<List>>,
+    /// Clients on them are refused, from a score on.
+    pub blocklists: Vec<Rc<List>>,
+    /// A client on one of them is `static`.
+    pub allowlists: Vec<Rc<List>>,
 }
 
 impl Lists {
@@ -71,9 +70,9 @@ impl Lists {
             });
             Asked { list: Rc::clone(list), query }
         };
-        let black = wanted.black.iter().map(&mut ask).collect();
-        let white = wanted.white.iter().map(&mut ask).collect();
-        Self { black, white, ..lists }
+        let blocklists = wanted.blocklists.iter().map(&mut ask).collect();
+        let allowlists = wanted.allowlists.iter().map(&mut ask).collect();
+        Self { blocklists, allowlists, ..lists }
     }
 
     pub(super) fn queries(&self) -> impl Iterator<Item = &Query> {
@@ -85,7 +84,14 @@ impl Lists {
     }
 
     fn listing(&self, asked: &Asked) -> Option<Listing> {
-        self.queries[asked.query].answer().map(|answer| asked.list.read(answer))
+        let answer = self.queries[asked.query].answer()?;
+        let same_zone = || self.all().filter(|other| other.query == asked.query);
+        let is_known = |address| same_zone().any(|other| other.list.names(address));
+        Some(asked.list.read(answer, is_known))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Asked> {
+        self.blocklists.iter().chain(&self.allowlists)
     }
 
     fn address(&self, asked: &Asked) -> Option<Ipv4Addr> {
@@ -102,30 +108,30 @@ impl Lists {
     /// The sum of the weights of the lists that have the client.
     #[must_use]
     pub fn score(&self) -> u32 {
-        let listed = self.black.iter().filter(|asked| self.address(asked).is_some());
+        let listed = self.blocklists.iter().filter(|asked| self.address(asked).is_some());
         listed.map(|asked| asked.list.weight).sum()
     }
 
     /// Whether the score will change no more.
     #[must_use]
     pub fn know_score(&self) -> bool {
-        self.have_answered(&self.black)
+        self.have_answered(&self.blocklists)
     }
 
-    /// Whether a list of good clients has it; `None` as long as one may.
+    /// Whether an allowlist has the client; `None` as long as one may.
     #[must_use]
-    pub fn welcome(&self) -> Option<bool> {
-        if self.white.iter().any(|asked| self.address(asked).is_some()) {
+    pub fn allowed(&self) -> Option<bool> {
+        if self.allowlists.iter().any(|asked| self.address(asked).is_some()) {
             return Some(true);
         }
-        self.have_answered(&self.white).then_some(false)
+        self.have_answered(&self.allowlists).then_some(false)
     }
 
     /// The lists that have the client, as `ZONE:ADDRESS`, with commas between
     /// them.
     #[must_use]
     pub fn zones(&self) -> String {
-        let listed = self.black.iter().filter_map(|asked| {
+        let listed = self.blocklists.iter().filter_map(|asked| {
             self.address(asked).map(|address| format!("{}:{address}", asked.list.zone))
         });
         listed.collect::<Vec<_>>().join(",")
@@ -134,7 +140,7 @@ impl Lists {
     /// The first list that has the client.
     #[must_use]
     pub fn first(&self) -> Option<&List> {
-        let mut listed = self.black.iter().filter(|asked| self.address(asked).is_some());
+        let mut listed = self.blocklists.iter().filter(|asked| self.address(asked).is_some());
         listed.next().map(|asked| &*asked.list)
     }
 
@@ -166,20 +172,23 @@ impl Lists {
         (!text.is_empty()).then(|| text.into())
     }
 
-    /// The zones of the lists that could not tell, and why; what is made of late ones,
-    /// of bad clients and of good ones.
-    pub fn failed(&self, bad: Late, good: Late) -> impl Iterator<Item = (&str, WhyNot)> {
-        let black = self.black.iter().map(move |asked| (asked, bad));
-        let all = black.chain(self.white.iter().map(move |asked| (asked, good)));
+    /// The zones of the lists that could not tell, and why; what is made of late
+    /// blocklists and allowlists.
+    pub fn failed(&self, block: Late, allow: Late) -> impl Iterator<Item = (&str, WhyNot)> {
+        let blocklists = self.blocklists.iter().map(move |asked| (asked, block));
+        let all = blocklists.chain(self.allowlists.iter().map(move |asked| (asked, allow)));
+        let failed = all.filter_map(|(asked, late)| Some((asked, self.failure(asked, late)?)));
         // Those of one query once.
         let mut told = vec![false; self.queries.len()];
-        let once = all.filter(move |(asked, _)| !std::mem::replace(&mut told[asked.query], true));
-        once.filter_map(|(asked, late)| match (self.listing(asked), late) {
-            (Some(Listing::Failed(why)), _) => Some((asked.list.zone.as_str(), why)),
-            (None, Late::HasFailed) => {
-                Some((asked.list.zone.as_str(), WhyNot::Failure(Failure::TimedOut)))
-            }
+        let once = failed.filter(move |(asked, _)| !mem::replace(&mut told[asked.query], true));
+        once.map(|(asked, why)| (asked.list.zone.as_str(), why))
+    }
+
+    fn failure(&self, asked: &Asked, late: Late) -> Option<WhyNot> {
+        match (self.listing(asked), late) {
+            (Some(Listing::Failed(why)), _) => Some(why),
+            (None, Late::HasFailed) => Some(WhyNot::Failure(Failure::TimedOut)),
             _ => None,
-        })
+        }
     }
 }

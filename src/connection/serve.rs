@@ -187,7 +187,7 @@ impl<'a> Connection<'a> {
             self.service.log.error(why);
         }
         let class = classify(host, self.client.ip(), &self.service.names, &options.local_nets);
-        let class = self.heed_welcome(class)?;
+        let class = self.apply_allowlists(class)?;
         let delay = delay(class, self.terms.delay, &options.delays);
         self.class = Some(class);
         self.settle_delay(delay);

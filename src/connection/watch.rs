@@ -37,9 +37,9 @@ pub enum Goal {
     Names,
     /// For any name server to have answered.
     Answer,
-    /// For a list of good clients to have it, or for all to have answered, or for
-    /// others to add up to this score.
-    Welcome(u32),
+    /// For an allowlist to have it, or for all to have answered, or for blocklists to
+    /// add up to this score.
+    Allowed(u32),
     /// For DNS lists to add up to this score, or for all to have answered.
     Score(u32),
     /// For a list to say why it has the client.
@@ -55,8 +55,8 @@ impl Goal {
             Self::Client => lookup.knows_client(),
             Self::Names => lookup.knows_names(),
             Self::Answer => lookup.has_heard(),
-            Self::Welcome(enough) => {
-                lookup.lists().welcome().is_some() || lookup.lists().score() >= enough
+            Self::Allowed(enough) => {
+                lookup.lists().allowed().is_some() || lookup.lists().score() >= enough
             }
             Self::Score(enough) => lookup.lists().score() >= enough || lookup.lists().know_score(),
             Self::Reason => lookup.lists().know_reason(),

@@ -70,7 +70,7 @@ fn private_address_warning(options: &Options, ip: IpAddr) -> Option<String> {
 }
 
 fn threshold_warning(options: &Options) -> Option<String> {
-    let (lists, threshold) = (&options.lists.black, options.dnsbl_threshold);
+    let (lists, threshold) = (&options.lists.blocklists, options.dnsbl_threshold);
     let most: u32 = lists.iter().map(|list| list.weight).sum();
     (!lists.is_empty() && most < threshold).then(|| {
         format!("--dnsbl-threshold {threshold}: nobody is refused, all lists add up to {most}")

@@ -14,10 +14,21 @@ const HEAVIEST: u32 = 1000;
 pub struct List {
     /// Its zone.
     pub zone: String,
+    /// What being on it means.
+    purpose: Purpose,
     /// The addresses that count; without a filter, all that make sense.
     filter: Option<[Octets; 4]>,
     /// What being on it adds to the score, from 1 to 1000.
     pub weight: u32,
+}
+
+/// What a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Clients on it are refused.
+    Block,
+    /// Clients on it are trusted.
+    Allow,
 }
 
 /// The values of an octet that count, in ranges.
@@ -54,11 +65,26 @@ impl fmt::Display for WhyNot {
 }
 
 impl List {
-    /// Reads `ZONE[=ADDRS][*N]`.
+    /// Reads `ZONE[=ADDRS][*N]`, a blocklist.
     ///
     /// # Errors
     /// What would have been right.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse_blocklist(text: &str) -> Result<Self, String> {
+        Self::parse(text, Purpose::Block)
+    }
+
+    /// Reads `ZONE[=ADDRS]`, an allowlist, on one of which is enough.
+    ///
+    /// # Errors
+    /// What would have been right.
+    pub fn parse_allowlist(text: &str) -> Result<Self, String> {
+        if text.contains('*') {
+            return Err("it takes no weight: to be on one allowlist is enough".into());
+        }
+        Self::parse(text, Purpose::Allow)
+    }
+
+    fn parse(text: &str, purpose: Purpose) -> Result<Self, String> {
         let (text, weight) = match text.split_once('*') {
             Some((text, weight)) => (text, number(weight, 1, HEAVIEST)?),
             None => (text, 1),
@@ -75,18 +101,7 @@ impl List {
         if zone.len() > 150 || !zone.contains('.') || !zone.split('.').all(label) {
             return Err("it takes a zone such as zen.example, zen.example=127.0.0.[2..11]*2".into());
         }
-        Ok(Self { zone, filter, weight })
-    }
-
-    /// Reads `ZONE[=ADDRS]` of a list of good clients, on one of which is enough.
-    ///
-    /// # Errors
-    /// What would have been right.
-    pub fn parse_unweighted(text: &str) -> Result<Self, String> {
-        if text.contains('*') {
-            return Err("it takes no weight: to be on one list of good clients is enough".into());
-        }
-        Self::parse(text)
+        Ok(Self { zone, purpose, filter, weight })
     }
 
     /// The name to ask for.
@@ -108,32 +123,48 @@ impl List {
         name + &self.zone
     }
 
-    /// What an answer means.
+    /// What an answer means; `is_known` says which addresses other lists of the zone
+    /// take, so that they are no nonsense.
     #[must_use]
-    pub fn read(&self, answer: &Answer) -> Listing {
+    pub fn read(&self, answer: &Answer, is_known: impl Fn(Ipv4Addr) -> bool) -> Listing {
         let addresses = match answer {
             Answer::Found(Records::Addresses(addresses)) => addresses.as_slice(),
             Answer::Found(_) | Answer::Absent => &[],
             Answer::Failed(why) => return Listing::Failed(WhyNot::Failure(*why)),
         };
-        let mut nonsense = None;
+        let (mut listed, mut nonsense) = (None, None);
         for address in addresses {
             match address {
-                IpAddr::V4(address) if self.counts(*address) => return Listing::Listed(*address),
-                IpAddr::V4(address) if is_sensible(*address) => (),
+                IpAddr::V4(address) if self.counts(*address) => listed = listed.or(Some(*address)),
+                IpAddr::V4(address) if self.is_sensible(*address) || is_known(*address) => (),
                 address => nonsense = Some(*address),
             }
         }
-        nonsense.map_or(Listing::NotListed, |address| Listing::Failed(WhyNot::Nonsense(address)))
+        match (listed, nonsense, self.purpose) {
+            (Some(address), None, _) | (Some(address), _, Purpose::Block) => {
+                Listing::Listed(address)
+            }
+            (_, Some(address), _) => Listing::Failed(WhyNot::Nonsense(address)),
+            (None, None, _) => Listing::NotListed,
+        }
+    }
+
+    /// Whether it has a filter, by which `address` counts.
+    #[must_use]
+    pub fn names(&self, address: Ipv4Addr) -> bool {
+        self.filter.is_some() && self.counts(address)
     }
 
     fn counts(&self, address: Ipv4Addr) -> bool {
-        match &self.filter {
-            None => is_sensible(address),
-            Some(filter) => filter.iter().zip(address.octets()).all(|(octets, octet)| {
-                octets.iter().any(|(first, last)| (first..=last).contains(&&octet))
-            }),
-        }
+        let Some(filter) = &self.filter else { return self.is_sensible(address) };
+        let passes = filter.iter().zip(address.octets()).all(|(octets, octet)| {
+            octets.iter().any(|(first, last)| (first..=last).contains(&&octet))
+        });
+        passes && (self.purpose == Purpose::Block || may_allow(address))
+    }
+
+    fn is_sensible(&self, address: Ipv4Addr) -> bool {
+        is_sensible(address) && (self.purpose == Purpose::Block || may_allow(address))
     }
 }
 
@@ -142,6 +173,14 @@ impl List {
 fn is_sensible(address: Ipv4Addr) -> bool {
     let (first, last) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 255, 254, 255));
     (first..=last).contains(&address)
+}
+
+/// Whether an allowlist may mean a client by `address`: one that ends in 255 is how
+/// they say "blocked" (`list.dnswl.org` has 127.0.0.255), and no filter is meant to
+/// take that, or what a parked zone answers.
+fn may_allow(address: Ipv4Addr) -> bool {
+    let [first, .., last] = address.octets();
+    first == 127 && last != 255 && address < Ipv4Addr::new(127, 255, 255, 0)
 }
 
 /// `127.0.0.2`, `127.0.0.[2..11]` or `127.0.[0;1].[2;4..6]`, as in postscreen.
@@ -186,7 +225,23 @@ mod tests {
     use super::*;
 
     fn list(text: &str) -> List {
-        List::parse(text).unwrap()
+        List::parse_blocklist(text).unwrap()
+    }
+
+    fn allowlist(text: &str) -> List {
+        List::parse_allowlist(text).unwrap()
+    }
+
+    fn read(list: &List, addresses: &[&str]) -> Listing {
+        list.read(&found(addresses), |_| false)
+    }
+
+    fn listed(address: &str) -> Listing {
+        Listing::Listed(address.parse().unwrap())
+    }
+
+    fn failed(address: &str) -> Listing {
+        Listing::Failed(WhyNot::Nonsense(address.parse().unwrap()))
     }
 
     fn found(addresses: &[&str]) -> Answer {
@@ -214,7 +269,7 @@ mod tests {
             "zen.example=",
             "a b.example",
         ] {
-            assert!(List::parse(bad).is_err(), "{bad}");
+            assert!(List::parse_blocklist(bad).is_err(), "{bad}");
         }
     }
 
@@ -231,17 +286,17 @@ mod tests {
     #[test]
     fn only_what_lists_say_lists() {
         let plain = list("bl.test");
-        let listed = |address: &str| Listing::Listed(address.parse().unwrap());
-        assert_eq!(plain.read(&found(&["127.0.0.2"])), listed("127.0.0.2"));
-        assert_eq!(plain.read(&found(&["127.1.2.3", "127.0.0.4"])), listed("127.1.2.3"));
-        assert_eq!(plain.read(&Answer::Absent), Listing::NotListed);
-        assert_eq!(plain.read(&found(&[])), Listing::NotListed);
+        assert_eq!(read(&plain, &["127.0.0.2"]), listed("127.0.0.2"));
+        assert_eq!(read(&plain, &["127.1.2.3", "127.0.0.4"]), listed("127.1.2.3"));
+        assert_eq!(read(&plain, &[]), Listing::NotListed);
         for nonsense in ["127.0.0.1", "127.0.0.0", "127.255.255.254", "192.0.2.1", "0.0.0.0"] {
-            let failed = Listing::Failed(WhyNot::Nonsense(nonsense.parse().unwrap()));
-            assert_eq!(plain.read(&found(&[nonsense])), failed);
+            assert_eq!(read(&plain, &[nonsense]), failed(nonsense));
+            assert_eq!(read(&allowlist("wl.test"), &[nonsense]), failed(nonsense));
         }
+        let read = |answer: &Answer| plain.read(answer, |_| false);
+        assert_eq!(read(&Answer::Absent), Listing::NotListed);
         let why = Failure::TimedOut;
-        assert_eq!(plain.read(&Answer::Failed(why)), Listing::Failed(WhyNot::Failure(why)));
+        assert_eq!(read(&Answer::Failed(why)), Listing::Failed(WhyNot::Failure(why)));
     }
 
     #[test]
@@ -254,14 +309,38 @@ mod tests {
             ("127.0.0.3", false),
             ("127.0.1.2", false),
         ] {
-            let listing = some.read(&found(&[address]));
-            assert_eq!(listing != Listing::NotListed, counts, "{address}");
+            let listing = if counts { listed(address) } else { Listing::NotListed };
+            assert_eq!(read(&some, &[address]), listing, "{address}");
         }
-        assert_eq!(
-            some.read(&found(&["127.0.0.3", "127.0.0.4"])),
-            Listing::Listed(Ipv4Addr::new(127, 0, 0, 4))
-        );
+        assert_eq!(read(&some, &["127.0.0.3", "127.0.0.4"]), listed("127.0.0.4"));
         let all = list("bl.test=127.255.255.[0..255]");
-        assert!(matches!(all.read(&found(&["127.255.255.1"])), Listing::Listed(_)), "as asked");
+        assert_eq!(read(&all, &["127.255.255.1"]), listed("127.255.255.1"), "as asked");
+    }
+
+    #[test]
+    fn an_allowlist_that_refuses_allows_nobody() {
+        let zones = ["wl.test", "wl.test=127.0.[0..255].[0..255]", "wl.test=127.0.0.1"];
+        for zone in zones.map(allowlist) {
+            for refusal in ["127.0.0.255", "127.0.10.255", "127.255.255.1", "198.51.100.7"] {
+                assert_eq!(read(&zone, &[refusal]), failed(refusal), "{zone:?}");
+                assert_eq!(read(&zone, &["127.0.0.1", refusal]), failed(refusal), "{zone:?}");
+            }
+        }
+        let everything = allowlist("wl.test=[0..255].[0..255].[0..255].[0..255]");
+        assert_eq!(read(&everything, &["198.51.100.7"]), failed("198.51.100.7"));
+        assert_eq!(read(&everything, &["127.0.5.0"]), listed("127.0.5.0"));
+        assert_eq!(read(&allowlist("wl.test"), &["127.0.9.2"]), listed("127.0.9.2"));
+        assert_eq!(read(&list("bl.test"), &["127.0.0.255"]), listed("127.0.0.255"));
+    }
+
+    #[test]
+    fn what_a_filter_does_not_name_is_no_failure_if_it_is_valid() {
+        let (bad, good) = (list("karma.test=127.0.0.2"), allowlist("karma.test=127.0.0.1"));
+        assert_eq!(read(&good, &["127.0.0.1"]), listed("127.0.0.1"));
+        assert_eq!(read(&bad, &["127.0.0.3"]), Listing::NotListed);
+        assert_eq!(read(&good, &["127.0.0.3"]), Listing::NotListed);
+        assert_eq!(read(&bad, &["127.0.0.1"]), failed("127.0.0.1"), "alone it is parked");
+        let beside = bad.read(&found(&["127.0.0.1"]), |address| good.names(address));
+        assert_eq!(beside, Listing::NotListed);
     }
 }

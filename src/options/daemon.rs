@@ -150,22 +150,17 @@ static OWN: &[Opt] = &[
         "the refusal of a connection too many from an address",
         store!(|v| reply_text(v).map(Some) => text_limit),
     ),
-    with(
-        "dnsbl",
-        "ZONE[=ADDRS][*N]",
-        "a DNS list of bad clients, with weight N; may be repeated",
-        |o, v| {
-            o.lists.black.push(Rc::new(List::parse(text(v)?)?));
-            Ok(())
-        },
-    )
+    with("dnsbl", "ZONE[=ADDRS][*N]", "a DNS blocklist, with weight N; may be repeated", |o, v| {
+        o.lists.blocklists.push(Rc::new(List::parse_blocklist(text(v)?)?));
+        Ok(())
+    })
     .repeated(),
     with(
         "dnswl",
         "ZONE[=ADDRS]",
-        "a DNS list of good clients, who are static; may be repeated",
+        "a DNS allowlist, whose clients are static; may be repeated",
         |o, v| {
-            o.lists.white.push(Rc::new(List::parse_unweighted(text(v)?)?));
+            o.lists.allowlists.push(Rc::new(List::parse_allowlist(text(v)?)?));
             Ok(())
         },
     )

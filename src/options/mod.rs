@@ -187,7 +187,7 @@ pub struct Options {
     pub reserve_percent: Option<usize>,
     /// The refusal of one connection too many, instead of the built-in text.
     pub text_limit: Option<String>,
-    /// DNS lists of bad and of good clients.
+    /// DNS blocklists and allowlists.
     pub lists: WantedLists,
     /// The score from which a client counts as listed.
     pub dnsbl_threshold: u32,
