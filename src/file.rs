@@ -22,9 +22,20 @@ const NULL: &str = "/dev/null";
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if path != Path::new(NULL) {
+        check_regular(&file)?;
+    }
+    Ok(file)
+}
+
+/// Whether `file` is a regular one.
+///
+/// # Errors
+/// EISDIR for a directory, and [`Refused`] for a pipe or a device.
+pub fn check_regular(file: &File) -> io::Result<()> {
     let kind = file.metadata()?.file_type();
     match kind {
-        _ if kind.is_file() || path == Path::new(NULL) => Ok(file),
+        _ if kind.is_file() => Ok(()),
         _ if kind.is_dir() => Err(Errno::EISDIR.into()),
         _ if kind.is_fifo() => Err(Refused::NotRegular("a pipe").into()),
         _ => Err(Refused::NotRegular("a device").into()),

@@ -21,26 +21,26 @@ use crate::lab::{Client, assert_about, directory, is_root, needs, wait_until};
 use smtp_delay::daemon::board::VERSION;
 
 /// A daemon that has gone into the background, and its files.
-struct Background {
-    directory: PathBuf,
-    port: u16,
-    syslog: FakeSyslog,
+pub(crate) struct Background {
+    pub(crate) directory: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) syslog: FakeSyslog,
 }
 
 impl Background {
     /// Files, and a port that is free at this moment.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = directory();
         let syslog = FakeSyslog::start(&directory.join("log"));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self { directory, port, syslog }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.directory.join(name).to_str().unwrap().into()
     }
 
-    fn command(&self, options: &str, program: &[&str]) -> Command {
+    pub(crate) fn command(&self, options: &str, program: &[&str]) -> Command {
         let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
         command.args(["--daemon", "-Hl", "mx.test.example", "--local-nets", "none"]);
         command.args(["--per-ip", "0"]);
@@ -51,29 +51,29 @@ impl Background {
         command
     }
 
-    fn start(&self, options: &str, program: &[&str]) -> Output {
+    pub(crate) fn start(&self, options: &str, program: &[&str]) -> Output {
         self.command(options, program).output().unwrap()
     }
 
     #[track_caller]
-    fn start_well(&self, options: &str, program: &[&str]) {
+    pub(crate) fn start_well(&self, options: &str, program: &[&str]) {
         let output = self.start(options, program);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{text}");
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect("127.0.0.1", ([127, 0, 0, 1], self.port).into())
     }
 
     /// The owner of the pidfile.
-    fn owner(&self) -> Option<Pid> {
+    pub(crate) fn owner(&self) -> Option<Pid> {
         let (_, text) = ctl(&["pid", &self.path("pid")]);
         text.trim().parse().ok().map(Pid::from_raw)
     }
 
     #[track_caller]
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         wait_until("an owner of the pidfile", || self.owner())
     }
 
@@ -110,7 +110,7 @@ impl Drop for Background {
     }
 }
 
-fn ctl(arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn ctl(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
     let output = command.args(arguments).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into())

@@ -21,6 +21,7 @@ mod lists;
 mod lookup;
 mod pool;
 mod rules;
+mod startup;
 mod stop;
 mod tcprules;
 mod tcpserver;

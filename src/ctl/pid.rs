@@ -2,12 +2,14 @@
 //! has for the status of a service.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 
 use super::{Failure, unprintable};
-use crate::daemon::pidfile::owner;
+use crate::daemon::lock::{Holder, owner};
+use crate::daemon::pidfile::{Content, content};
 use crate::error::{TROUBLE, USAGE};
+use crate::file;
 
 /// The daemon has died, and left its file behind.
 const DIED: u8 = 1;
@@ -23,17 +25,37 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let [file] = arguments else {
         return Err(Failure::new(USAGE, "smtp-delayctl: fatal: pid takes FILE (try --help)"));
     };
-    match owner(file.as_ref()) {
-        Ok(Some(pid)) => writeln!(io::stdout(), "{pid}").map_err(|why| unprintable(&why)),
-        Ok(None) => {
-            let left = fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0);
-            Err(Failure::new(if left { DIED } else { NOT_RUNNING }, ""))
-        }
-        Err(why) if why.kind() == ErrorKind::NotFound => Err(Failure::new(NOT_RUNNING, "")),
+    match ask(file.as_ref()) {
+        Ok(Answer::Runs(pid)) => writeln!(io::stdout(), "{pid}").map_err(|why| unprintable(&why)),
+        Ok(Answer::Died) => Err(Failure::new(DIED, "")),
+        Ok(Answer::NotRunning) => Err(Failure::new(NOT_RUNNING, "")),
         Err(why) => {
             let file = file.to_string_lossy();
             let message = format!("smtp-delayctl: fatal: unable to read {file}: {why}");
             Err(Failure::new(TROUBLE, message))
         }
+    }
+}
+
+/// What a pidfile says.
+enum Answer {
+    Runs(i32),
+    Died,
+    NotRunning,
+}
+
+fn ask(path: &Path) -> io::Result<Answer> {
+    let file = match file::open(path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Answer::NotRunning),
+        opened => opened?,
+    };
+    match (owner(&file)?, content(&file)?) {
+        (Holder::Process(pid), _) => Ok(Answer::Runs(pid)),
+        (Holder::Unknown, _) => {
+            Err(io::Error::other("its lock belongs to no process that can be told"))
+        }
+        (Holder::Nobody, Content::Empty) => Ok(Answer::NotRunning),
+        (Holder::Nobody, Content::Pid) => Ok(Answer::Died),
+        (Holder::Nobody, Content::Other) => Err(io::Error::other("it is no pidfile")),
     }
 }

@@ -2,9 +2,9 @@
 //! while the daemon goes on with its work.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::fmt::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -15,18 +15,18 @@ use lexopt::Arg;
 use serde_json::{Value, json};
 
 use super::{Failure, unprintable};
-use crate::daemon::board::{Board, Stage};
-use crate::daemon::pidfile::owner;
+use crate::daemon::board::{Board, HEADER, Stage, size, slots_in};
+use crate::daemon::lock::{Holder, owner, owner_at};
+use crate::daemon::scoreboard::RUN;
 use crate::daemon::shown::Child;
 use crate::error::{TROUBLE, USAGE};
+use crate::file;
 use crate::log::{Stats, stats_keys};
 
 /// Exit code where there is a scoreboard and no daemon, as in LSB.
 const NOT_RUNNING: u8 = 3;
 /// How often `--watch` looks.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Where daemons leave their scoreboards.
-const RUN: &str = "/run";
 
 /// What is asked for.
 #[derive(Default)]
@@ -46,17 +46,19 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let file = asked.file.clone().map_or_else(|| find(Path::new(RUN)), Ok)?;
     let mut seen = false;
     loop {
-        let bytes = fs::read(&file).map_err(|why| match why.kind() {
+        let shown = Shown::read(&file).map_err(|why| match why.kind() {
             io::ErrorKind::NotFound if seen => gone(&file),
-            _ => unreadable(&file, &why.to_string()),
+            _ => unreadable(&file, &why),
         })?;
         seen = true;
-        let words: Vec<AtomicU64> = words(&bytes);
-        let board = Board::over(&words).map_err(|why| unreadable(&file, &why))?;
-        let supervisor = owner(&file).ok().flatten();
-        let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
+        let board = shown.board().map_err(|why| unreadable(&file, &why))?;
+        let text = if asked.json {
+            in_json(&board, shown.supervisor)
+        } else {
+            table(&board, shown.supervisor)
+        };
         show(&text, asked.watch).map_err(|why| unprintable(&why))?;
-        if supervisor.is_none() {
+        if shown.supervisor == Holder::Nobody {
             return Err(gone(&file));
         }
         if !asked.watch {
@@ -64,6 +66,39 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
         }
         thread::sleep(INTERVAL);
     }
+}
+
+/// A scoreboard as it was at one moment.
+struct Shown {
+    words: Vec<AtomicU64>,
+    supervisor: Holder,
+}
+
+impl Shown {
+    /// Reads no more than there is to a scoreboard, however long the file is.
+    fn read(path: &Path) -> io::Result<Self> {
+        let file = file::open(path)?;
+        let supervisor = owner(&file)?;
+        let mut words = Vec::new();
+        read_words(&file, HEADER, &mut words)?;
+        if let Ok(slots) = slots_in(&words) {
+            read_words(&file, size(slots) - HEADER, &mut words)?;
+        }
+        Ok(Self { words, supervisor })
+    }
+
+    fn board(&self) -> Result<Board<'_>, String> {
+        Board::over(&self.words)
+    }
+}
+
+/// Appends the next `count` words of `file`, or as many as there are.
+fn read_words(file: &File, count: usize, words: &mut Vec<AtomicU64>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    file.take((count * size_of::<u64>()) as u64).read_to_end(&mut bytes)?;
+    let word = |eight: &[u8]| eight.try_into().map_or(0, u64::from_ne_bytes);
+    words.extend(bytes.chunks_exact(8).map(|eight| AtomicU64::new(word(eight))));
+    Ok(())
 }
 
 fn read(arguments: &[OsString]) -> Result<Asked, Failure> {
@@ -92,7 +127,7 @@ fn find(directory: &Path) -> Result<PathBuf, Failure> {
         name.starts_with("smtp-delayd.")
             && Path::new(name).extension().is_some_and(|end| end == "sb")
     };
-    let runs = |path: &PathBuf| owner(path).is_ok_and(|owner| owner.is_some());
+    let runs = |path: &PathBuf| owner_at(path).is_ok_and(|owner| owner != Holder::Nobody);
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
     if found.iter().any(runs) {
@@ -122,13 +157,8 @@ fn trouble(why: &str) -> Failure {
     Failure::new(TROUBLE, format!("smtp-delayctl: fatal: {why}"))
 }
 
-fn unreadable(file: &Path, why: &str) -> Failure {
+fn unreadable(file: &Path, why: &dyn fmt::Display) -> Failure {
     trouble(&format!("unable to read {}: {why}", file.display()))
-}
-
-fn words(bytes: &[u8]) -> Vec<AtomicU64> {
-    let word = |eight: &[u8]| eight.try_into().map_or(0, u64::from_ne_bytes);
-    bytes.chunks_exact(8).map(|eight| AtomicU64::new(word(eight))).collect()
 }
 
 /// A terminal that is watched is cleared first.
@@ -160,9 +190,12 @@ fn host(child: &Child) -> Option<String> {
     child.host.as_ref().map(|host| host.escape_ascii().to_string())
 }
 
-fn table(board: &Board<'_>, supervisor: Option<i32>) -> String {
+fn table(board: &Board<'_>, supervisor: Holder) -> String {
     let mut text = String::new();
-    let running = supervisor.map_or("is gone".into(), |pid| format!("has process {pid}"));
+    let running = match supervisor {
+        Holder::Nobody => "is gone".into(),
+        process => format!("has {process}"),
+    };
     let (stats, sessions) = (board.stats(), board.count(Stage::Prog));
     let _ = writeln!(
         text,
@@ -218,13 +251,17 @@ fn brief(time: Duration) -> String {
     shown.join(" ")
 }
 
-fn in_json(board: &Board<'_>, supervisor: Option<i32>) -> String {
+fn in_json(board: &Board<'_>, supervisor: Holder) -> String {
+    let pid = match supervisor {
+        Holder::Process(pid) => Some(pid),
+        Holder::Nobody | Holder::Unknown => None,
+    };
     let stats = board.stats();
     let counters: serde_json::Map<String, Value> =
         counted(&stats).into_iter().map(|(name, count)| (name.into(), count.into())).collect();
     let children: Vec<Value> = children(board).iter().map(child_in_json).collect();
     let shown = json!({
-        "pid": supervisor,
+        "pid": pid,
         "port": board.port(),
         "seconds": board.age().as_secs_f64(),
         "slots": stats.max,
@@ -252,11 +289,69 @@ fn child_in_json(child: &Child) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::board::{MAGIC, VERSION};
 
     #[test]
     fn times_are_brief() {
         let of = |seconds| brief(Duration::from_secs(seconds));
         assert_eq!([of(0), of(66), of(3600), of(90_000)], ["0s", "1m 6s", "1h 0m", "1d 1h"]);
+    }
+
+    /// A generator of Marsaglia's (xorshift), always with the same numbers.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        /// Words of which about half are empty, as in a scoreboard.
+        fn words(&mut self, count: usize) -> Vec<u64> {
+            (0..count).map(|_| if self.next() % 2 == 0 { 0 } else { self.next() }).collect()
+        }
+    }
+
+    fn written(words: &[u64], cut: usize) -> io::Result<Shown> {
+        let path = std::env::temp_dir().join(format!("board.{}", std::process::id()));
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.truncate(bytes.len() - cut.min(bytes.len()));
+        fs::write(&path, bytes).unwrap();
+        let shown = Shown::read(&path);
+        fs::remove_file(&path).unwrap();
+        shown
+    }
+
+    #[test]
+    fn whatever_a_file_holds_is_shown_or_refused() {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for round in 0..300 {
+            let slots = usize::try_from(random.next() % 70).unwrap();
+            let mut words = random.words(size(slots));
+            if round % 10 > 0 {
+                words[..HEADER].copy_from_slice(&[MAGIC, VERSION, slots as u64]);
+            }
+            let cut = if round % 3 == 0 { usize::try_from(random.next() % 99).unwrap() } else { 0 };
+            let shown = written(&words, cut).unwrap();
+            let Ok(board) = shown.board() else {
+                assert!(cut > 0 || round % 10 == 0, "round {round}");
+                continue;
+            };
+            let text = table(&board, shown.supervisor);
+            assert!(text.lines().count() <= 6 + slots, "{text}");
+            let printable = |byte| (b' '..=b'~').contains(&byte) || byte == b'\n';
+            assert!(text.bytes().all(printable), "{text}");
+            let json = in_json(&board, Holder::Process(1));
+            let json: Value = serde_json::from_str(&json).unwrap();
+            assert_eq!((&json["pid"], &json["slots"]), (&1.into(), &slots.into()));
+        }
+        for length in (0..100).chain([4096]) {
+            let words = random.words(length);
+            let shown = written(&words, 0).unwrap();
+            assert_eq!(shown.board().err().unwrap(), "it is no scoreboard");
+        }
     }
 
     #[test]

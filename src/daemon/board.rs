@@ -11,12 +11,16 @@ use nix::time::{ClockId, clock_gettime};
 use super::addresses::ip_of;
 use super::{local_names, refused};
 use crate::connection::class::Class;
+use crate::options::daemon::MOST_SLOTS;
 use crate::sys;
 
 /// What the file starts with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
 pub const VERSION: u64 = 5;
+
+/// Words that tell what a file is, at its start.
+pub const HEADER: usize = 3;
 
 /// Places of single words.
 pub(super) const WAKE: usize = 8;
@@ -111,6 +115,26 @@ pub(super) fn now() -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// How many slots a scoreboard has that starts with these words, [`HEADER`] or more.
+///
+/// # Errors
+/// As [`Board::over`].
+pub fn slots_in(words: &[AtomicU64]) -> Result<usize, String> {
+    let header = |index: usize| words.get(index).map_or(0, |word| word.load(Ordering::Acquire));
+    if header(0) != MAGIC {
+        return Err("it is no scoreboard".into());
+    }
+    if header(1) != VERSION {
+        let version = header(1);
+        return Err(format!("it has version {version}, and this program reads {VERSION}"));
+    }
+    let slots = usize::try_from(header(2)).unwrap_or(usize::MAX);
+    if slots > MOST_SLOTS as usize {
+        return Err(format!("it has {slots} slots, and {MOST_SLOTS} is the most there can be"));
+    }
+    Ok(slots)
+}
+
 impl<'a> Board<'a> {
     /// Lays out zeroed words, as many as [`size`] says.
     pub(super) fn lay_out(words: &'a [AtomicU64], slots: usize, port: u16) -> Self {
@@ -128,16 +152,8 @@ impl<'a> Board<'a> {
     /// # Errors
     /// Words that are none, or of another version, in a few words.
     pub fn over(words: &'a [AtomicU64]) -> Result<Self, String> {
-        let header = |index: usize| words.get(index).map_or(0, |word| word.load(Ordering::Acquire));
-        if header(0) != MAGIC {
-            return Err("it is no scoreboard".into());
-        }
-        if header(1) != VERSION {
-            let version = header(1);
-            return Err(format!("it has version {version}, and this program reads {VERSION}"));
-        }
-        let slots = usize::try_from(header(2)).unwrap_or(usize::MAX);
-        if slots > words.len() || size(slots) > words.len() {
+        let slots = slots_in(words)?;
+        if size(slots) > words.len() {
             return Err("it is cut off".into());
         }
         Ok(Self { words, slots })
@@ -312,7 +328,7 @@ mod tests {
         Board::lay_out(&memory, 9, 25);
         assert_eq!(why(&memory[..size(9) - 1]), "it is cut off");
         memory[2].store(u64::MAX, Ordering::SeqCst);
-        assert_eq!(why(&memory), "it is cut off");
+        assert!(why(&memory).ends_with(" slots, and 100000 is the most there can be"));
         memory[1].store(1, Ordering::SeqCst);
         assert_eq!(why(&memory), format!("it has version 1, and this program reads {VERSION}"));
     }

@@ -1,15 +1,15 @@
 //! Giving up root for good: `-u`, `-g` and `-U`.
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Group, Uid, User, geteuid, initgroups, setgid, setgroups, setuid};
 use std::ffi::CString;
 
 use crate::djb::scan_ulong;
 use crate::error::Fatal;
 use crate::options::Options;
 
-/// Who the daemon is to become.
-#[derive(Debug, PartialEq, Eq)]
+/// Who the daemon is to become; whoever it is, unless something is set.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     user: Option<Uid>,
     group: Option<Gid>,
@@ -29,7 +29,7 @@ pub fn identity(
     if options.as_tcpserver {
         return Ok(tcpservers_identity(options, variable));
     }
-    let mut identity = Identity { user: None, group: None, member: None };
+    let mut identity = Identity::default();
     if options.ids_from_environment {
         identity.user = Some(Uid::from_raw(number(&variable, "UID")?));
         identity.group = Some(Gid::from_raw(number(&variable, "GID")?));
@@ -101,6 +101,14 @@ fn user(name: &str) -> Result<Account, Fatal> {
 }
 
 impl Identity {
+    /// Whether a file of user `owner` is no stranger's: root's, that of whoever
+    /// starts the daemon, or that of the user it is to run as.
+    #[must_use]
+    pub fn trusts(&self, owner: u32) -> bool {
+        let owner = Uid::from_raw(owner);
+        owner.is_root() || owner == geteuid() || self.user == Some(owner)
+    }
+
     /// Becomes it: groups first, since root is needed for them.
     ///
     /// # Errors
@@ -153,6 +161,16 @@ mod tests {
         assert_eq!(ids(&root), (Some(0), Some(0)));
         assert_eq!(root.member, Some(("root".into(), Gid::from_raw(0))));
         assert_eq!(who(Some("0"), None).unwrap(), root);
+    }
+
+    #[test]
+    fn files_of_root_and_of_the_final_user_are_trusted() {
+        let final_user = geteuid().as_raw() + 1;
+        let identity = Identity { user: Some(final_user.into()), ..Identity::default() };
+        let trusted = [0, geteuid().as_raw(), final_user].map(|user| identity.trusts(user));
+        assert_eq!(trusted, [true; 3]);
+        assert!(!identity.trusts(final_user + 1));
+        assert!(!Identity::default().trusts(final_user));
     }
 
     #[test]

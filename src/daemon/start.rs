@@ -83,7 +83,8 @@ pub fn run(
         log.ignored_variable(name, &value);
     }
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
-    let pidfile = options.pidfile.as_deref().map(Pidfile::claim).transpose()?;
+    let pidfile = options.pidfile.as_deref();
+    let pidfile = pidfile.map(|path| Pidfile::claim(path, &identity)).transpose()?;
     let listener = listen(&options, log)?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;

@@ -16,7 +16,7 @@ use crate::dns::list::List;
 use crate::error::Fatal;
 
 /// Most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
-const MOST_SLOTS: u32 = 100_000;
+pub const MOST_SLOTS: u32 = 100_000;
 
 /// The highest threshold for DNS lists.
 const MOST_SCORE: u32 = 100_000;
