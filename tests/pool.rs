@@ -274,6 +274,25 @@ fn places_are_given_in_the_order_of_asking() {
     assert!(times.iter().all(|time| *time < Duration::from_secs(8)), "{times:?}");
 }
 
+/// One that is refused while it waits, and is talked to for up to a minute, has no
+/// place in the line any more.
+#[test]
+fn a_refused_client_does_not_keep_its_place_in_the_line() {
+    let options = "-H --delay 0.1 --max-prog 1 -c 20 --refuse talk";
+    let daemon = Daemon::setup().option(options).run(&["sh", "-c", "echo 220; cat"]);
+    let mut first = daemon.client("127.0.0.1");
+    assert_eq!(first.read_line().0, "220\n");
+    let mut talker = daemon.client("127.0.0.1");
+    assert!(talker.is_silent_for(Duration::from_millis(300)), "it waits for a place");
+    talker.say("EHLO x\r\n");
+    assert!(talker.read_line().0.starts_with("220 "), "it is refused");
+    let mut next = daemon.client("127.0.0.1");
+    wait_until("the next to wait", || daemon.wait_for_stats(" busy=3 ").into());
+    first.finish();
+    assert_eq!(next.read_line().0, "220\n");
+    drop(talker);
+}
+
 /// Clients that come one after the other in several threads, until told to
 /// stop.
 struct Load {

@@ -12,6 +12,7 @@ mod chain;
 mod classes;
 mod command_line;
 mod config;
+mod counters;
 mod demo;
 mod early;
 mod handoff;

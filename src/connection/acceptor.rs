@@ -5,41 +5,47 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 use super::class::Class;
 use super::crowd::Crowd;
 use super::lookup::LocalName;
 
-/// What is counted, in the order of the `stats` line.
+/// The verdicts that are counted, in the order of the `stats` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Counter {
+    /// The program was run.
     Pass,
+    /// It talked before the greeting, which was not overlooked.
     Early,
+    /// It left before the greeting.
     HangUp,
+    /// A rule denied it.
     Deny,
+    /// DNS lists have it.
     Listed,
+    /// A limit, or no room.
     Limit,
+    /// Something failed on our side.
     Error,
-    Static,
-    Dynamic,
-    None,
-    Unknown,
 }
 
-/// What became of a process that was made to become the program.
+/// What became of a process that was spawned to become the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begotten {
+pub enum SpawnOutcome {
     /// It did.
-    Program,
+    Started,
     /// It could not, and is gone.
-    Failure(Errno),
+    Failed(Errno),
 }
 
 /// Whoever accepted the connection.
 pub trait Acceptor {
-    /// Counts one.
-    fn count(&self, counter: Counter);
+    /// Counts the client's verdict: the first that is told of it, and no other.
+    fn count_verdict(&self, counter: Counter);
+
+    /// Counts its class.
+    fn count_class(&self, class: Class);
 
     /// The name of our own address `ip`: `None` where it has to be looked up,
     /// `Some(None)` where it has none.
@@ -82,24 +88,32 @@ pub trait Acceptor {
     /// of.
     fn is_crowded(&self) -> bool;
 
-    /// Takes a place for the client's session, where one is free.
+    /// Takes a place for the client's session, where one is free and no client has
+    /// been waiting for one for longer; else the client waits in line from now on.
     fn claim_session(&self) -> bool;
+
+    /// The client does not wait in line any more, if it did.
+    fn leave_line(&self);
 
     /// Sessions that there are.
     fn sessions(&self) -> usize;
 
-    /// Has another process, which has the client and the place for his session, do
-    /// `work`, which ends in an exec; `None` where this process has to do it
-    /// itself.
-    fn beget(&self, work: &mut dyn FnMut() -> Errno) -> Option<Begotten>;
+    /// Spawns a process that has the client and the place for its session, and does
+    /// `work`, which ends in an exec; once it is the program `announce` is called
+    /// with its process id.  `None` where this process has to do it itself.
+    fn spawn_program(
+        &self,
+        work: &mut dyn FnMut() -> Errno,
+        announce: &dyn Fn(Pid),
+    ) -> Option<SpawnOutcome>;
 
     /// Gives the process that is at work back what a program is to find at its
     /// default, just before it becomes one.
     ///
     /// # Errors
     /// ENOMEM: rather no session than one that is not what it should be.
-    fn let_go(&self) -> nix::Result<()>;
+    fn prepare_exec(&self) -> nix::Result<()>;
 
     /// The program could not be run, and this process lives on.
-    fn take_back(&self);
+    fn exec_failed(&self);
 }

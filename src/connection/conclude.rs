@@ -22,6 +22,15 @@ use crate::options::RefuseBy;
 /// How often a held early talker is checked against a crowd.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What became of a client that was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// It may still read what it is told.
+    Listens,
+    /// It is gone for good.
+    Gone,
+}
+
 impl Connection<'_> {
     /// Does what `verdict` says; the exit code that tcpserver's child would
     /// have had.
@@ -36,6 +45,7 @@ impl Connection<'_> {
                     Err(verdict) => self.conclude(verdict),
                 };
             }
+            Verdict::LeftWhileHeld => (),
             Verdict::Early => self.refuse_early_talker(),
             Verdict::Listed => self.refuse_listed(),
             Verdict::HangUp => self.note_hangup(),
@@ -56,21 +66,21 @@ impl Connection<'_> {
 
     /// Monitors connect and leave all day.
     fn note_hangup(&self) {
-        self.count(Counter::HangUp);
+        self.count_verdict(Counter::HangUp);
         if !self.service.options.is_quiet(self.client.ip()) {
             self.service.log.hangup(&self.subject(self.client.waited()));
         }
     }
 
     fn deny(&self) {
-        self.count(Counter::Deny);
+        self.count_verdict(Counter::Deny);
         let key = self.rule.as_ref().map(|rule| rule.key.as_slice()).unwrap_or_default();
         self.service.log.deny(&self.subject(self.client.waited()), key);
         self.service.log.tcpserver_decision("deny", &self.ends());
     }
 
     fn drop_for_lack_of_rules(&self) {
-        self.count(Counter::Error);
+        self.count_verdict(Counter::Error);
         if let (Some(why), Some(file)) = (&self.unreadable, &self.service.options.cdb) {
             self.service.log.dropping(format_args!("read {}", file.display()), why);
         }
@@ -88,8 +98,11 @@ impl Connection<'_> {
 
     fn prepare_for_program(&mut self, verdict: Verdict) -> Step {
         if verdict == Verdict::Condemned {
+            self.count_verdict(Counter::Early);
             self.log_early("rblsmtpd", None);
-            self.hold()?;
+            if self.hold() == Held::Gone {
+                return Err(Verdict::LeftWhileHeld);
+            }
             self.attention = Attention::Off;
         }
         self.take_place()
@@ -97,24 +110,29 @@ impl Connection<'_> {
 
     fn hand_over(&mut self, verdict: Verdict) -> u8 {
         self.learn_local_name();
-        self.set_environment(verdict);
+        let waited = self.client.waited();
+        self.set_environment(verdict, waited);
         if verdict == Verdict::Pass {
             self.complain_of_lists(Late::HasFailed);
-            self.count(Counter::Pass);
         }
-        let announce = || {
+        let announce = |pid| {
             if verdict == Verdict::Pass {
-                self.service.log.pass(&self.subject(self.client.waited()), self.dns_time);
+                self.service.log.pass(&self.subject(waited), self.dns_time, pid);
             }
             self.service.log.tcpserver_decision("ok", &self.ends());
         };
         let program = &self.service.program;
-        let run = run(program, &self.client, &self.environment, self.acceptor, &announce);
-        run.map_or_else(|why| self.complain_of_program(&why), |()| 0)
+        match run(program, &self.client, &self.environment, self.acceptor, &announce) {
+            Ok(()) => {
+                self.count_verdict(Counter::Pass);
+                0
+            }
+            Err(why) => self.complain_of_program(&why),
+        }
     }
 
     fn complain_of_program(&self, why: &io::Error) -> u8 {
-        self.count(Counter::Error);
+        self.count_verdict(Counter::Error);
         let program = self.service.program.name();
         if self.service.options.as_tcpserver {
             self.service.log.dropping(format_args!("run {program}"), why);
@@ -127,7 +145,7 @@ impl Connection<'_> {
 
     /// What is known of the connection, then what a rule says about it, and
     /// what came out of it.
-    fn set_environment(&mut self, verdict: Verdict) {
+    fn set_environment(&mut self, verdict: Verdict, waited: Duration) {
         let environment = &mut self.environment;
         let local_host = self.lookup.local_name_so_far();
         let remote_host = self.lookup.name().and_then(|name| name.first());
@@ -139,7 +157,7 @@ impl Connection<'_> {
             environment.set_by_rule(name, value);
         }
         if !self.service.options.as_tcpserver {
-            let waited = format!("{:.2}", self.client.waited().as_secs_f64());
+            let waited = format!("{:.2}", waited.as_secs_f64());
             environment
                 .set("SMTPDELAY_CLASS", Some(self.class.unwrap_or(Class::GivenUp).to_string()));
             environment.set("SMTPDELAY_WAITED", Some(waited));
@@ -159,15 +177,16 @@ impl Connection<'_> {
     fn refuse_early_talker(&mut self) {
         let options = &self.service.options;
         let refusal = self.early_refusal();
+        self.count_verdict(Counter::Early);
         self.acceptor.note_refusal();
         match refuse_by(options.refuse, self.acceptor.is_crowded()) {
             RefuseBy::Drop => {
                 self.log_early("refuse", None);
-                let _ = self.hold();
+                self.hold();
                 self.refuse(&refusal);
             }
             RefuseBy::Talk => {
-                let _ = self.hold();
+                self.hold();
                 let said = talk(&self.client, &self.our_name(), &refusal);
                 self.log_early("talk", Some(&said));
             }
@@ -175,7 +194,7 @@ impl Connection<'_> {
     }
 
     fn refuse_listed(&mut self) {
-        self.count(Counter::Listed);
+        self.count_verdict(Counter::Listed);
         let lists = self.lookup.lists();
         let (zones, score) = (lists.zones(), lists.score());
         let zone = lists.first().map(|list| list.zone.clone()).unwrap_or_default();
@@ -214,7 +233,7 @@ impl Connection<'_> {
 
     /// Keeps an early talker waiting, unless it closes its side or the slots
     /// are needed.
-    fn hold(&mut self) -> Step {
+    fn hold(&mut self) -> Held {
         let until = Instant::now() + self.service.options.hold;
         while Instant::now() < until && !self.acceptor.is_crowded() {
             let next = until.min(Instant::now() + HOLD_INTERVAL);
@@ -222,10 +241,10 @@ impl Connection<'_> {
                 // It may still read what it is told, unless it is gone for good.
                 let now = Instant::now() + Duration::from_millis(1);
                 let reset = self.look_for(Attention::Reset, now) == Seen::Gone;
-                return if reset { Err(Verdict::HangUp) } else { Ok(()) };
+                return if reset { Held::Gone } else { Held::Listens };
             }
         }
-        Ok(())
+        Held::Listens
     }
 
     fn look_for(&mut self, attention: Attention, until: Instant) -> Seen {
@@ -233,7 +252,7 @@ impl Connection<'_> {
     }
 
     fn limit(&self, kind: &str, held: usize, why: Why) {
-        self.count(Counter::Limit);
+        self.count_verdict(Counter::Limit);
         self.service.log.limit(&self.subject(self.client.waited()), kind, held);
         let options = &self.service.options;
         let words = match why {
@@ -268,7 +287,6 @@ impl Connection<'_> {
 
     pub(super) fn log_early(&self, action: &str, said: Option<&Said>) {
         if let Some(early) = &self.early {
-            self.count(Counter::Early);
             self.service.log.early(&self.subject(early.at), &early.said, action, said);
         }
     }
@@ -284,17 +302,7 @@ impl Connection<'_> {
         }
     }
 
-    pub(super) fn count_class(&self, class: Class) {
-        match class {
-            Class::Static => self.count(Counter::Static),
-            Class::Dynamic => self.count(Counter::Dynamic),
-            Class::None => self.count(Counter::None),
-            Class::Unknown => self.count(Counter::Unknown),
-            Class::GivenUp => (),
-        }
-    }
-
-    fn count(&self, counter: Counter) {
-        self.acceptor.count(counter);
+    fn count_verdict(&self, counter: Counter) {
+        self.acceptor.count_verdict(counter);
     }
 }

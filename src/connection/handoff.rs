@@ -3,20 +3,26 @@
 //! ever been set up in it.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, Pid, access, getpid};
 
-use super::acceptor::{Acceptor, Begotten};
+use super::acceptor::{Acceptor, SpawnOutcome};
 use super::client::Client;
 use super::environment::Environment;
+use crate::file;
 use crate::sys::{self, Strings};
 
 /// djb's path, for a daemon that was started without one.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// What a program of the usual kind starts with (elf(5)).
+const ELF: &[u8] = b"\x7fELF";
+/// Bytes of a script that the kernel looks at (execve(2)).
+const LOOKED_AT: u64 = 256;
 
 /// A program, its arguments, and the files that it may be.
 pub struct Program {
@@ -65,19 +71,18 @@ impl Program {
             .unwrap_or_default()
     }
 
-    /// Whether there is a file that could be run.
+    /// Whether there is a file that could be run, as far as that can be seen.
     ///
     /// # Errors
     /// Why there is none.
     pub fn find(&self) -> io::Result<()> {
         let mut why = Errno::ENOENT;
         for file in &self.files {
-            let path = Path::new(OsStr::from_bytes(file.as_bytes()));
-            match access(path, AccessFlags::X_OK) {
-                Ok(()) if path.is_dir() => why = Errno::EISDIR,
+            match runnable(Path::new(OsStr::from_bytes(file.as_bytes()))) {
                 Ok(()) => return Ok(()),
                 Err(Errno::ENOENT) => (),
-                Err(error) => why = error,
+                Err(error @ (Errno::EACCES | Errno::EPERM | Errno::EISDIR)) => why = error,
+                Err(error) => return Err(error.into()),
             }
         }
         Err(why.into())
@@ -99,6 +104,37 @@ impl Program {
     }
 }
 
+/// What execve(2) would say of the file at `path`, as far as its mode and its first
+/// bytes tell.  One that may be run and not read is taken for a program.
+fn runnable(path: &Path) -> nix::Result<()> {
+    access(path, AccessFlags::X_OK)?;
+    if !path.is_file() {
+        return Err(if path.is_dir() { Errno::EISDIR } else { Errno::EACCES });
+    }
+    let mut start = Vec::new();
+    let opened = file::open(path);
+    if opened.and_then(|file| file.take(LOOKED_AT).read_to_end(&mut start)).is_err() {
+        return Ok(());
+    }
+    match start.strip_prefix(b"#!") {
+        Some(line) => access(interpreter(line), AccessFlags::X_OK),
+        None if start.starts_with(ELF) => Ok(()),
+        // Somebody may have told the kernel what to do with it (binfmt_misc).
+        None if start.first().is_some_and(|byte| !is_text(*byte)) => Ok(()),
+        None => Err(Errno::ENOEXEC),
+    }
+}
+
+fn interpreter(line: &[u8]) -> &Path {
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let name = line.trim_ascii_start().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    Path::new(OsStr::from_bytes(name))
+}
+
+fn is_text(byte: u8) -> bool {
+    byte.is_ascii_graphic() || byte.is_ascii_whitespace()
+}
+
 fn in_directory(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let directory = if directory.is_empty() { b"." } else { directory };
     [directory, b"/", name].concat()
@@ -110,8 +146,9 @@ fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
 }
 
 /// Has `program` run for the client: by a process of its own, or by becoming it.
-/// Whichever it is calls `announce` first.  Comes back from the latter only where
-/// it fails, with everything as it was.
+/// `announce` is called with the process id of a program that runs, or, where this
+/// process becomes it, of one that nothing is seen to keep from running.  Comes back
+/// from the latter only where it fails, with everything as it was.
 ///
 /// # Errors
 /// Why it cannot be run.
@@ -120,20 +157,22 @@ pub fn run(
     client: &Client,
     environment: &Environment,
     acceptor: &dyn Acceptor,
-    announce: &dyn Fn(),
+    announce: &dyn Fn(Pid),
 ) -> io::Result<()> {
     let environment = environment.strings();
     let mut become_program = || {
-        announce();
-        let prepared = client.stream.become_standard().and_then(|()| acceptor.let_go());
+        let prepared = client.stream.become_standard().and_then(|()| acceptor.prepare_exec());
         prepared.map_or_else(|errno| errno, |()| program.exec(&environment))
     };
-    match acceptor.beget(&mut become_program) {
-        Some(Begotten::Program) => Ok(()),
-        Some(Begotten::Failure(why)) => Err(why.into()),
+    match acceptor.spawn_program(&mut become_program, announce) {
+        Some(SpawnOutcome::Started) => Ok(()),
+        Some(SpawnOutcome::Failed(why)) => Err(why.into()),
         None => {
+            // Nobody is left to say so afterwards.
+            program.find()?;
+            announce(getpid());
             let why = become_program();
-            acceptor.take_back();
+            acceptor.exec_failed();
             client.stream.leave_standard();
             Err(why.into())
         }

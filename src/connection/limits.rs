@@ -3,19 +3,34 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
+use super::acceptor::Acceptor;
 use super::class::Class;
 use super::crowd::{Admission, Crowd};
 use super::serve::{Connection, Step};
 use super::terms::{DelayBy, Offence};
 use super::verdict::Verdict;
 use super::watch::{Attention, Goal};
+use crate::sys;
 
 /// How long name servers may be silent before they count as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// How long a client waits for a place for its session.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
-/// How often it looks for one.
-const PLACE_INTERVAL: Duration = Duration::from_millis(20);
+/// How long it waits to be woken before it looks by itself: whoever should have
+/// woken it may have been killed.
+const PLACE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A client's turn in the line of those that wait for a place for their sessions:
+/// it ends with this, whatever becomes of the client.
+struct Turn<'a>(&'a dyn Acceptor);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.leave_line();
+    }
+}
 
 impl Connection<'_> {
     /// Before anything is looked up.  Networks that are trusted are not counted:
@@ -41,7 +56,7 @@ impl Connection<'_> {
         let again = |class: &Class| crowd.refuses_again(*class, dead);
         let Some(class) = class.filter(again) else { return Ok(()) };
         self.class = Some(class);
-        self.count_class(class);
+        self.acceptor.count_class(class);
         Err(Verdict::NoRoom)
     }
 
@@ -145,13 +160,19 @@ impl Connection<'_> {
     /// Of those that bound sessions (`--max-prog`); the client is watched while it
     /// waits for one.
     pub(super) fn take_place(&mut self) -> Step {
+        let _turn = Turn(self.acceptor);
+        if self.acceptor.claim_session() {
+            return Ok(());
+        }
+        // One that comes between a look for a place and the wait ends the wait.
+        let _wakes = sys::Blocked::block(Signal::SIGURG);
         let patience = Instant::now() + PLACE_PATIENCE;
         while !self.acceptor.claim_session() {
             let now = Instant::now();
             if now >= patience {
                 return Err(Verdict::NoPlace);
             }
-            self.watch_until(now + PLACE_INTERVAL, Goal::Time)?;
+            self.watch_until(patience.min(now + PLACE_INTERVAL), Goal::Wake)?;
         }
         Ok(())
     }

@@ -191,7 +191,7 @@ impl<'a> Connection<'a> {
         let delay = delay(class, self.terms.delay, &options.delays);
         self.class = Some(class);
         self.settle_delay(delay);
-        self.count_class(class);
+        self.acceptor.count_class(class);
         self.acceptor.describe(class, self.lookup.name().and_then(HostName::first));
         Ok(())
     }

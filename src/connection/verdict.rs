@@ -14,6 +14,8 @@ pub enum Verdict {
     Early,
     /// It talked before the greeting; the program gets to know, and refuses.
     Condemned,
+    /// That was told, and it left while it was held.
+    LeftWhileHeld,
     /// It left.
     HangUp,
     /// DNS lists have it.

@@ -4,7 +4,9 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
 
 use super::client::Client;
 use super::lookup::Lookup;
@@ -31,6 +33,8 @@ pub enum Attention {
 pub enum Goal {
     /// Only for the time to pass.
     Time,
+    /// For SIGURG, which is blocked but while this waits.
+    Wake,
     /// For the client's name, and its owner where that is asked, to be known.
     Client,
     /// For all names, ours as well.
@@ -51,7 +55,7 @@ impl Goal {
     #[must_use]
     pub fn is_reached(self, lookup: &Lookup) -> bool {
         match self {
-            Self::Time => false,
+            Self::Time | Self::Wake => false,
             Self::Client => lookup.knows_client(),
             Self::Names => lookup.knows_names(),
             Self::Answer => lookup.has_heard(),
@@ -95,24 +99,36 @@ pub fn watch(
             return Seen::Elapsed;
         }
         let due = lookup.due().map_or(until, |due| due.min(until));
-        let (noticed, ready) = wait(client, attention, lookup, due.saturating_duration_since(now));
-        if noticed {
+        let time = due.saturating_duration_since(now);
+        let woken = wait(client, attention, lookup, time, goal);
+        if woken.by_client {
             if let Some(seen) = judge(client, attention) {
                 return seen;
             }
         }
-        lookup.advance(Instant::now(), &ready);
+        if woken.by_signal && goal == Goal::Wake {
+            return Seen::Known;
+        }
+        lookup.advance(Instant::now(), &woken.ready);
     }
 }
 
-/// Whether the client wants a look, and which of the look-up's sockets are
-/// ready.
+/// What ended a wait.
+struct Woken {
+    /// Whether the client wants a look.
+    by_client: bool,
+    by_signal: bool,
+    /// Which of the look-up's sockets are ready.
+    ready: Vec<bool>,
+}
+
 fn wait(
     client: &Client,
     attention: Attention,
     lookup: &Lookup,
     time: Duration,
-) -> (bool, Vec<bool>) {
+    goal: Goal,
+) -> Woken {
     let interest = match attention {
         Attention::Off | Attention::Reset => PollFlags::empty(),
         Attention::Talk => PollFlags::POLLIN | RDHUP,
@@ -127,11 +143,17 @@ fn wait(
         Attention::Reset => Some(client.stream.output()),
     };
     fds.extend(watched.map(|fd| PollFd::new(fd, interest)));
-    let woken = poll_for(&mut fds, time);
-    // `None` means flags that nix has no name for, such as RDHUP.
-    let mut ready: Vec<bool> = fds.iter().map(|fd| woken && fd.any().unwrap_or(true)).collect();
-    let noticed = watched.is_some() && ready.pop() == Some(true);
-    (noticed, ready)
+    let end = match goal {
+        Goal::Wake => poll_with_signals(&mut fds, time),
+        _ => poll_for(&mut fds, time),
+    };
+    let is_ready = |fd: &PollFd<'_>| {
+        // `None` means flags that nix has no name for, such as RDHUP.
+        end == PollEnd::Ready && fd.any().unwrap_or(true)
+    };
+    let mut ready: Vec<bool> = fds.iter().map(is_ready).collect();
+    let by_client = watched.is_some() && ready.pop() == Some(true);
+    Woken { by_client, by_signal: end == PollEnd::Signal, ready }
 }
 
 /// `None` where it was nothing to act on.
@@ -143,16 +165,33 @@ fn judge(client: &Client, attention: Attention) -> Option<Seen> {
     }
 }
 
-/// Polls until one of `fds` is ready (`true`) or the time is over; a signal
-/// counts as the latter, and the caller's clock tells it the difference.
-fn poll_for(fds: &mut [PollFd<'_>], time: Duration) -> bool {
-    match poll(fds, timeout(time)) {
-        Ok(ready) => ready > 0,
-        Err(Errno::EINTR) => false,
+/// How a poll(2) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PollEnd {
+    Ready,
+    Elapsed,
+    Signal,
+}
+
+/// Polls until one of `fds` is ready, the time is over, or a signal comes.
+fn poll_for(fds: &mut [PollFd<'_>], time: Duration) -> PollEnd {
+    end_of(poll(fds, timeout(time)), time)
+}
+
+/// The same with no signal blocked meanwhile.
+fn poll_with_signals(fds: &mut [PollFd<'_>], time: Duration) -> PollEnd {
+    end_of(ppoll(fds, Some(TimeSpec::from(time)), Some(SigSet::empty())), time)
+}
+
+fn end_of(polled: nix::Result<libc::c_int>, time: Duration) -> PollEnd {
+    match polled {
+        Ok(0) => PollEnd::Elapsed,
+        Ok(_) => PollEnd::Ready,
+        Err(Errno::EINTR) => PollEnd::Signal,
         // ENOMEM and the like: no busy loop, and the deadline still holds.
         Err(_) => {
             std::thread::sleep(time.min(Duration::from_millis(50)));
-            false
+            PollEnd::Elapsed
         }
     }
 }
@@ -171,7 +210,7 @@ pub fn wait_readable(fd: BorrowedFd<'_>, until: Instant) -> bool {
         if time.is_zero() {
             return false;
         }
-        if poll_for(&mut [PollFd::new(fd, PollFlags::POLLIN)], time) {
+        if poll_for(&mut [PollFd::new(fd, PollFlags::POLLIN)], time) == PollEnd::Ready {
             return true;
         }
     }

@@ -17,7 +17,7 @@ use crate::sys;
 /// What the file starts with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 6;
 
 /// Words that tell what a file is, at its start.
 pub const HEADER: usize = 3;
@@ -31,25 +31,31 @@ pub(super) const LOST: usize = 15;
 pub(super) const ANSWERED: usize = 16;
 pub(super) const COUNTERS: usize = 17;
 pub(super) const COUNTED: usize = 11;
+/// Where those of classes begin among them.
+pub(super) const CLASSES_COUNTED: usize = 7;
 pub(super) const HANDED_OVER: usize = COUNTERS + COUNTED;
 pub(super) const STUCK: usize = HANDED_OVER + 1;
 /// How many clients have moved from slot to slot.
 pub(super) const MOVED: usize = STUCK + 1;
+/// How many clients wait in line for a place, or were killed while they did.
+pub(super) const WAITING: usize = MOVED + 1;
 pub(super) const NAMES: usize = 32;
 pub(super) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refused::WORDS;
 /// Sets of slots, a bit each: one for each stage, and those of who moves a client.
 const BITS: usize = Stage::ALL.len() + 1;
 /// A slot: the client's address in two words, when it was accepted, the set of
-/// files that its child has, the class, whether it is being refused, the length
-/// of the name, and its first bytes.
+/// files that its child has, the class, whether it is being refused, whether its
+/// verdict is due, the length of the name, and its first bytes.
 const SLOT_WORDS: usize = 16;
 pub(super) const ADDRESS: usize = 0;
 pub(super) const ACCEPTED: usize = 2;
 pub(super) const FILES: usize = 3;
 pub(super) const CLASS: usize = 4;
 pub(super) const REFUSED: usize = 5;
-pub(super) const HOST: usize = 6;
+/// Whether its verdict has not been counted yet.
+pub(super) const DUE: usize = 6;
+pub(super) const HOST: usize = 7;
 /// Bytes of a name that are kept.
 pub(super) const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
@@ -67,7 +73,8 @@ pub(super) enum Column {
     Network,
     /// Since when its client has been waiting for a place.
     Line,
-    /// Since when its child has been waiting for a program to start.
+    /// Since when its child has been waiting for a program to start, until it has
+    /// told of it.
     Birth,
 }
 

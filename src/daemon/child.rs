@@ -12,6 +12,7 @@ use socket2::{SockAddr, Socket};
 
 use super::pool::{Complaint, Pool, Stage};
 use super::worker::Worker;
+use crate::connection::acceptor::Counter;
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
 use crate::error::TROUBLE;
@@ -146,6 +147,8 @@ impl Child<'_> {
     /// The client was refused, or left.
     fn come_back(&self, code: u8) {
         let pool = self.pool();
+        // Of none that was served the verdict is due still.
+        pool.count_verdict(self.worker.slot, Counter::Error);
         pool.leave(self.worker.slot);
         pool.enter(self.worker.slot, Stage::Idle);
         self.service.log.tcpserver_lives_on(code);

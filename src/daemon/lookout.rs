@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::board::{Column, STUCK, Slot, Stage, now};
+use super::board::{ACCEPTED, Column, STUCK, Slot, Stage, now};
 use super::pool::Pool;
 
 /// How long a child may wait before nobody counts on it.
@@ -38,16 +38,62 @@ impl Lookout {
     }
 }
 
-impl Pool {
+/// The supervisor waits to be woken at the end of it.
+const AWAITED: u64 = 1 << 63;
+
+/// The time in which a child waits for a program to start, and tells of it.  Until it
+/// is over the supervisor does not tell that the program has ended.
+pub(super) struct Start<'a> {
+    pool: &'a Pool,
+    slot: Slot,
+}
+
+impl<'a> Start<'a> {
     /// The child of `slot`, which is idle, waits for a program to start: as a rule that
     /// takes no time.
-    pub fn begin_birth(&self, slot: Slot) {
-        self.board.column(Column::Birth)[slot.0].store(now(), Ordering::Relaxed);
+    pub(super) fn begin(pool: &'a Pool, slot: Slot) -> Self {
+        pool.board.column(Column::Birth)[slot.0].store(now(), Ordering::SeqCst);
+        Self { pool, slot }
+    }
+}
+
+impl Drop for Start<'_> {
+    fn drop(&mut self) {
+        let word = &self.pool.board.column(Column::Birth)[self.slot.0];
+        if word.swap(0, Ordering::SeqCst) & AWAITED != 0 {
+            self.pool.wake();
+        }
+    }
+}
+
+/// A start that has not been told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Untold {
+    child: Slot,
+    since: u64,
+}
+
+impl Pool {
+    /// Whether the child that had the program of `slot` started has still to tell of
+    /// it; it wakes the supervisor then.
+    pub(super) fn untold_start(&self, slot: Slot) -> Option<Untold> {
+        let child = self.owner(slot)?;
+        let accepted = |slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
+        let word = &self.board.column(Column::Birth)[child.0];
+        let since = word.load(Ordering::SeqCst) & !AWAITED;
+        if since == 0 || accepted(child) != accepted(slot) {
+            return None;
+        }
+        let marked = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
+            (now & !AWAITED == since).then_some(now | AWAITED)
+        });
+        marked.is_ok().then_some(Untold { child, since })
     }
 
-    /// It does not any more.
-    pub fn end_birth(&self, slot: Slot) {
-        self.board.column(Column::Birth)[slot.0].store(0, Ordering::Relaxed);
+    /// Whether that is still so.
+    pub(super) fn is_untold(&self, start: Untold) -> bool {
+        let word = &self.board.column(Column::Birth)[start.child.0];
+        word.load(Ordering::SeqCst) & !AWAITED == start.since
     }
 
     /// Idle children that may be counted on, as far as the last look has shown.
@@ -59,8 +105,11 @@ impl Pool {
 
     fn note_stuck(&self, patience: Duration) {
         let now = now();
-        let since =
-            self.board.column(Column::Birth).iter().map(|word| word.load(Ordering::Relaxed));
+        let since = self
+            .board
+            .column(Column::Birth)
+            .iter()
+            .map(|word| word.load(Ordering::Relaxed) & !AWAITED);
         let is_old = |since| Duration::from_micros(now.saturating_sub(since)) > patience;
         let old = since.enumerate().filter(|(_, since)| *since > 0 && is_old(*since));
         let stuck = old.filter(|(number, _)| self.board.is(Slot(*number), Stage::Idle)).count();
@@ -79,9 +128,8 @@ mod tests {
         for slot in (0..3).map(Slot) {
             pool.enter(slot, Stage::Idle);
         }
-        pool.begin_birth(Slot(0));
-        pool.begin_birth(Slot(1));
-        pool.end_birth(Slot(1));
+        let _stuck = Start::begin(&pool, Slot(0));
+        drop(Start::begin(&pool, Slot(1)));
         pool.board.column(Column::Birth)[0].fetch_sub(2_000_000, Ordering::Relaxed);
         assert_eq!(pool.ready(), 3, "nobody has looked");
         let ready = |seconds| {

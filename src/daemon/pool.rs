@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::board::{
-    ANSWERED, Board, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LOST, NAMES, RECENT,
-    STOPPING, WAKE, now,
+    ANSWERED, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LOST,
+    NAMES, RECENT, STOPPING, WAKE, now,
 };
 use super::local_names::{self, LocalNames};
 use super::refused::{self, Refused};
@@ -170,9 +172,29 @@ impl Pool {
         self.board.words[LAST_COMPLAINT + complaint as usize].swap(now, Ordering::Relaxed) != now
     }
 
-    /// Counts one.
-    pub fn add(&self, counter: Counter) {
-        self.board.words[COUNTERS + counter as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts the verdict of the client of `slot`, unless that has been done.
+    pub fn count_verdict(&self, slot: Slot, counter: Counter) {
+        if self.take_due(slot) {
+            self.add(counter);
+        }
+    }
+
+    /// Counts a verdict.
+    pub(super) fn add(&self, counter: Counter) {
+        self.count_up(counter as usize);
+    }
+
+    /// Counts a client's class.
+    pub fn count_class(&self, class: Class) {
+        // The stats line has them in this order, and the one of `-H` not at all.
+        let counted = [Class::Static, Class::Dynamic, Class::None, Class::Unknown];
+        if let Some(index) = counted.iter().position(|known| *known == class) {
+            self.count_up(CLASSES_COUNTED + index);
+        }
+    }
+
+    fn count_up(&self, counter: usize) {
+        self.board.words[COUNTERS + counter].fetch_add(1, Ordering::Relaxed);
     }
 
     /// All counters, and the children.
@@ -206,6 +228,17 @@ impl Pool {
     pub fn local_names(&self) -> LocalNames<'_> {
         LocalNames::new(&self.board.words[NAMES..][..local_names::WORDS], self.epoch)
     }
+}
+
+/// Wakes the child `pid` from whatever it waits in.  The signal is one that a program
+/// ignores, should the child become one just now.
+pub(super) fn wake_child(pid: u32) {
+    let _ = kill(as_pid(pid), Signal::SIGURG);
+}
+
+/// As the scoreboard has it.
+pub(super) fn as_pid(number: u32) -> Pid {
+    Pid::from_raw(i32::try_from(number).unwrap_or_default())
 }
 
 /// A pool in memory of its own.

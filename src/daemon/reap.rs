@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::pool::{Slot, Stage};
-use super::supervisor::{Supervisor, as_pid};
+use super::lookout::Untold;
+use super::pool::{Slot, Stage, as_pid, wake_child};
+use super::supervisor::Supervisor;
+use crate::connection::acceptor::Counter;
+use crate::log::Log;
 use crate::sys;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -76,6 +79,20 @@ pub(super) struct Crashes {
     untold: usize,
 }
 
+/// A session that has ended.
+pub(super) struct End {
+    pid: Pid,
+    ip: Option<IpAddr>,
+    status: ExitStatus,
+    time: Duration,
+}
+
+impl End {
+    fn tell(&self, log: &Log) {
+        log.end(self.pid, self.ip, self.status, self.time);
+    }
+}
+
 impl Supervisor {
     /// Among few children any that has ended is asked for.  Among many that is slow,
     /// and sessions, which are what ends, are asked for one by one, and any but
@@ -96,7 +113,7 @@ impl Supervisor {
             self.rounds.sessions.done(now + PAUSE_PER_SESSION * sessions);
             for (slot, pid) in self.pool.sessions() {
                 if let Some((pid, status)) = sys::reap(Some(as_pid(pid))) {
-                    self.bury(slot, pid, ExitStatus::from_raw(status));
+                    self.on_exit(slot, pid, ExitStatus::from_raw(status));
                 }
             }
         }
@@ -120,25 +137,74 @@ impl Supervisor {
             return;
         }
         if let Some(slot) = self.pool.slot_of(pid.as_raw().unsigned_abs()) {
-            self.bury(slot, pid, ExitStatus::from_raw(status));
+            self.on_exit(slot, pid, ExitStatus::from_raw(status));
         }
     }
 
-    fn bury(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
+    /// Counts the verdict of a client that its child has not lived to count: it has
+    /// become the program itself, or was killed.  Whose verdict was due, if anybody's.
+    fn count_due_verdict(&self, slot: Slot, stage: Option<Stage>) -> Option<IpAddr> {
+        if !self.pool.take_due(slot) {
+            return None;
+        }
+        let passed = stage == Some(Stage::Prog) || self.pool.has_heir(slot);
+        self.pool.add(if passed { Counter::Pass } else { Counter::Error });
+        self.pool.client(slot).filter(|_| !passed).map(|client| client.0)
+    }
+
+    fn on_exit(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
         let stage = self.pool.stage(slot);
         let client = self.pool.client(slot);
-        let lost = status.signal().and_then(|_| self.pool.vacate_for_heirs_of(slot));
+        let untold = self.pool.untold_start(slot);
+        let lost = self.count_due_verdict(slot, stage);
+        if !status.success() {
+            self.pool.vacate_for_heirs_of(slot);
+        }
         self.pool.vacate(slot);
         if stage == Some(Stage::Prog) {
             let (ip, time) = client.unzip();
-            self.service.log.end(pid, ip, status, time.unwrap_or_default());
+            self.tell_end(End { pid, ip, status, time: time.unwrap_or_default() }, untold);
+            self.wake_next_in_line();
         } else if !status.success() {
-            let held = client.filter(|_| stage == Some(Stage::Busy)).map(|client| client.0);
-            self.crashed(pid, held.or(lost), status);
+            self.crashed(pid, lost, status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.service.log.tcpserver_end(pid, status);
             self.service.log.tcpserver_status(|| self.pool.clients(), self.pool.slots());
+        }
+    }
+
+    /// A session's place is free.
+    fn wake_next_in_line(&self) {
+        if let Some(pid) = self.pool.first_in_line() {
+            wake_child(pid);
+        }
+    }
+
+    /// Tells that a session has ended, but not before it was told that it began.
+    fn tell_end(&mut self, end: End, untold: Option<Untold>) {
+        match untold {
+            Some(start) => self.ends.push((start, Instant::now() + SECOND, end)),
+            None => end.tell(&self.service.log),
+        }
+    }
+
+    /// Tells what could not be told yet, and now can.
+    pub(super) fn tell_ends(&mut self) {
+        let now = Instant::now();
+        for (start, until, end) in std::mem::take(&mut self.ends) {
+            if now < until && self.pool.is_untold(start) {
+                self.ends.push((start, until, end));
+            } else {
+                end.tell(&self.service.log);
+            }
+        }
+    }
+
+    /// Tells the rest, for there is no later.
+    pub(super) fn tell_all_ends(&mut self) {
+        for (.., end) in std::mem::take(&mut self.ends) {
+            end.tell(&self.service.log);
         }
     }
 

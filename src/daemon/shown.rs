@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::board::{Board, CLASS, CLASSES, COUNTED, COUNTERS, HOST, HOST_BYTES, Slot, Stage};
+use super::board::{
+    Board, CLASS, CLASSES, CLASSES_COUNTED, COUNTED, COUNTERS, DUE, HOST, HOST_BYTES, Slot, Stage,
+};
+use crate::connection::acceptor::Counter;
 use crate::connection::class::Class;
 use crate::log::Stats;
 
@@ -47,14 +50,24 @@ impl Board<'_> {
         })
     }
 
+    /// Children that have become the program themselves: their verdict is counted
+    /// when they have ended.
+    fn uncounted_passes(&self) -> u64 {
+        let is_due = |slot: Slot| self.slot_words(slot)[DUE].load(Ordering::Relaxed) != 0;
+        let sessions = (0..self.slots()).map(Slot).filter(|slot| self.is(*slot, Stage::Prog));
+        sessions.filter(|slot| is_due(*slot)).count() as u64
+    }
+
     /// All counters, and the children.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counters = &self.words[COUNTERS..][..COUNTED];
         let count = |index: usize| counters[index].load(Ordering::Relaxed);
+        let mut verdicts = std::array::from_fn(count);
+        verdicts[Counter::Pass as usize] += self.uncounted_passes();
         Stats {
-            verdicts: std::array::from_fn(count),
-            classes: std::array::from_fn(|index| count(index + 7)),
+            verdicts,
+            classes: std::array::from_fn(|index| count(CLASSES_COUNTED + index)),
             idle: self.count(Stage::Idle),
             busy: self.clients(),
             max: self.slots(),

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::addresses::address_words;
-use super::board::{ACCEPTED, ADDRESS, CLASS, Column, FILES, HOST, REFUSED, Slot, Stage, now};
+use super::board::{
+    ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, WAITING, now,
+};
 use super::networks::UNPLACED;
 use super::pool::Pool;
 use crate::connection::class::Class;
@@ -50,6 +52,23 @@ impl Pool {
         found.or_else(|| before.iter().position(take)).map(Slot)
     }
 
+    /// The child that took `slot` for its heir, if that is how it was taken.
+    pub(super) fn owner(&self, slot: Slot) -> Option<Slot> {
+        let owner = self.column(Column::Owner)[slot.0].load(Ordering::SeqCst);
+        let child = owner.checked_sub(1).filter(|_| owner != SUPERVISOR)?;
+        usize::try_from(child).ok().map(Slot)
+    }
+
+    /// Whether the child of `slot`, which is gone, had a client become a session: the
+    /// heir is still there.
+    pub(super) fn has_heir(&self, slot: Slot) -> bool {
+        let accepted = |slot: Slot| self.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
+        let heirs = (0..self.slots()).map(Slot).filter(|heir| self.owner(*heir) == Some(slot));
+        let mut born =
+            heirs.filter(|heir| self.board.is(*heir, Stage::Prog) && self.pid(*heir).is_some());
+        born.any(|heir| accepted(heir) == accepted(slot))
+    }
+
     /// How many slots are taken.
     #[must_use]
     pub fn taken(&self) -> usize {
@@ -65,24 +84,17 @@ impl Pool {
         self.mark_mover(slot, false);
         self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.count_out(slot);
-        for column in [Column::Pid, Column::Line, Column::Birth, Column::Owner] {
+        self.leave_line(slot);
+        for column in [Column::Pid, Column::Birth, Column::Owner] {
             self.column(column)[slot.0].store(0, Ordering::SeqCst);
         }
     }
 
-    /// Empties the slot that the child of `slot`, who is gone, had taken for an heir
-    /// that was never born; the client that the heir was to have.
-    #[must_use]
-    pub fn vacate_for_heirs_of(&self, slot: Slot) -> Option<IpAddr> {
-        let owners = self.column(Column::Owner).iter().enumerate();
-        let its = owners.filter(|(_, word)| word.load(Ordering::SeqCst) == owner(Some(slot)));
-        let unborn = its.map(|(number, _)| Slot(number)).filter(|heir| self.pid(*heir).is_none());
-        let lost = unborn.filter_map(|heir| {
-            let client = self.client(heir);
-            self.vacate(heir);
-            client.map(|client| client.0)
-        });
-        lost.last()
+    /// Empties the slots that the child of `slot`, who is gone, had taken for heirs
+    /// that were never born.
+    pub fn vacate_for_heirs_of(&self, slot: Slot) {
+        let heirs = (0..self.slots()).map(Slot).filter(|heir| self.owner(*heir) == Some(slot));
+        heirs.filter(|heir| self.pid(*heir).is_none()).for_each(|heir| self.vacate(heir));
     }
 
     /// The process that has `slot`, if it is there.
@@ -178,11 +190,12 @@ impl Pool {
 
     /// Hands the client of `slot`, who has a place for his session, to an heir;
     /// the child of `slot` is idle then.  The session always has its place
-    /// meanwhile.
+    /// meanwhile.  Its verdict stays due in `slot`, whose child counts it.
     pub fn bequeath(&self, slot: Slot, heir: Slot) {
         for (to, from) in self.slot_words(heir).iter().zip(self.slot_words(slot)) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        self.take_due(heir);
         self.move_count(slot, slot, heir, || {
             self.enter(heir, Stage::Prog);
             self.enter(slot, Stage::Idle);
@@ -220,6 +233,9 @@ impl Pool {
         let line = self.column(Column::Line);
         let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mine = line[slot.0].compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        if mine.is_ok() {
+            self.board.words[WAITING].fetch_add(1, Ordering::SeqCst);
+        }
         let mine = mine.map_or_else(|since| since, |_| now);
         let before = |(number, word): (usize, &AtomicU64)| {
             let since = word.load(Ordering::SeqCst);
@@ -228,9 +244,31 @@ impl Pool {
         !line.iter().enumerate().any(before)
     }
 
-    /// The child of `slot` does not wait for a place any more.
-    pub fn leave_line(&self, slot: Slot) {
-        self.column(Column::Line)[slot.0].store(0, Ordering::SeqCst);
+    /// The child of `slot` does not wait for a place any more; whether it did.
+    #[allow(clippy::must_use_candidate)]
+    pub fn leave_line(&self, slot: Slot) -> bool {
+        let waited = self.column(Column::Line)[slot.0].swap(0, Ordering::SeqCst) != 0;
+        if waited {
+            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+        }
+        waited
+    }
+
+    /// The process that has waited for a place for longest.
+    #[must_use]
+    pub fn first_in_line(&self) -> Option<u32> {
+        if self.board.words[WAITING].load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let line = self.column(Column::Line).iter().map(|word| word.load(Ordering::SeqCst));
+        let waiting = line.enumerate().filter(|(_, since)| *since > 0);
+        let first = waiting.min_by_key(|(number, since)| (*since, *number));
+        first.and_then(|(number, _)| self.pid(Slot(number)))
+    }
+
+    /// Whether the verdict of the client of `slot` is due; it is not any more.
+    pub(super) fn take_due(&self, slot: Slot) -> bool {
+        self.slot_words(slot)[DUE].swap(0, Ordering::Relaxed) != 0
     }
 
     fn reach_for_place(&self, slot: Slot, most: usize) -> bool {
@@ -253,7 +291,7 @@ impl Pool {
     pub fn set_client(&self, slot: Slot, ip: IpAddr) {
         let [high, low] = address_words(ip);
         let words = self.slot_words(slot);
-        let cleared = [(CLASS, 0), (HOST, 0), (REFUSED, 0), (ADDRESS, high)];
+        let cleared = [(CLASS, 0), (HOST, 0), (REFUSED, 0), (DUE, 1), (ADDRESS, high)];
         for (place, value) in cleared.into_iter().chain([(ACCEPTED, UNPLACED)]) {
             words[place].store(value, Ordering::Relaxed);
         }
@@ -266,9 +304,8 @@ impl Pool {
         words[ACCEPTED].store(now(), Ordering::SeqCst);
     }
 
-    /// It is gone, and waits for nothing any more.
+    /// It is gone.
     pub fn leave(&self, slot: Slot) {
-        self.leave_line(slot);
         self.count_out(slot);
     }
 
@@ -292,6 +329,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::lookout::Start;
     use crate::daemon::pool::test_pool;
 
     fn words_of(pool: &Pool, slot: Slot) -> impl Iterator<Item = &AtomicU64> {
@@ -372,7 +410,7 @@ mod tests {
             pool.set_client(mine, "2001:db8::1".parse().unwrap());
             pool.describe(mine, Class::Dynamic, Some(&long));
             pool.note_refusal(mine);
-            pool.begin_birth(mine);
+            std::mem::forget(Start::begin(&pool, mine));
             pool.enter(mine, stage);
             let _ = pool.claim_prog(mine, 3);
             pool.leave_line(mine);
@@ -433,8 +471,7 @@ mod tests {
         pool.set_client(child, ip);
         pool.bequeath(child, unborn);
         pool.vacate(child);
-        assert_eq!(pool.vacate_for_heirs_of(child), Some(ip), "whom nobody has now");
-        assert_eq!(pool.vacate_for_heirs_of(child), None);
+        pool.vacate_for_heirs_of(child);
         assert_eq!((pool.taken(), pool.clients()), (3, 0));
         assert_eq!(pool.slot_of(4711), Some(born));
         let free = [pool.claim(None, 0), pool.claim(None, 0), pool.claim(None, 0)];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, getpid};
 use socket2::Socket;
@@ -17,11 +17,11 @@ use super::backoff::Backoff;
 use super::child::Child;
 use super::demand::Demand;
 use super::files::Checker;
-use super::lookout::Lookout;
+use super::lookout::{Lookout, Untold};
 use super::pidfile::Pidfile;
-use super::pool::{Complaint, Pool, Slot, Stage};
+use super::pool::{Complaint, Pool, Slot, Stage, wake_child};
 use super::processors::Processors;
-use super::reap::{Crashes, Rounds};
+use super::reap::{Crashes, End, Rounds};
 use super::relay::Relay;
 use super::worker::Worker;
 use crate::connection::serve::Service;
@@ -64,6 +64,9 @@ pub struct Supervisor {
     retry_at: Option<Instant>,
     pub(super) crashes: Crashes,
     pub(super) rounds: Rounds,
+    /// Sessions that have ended before it was told that they began, and until when
+    /// that is waited for.
+    pub(super) ends: Vec<(Untold, Instant, End)>,
     /// Who reads the files before they are used.
     pub(super) checker: Option<Checker>,
     /// Whether they are to be read once more then.
@@ -103,6 +106,7 @@ impl Supervisor {
             retry_at: None,
             crashes: Crashes::default(),
             rounds: Rounds::default(),
+            ends: Vec::new(),
             checker: None,
             again: false,
             may_have_outdated: false,
@@ -127,6 +131,7 @@ impl Supervisor {
             self.answer_signals();
             self.pool.awake();
             self.reap();
+            self.tell_ends();
             self.lookout.look(&self.pool);
             if self.stopping && self.may_end() {
                 break;
@@ -139,6 +144,7 @@ impl Supervisor {
             }
             self.sleep();
         }
+        self.tell_all_ends();
         self.service.log.stats(&self.pool.stats());
         self.service.log.stop(self.pool.count(Stage::Prog));
     }
@@ -258,7 +264,7 @@ impl Supervisor {
         self.may_have_outdated = false;
         for pid in self.pool.outdated() {
             self.may_have_outdated = true;
-            let _ = kill(as_pid(pid), Signal::SIGURG);
+            wake_child(pid);
         }
     }
 
@@ -278,11 +284,6 @@ impl Supervisor {
         let mut fds = [PollFd::new(self.pool.waker().as_fd(), PollFlags::POLLIN)];
         let _ = ppoll(&mut fds, time.map(TimeSpec::from), Some(SigSet::empty()));
     }
-}
-
-/// As the scoreboard has it.
-pub(super) fn as_pid(number: u32) -> Pid {
-    Pid::from_raw(i32::try_from(number).unwrap_or_default())
 }
 
 fn told_to_stop() -> u32 {

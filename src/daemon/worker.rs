@@ -10,14 +10,16 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
-use super::pool::{Complaint, Pool, Slot, Stage};
+use super::lookout::Start;
+use super::pool::{Complaint, Pool, Slot, Stage, wake_child};
 use super::processors::Processors;
 use super::relay::part_from_others;
-use crate::connection::acceptor::{Acceptor, Begotten, Counter};
+use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
 use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_crowded;
+use crate::error::TROUBLE;
 use crate::sys::{self, Birth, Stack};
 
 /// Clients that are handed over closer together than this belong to one burst.
@@ -80,6 +82,20 @@ impl Worker<'_> {
         }
     }
 
+    /// Wakes the client that has waited for a place for longest.
+    fn wake_next_in_line(&self) {
+        if let Some(pid) = self.pool.first_in_line() {
+            wake_child(pid);
+        }
+    }
+
+    /// The process that shares our memory was killed in the middle of what both of us
+    /// use: nothing can be relied on but what other processes share with us as well.
+    fn end_at_once(&self) -> ! {
+        self.pool.count_verdict(self.slot, Counter::Error);
+        sys::exit_now(TROUBLE);
+    }
+
     /// What fails now is tried again by the next heir, and after it.
     fn leave_processor(&self) {
         if self.bound.get() {
@@ -89,8 +105,12 @@ impl Worker<'_> {
 }
 
 impl Acceptor for Worker<'_> {
-    fn count(&self, counter: Counter) {
-        self.pool.add(counter);
+    fn count_verdict(&self, counter: Counter) {
+        self.pool.count_verdict(self.slot, counter);
+    }
+
+    fn count_class(&self, class: Class) {
+        self.pool.count_class(class);
     }
 
     fn local_name(&self, ip: IpAddr) -> Option<Option<String>> {
@@ -154,11 +174,22 @@ impl Acceptor for Worker<'_> {
             || (self.is_orphaned() && self.pool.claim_prog(self.slot, self.pool.slots()))
     }
 
+    /// Whoever is next may find a place.
+    fn leave_line(&self) {
+        if self.pool.leave_line(self.slot) {
+            self.wake_next_in_line();
+        }
+    }
+
     fn sessions(&self) -> usize {
         self.pool.count(Stage::Prog)
     }
 
-    fn beget(&self, work: &mut dyn FnMut() -> Errno) -> Option<Begotten> {
+    fn spawn_program(
+        &self,
+        work: &mut dyn FnMut() -> Errno,
+        announce: &dyn Fn(Pid),
+    ) -> Option<SpawnOutcome> {
         let since_last = self.pool.note_hand_over();
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
         let (pool, heir) = (self.pool, self.claim_for_heir()?);
@@ -173,23 +204,26 @@ impl Acceptor for Worker<'_> {
             why
         };
         self.stay_if_alone(since_last);
-        pool.begin_birth(self.slot);
+        let start = Start::begin(pool, self.slot);
         let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
-        pool.end_birth(self.slot);
+        if begotten == Ok(Birth::Killed) {
+            self.end_at_once();
+        }
         self.leave_processor();
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
         match begotten {
-            Ok(Birth::Program) => Some(Begotten::Program),
-            Ok(Birth::Killed) => {
-                // In the middle of what both of us use.  Its slot may be somebody else's
-                // by now.
-                resume_unwind(Box::new("killed before it was the program"));
+            Ok(Birth::Program(pid)) => {
+                announce(pid);
+                drop(start);
+                Some(SpawnOutcome::Started)
             }
+            Ok(Birth::Killed) => None,
             Ok(Birth::Failure(why)) => {
                 pool.enter(self.slot, Stage::Busy);
-                Some(Begotten::Failure(why))
+                self.wake_next_in_line();
+                Some(SpawnOutcome::Failed(why))
             }
             Err(_) => {
                 pool.take_back(self.slot, heir);
@@ -198,7 +232,7 @@ impl Acceptor for Worker<'_> {
         }
     }
 
-    fn let_go(&self) -> nix::Result<()> {
+    fn prepare_exec(&self) -> nix::Result<()> {
         if self.relayed {
             part_from_others();
         }
@@ -210,12 +244,13 @@ impl Acceptor for Worker<'_> {
         set_pdeathsig(None)
     }
 
-    fn take_back(&self) {
+    fn exec_failed(&self) {
         let _ = set_pdeathsig(Signal::SIGURG);
         // The supervisor may have died meanwhile; the handler finds out.
         let _ = raise(Signal::SIGURG);
         let _ = sys::ignore(Signal::SIGPIPE);
         self.pool.enter(self.slot, Stage::Busy);
+        self.wake_next_in_line();
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
-use crate::connection::acceptor::{Acceptor, Begotten, Counter};
+use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
 use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
@@ -20,7 +21,9 @@ pub(super) struct Ucspi {
 }
 
 impl Acceptor for Ucspi {
-    fn count(&self, _: Counter) {}
+    fn count_verdict(&self, _: Counter) {}
+
+    fn count_class(&self, _: Class) {}
 
     /// What the server does not know is not looked up: it matters for a text at
     /// most.
@@ -66,21 +69,23 @@ impl Acceptor for Ucspi {
         true
     }
 
+    fn leave_line(&self) {}
+
     fn sessions(&self) -> usize {
         0
     }
 
     /// The server waits for this process.
-    fn beget(&self, _: &mut dyn FnMut() -> Errno) -> Option<Begotten> {
+    fn spawn_program(&self, _: &mut dyn FnMut() -> Errno, _: &dyn Fn(Pid)) -> Option<SpawnOutcome> {
         None
     }
 
-    fn let_go(&self) -> nix::Result<()> {
+    fn prepare_exec(&self) -> nix::Result<()> {
         sys::reset_all_signals();
         Ok(())
     }
 
-    fn take_back(&self) {
+    fn exec_failed(&self) {
         let _ = sys::ignore(Signal::SIGPIPE);
     }
 }

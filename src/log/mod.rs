@@ -79,10 +79,10 @@ impl Log {
         self.event(line.plain("max-idle", idle.1).plain("pid", std::process::id()));
     }
 
-    /// A client waited out its delay and gets the program.
-    pub fn pass(&self, client: &Subject<'_>, dns: Option<Duration>) {
+    /// A client waited out its delay and has the program, as the process `pid`.
+    pub fn pass(&self, client: &Subject<'_>, dns: Option<Duration>, pid: Pid) {
         let line = about("pass", client).known("dns", dns.map(Rounded::<3>));
-        self.event(line.plain("pid", std::process::id()));
+        self.event(line.plain("pid", pid));
     }
 
     /// A client talked before the greeting.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use nix::unistd::Pid;
 
 /// What such a process may use of a stack, in bytes, and the page below, which
 /// keeps it from using more.
@@ -57,8 +58,8 @@ struct Job<'a> {
 /// What became of a process that was to become a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Birth {
-    /// It has.
-    Program,
+    /// It has, and this is its process id.
+    Program(Pid),
     /// It has not, for this reason, and ends.
     Failure(Errno),
     /// It was killed before.
@@ -95,15 +96,15 @@ pub fn beget(
     let mut job = Job { work, failed: None };
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT | libc::SIGCHLD;
     let flags = flags | libc::CLONE_PARENT_SETTID;
-    let (job_pointer, pid) = ((&raw mut job).cast(), pid.as_ptr().cast::<libc::pid_t>());
+    let (job_pointer, pid_word) = ((&raw mut job).cast(), pid.as_ptr().cast::<libc::pid_t>());
     let none = null_mut::<c_void>();
     // SAFETY: we are single-threaded, and stopped (CLONE_VFORK) until the new
     // process execs or ends, so that it alone uses our memory; its stack is not
-    // used by anybody else; `pid` has room for a pid_t.
-    let got = unsafe { libc::clone(run, stack.top(), flags, job_pointer, pid, none, none) };
-    Errno::result(got)?;
+    // used by anybody else; `pid_word` has room for a pid_t.
+    let pid = unsafe { libc::clone(run, stack.top(), flags, job_pointer, pid_word, none, none) };
+    let pid = Errno::result(pid).map(Pid::from_raw)?;
     let executed = EXECS.swap(false, Ordering::Relaxed);
-    let unexplained = if executed { Birth::Program } else { Birth::Killed };
+    let unexplained = if executed { Birth::Program(pid) } else { Birth::Killed };
     Ok(job.failed.map_or(unexplained, Birth::Failure))
 }
 
@@ -188,7 +189,10 @@ mod tests {
         let (none, arguments) = (words(&[]), words(&["true"]));
         let file = |name: &str| CString::new(name).unwrap();
         let (there, missing) = (file("/bin/true"), file("/nonexistent"));
-        assert_eq!(born(&mut || exec(&there, &arguments, &none)), Birth::Program);
+        let started = born(&mut || exec(&there, &arguments, &none));
+        assert!(
+            matches!(started, Birth::Program(child) if child.as_raw().unsigned_abs() == pid_in(&pid))
+        );
         let failure = born(&mut || exec(&missing, &arguments, &none));
         assert_eq!(failure, Birth::Failure(Errno::ENOENT));
         let killed = born(&mut || {

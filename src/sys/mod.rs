@@ -117,6 +117,25 @@ pub fn reset(signal: Signal) -> nix::Result<()> {
     install(signal, SigHandler::SigDfl)
 }
 
+/// Keeps a signal waiting for as long as this lives; it is delivered then.
+pub struct Blocked(SigSet);
+
+impl Blocked {
+    /// Blocks `signal`, which is not blocked yet.
+    #[must_use]
+    pub fn block(signal: Signal) -> Self {
+        let set = SigSet::from(signal);
+        let _ = set.thread_block();
+        Self(set)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let _ = self.0.thread_unblock();
+    }
+}
+
 /// Gives every signal its default action and empties the mask, whatever was
 /// inherited from whoever started this process.
 pub fn reset_all_signals() {
