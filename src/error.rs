@@ -10,14 +10,19 @@ pub const USAGE: u8 = 100;
 /// Exit code for system trouble that may pass, as in ucspi-tcp.
 pub const TROUBLE: u8 = 111;
 
-/// A system's error, and what to do where it is memory that was refused.
+/// A system's error, and what to do where it is a limit of memory or open files.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason<'a>(pub &'a io::Error);
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let refused = self.0.kind() == io::ErrorKind::OutOfMemory;
-        let hint = if refused { ": raise the memory limit (softlimit -m)" } else { "" };
+        let hint = match self.0.raw_os_error() {
+            _ if self.0.kind() == io::ErrorKind::OutOfMemory => {
+                ": raise the memory limit (softlimit -m)"
+            }
+            Some(libc::EMFILE) => ": raise the limit of open files (ulimit -n, softlimit -o)",
+            _ => "",
+        };
         write!(f, "{}{hint}", self.0)
     }
 }
@@ -72,9 +77,13 @@ mod tests {
     use nix::errno::Errno;
 
     #[test]
-    fn refused_memory_names_the_limit() {
-        let told = |why: io::Error| Reason(&why).to_string().ends_with(" limit (softlimit -m)");
-        assert!(told(Errno::ENOMEM.into()) && told(io::ErrorKind::OutOfMemory.into()));
-        assert!(!told(Errno::ENOENT.into()));
+    fn what_a_limit_refuses_names_the_limit() {
+        let told = |why: io::Error| Reason(&why).to_string();
+        for memory in [Errno::ENOMEM.into(), io::ErrorKind::OutOfMemory.into()] {
+            assert!(told(memory).ends_with(": raise the memory limit (softlimit -m)"));
+        }
+        let files = told(Errno::EMFILE.into());
+        assert!(files.ends_with(": raise the limit of open files (ulimit -n, softlimit -o)"));
+        assert!(!told(Errno::ENOENT.into()).contains("raise"));
     }
 }

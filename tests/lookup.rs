@@ -139,3 +139,46 @@ fn our_own_name_is_looked_up_once_for_all_children() {
         assert_eq!(dns.queries(), clients + 1, "one a client, and one for us");
     }
 }
+
+#[test]
+fn a_shortage_of_descriptors_makes_clients_unknown_and_is_told_once_a_minute() {
+    let dns = FakeDns::start(Fault::Late(Duration::ZERO, "mx.example.org"));
+    let run = |files: u64| {
+        let setup = Daemon::setup_under(&["prlimit", &format!("--nofile={files}:")]);
+        let setup = setup.option("--delay-unknown 0.1 --delay-static 0.1").option(&dns.option());
+        setup.without_local_name().run(&["echo", "220"])
+    };
+    // For the standard ones, the listener, what wakes the supervisor, and the client.
+    let daemon = run(6);
+    for _ in 0..2 {
+        assert_eq!(daemon.client("127.0.0.1").read_line().0, "220\n");
+    }
+    let lines = daemon.log_lines("pass ", 2);
+    assert!(lines.iter().all(|line| line.contains(" class=unknown ")), "{lines:?}");
+    let told = "smtp-delayd: error: unable to make a socket for look-ups: Too many open files (os \
+                error 24): raise the limit of open files (ulimit -n, softlimit -o)";
+    assert_eq!(daemon.lines("smtp-delayd: error: "), [told]);
+    assert_eq!(dns.queries(), 0);
+    // With one socket the client's name and ours take turns.
+    let daemon = run(7);
+    assert_eq!(daemon.client("127.0.0.1").read_line().0, "220\n");
+    let line = daemon.log("pass ");
+    assert!(line.contains(" host=mx.example.org class=static "), "{line}");
+    assert_eq!(daemon.lines("smtp-delayd: error: "), [told]);
+}
+
+#[test]
+fn too_few_descriptors_are_told_at_the_start() {
+    let told = |files: u64, options: &str| {
+        let setup = Daemon::setup_under(&["prlimit", &format!("--nofile={files}:")]);
+        let setup = setup.option("--resolver 127.0.0.1:9 --dns-timeout 8");
+        let setup = if options.is_empty() { setup } else { setup.option(options) };
+        let daemon = setup.run(&["false"]);
+        daemon.lines("smtp-delayd: warning: ")
+    };
+    let warning = "smtp-delayd: warning: the limit of open files is 15, and a child may need 16 \
+                   for look-ups: raise it (ulimit -n, softlimit -o)";
+    assert_eq!(told(15, ""), [warning]);
+    assert!(told(16, "").is_empty());
+    assert_eq!(told(16, "-p").len(), 1, "more questions");
+}

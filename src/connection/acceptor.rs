@@ -78,6 +78,10 @@ pub trait Acceptor {
     /// of the log.
     fn may_complain_of_lists(&self) -> bool;
 
+    /// Whether a shortage of this host's own may be logged, once a minute among all
+    /// clients.
+    fn may_log_shortage(&self) -> bool;
+
     /// A name server has answered.
     fn note_answer(&self);
 

@@ -1,13 +1,16 @@
 //! The look-up's stage: what is asked about a client, and for how long that is
 //! waited for.
 
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::ident::Ident;
-use super::lookup::{HostName, Lookup, Wanted};
+use super::lookup::{HostName, Lookup};
 use super::serve::{Connection, Step};
+use super::wanted::Wanted;
 use super::watch::{Goal, Seen, watch};
+use crate::error::Reason;
 use crate::options::EarlyTalk;
 
 /// How long the look-up goes on for a client that has talked, where its class
@@ -23,7 +26,15 @@ impl Connection<'_> {
         let asked = name.is_none();
         let limit = if asked { self.look_up_limit() } else { None };
         self.start_look_up(name);
-        let limit = limit.unwrap_or(Duration::MAX);
+        let answered = self.wait_for_names(asked, limit.unwrap_or(Duration::MAX));
+        self.log_shortage();
+        answered?;
+        self.note_answer();
+        self.dns_time = asked.then(|| self.client.received.elapsed());
+        Ok(())
+    }
+
+    fn wait_for_names(&mut self, asked: bool, limit: Duration) -> Step {
         let options = &self.service.options;
         let ident_time = if options.ident { options.ident_timeout } else { Duration::ZERO };
         let received = self.client.received;
@@ -46,9 +57,16 @@ impl Connection<'_> {
                 self.lookup.give_up();
             }
         }
-        self.note_answer();
-        self.dns_time = asked.then(|| self.client.received.elapsed());
         Ok(())
+    }
+
+    /// Without sockets every client is `unknown`, and no name server is to blame.
+    fn log_shortage(&self) {
+        let why = self.lookup.shortage().filter(|_| self.acceptor.may_log_shortage());
+        if let Some(why) = why.map(io::Error::from) {
+            let why = Reason(&why);
+            self.service.log.error(format_args!("unable to make a socket for look-ups: {why}"));
+        }
     }
 
     /// Until when the look-up may go on for a client that has talked.  Where it is

@@ -7,16 +7,18 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 
 pub use super::hosts::{HostName, LocalName};
 use super::hosts::{confirmed, host_name_of};
 use super::ident::{Ident, Owner};
 use super::lists::{Lists, WantedLists};
+use super::wanted::Wanted;
 use crate::dns::{Failure, Query, Question};
 
 /// Names of one client whose forward look-up is made.
-const MOST_CONFIRMED: usize = 8;
+pub(crate) const MOST_CONFIRMED: usize = 8;
 
 /// The look-ups of one connection.
 pub struct Lookup {
@@ -32,6 +34,8 @@ pub struct Lookup {
     deadline: Instant,
     /// A query that is over was answered.
     heard: bool,
+    /// Why a query that may be over had no socket.
+    shortage: Option<Errno>,
 }
 
 enum Remote {
@@ -43,27 +47,6 @@ enum Remote {
 enum Local {
     Asking(Query),
     Settled(LocalName),
-}
-
-/// What to look up.
-pub struct Wanted {
-    /// The client's address.
-    pub ip: IpAddr,
-    /// Its name, where that need not be looked up.
-    pub name: Option<HostName>,
-    /// Whether the name has to lead back to the address.
-    pub paranoid: bool,
-    /// Our address, if its name is wanted.
-    pub local: Option<IpAddr>,
-    /// Our name, if it is known.
-    pub local_name: Option<String>,
-    /// Whether names are taken that are no host names, as tcpserver takes
-    /// them.
-    pub raw_names: bool,
-    /// The question to the client's ident server, if there is one.
-    pub ident: Option<Ident>,
-    /// DNS lists.
-    pub lists: WantedLists,
 }
 
 impl Lookup {
@@ -101,12 +84,21 @@ impl Lookup {
             Some(ip) => Local::Asking(ask(ip)),
             None => Local::Settled(LocalName::Known(wanted.local_name)),
         };
-        let (ip, paranoid) = (wanted.ip, wanted.paranoid);
-        let ident = wanted.ident;
+        let (ip, paranoid, ident) = (wanted.ip, wanted.paranoid, wanted.ident);
         let lists = Lists::ask(&wanted.lists, ip, &servers, now, deadline);
-        let (probes, heard) = (Vec::new(), false);
-        let mut lookup =
-            Self { remote, local, ident, lists, probes, servers, ip, paranoid, deadline, heard };
+        let mut lookup = Self {
+            remote,
+            local,
+            ident,
+            lists,
+            probes: Vec::new(),
+            servers,
+            ip,
+            paranoid,
+            deadline,
+            heard: false,
+            shortage: None,
+        };
         lookup.settle(now);
         lookup
     }
@@ -156,6 +148,12 @@ impl Lookup {
         self.heard || self.queries().any(Query::has_heard)
     }
 
+    /// Why this host had no socket for a question, if that has been so.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Errno> {
+        self.shortage
+    }
+
     /// Asks all name servers at once for what each tells itself (RFC 6303, section 4.2),
     /// or refuses to: what a client gives rise to may be such as nobody answers.
     pub fn probe(&mut self, now: Instant) {
@@ -169,7 +167,10 @@ impl Lookup {
     /// only not to have an answer.
     #[must_use]
     pub fn has_found_nobody(&self) -> bool {
-        let unreachable = self.name() == Some(&HostName::Unknown(Failure::ServersFailed));
+        let unreachable = matches!(
+            self.name(),
+            Some(HostName::Unknown(Failure::ServersFailed | Failure::Shortage(_)))
+        );
         !self.has_heard() && (unreachable || !self.probes.is_empty())
     }
 
@@ -260,6 +261,8 @@ impl Lookup {
 
     fn settle(&mut self, now: Instant) {
         self.heard = self.has_heard();
+        let shortage = self.queries().find_map(Query::shortage);
+        self.shortage = shortage.or(self.shortage);
         if let Remote::Asking(query) = &self.remote {
             if let Some(answer) = query.answer() {
                 let name = host_name_of(answer);

@@ -23,4 +23,5 @@ pub mod stream;
 mod talk;
 pub mod terms;
 pub mod verdict;
+pub mod wanted;
 pub mod watch;

@@ -24,6 +24,8 @@ pub const HEADER: usize = 3;
 
 /// Places of single words.
 pub(super) const WAKE: usize = 8;
+/// When a shortage of sockets was last complained of; other complaints stand together.
+pub(super) const LAST_SHORTAGE: usize = 9;
 pub(super) const GENERATION: usize = 10;
 pub(super) const LAST_COMPLAINT: usize = 11;
 pub(super) const STOPPING: usize = 14;

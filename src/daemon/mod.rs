@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod board;
 pub mod child;
 pub mod demand;
+mod descriptors;
 mod entry;
 mod files;
 pub mod host_name;

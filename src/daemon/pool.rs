@@ -14,8 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::board::{
-    ANSWERED, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LOST,
-    NAMES, RECENT, STOPPING, WAKE, now,
+    ANSWERED, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT,
+    LAST_SHORTAGE, LOST, NAMES, RECENT, STOPPING, WAKE, now,
 };
 use super::local_names::{self, LocalNames};
 use super::refused::{self, Refused};
@@ -25,7 +25,7 @@ use crate::log::Stats;
 
 pub use super::board::{Slot, Stage};
 
-/// What is complained of once a second at most.
+/// What is complained of once a second at most, or once a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Complaint {
     /// accept(2) fails.
@@ -34,6 +34,27 @@ pub enum Complaint {
     Fork,
     /// A DNS list fails.
     List,
+    /// There is no socket for a look-up.
+    Shortage,
+}
+
+impl Complaint {
+    /// The word that tells when it was last made.
+    fn last(self) -> usize {
+        match self {
+            Self::Accept | Self::Fork | Self::List => LAST_COMPLAINT + self as usize,
+            Self::Shortage => LAST_SHORTAGE,
+        }
+    }
+
+    /// Seconds from one to the next.
+    fn interval(self) -> u64 {
+        match self {
+            Self::Accept | Self::Fork | Self::List => 1,
+            // It lasts until the administrator does something.
+            Self::Shortage => 60,
+        }
+    }
 }
 
 /// The scoreboard, as those who share it use it.
@@ -165,11 +186,19 @@ impl Pool {
         self.board.words[GENERATION].fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether a complaint may be logged: once a second among all children.
+    /// Whether a complaint may be logged: once a second among all children, or once a
+    /// minute.
     #[must_use]
     pub fn may_complain(&self, complaint: Complaint) -> bool {
-        let now = self.epoch.elapsed().as_secs() + 1;
-        self.board.words[LAST_COMPLAINT + complaint as usize].swap(now, Ordering::Relaxed) != now
+        self.may_complain_at(complaint, self.epoch.elapsed().as_secs() + 1)
+    }
+
+    fn may_complain_at(&self, complaint: Complaint, now: u64) -> bool {
+        let word = &self.board.words[complaint.last()];
+        let last = word.load(Ordering::Relaxed);
+        let is_due = last == 0 || now.saturating_sub(last) >= complaint.interval();
+        let swap = || word.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        is_due && swap().is_ok()
     }
 
     /// Counts the verdict of the client of `slot`, unless that has been done.
@@ -265,6 +294,18 @@ mod tests {
         assert_eq!(pool.waker().read(), Ok(1));
         pool.wake_if_short();
         assert_eq!(pool.waker().read(), Err(Errno::EAGAIN), "still noted");
+    }
+
+    #[test]
+    fn complaints_come_once_a_second_or_once_a_minute() {
+        let pool = test_pool(8, 2);
+        for (complaint, again) in [(Complaint::List, 2), (Complaint::Shortage, 61)] {
+            assert!(pool.may_complain_at(complaint, 1), "{complaint:?}");
+            for now in 1..again {
+                assert!(!pool.may_complain_at(complaint, now), "{complaint:?} {now}");
+            }
+            assert!(pool.may_complain_at(complaint, again), "{complaint:?}");
+        }
     }
 
     #[test]

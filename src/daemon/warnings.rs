@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 
+use super::descriptors;
 use crate::log::Log;
 use crate::options::Options;
 
@@ -19,6 +20,7 @@ pub(super) fn warn(options: &Options, local: SocketAddr, log: &Log) {
         root_warning(options, local.port(), geteuid().is_root()).map(String::from),
         private_address_warning(options, local.ip()),
         threshold_warning(options),
+        descriptors::warning(options),
     ];
     of_delay.into_iter().chain(others).flatten().for_each(|warning| log.warning(warning));
 }

@@ -155,6 +155,10 @@ impl Acceptor for Worker<'_> {
         self.pool.may_complain(Complaint::List)
     }
 
+    fn may_log_shortage(&self) -> bool {
+        self.pool.may_complain(Complaint::Shortage)
+    }
+
     fn note_answer(&self) {
         self.pool.note_answer();
     }

@@ -55,6 +55,10 @@ impl Acceptor for Ucspi {
         true
     }
 
+    fn may_log_shortage(&self) -> bool {
+        true
+    }
+
     fn note_answer(&self) {}
 
     fn silence_of_name_servers(&self) -> Duration {

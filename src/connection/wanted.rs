@@ -1,0 +1,28 @@
+//! What is to be looked up for a client.
+
+use std::net::IpAddr;
+
+use super::hosts::HostName;
+use super::ident::Ident;
+use super::lists::WantedLists;
+
+/// What to look up.
+pub struct Wanted {
+    /// The client's address.
+    pub ip: IpAddr,
+    /// Its name, where that need not be looked up.
+    pub name: Option<HostName>,
+    /// Whether the name has to lead back to the address.
+    pub paranoid: bool,
+    /// Our address, if its name is wanted.
+    pub local: Option<IpAddr>,
+    /// Our name, if it is known.
+    pub local_name: Option<String>,
+    /// Whether names are taken that are no host names, as tcpserver takes
+    /// them.
+    pub raw_names: bool,
+    /// The question to the client's ident server, if there is one.
+    pub ident: Option<Ident>,
+    /// DNS lists.
+    pub lists: WantedLists,
+}
