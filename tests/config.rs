@@ -2,11 +2,14 @@
 //! makes of them.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::lab::dns::{FakeDns, Fault};
 use crate::lab::{Daemon, assert_about, directory, is_root, wait_until};
@@ -203,6 +206,52 @@ fn check_reads_what_a_start_would_and_binds_nothing() {
     let expressions = config("foo(\n");
     let expressions = expressions.to_str().unwrap();
     assert_wrong(&["--dynamic-file", expressions, "::1", &port, "true"], "line 1: unclosed group");
+}
+
+#[test]
+fn what_sighup_could_not_read_again_is_refused() {
+    let fifo = directory().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let fifo = fifo.to_str().unwrap();
+    for option in ["--config", "--rules", "--dynamic-file", "--static-file"] {
+        let told = |file| {
+            format!(
+                "unable to read {file}: it is a pipe, not a regular file, which SIGHUP needs to \
+                 read {option} again"
+            )
+        };
+        assert_wrong(&[option, fifo, "127.0.0.1", "0", "true"], &told(fifo));
+        for start in [&["--check"][..], &[]] {
+            let mut daemon = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+            daemon.args(start).args([option, "/dev/stdin", "127.0.0.1", "0", "true"]);
+            daemon.stdin(Stdio::piped()).stderr(Stdio::piped());
+            let mut daemon = daemon.spawn().unwrap();
+            // It need not be read.
+            let _ = daemon.stdin.take().unwrap().write_all(b"127.:deny\n");
+            let output = daemon.wait_with_output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(100), "{option}: {text}");
+            assert!(text.contains(&told("/dev/stdin")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_named_pipe_on_hup_keeps_the_old_files() {
+    let file = config(":deny\n");
+    let mut daemon = Daemon::setup()
+        .option("-H --delay 0")
+        .option_with("--rules", file.display())
+        .run(&["true"]);
+    fs::remove_file(&file).unwrap();
+    mkfifo(&file, Mode::S_IRWXU).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    assert!(daemon.log("smtp-delayd: error: unable to read ").contains(" it is a pipe, "));
+    daemon.log("smtp-delayd: error: unable to reload: the old files stay");
+    daemon.client("127.0.0.1").read_all();
+    daemon.log("deny ");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The files that the options name, expressions and rules: read at the start
-//! and on SIGHUP, each time by a child first.  A list that takes too much
-//! memory or time to compile ends the child, and not the daemon.
+//! and on SIGHUP, each time by a child, which compiles them and hands over what
+//! it has read.  A list that takes too much memory or time to compile ends the
+//! child, and not the daemon; and so does a file system that does not answer.
 
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,13 +14,13 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
-use crate::error::Fatal;
+use super::texts::{Handover, Texts};
+use crate::error::{Fatal, Reason, TROUBLE};
 use crate::file;
-use crate::log::Log;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
 use crate::options::daemon::DAEMON;
-use crate::options::parse::{Request, parse};
+use crate::options::parse::{Request, parse_with};
 use crate::rules::Rules;
 use crate::rules::list::List;
 use crate::sys;
@@ -27,94 +28,118 @@ use crate::sys;
 /// How long reading them may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What was read.
+/// What was read, ready for use.
 pub(super) struct Files {
     pub(super) names: Names,
     pub(super) rules: Rules,
+    /// What is worth a warning.
+    pub(super) warnings: Vec<String>,
 }
 
-/// The options, with the file of `--config` read again.
+/// The options, with what `texts` has of the file of `--config`.
 ///
 /// # Errors
-/// A file that cannot be read, or that has a mistake in it: 100.
-pub(super) fn options_again(options: &Options) -> Result<Options, Fatal> {
-    if options.config.is_none() || options.demo {
+/// A mistake in it: 100.
+pub(super) fn options_again(options: &Options, texts: &Texts) -> Result<Options, Fatal> {
+    let Some(config) = texts.config.as_deref().filter(|_| !options.demo) else {
         return Ok(options.clone());
-    }
+    };
     let base = if options.as_tcpserver { Options::for_tcpserver() } else { Options::default() };
-    match parse(&DAEMON, &options.arguments, base).request? {
+    match parse_with(&DAEMON, &options.arguments, base, Some(config)).request? {
         Request::Run(options) => Ok(*options),
         Request::Help | Request::Version => Ok(options.clone()),
     }
 }
 
-/// Reads them, in this process.
+/// Compiles what `texts` has of the files that `options` name.
 ///
 /// # Errors
-/// A file that cannot be read, or that has a mistake in it: 100.
-pub(super) fn read(options: &Options, log: &Log) -> Result<Files, Fatal> {
-    if let Some(config) = &options.config {
-        // Read it was by whoever started us; SIGHUP comes to another user.
-        let unable = |why| Fatal::usage(format!("unable to read {}: {why}", config.display()));
-        file::open(config).map_err(unable)?;
-    }
-    let names = options.names().map_err(|why| Fatal::usage(why.to_string()))?;
-    names.lists().into_iter().for_each(|list| warn_of_slow(list, log));
-    Ok(Files { names, rules: rules(options, log)? })
+/// A mistake in it: 100.
+pub(super) fn compile(options: &Options, texts: &Texts) -> Result<Files, Fatal> {
+    let mut warnings = Vec::new();
+    let dynamic = patterns(options.dynamic_file.as_ref(), texts.dynamic.as_ref())?;
+    let exceptions = patterns(options.static_file.as_ref(), texts.exceptions.as_ref())?;
+    let names = Names::new(options.builtin_patterns, dynamic, exceptions);
+    warnings.extend(names.lists().into_iter().filter_map(slow));
+    let rules = rules(options, texts, &mut warnings)?;
+    Ok(Files { names, rules, warnings })
 }
 
-fn warn_of_slow(patterns: &Patterns, log: &Log) {
+fn patterns(path: Option<&PathBuf>, text: Option<&Vec<u8>>) -> Result<Patterns, Fatal> {
+    let Some((path, text)) = path.zip(text) else { return Ok(Patterns::default()) };
+    let patterns = Patterns::parse(&path.display().to_string(), text);
+    patterns.map_err(|why| Fatal::usage(why.to_string()))
+}
+
+fn slow(patterns: &Patterns) -> Option<String> {
+    let first = patterns.slow().next()?;
     let count = patterns.slow().count();
-    if let Some(first) = patterns.slow().next() {
-        log.warning(format_args!("{count} expressions fit no table and are slow, first: {first}"));
-    }
+    Some(format!("{count} expressions fit no table and are slow, first: {first}"))
 }
 
-fn rules(options: &Options, log: &Log) -> Result<Rules, Fatal> {
-    Ok(match (&options.rules, &options.cdb) {
-        (Some(path), _) => {
-            Rules::List(List::read(path).map_err(|why| Fatal::usage(why.to_string()))?)
-        }
-        (None, Some(path)) => {
-            check_cdb(path, options, log)?;
-            Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing }
-        }
-        (None, None) => Rules::None,
-    })
+fn rules(options: &Options, texts: &Texts, warnings: &mut Vec<String>) -> Result<Rules, Fatal> {
+    if let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) {
+        let list = List::parse(&path.display().to_string(), text);
+        return list.map(Rules::List).map_err(|why| Fatal::usage(why.to_string()));
+    }
+    let Some(path) = &options.cdb else { return Ok(Rules::None) };
+    if !options.as_tcpserver {
+        warnings.extend(check_cdb(path, options.cdb_may_be_missing)?);
+    }
+    Ok(Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing })
 }
 
 /// A cdb that only root may read fails now, not at the first client.  One that
 /// is not there may come.
-fn check_cdb(path: &Path, options: &Options, log: &Log) -> Result<(), Fatal> {
+fn check_cdb(path: &Path, may_be_missing: bool) -> Result<Option<String>, Fatal> {
+    let file = path.display();
     match file::open(path) {
-        Ok(_) => Ok(()),
-        Err(_) if options.as_tcpserver => Ok(()),
         Err(why) if why.kind() == ErrorKind::NotFound => {
-            if !options.cdb_may_be_missing {
-                let file = path.display();
-                log.warning(format_args!("unable to read {file}: {why}: every client is dropped"));
-            }
-            Ok(())
+            let told = || format!("unable to read {file}: {why}: every client is dropped");
+            Ok((!may_be_missing).then(told))
         }
-        Err(why) => Err(Fatal::unable(format_args!("read {}", path.display()), why)),
+        Err(why) => Err(Fatal::unable(format_args!("read {file}"), why)),
+        Ok(_) => Ok(None),
     }
 }
 
-/// A child that reads the files, says what is wrong with them, and ends.
+/// A child that reads the files, and hands them over.
 pub(super) struct Checker {
     pub(super) pid: Pid,
     started: Instant,
+    handover: Handover,
+}
+
+/// What the options are that name the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settings {
+    /// Those at hand.  The file of `--config` was read by whoever started us;
+    /// now it is read as the user who will have to on SIGHUP.
+    AsTheyAre,
+    /// Those, with what the file of `--config` says by now.
+    ReadAgain,
+}
+
+/// What a checker has found.
+pub(super) enum Outcome {
+    /// Files that can be used.
+    Usable(Texts),
+    /// One that cannot.
+    Mistake(Fatal),
+    /// It could not finish, for this reason.
+    Died(&'static str),
 }
 
 impl Checker {
     /// Forks it.
     ///
     /// # Errors
-    /// As fork(2).
-    pub(super) fn start(options: &Options, log: &Log) -> nix::Result<Self> {
-        let supervisor = getpid();
-        let pid = sys::spawn(|| read_as_checker(options, log, supervisor))?;
-        Ok(Self { pid, started: Instant::now() })
+    /// As `memfd_create(2)` and fork(2).
+    pub(super) fn start(options: &Options, settings: Settings) -> nix::Result<Self> {
+        let (supervisor, handover) = (getpid(), Handover::new()?);
+        let read = || read(options, settings);
+        let pid = sys::spawn(|| hand_over(read, &handover, supervisor))?;
+        Ok(Self { pid, started: Instant::now(), handover })
     }
 
     /// How much time it has left.
@@ -126,10 +151,43 @@ impl Checker {
     pub(super) fn kill(&self) {
         let _ = kill(self.pid, Signal::SIGKILL);
     }
+
+    /// Waits for its end, which comes within its time.
+    fn wait(&self) -> ExitStatus {
+        loop {
+            match sys::reap(None) {
+                Some((pid, status)) if pid == self.pid => return ExitStatus::from_raw(status),
+                Some(_) => (),
+                None if self.left().is_zero() => self.kill(),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// What it has found, now that it has ended with `status`.
+    pub(super) fn outcome(&self, status: ExitStatus) -> Outcome {
+        let unable = |why| Outcome::Mistake(Fatal::unable("take over what was read", Reason(&why)));
+        match (status.code(), status.signal()) {
+            (Some(0), _) => self.handover.take().map_or_else(unable, Outcome::Usable),
+            (Some(code), _) => self.handover.take_mistake().map_or_else(unable, |message| {
+                let code = u8::try_from(code).unwrap_or(TROUBLE);
+                Outcome::Mistake(Fatal { code, message, in_djbs_words: None })
+            }),
+            (None, Some(libc::SIGABRT)) => {
+                Outcome::Died("memory does not suffice: raise the limit (softlimit -m)")
+            }
+            (None, Some(libc::SIGKILL)) => Outcome::Died("it takes too long"),
+            (None, _) => Outcome::Died("it crashed"),
+        }
+    }
 }
 
-/// The exit code says whether they can be used; why not is in the log.
-fn read_as_checker(options: &Options, log: &Log, supervisor: Pid) -> u8 {
+/// The exit code says whether they can be used.
+fn hand_over(
+    read: impl FnOnce() -> Result<Texts, Fatal>,
+    handover: &Handover,
+    supervisor: Pid,
+) -> u8 {
     // Nobody is left to answer then, and it holds the listener.
     let _ = set_pdeathsig(Signal::SIGKILL);
     if getppid() != supervisor {
@@ -137,50 +195,37 @@ fn read_as_checker(options: &Options, log: &Log, supervisor: Pid) -> u8 {
     }
     let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
     let _ = SigSet::empty().thread_set_mask();
-    let read = options_again(options).and_then(|options| read(&options, log));
-    read.err().map_or(0, |fatal| {
-        log.error(&fatal);
-        fatal.code
-    })
+    let unable = |why| Fatal::unable("hand over what was read", why);
+    let read = read().and_then(|texts| handover.put(&texts).map_err(unable));
+    let Err(mistake) = read else { return 0 };
+    handover.put_mistake(&mistake).map_or(TROUBLE, |()| mistake.code)
 }
 
-/// Why a checker found the files unusable, if it has not said so itself.
-pub(super) fn judge(status: ExitStatus) -> Result<(), Option<&'static str>> {
-    match (status.code(), status.signal()) {
-        (Some(0), _) => Ok(()),
-        (None, Some(libc::SIGABRT)) => {
-            Err(Some("memory does not suffice: raise the limit (softlimit -m)"))
-        }
-        (None, Some(libc::SIGKILL)) => Err(Some("it takes too long")),
-        (None, _) => Err(Some("it crashed")),
-        (Some(_), _) => Err(None),
-    }
+fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
+    let mut texts = Texts::read_config(options)?;
+    let options = match settings {
+        Settings::AsTheyAre => options.clone(),
+        Settings::ReadAgain => options_again(options, &texts)?,
+    };
+    texts.read_others(&options)?;
+    compile(&options, &texts)?;
+    Ok(texts)
 }
 
-/// Has a child read the files before this process does, and waits for it.
+/// Has a child read the files, and waits for it.
 ///
 /// # Errors
-/// Where they cannot be read within the limits: 111.
-pub(super) fn check(options: &Options) -> Result<(), Fatal> {
-    let files = [&options.dynamic_file, &options.static_file, &options.rules, &options.config];
-    if files.iter().all(|file| file.is_none()) {
-        return Ok(());
+/// A file that cannot be used: 100; where they cannot be read within the
+/// limits: 111.
+pub(super) fn check(options: &Options) -> Result<Texts, Fatal> {
+    if !Texts::are_named_by(options) {
+        return Ok(Texts::default());
     }
-    let silent = Log::new("", crate::options::Verbosity::Quiet);
-    let checker = Checker::start(options, &silent);
+    let checker = Checker::start(options, Settings::AsTheyAre);
     let checker = checker.map_err(|why| Fatal::unable("fork", std::io::Error::from(why)))?;
-    loop {
-        match sys::reap(None) {
-            Some((pid, status)) if pid == checker.pid => {
-                return match judge(ExitStatus::from_raw(status)) {
-                    // Our own reading tells a mistake better.
-                    Ok(()) | Err(None) => Ok(()),
-                    Err(Some(why)) => Err(Fatal::unable("read expressions and rules", why)),
-                };
-            }
-            Some(_) => (),
-            None if checker.left().is_zero() => checker.kill(),
-            None => thread::sleep(Duration::from_millis(1)),
-        }
+    match checker.outcome(checker.wait()) {
+        Outcome::Usable(texts) => Ok(texts),
+        Outcome::Mistake(fatal) => Err(fatal),
+        Outcome::Died(why) => Err(Fatal::unable("read expressions and rules", why)),
     }
 }

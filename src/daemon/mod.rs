@@ -28,5 +28,6 @@ pub mod shown;
 mod slots;
 pub mod start;
 pub mod supervisor;
+mod texts;
 mod warnings;
 pub mod worker;

@@ -4,8 +4,10 @@
 use std::process::ExitStatus;
 
 use super::demand::Demand;
-use super::files::{self, Checker, Files};
+use super::files::{self, Checker, Files, Outcome, Settings};
 use super::supervisor::Supervisor;
+use super::texts::Texts;
+use crate::error::Fatal;
 use crate::options::Options;
 
 impl Supervisor {
@@ -16,7 +18,7 @@ impl Supervisor {
             self.again = true;
             return;
         }
-        match Checker::start(&self.service.options, &self.service.log) {
+        match Checker::start(&self.service.options, Settings::ReadAgain) {
             Ok(checker) => self.checker = Some(checker),
             Err(why) => self.complain_of_fork(why),
         }
@@ -24,27 +26,26 @@ impl Supervisor {
 
     /// A mistake leaves everything as it is.
     pub(super) fn finish_reload(&mut self, status: ExitStatus) {
-        self.checker = None;
+        let Some(checker) = self.checker.take() else { return };
         if std::mem::take(&mut self.again) {
             return self.start_reload();
         }
-        let (options, log) = (&self.service.options, &self.service.log);
-        let read = files::judge(status).and_then(|()| {
-            let options = files::options_again(options).map_err(|_| None)?;
-            let files = files::read(&options, log).map_err(|_| None)?;
-            Ok((options, files))
-        });
-        match read {
-            Ok((options, files)) => self.use_files(options, files),
-            Err(why) => {
-                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-                let log = &self.service.log;
-                log.error(format_args!("unable to reload{why}: the old files stay"));
+        let log = &self.service.log;
+        let mistake = match checker.outcome(status) {
+            Outcome::Usable(texts) => match compile(&self.service.options, &texts) {
+                Ok((options, files)) => return self.use_files(options, files),
+                Err(mistake) => mistake,
+            },
+            Outcome::Mistake(mistake) => mistake,
+            Outcome::Died(why) => {
+                return log.error(format_args!("unable to reload: {why}: the old files stay"));
             }
-        }
+        };
+        log.error(&mistake);
+        log.error("unable to reload: the old files stay");
     }
 
-    fn use_files(&mut self, mut options: Options, Files { names, rules }: Files) {
+    fn use_files(&mut self, mut options: Options, Files { names, rules, warnings }: Files) {
         let service = &mut self.service;
         let kept = keep_what_needs_restart(&service.options, &mut options);
         for name in kept {
@@ -60,8 +61,17 @@ impl Supervisor {
         service.rules = rules;
         self.pool.next_generation();
         self.may_have_outdated = true;
+        for warning in warnings {
+            service.log.warning(warning);
+        }
         service.log.reload();
     }
+}
+
+fn compile(options: &Options, texts: &Texts) -> Result<(Options, Files), Fatal> {
+    let options = files::options_again(options, texts)?;
+    let files = files::compile(&options, texts)?;
+    Ok((options, files))
 }
 
 /// The options that have changed and cannot do so now, which stay as they were.

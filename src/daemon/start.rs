@@ -61,9 +61,17 @@ fn read_everything(options: &Options, log: &Log) -> Result<(), Fatal> {
     let local = listen::figure_out(options)?;
     identity.assume()?;
     warn(options, local, log);
-    files::check(options)?;
-    files::read(options, log)?;
+    read_files(options, log)?;
     program.find().map_err(|why| Fatal::usage(format!("unable to run {}: {why}", program.name())))
+}
+
+fn read_files(options: &Options, log: &Log) -> Result<Files, Fatal> {
+    let texts = files::check(options)?;
+    let files = files::compile(options, &texts)?;
+    for warning in &files.warnings {
+        log.warning(warning);
+    }
+    Ok(files)
 }
 
 /// Runs the daemon until it is told to stop.
@@ -91,8 +99,7 @@ pub fn run(
     let scoreboard = Scoreboard::make(&options, local.port(), log)?;
     identity.assume()?;
     warn(&options, local, log);
-    files::check(&options)?;
-    let Files { names, rules } = files::read(&options, log)?;
+    let Files { names, rules, .. } = read_files(&options, log)?;
     let resolvers = options.resolvers();
     let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;

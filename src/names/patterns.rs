@@ -10,8 +10,6 @@ use super::matcher::{Expression, Findings, Matcher, check, find_once};
 use crate::error::Reason;
 use crate::file;
 
-/// The biggest file, in bytes.
-const MAX_FILE: usize = 1 << 20;
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;
 /// The longest expression, in bytes.
@@ -39,6 +37,9 @@ impl Default for Source {
 }
 
 impl Patterns {
+    /// The biggest file, in bytes.
+    pub const LARGEST_FILE: usize = 1 << 20;
+
     /// Reads and compiles a file of up to 1 MiB and 4,000 expressions, each of
     /// up to 1,000 bytes. Blank lines and lines that start with `#` say nothing.
     ///
@@ -122,13 +123,13 @@ impl Patterns {
 
 fn contents(path: &Path) -> Result<Vec<u8>, PatternsError> {
     let unreadable = |why| PatternsError::Unreadable { file: path.display().to_string(), why };
-    file::read(path, MAX_FILE).map_err(unreadable)
+    file::read(path, Patterns::LARGEST_FILE).map_err(unreadable)
 }
 
 type Found = Vec<(String, Option<u32>)>;
 
 fn expressions<'a>(file: &str, text: &'a [u8]) -> Result<Vec<Expression<'a>>, PatternsError> {
-    if text.len() > MAX_FILE {
+    if text.len() > Patterns::LARGEST_FILE {
         return Err(PatternsError::unusable(file, "it is over 1 MiB"));
     }
     let mut expressions = Vec::new();
@@ -338,10 +339,10 @@ mod tests {
             "unable to use /etc/x: it has over 4000 expressions"
         );
         assert_eq!(
-            error(&b"#\n".repeat(MAX_FILE / 2 + 1)),
+            error(&b"#\n".repeat(Patterns::LARGEST_FILE / 2 + 1)),
             "unable to use /etc/x: it is over 1 MiB"
         );
-        assert!(parse(&b"#\n".repeat(MAX_FILE / 2)).find("a").is_none());
+        assert!(parse(&b"#\n".repeat(Patterns::LARGEST_FILE / 2)).find("a").is_none());
     }
 
     #[test]

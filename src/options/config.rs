@@ -3,27 +3,34 @@
 
 use std::path::Path;
 
-use super::Options;
 use super::parse::{CommandLine, unusable};
 use super::table::{Opt, Setter};
-use crate::error::{Fatal, Reason};
-use crate::file;
+use super::{Options, files};
+use crate::error::Fatal;
 
 /// The biggest file, in bytes.
-const LARGEST: usize = 1 << 20;
+pub(crate) const LARGEST: usize = 1 << 20;
 
-/// Sets what the file says.  Options that add up, and that are among `given`,
-/// are left to the command line.
+/// Reads the file.
 ///
 /// # Errors
-/// A file that cannot be read, or a mistake in it, with its line: 100.
+/// Where that cannot be done: 100.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fatal> {
+    files::read("--config", path, LARGEST)
+}
+
+/// Sets what `text`, which stands in the file `path`, says.  Options that add
+/// up, and that are among `given`, are left to the command line.
+///
+/// # Errors
+/// A mistake in it, with its line: 100.
 pub(super) fn apply(
     line: &CommandLine,
-    path: &Path,
+    (path, text): (&Path, &[u8]),
     given: &[&'static str],
     options: &mut Options,
 ) -> Result<(), Fatal> {
-    let text = read(path)?;
+    let text = utf_8(path, text)?;
     let mut seen: Vec<(&'static str, usize)> = Vec::new();
     for (number, content) in (1..).zip(text.lines()) {
         let content = content.trim();
@@ -46,14 +53,11 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String, Fatal> {
-    let shown = path.display();
-    let bytes = file::read(path, LARGEST)
-        .map_err(|why| Fatal::usage(format!("unable to read {shown}: {}", Reason(&why))))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+fn utf_8<'a>(path: &Path, text: &'a [u8]) -> Result<&'a str, Fatal> {
+    std::str::from_utf8(text).map_err(|error| {
+        let before = &text[..error.valid_up_to()];
         let line = before.split(|byte| *byte == b'\n').count();
-        Fatal::usage(format!("unable to use {shown} line {line}: it is not UTF-8"))
+        Fatal::usage(format!("unable to use {} line {line}: it is not UTF-8", path.display()))
     })
 }
 
@@ -82,9 +86,9 @@ fn set(opt: &Opt, value: &str, options: &mut Options, left_out: bool) -> Result<
             Err(format!("{name} takes {}", opt.argument.unwrap_or("a value")))
         }
         Setter::Value(set) => {
-            let mut scratch = options.clone();
-            let target = if left_out { &mut scratch } else { options };
-            set(target, value.as_ref()).map_err(|why| unusable(name, value, &why))
+            let set = |options: &mut Options| set(options, value.as_ref());
+            let done = if left_out { set(&mut options.clone()) } else { set(options) };
+            done.map_err(|why| unusable(name, value, &why))
         }
         Setter::Answer => Ok(()),
     }

@@ -3,10 +3,11 @@
 //! reads them from the command line.
 
 pub mod classify;
-mod config;
+pub(crate) mod config;
 pub mod daemon;
 mod defaults;
 mod delaying;
+pub(crate) mod files;
 pub mod link;
 pub mod parse;
 pub mod table;

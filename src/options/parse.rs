@@ -1,6 +1,7 @@
 //! Reading a command line: options up to the first operand, then the operands,
 //! as tcpserver takes them.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use lexopt::Arg;
@@ -81,8 +82,19 @@ pub struct Parsed {
 /// the file: exit 100.
 #[must_use]
 pub fn parse(line: &CommandLine, arguments: &[OsString], options: Options) -> Parsed {
+    parse_with(line, arguments, options, None)
+}
+
+/// The same where the file has been read: `config` stands in it.
+#[must_use]
+pub fn parse_with(
+    line: &CommandLine,
+    arguments: &[OsString],
+    options: Options,
+    config: Option<&[u8]>,
+) -> Parsed {
     let mut read = options;
-    let request = read_all(line, arguments, &mut read);
+    let request = read_all(line, arguments, &mut read, config);
     let request = match request {
         Err(fatal) if read.as_tcpserver => Err(in_tcpservers_words(fatal)),
         request => request,
@@ -96,13 +108,16 @@ fn read_all(
     line: &CommandLine,
     arguments: &[OsString],
     options: &mut Options,
+    config: Option<&[u8]>,
 ) -> Result<Option<Request>, Fatal> {
     let base = options.clone();
     let mut words = read(line, arguments, options)?;
     if let (Words::Operands(..), Some(file)) = (&words, options.config.clone()) {
         let verbosity = std::mem::replace(options, base).verbosity;
         let given = words.given();
-        config::apply(line, &file, &given, options)
+        let text =
+            config.map_or_else(|| config::read(&file).map(Cow::from), |text| Ok(text.into()));
+        text.and_then(|text| config::apply(line, (&file, &text), &given, options))
             .inspect_err(|_| options.verbosity = verbosity)?;
         words = read(line, arguments, options)?;
     }

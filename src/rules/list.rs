@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
 
 use ipnet::IpNet;
 
@@ -13,11 +12,7 @@ use super::Match;
 use super::keys::Place;
 use super::record::Rule;
 use super::text::{Parsed, keys, parse, trimmed};
-use crate::error::Reason;
-use crate::file::{self, Refused};
 
-/// Bytes of a file that are read.
-const LARGEST_FILE: usize = 4 << 20;
 /// Bytes of a line that are shown.
 const SHOWN: usize = 100;
 
@@ -40,20 +35,8 @@ impl fmt::Display for ListError {
 }
 
 impl List {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// A file that cannot be read, that is over 4 MiB, or that has a line which
-    /// cannot be parsed; the message names file, line and text.
-    pub fn read(path: &Path) -> Result<Self, ListError> {
-        let name = path.display();
-        let bytes = file::read(path, LARGEST_FILE).map_err(|why| {
-            let too_big = matches!(Refused::reason(&why), Some(Refused::TooBig(_)));
-            let hint = if too_big { ": make a cdb of it with tcprules, and use -x" } else { "" };
-            ListError(format!("unable to read {name}: {}{hint}", Reason(&why)))
-        })?;
-        Self::parse(&name.to_string(), &bytes)
-    }
+    /// Bytes of a file that are read.
+    pub const LARGEST_FILE: usize = 4 << 20;
 
     /// Compiles rules; `origin` is what a message calls the file.
     ///

@@ -1,0 +1,147 @@
+//! The bytes of the files that the options name, each read once: what a
+//! checker has found good is what the daemon uses, whatever the files have
+//! become meanwhile.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::path::PathBuf;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::error::Fatal;
+use crate::names::Patterns;
+use crate::options::{Options, config, files};
+use crate::rules::list::List;
+
+/// Stands for the length of a file that no option names.
+const NONE: u64 = u64::MAX;
+
+/// What the files say; `None` for one that no option names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Texts {
+    /// `--config`.
+    pub(super) config: Option<Vec<u8>>,
+    /// `--dynamic-file`.
+    pub(super) dynamic: Option<Vec<u8>>,
+    /// `--static-file`.
+    pub(super) exceptions: Option<Vec<u8>>,
+    /// `--rules`.
+    pub(super) rules: Option<Vec<u8>>,
+}
+
+impl Texts {
+    /// Whether `options` name any file.
+    pub(super) fn are_named_by(options: &Options) -> bool {
+        let Options { config, dynamic_file, static_file, rules, .. } = options;
+        [config, dynamic_file, static_file, rules].into_iter().any(Option::is_some)
+    }
+
+    /// Reads the file of `--config`, which says what the others are.
+    ///
+    /// # Errors
+    /// A file that cannot be read: 100.
+    pub(super) fn read_config(options: &Options) -> Result<Self, Fatal> {
+        let config = read("--config", options.config.as_ref(), config::LARGEST)?;
+        Ok(Self { config, ..Self::default() })
+    }
+
+    /// Reads the others.
+    ///
+    /// # Errors
+    /// A file that cannot be read: 100.
+    pub(super) fn read_others(&mut self, options: &Options) -> Result<(), Fatal> {
+        let Options { dynamic_file, static_file, rules, .. } = options;
+        self.dynamic = read("--dynamic-file", dynamic_file.as_ref(), Patterns::LARGEST_FILE)?;
+        self.exceptions = read("--static-file", static_file.as_ref(), Patterns::LARGEST_FILE)?;
+        self.rules = read("--rules", rules.as_ref(), List::LARGEST_FILE)?;
+        Ok(())
+    }
+}
+
+fn read(option: &str, path: Option<&PathBuf>, most: usize) -> Result<Option<Vec<u8>>, Fatal> {
+    path.map(|path| files::read(option, path, most)).transpose()
+}
+
+/// How a checker hands over what it has read, or what is wrong with it: a file
+/// without a name, which both processes have open.
+#[derive(Debug)]
+pub(super) struct Handover(File);
+
+impl Handover {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// As `memfd_create(2)`.
+    pub(super) fn new() -> nix::Result<Self> {
+        memfd_create(c"smtp-delayd", MFdFlags::MFD_CLOEXEC).map(|fd| Self(fd.into()))
+    }
+
+    /// Hands over what was read.
+    pub(super) fn put(&self, texts: &Texts) -> io::Result<()> {
+        let Texts { config, dynamic, exceptions, rules } = texts;
+        [config, dynamic, exceptions, rules].into_iter().try_for_each(|text| {
+            let length = text.as_ref().map_or(NONE, |text| text.len() as u64);
+            (&self.0).write_all(&length.to_ne_bytes())?;
+            (&self.0).write_all(text.as_deref().unwrap_or_default())
+        })
+    }
+
+    /// What was read.
+    ///
+    /// # Errors
+    /// Memory that is refused, or where nothing was handed over.
+    pub(super) fn take(&self) -> io::Result<Texts> {
+        (&self.0).rewind()?;
+        let (config, dynamic) = (self.take_one()?, self.take_one()?);
+        let (exceptions, rules) = (self.take_one()?, self.take_one()?);
+        Ok(Texts { config, dynamic, exceptions, rules })
+    }
+
+    fn take_one(&self) -> io::Result<Option<Vec<u8>>> {
+        let (mut length, mut text) = ([0; 8], Vec::new());
+        (&self.0).read_exact(&mut length)?;
+        let length = u64::from_ne_bytes(length);
+        if length == NONE {
+            return Ok(None);
+        }
+        let read = (&self.0).take(length).read_to_end(&mut text)?;
+        if read as u64 == length { Ok(Some(text)) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Hands over what is wrong instead.
+    pub(super) fn put_mistake(&self, fatal: &Fatal) -> io::Result<()> {
+        self.0.set_len(0)?;
+        (&self.0).rewind()?;
+        (&self.0).write_all(fatal.message.as_bytes())
+    }
+
+    /// What is wrong.
+    pub(super) fn take_mistake(&self) -> io::Result<String> {
+        let mut message = String::new();
+        (&self.0).rewind()?;
+        (&self.0).read_to_string(&mut message)?;
+        Ok(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_handed_over() {
+        let texts = Texts {
+            config: None,
+            dynamic: Some(b"^a\n".to_vec()),
+            exceptions: Some(Vec::new()),
+            rules: Some(vec![0xff; 100_000]),
+        };
+        let handover = Handover::new().unwrap();
+        assert!(handover.take().is_err(), "nothing has been handed over");
+        handover.put(&texts).unwrap();
+        assert_eq!(handover.take().unwrap(), texts);
+        handover.put_mistake(&Fatal::usage("caf\u{e9}")).unwrap();
+        assert_eq!(handover.take_mistake().unwrap(), "caf\u{e9}");
+        assert!(handover.take().is_err());
+    }
+}
