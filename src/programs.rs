@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::ctl;
 use crate::daemon::background::{self, Readiness};
-use crate::daemon::start;
+use crate::daemon::{signals, start};
 use crate::demo;
 use crate::error::{Fatal, TROUBLE, USAGE};
 use crate::log::{Log, Syslog};
@@ -72,6 +72,7 @@ fn name<'a>(called: &'a OsStr, executed: Option<&'a OsStr>) -> Option<&'a str> {
 /// `smtp-delayd`.
 #[must_use]
 pub fn daemon(arguments: &[OsString]) -> u8 {
+    signals::defer();
     let parsed = parse(&DAEMON, arguments, Options::default());
     let log = Log::new(DAEMON.program, parsed.verbosity);
     finish(parsed, &log)

@@ -2,19 +2,27 @@
 //! files that are none of the daemon's.
 
 use std::fs::{self, File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, geteuid, mkfifo, pipe};
 
-use crate::background::ctl;
+use crate::background::{Background, ctl, is_there};
 use crate::lab::chain::clean_command;
-use crate::lab::{directory, is_root};
+use crate::lab::daemon::children_of;
+use crate::lab::{directory, is_root, wait_until};
 use smtp_delay::daemon::board::{MAGIC, VERSION};
 
+/// A user that has nothing.
+const NOBODY: u32 = 65534;
 /// As many bytes as this test's machine need not have.
 const HUGE: u64 = 3 << 30;
 
@@ -102,4 +110,205 @@ fn a_file_that_may_not_be_read_is_told() {
         assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
     }
     assert_eq!(ctl(&["pid", file]).0, Some(1), "root may");
+}
+
+/// The same daemon in the foreground.
+fn in_foreground(daemon: &Background, options: &str, program: &[&str]) -> Command {
+    let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+    let background = daemon.command(options, program);
+    command.args(["--log", "syslog"]);
+    command.args(background.get_args().filter(|argument| *argument != "--daemon"));
+    command
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_file_behind() {
+    let daemon = Background::new();
+    let rules = daemon.path("rules");
+    fs::write(&rules, "nonsense\n").unwrap();
+    let rules = format!("--rules {rules}");
+    // The files are in a directory of root's, who the daemon is not any more then.
+    let user = if is_root("a start that fails as another user") { "-u nobody" } else { "" };
+    let taken = TcpListener::bind(("127.0.0.1", daemon.port)).unwrap();
+    let fails = |options: &str, code: i32| {
+        for mut command in
+            [daemon.command(options, &["true"]), in_foreground(&daemon, options, &["true"])]
+        {
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{options}: {output:?}");
+            assert!(daemon.has_no_files(), "{options}");
+        }
+    };
+    fails("", 111);
+    drop(taken);
+    fails(&rules, 100);
+    fails(&format!("{user} {rules}"), 100);
+    fails("-u nosuchuser", 100);
+}
+
+#[test]
+fn a_pidfile_that_was_there_before_stays_there_empty() {
+    let daemon = Background::new();
+    fs::write(daemon.path("pid"), "4194304\n").unwrap();
+    let output = daemon.start("--rules /nonexistent", &["true"]);
+    assert_eq!(output.status.code(), Some(100), "{output:?}");
+    assert_eq!(fs::read_to_string(daemon.path("pid")).unwrap(), "");
+    assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(3), "nothing has died");
+}
+
+#[test]
+fn a_pidfile_of_another_user_stays_its_own() {
+    if !is_root("a_pidfile_of_another_user_stays_its_own") {
+        return;
+    }
+    let daemon = Background::new();
+    let file = daemon.path("pid");
+    fs::write(&file, "4194304\n").unwrap();
+    chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+    for options in ["", "-u 12345 -g 12345"] {
+        let output = daemon.start(options, &["true"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        let expected = format!(
+            "smtp-delayd: fatal: unable to write {file}: it belongs to user 65534: \
+             remove it, or name another file\n"
+        );
+        assert_eq!((output.status.code(), text), (Some(111), expected), "{options}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "4194304\n");
+    daemon.start_well("--delay 0 -u 65534 -g 65534", &["true"]);
+}
+
+/// A pipe that is full, so that whoever writes into it waits.
+struct FullPipe {
+    reading: File,
+    writing: Option<File>,
+}
+
+impl FullPipe {
+    fn new() -> Self {
+        let (reading, writing) = pipe().unwrap();
+        let mut writing = File::from(writing);
+        fcntl(&writing, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        while writing.write(&[b'\n'; 4096]).is_ok() {}
+        fcntl(&writing, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        Self { reading: reading.into(), writing: Some(writing) }
+    }
+
+    /// The end to write to, which may be taken once.
+    fn stderr(&mut self) -> Stdio {
+        self.writing.take().unwrap().into()
+    }
+
+    /// Lets whoever waits go on, and reads until they are gone.
+    fn drain(mut self) -> io::Result<String> {
+        let mut text = String::new();
+        self.reading.read_to_string(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// Starts a daemon that waits in the middle of its start, as its warning finds no
+/// room, until the pipe is drained.
+fn started_half(daemon: &Background, mut command: Command) -> (Child, FullPipe) {
+    let mut pipe = FullPipe::new();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(pipe.stderr());
+    let child = command.spawn().unwrap();
+    drop(command);
+    wait_until("a scoreboard", || fs::exists(daemon.path("board")).unwrap().then_some(()));
+    // From then on a process is there that would remove it.
+    wait_until("a child", || (!children_of(daemon.pid()).is_empty()).then_some(()));
+    (child, pipe)
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+}
+
+#[test]
+fn what_does_not_end_a_daemon_waits_until_it_is_up() {
+    for command in [in_foreground, Background::command] {
+        let daemon = Background::new();
+        let (mut child, pipe) = started_half(&daemon, command(&daemon, "--delay 0", &["true"]));
+        let pid = daemon.pid();
+        // In the background that is another process, which waits for the daemon.
+        signal(&child, Signal::SIGHUP);
+        for signal in [Signal::SIGHUP, Signal::SIGUSR1] {
+            kill(pid, signal).unwrap();
+        }
+        let rest = thread::spawn(|| pipe.drain());
+        for line in ["start ", "reload ", "stats "] {
+            daemon.syslog.wait_for(line);
+        }
+        kill(pid, Signal::SIGTERM).unwrap();
+        assert!(child.wait().unwrap().success());
+        rest.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn whatever_ends_a_start_no_file_is_left_behind() {
+    let test = "whatever_ends_a_start_no_file_is_left_behind, as another user";
+    let options = if is_root(test) { "--delay 0 -u 65534 -g 65534" } else { "--delay 0" };
+    for end in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL] {
+        let daemon = Background::new();
+        let command = in_foreground(&daemon, options, &["true"]);
+        let (mut child, pipe) = started_half(&daemon, command);
+        signal(&child, end);
+        assert_eq!(child.wait().unwrap().signal(), Some(end as i32));
+        wait_until("the files to be gone", || daemon.has_no_files().then_some(()));
+        pipe.drain().unwrap();
+        assert!(daemon.syslog.lines("start ").is_empty());
+    }
+}
+
+#[test]
+fn whoever_stops_waiting_for_a_daemon_stops_it() {
+    for end in [Signal::SIGTERM, Signal::SIGINT] {
+        let daemon = Background::new();
+        let (mut child, pipe) = started_half(&daemon, daemon.command("--delay 0", &["true"]));
+        let pid = daemon.pid();
+        signal(&child, end);
+        wait_until("the daemon's end", || (!is_there(pid)).then_some(()));
+        let text = pipe.drain().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(111), "{text}");
+        let expected = "\nsmtp-delayd: fatal: told to stop before the daemon was up\n";
+        assert!(text.ends_with(expected), "{text}");
+        assert!(daemon.has_no_files());
+    }
+}
+
+#[test]
+fn whoever_starts_a_daemon_sees_its_warnings() {
+    let daemon = Background::new();
+    let output = daemon.start("--delay 26", &["true"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("smtp-delayd: warning: a delay of 26 s: "), "{text}");
+    daemon.syslog.wait_for("warning: a delay of 26 s: ");
+}
+
+#[test]
+fn a_daemon_without_its_usual_scoreboard_says_so() {
+    let daemon = Background::new();
+    let own = daemon.path("smtp-delayd");
+    fs::copy(env!("CARGO_BIN_EXE_smtp-delayd"), &own).unwrap();
+    let board = daemon.path("board");
+    let options = daemon.command("--delay 0", &["true"]);
+    let options =
+        options.get_args().filter(|option| *option != "--scoreboard" && *option != &*board);
+    let mut command = if geteuid().is_root() {
+        chown(&daemon.directory, Some(NOBODY), Some(NOBODY)).unwrap();
+        let mut command = clean_command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&own);
+        command
+    } else {
+        clean_command(&own)
+    };
+    let output = command.args(options).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let file = format!("/run/smtp-delayd.{}.sb", daemon.port);
+    let why = "Permission denied (os error 13): there will be no status\n";
+    let expected = format!("smtp-delayd: warning: unable to make {file}: {why}");
+    assert!(text.contains(&expected), "{text}");
 }

@@ -3,18 +3,26 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::time::TimeSpec;
 use nix::sys::wait::waitpid;
-use nix::unistd::{pipe2, setsid};
+use nix::unistd::{Pid, pipe2, setsid};
 
+use super::signals;
 use crate::error::{Fatal, TROUBLE};
 use crate::log::Log;
 use crate::sys;
 
 /// Most bytes of a message: what goes through a pipe in one piece.
 const LONGEST: usize = 4000;
+/// How often a daemon is told to stop that is not up yet.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the one who waits is told, in one piece through a pipe: the exit code,
 /// and a message if ours cannot reach him any more.
@@ -68,6 +76,7 @@ pub fn launch(
     log: &Log,
     daemon: impl FnOnce(&mut Readiness) -> Result<(), Fatal>,
 ) -> Result<u8, Fatal> {
+    signals::take_stopping().map_err(|why| Fatal::unable("catch signals", why))?;
     let pipe = pipe2(OFlag::O_CLOEXEC).map_err(|why| Fatal::unable("make a pipe", why))?;
     let (mut theirs, ours) = (Some(File::from(pipe.0)), File::from(pipe.1));
     let leader = sys::spawn(|| {
@@ -76,7 +85,7 @@ pub fn launch(
         lead_session(log, &mut readiness, daemon)
     });
     let leader = leader.map_err(unable_to_fork)?;
-    let (code, message) = wait_for(theirs);
+    let (code, message) = theirs.map_or((TROUBLE, String::new()), |pipe| wait_for(pipe, leader));
     let _ = waitpid(leader, None);
     if message.is_empty() { Ok(code) } else { Err(Fatal { code, message, in_djbs_words: None }) }
 }
@@ -101,12 +110,43 @@ fn unable_to_fork(why: Errno) -> Fatal {
 }
 
 /// What comes through the pipe; where nothing comes the daemon has died.
-fn wait_for(pipe: Option<File>) -> (u8, String) {
+fn wait_for(mut pipe: File, leader: Pid) -> (u8, String) {
+    if pass_stopping_on(&pipe, leader) == Start::Stopped {
+        return (TROUBLE, "told to stop before the daemon was up".into());
+    }
     let mut buffer = [0; LONGEST + 1];
-    match pipe.map(|mut pipe| pipe.read(&mut buffer)) {
-        Some(Ok(length)) if length > 0 => {
+    match pipe.read(&mut buffer) {
+        Ok(length) if length > 0 => {
             (buffer[0], String::from_utf8_lossy(&buffer[1..length]).into_owned())
         }
         _ => (TROUBLE, "the daemon died before it was up".into()),
+    }
+}
+
+/// Whether a start went on to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Undisturbed,
+    Stopped,
+}
+
+/// Waits until something comes through the pipe, or all who could write there are
+/// gone.  Whoever tells us to stop means the daemon, which is of the leader's
+/// process group; it is told again and again, since the group may not be there yet.
+fn pass_stopping_on(pipe: &File, leader: Pid) -> Start {
+    let mut start = Start::Undisturbed;
+    loop {
+        let time = (start == Start::Stopped).then(|| TimeSpec::from(INTERVAL));
+        let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut fds, time, Some(signals::deferred())) {
+            Ok(0) | Err(Errno::EINTR) => (),
+            _ => return start,
+        }
+        if signals::told_to_stop() > 0 {
+            start = Start::Stopped;
+        }
+        if start == Start::Stopped {
+            let _ = killpg(leader, Signal::SIGTERM);
+        }
     }
 }

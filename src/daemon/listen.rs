@@ -31,34 +31,46 @@ enum Host {
     One(IpAddr, u32),
 }
 
+/// Where to listen, with all names looked up.
+pub struct Place {
+    host: Host,
+    port: u16,
+}
+
+impl Place {
+    /// Finds out where the options say.
+    ///
+    /// # Errors
+    /// An unknown host or port: 111.
+    pub fn find(options: &Options) -> Result<Self, Fatal> {
+        Ok(Self { host: host(options)?, port: port(&options.port)? })
+    }
+
+    /// The address and port; both families have the IPv6 one.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        match self.host {
+            Host::Any => SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.port)),
+            Host::One(IpAddr::V6(ip), scope) => SocketAddrV6::new(ip, self.port, 0, scope).into(),
+            Host::One(ip, _) => SocketAddr::new(ip, self.port),
+        }
+    }
+}
+
 /// Binds and listens as asked.
 ///
 /// # Errors
-/// An unknown host or port, an address that is not ours, a port in use: 111.
-pub fn listen(options: &Options, log: &Log) -> Result<Socket, Fatal> {
-    let port = port(&options.port)?;
-    let socket = match host(options)? {
-        Host::One(IpAddr::V6(ip), scope) => bound(SocketAddrV6::new(ip, port, 0, scope).into())?,
-        Host::One(ip, _) => bound(SocketAddr::new(ip, port))?,
-        Host::Any => bound_to_both(port, log)?,
+/// An address that is not ours, a port in use: 111.
+pub fn listen(place: &Place, options: &Options, log: &Log) -> Result<Socket, Fatal> {
+    let socket = match place.host {
+        Host::One(..) => bound(place.address())?,
+        Host::Any => bound_to_both(place.port, log)?,
     };
     let backlog = options.backlog();
     warn_of_kernel_limit(backlog, log);
     let listening = socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
     listening.map_err(|why| Fatal::unable("listen", &why).or_djb("listen", &why))?;
     Ok(socket)
-}
-
-/// Finds out where to listen, and does not.
-///
-/// # Errors
-/// An unknown host or port: 111.
-pub fn figure_out(options: &Options) -> Result<SocketAddr, Fatal> {
-    let ip = match host(options)? {
-        Host::Any => Ipv6Addr::UNSPECIFIED.into(),
-        Host::One(ip, _) => ip,
-    };
-    Ok(SocketAddr::new(ip, port(&options.port)?))
 }
 
 fn port(text: &str) -> Result<u16, Fatal> {

@@ -68,6 +68,12 @@ impl Scoreboard {
         checked.map_err(|why| Fatal::unable(format_args!("make {}", path.display()), why))
     }
 
+    /// Whether there is a file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The file, which stays in its place and is locked for as long as it is open.
     #[must_use]
     pub fn hold(mut self) -> Option<File> {

@@ -3,20 +3,25 @@
 use std::cell::RefCell;
 use std::env;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
-use nix::sys::signal::Signal;
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
+use socket2::Socket;
 
 use super::background::Readiness;
+use super::cleanup::Cleanup;
 use super::files::{self, Files};
-use super::listen::{self, listen};
+use super::listen::{Place, listen};
 use super::pidfile::Pidfile;
 use super::pool::Pool;
-use super::privileges::identity;
+use super::privileges::{Identity, identity};
 use super::relay::Relay;
 use super::scoreboard::Scoreboard;
-use super::supervisor::{Keeps, Supervisor, take_signals};
+use super::signals;
+use super::supervisor::{Keeps, Supervisor};
 use super::warnings::warn;
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
@@ -25,7 +30,7 @@ use crate::connection::terms::terms;
 use crate::error::{Fatal, USAGE};
 use crate::log::Log;
 use crate::options::{LogTo, Options};
-use crate::sys;
+use crate::sys::{self, Blocked};
 
 /// Runs the daemon in front of the program that the options name.
 ///
@@ -58,9 +63,9 @@ fn read_everything(options: &Options, log: &Log) -> Result<(), Fatal> {
     let program = program(options)?;
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
     let identity = identity(options, variable)?;
-    let local = listen::figure_out(options)?;
+    let place = Place::find(options)?;
     identity.assume()?;
-    warn(options, local, log);
+    warn(options, place.address(), log);
     read_files(options, log)?;
     program.find().map_err(|why| Fatal::usage(format!("unable to run {}: {why}", program.name())))
 }
@@ -84,28 +89,24 @@ pub fn run(
     log: &Log,
     readiness: &mut Readiness,
 ) -> Result<(), Fatal> {
-    sys::reset_all_signals();
-    sys::ignore(Signal::SIGPIPE).map_err(|why| Fatal::unable("ignore SIGPIPE", why))?;
+    signals::settle(options.as_tcpserver).map_err(unable_to_catch_signals)?;
+    let watched = log.also_on_standard_error();
     let environment = Environment::inherit(env::vars_os());
     if let Some((name, value)) = terms(|name| environment.get(name)).ignored {
-        log.ignored_variable(name, &value);
+        watched.ignored_variable(name, &value);
     }
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
-    let pidfile = options.pidfile.as_deref();
-    let pidfile = pidfile.map(|path| Pidfile::claim(path, &identity)).transpose()?;
-    let listener = listen(&options, log)?;
-    let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
-    let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
-    let scoreboard = Scoreboard::make(&options, local.port(), log)?;
+    let Acquired { cleanup, pidfile, listener, local, scoreboard } =
+        acquire(&options, &identity, &watched)?;
     identity.assume()?;
-    warn(&options, local, log);
-    let Files { names, rules, .. } = read_files(&options, log)?;
+    warn(&options, local, &watched);
+    let Files { names, rules, .. } = read_files(&options, &watched)?;
     let resolvers = options.resolvers();
     let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
     log.count_lost_lines(pool.lost());
     let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
-    take_signals(options.as_tcpserver).map_err(|why| Fatal::unable("catch signals", why))?;
+    signals::take(options.as_tcpserver).map_err(unable_to_catch_signals)?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
     let relay = relay(&options, log, readiness)?;
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
@@ -121,15 +122,46 @@ pub fn run(
         service,
         listener,
         pool,
-        Keeps { pidfile, relay, scoreboard: scoreboard.hold() },
+        Keeps { pidfile: pidfile.map(Pidfile::keep), relay, scoreboard: scoreboard.hold() },
     );
     if in_background && !supervisor.is_up() {
         return Err(Fatal::trouble("unable to fork a single child"));
     }
     log.start(local, slots, idle);
+    cleanup.into_iter().for_each(Cleanup::succeeded);
     readiness.ready();
     supervisor.run();
     Ok(())
+}
+
+fn unable_to_catch_signals(why: Errno) -> Fatal {
+    Fatal::unable("catch signals", why)
+}
+
+/// What the privileges of whoever starts the daemon are needed for.
+struct Acquired {
+    cleanup: Option<Cleanup>,
+    pidfile: Option<Pidfile>,
+    listener: Socket,
+    local: SocketAddr,
+    scoreboard: Scoreboard,
+}
+
+/// Makes the files and binds the port.  Signals wait until somebody is there who
+/// would remove the files.
+fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired, Fatal> {
+    let place = Place::find(options)?;
+    let _blocked = Blocked::block(SigSet::all());
+    let pidfile = options.pidfile.as_deref();
+    let pidfile = pidfile.map(|path| Pidfile::claim(path, identity)).transpose()?;
+    let listener = listen(&place, options, log)?;
+    let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
+    let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
+    let scoreboard = Scoreboard::make(options, local.port(), log)?;
+    let has_files = pidfile.is_some() || scoreboard.is_file();
+    let cleanup = has_files.then(|| Cleanup::start(pidfile.as_ref(), &scoreboard)).transpose();
+    let cleanup = cleanup.map_err(|why| Fatal::unable("fork", why))?;
+    Ok(Acquired { cleanup, pidfile, listener, local, scoreboard })
 }
 
 /// In the background what programs write on standard error goes to syslog.

@@ -23,33 +23,15 @@ use super::pool::{Complaint, Pool, Slot, Stage, wake_child};
 use super::processors::Processors;
 use super::reap::{Crashes, End, Rounds};
 use super::relay::Relay;
+use super::signals::told_to_stop;
 use super::worker::Worker;
 use crate::connection::serve::Service;
 use crate::error::Reason;
 use crate::sys;
 
-/// What the supervisor acts on; blocked but for the time that it polls.
-const SIGNALS: [Signal; 5] =
-    [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1];
-/// The first of these are all that tcpserver handles; the others end it.
-const TCPSERVERS: usize = 2;
 /// How often idle children of an older generation are nudged, and how often a
 /// supervisor that stops looks whether it may.
 const INTERVAL: Duration = Duration::from_millis(50);
-
-/// Takes the signals over, so that from now on they are acted on in order.
-///
-/// # Errors
-/// Where signals cannot be caught.
-pub fn take_signals(as_tcpserver: bool) -> nix::Result<()> {
-    let mut blocked = SigSet::empty();
-    let signals = if as_tcpserver { TCPSERVERS } else { SIGNALS.len() };
-    for signal in SIGNALS.into_iter().take(signals) {
-        blocked.add(signal);
-        sys::count(signal)?;
-    }
-    blocked.thread_block()
-}
 
 /// The supervisor of a pool.
 pub struct Supervisor {
@@ -90,7 +72,7 @@ pub struct Keeps {
 }
 
 impl Supervisor {
-    /// Forks the first children.  [`take_signals`] has to come first.
+    /// Forks the first children.  The signals have to be taken over first.
     #[must_use]
     pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Self {
         let demand = Demand::new(service.options.min_idle(), service.options.max_idle());
@@ -284,8 +266,4 @@ impl Supervisor {
         let mut fds = [PollFd::new(self.pool.waker().as_fd(), PollFlags::POLLIN)];
         let _ = ppoll(&mut fds, time.map(TimeSpec::from), Some(SigSet::empty()));
     }
-}
-
-fn told_to_stop() -> u32 {
-    sys::take_count(Signal::SIGTERM) + sys::take_count(Signal::SIGINT)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 
 use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
@@ -85,7 +85,7 @@ impl Acceptor for Ucspi {
     }
 
     fn prepare_exec(&self) -> nix::Result<()> {
-        sys::reset_all_signals();
+        sys::reset_all_signals(&SigSet::empty());
         Ok(())
     }
 

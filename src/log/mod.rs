@@ -50,26 +50,42 @@ pub struct Log {
     verbosity: Verbosity,
     speaker: Speaker,
     syslog: Option<Arc<Syslog>>,
+    echo: Echo,
+}
+
+/// Which messages go to standard error beside syslog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Echo {
+    /// Those that end the program.
+    Fatal,
+    /// All.
+    All,
 }
 
 impl Log {
     /// Writes to standard error, in the name of the daemon `program`.
     #[must_use]
     pub fn new(program: &'static str, verbosity: Verbosity) -> Self {
-        Self { program, verbosity, speaker: Speaker::Daemon, syslog: None }
+        Self { program, verbosity, speaker: Speaker::Daemon, syslog: None, echo: Echo::Fatal }
     }
 
     /// Says only what tcpserver would say, in its name.
     #[must_use]
     pub fn as_tcpserver(verbosity: Verbosity) -> Self {
-        Self { program: "tcpserver", verbosity, speaker: Speaker::Tcpserver, syslog: None }
+        Self {
+            program: "tcpserver",
+            verbosity,
+            speaker: Speaker::Tcpserver,
+            syslog: None,
+            echo: Echo::Fatal,
+        }
     }
 
     /// Writes in the name of the chain link `program`: decisions only with
     /// [`Verbosity::Verbose`].
     #[must_use]
     pub fn as_link(program: &'static str, verbosity: Verbosity) -> Self {
-        Self { program, verbosity, speaker: Speaker::Link, syslog: None }
+        Self { program, verbosity, speaker: Speaker::Link, syslog: None, echo: Echo::Fatal }
     }
 
     /// The daemon accepts clients from now on.

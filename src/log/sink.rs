@@ -14,7 +14,7 @@ use syslog::Severity;
 
 use super::line::Line;
 use super::syslog::{Syslog, Worth};
-use super::{Log, Speaker};
+use super::{Echo, Log, Speaker};
 use crate::error::TROUBLE;
 use crate::options::Verbosity;
 
@@ -24,6 +24,13 @@ impl Log {
     pub fn to_syslog(mut self, syslog: Arc<Syslog>) -> Self {
         self.syslog = Some(syslog);
         self
+    }
+
+    /// The same, but warnings and errors go to standard error as well, for whoever
+    /// watches a start.
+    #[must_use]
+    pub fn also_on_standard_error(&self) -> Self {
+        Self { echo: Echo::All, ..self.clone() }
     }
 
     /// Does `work`, which ends with an exit code; a panic is logged, and ends with
@@ -99,13 +106,13 @@ impl Log {
         self.put_message(level, &format!("{severity}: {message}"), Worth::Nothing);
     }
 
-    /// A message in the program's name, which is syslog's tag; a line that ends
-    /// the program goes to standard error as well.
+    /// A message in the program's name, which is syslog's tag.
     pub(super) fn put_message(&self, level: Severity, message: &str, worth: Worth) {
         if let Some(syslog) = &self.syslog {
             message.lines().for_each(|line| syslog.send(level, line, worth));
         }
-        if self.syslog.is_none() || matches!(level, Severity::LOG_CRIT) {
+        let is_echoed = self.echo == Echo::All || matches!(level, Severity::LOG_CRIT);
+        if self.syslog.is_none() || is_echoed {
             put(format!("{}: {message}\n", self.program).as_bytes());
         }
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
 use nix::unistd::Pid;
 
@@ -117,35 +117,36 @@ pub fn reset(signal: Signal) -> nix::Result<()> {
     install(signal, SigHandler::SigDfl)
 }
 
-/// Keeps a signal waiting for as long as this lives; it is delivered then.
-pub struct Blocked(SigSet);
+/// Keeps signals waiting for as long as this lives; they are delivered then.
+pub struct Blocked {
+    before: SigSet,
+}
 
 impl Blocked {
-    /// Blocks `signal`, which is not blocked yet.
+    /// Blocks `signals`, as well as those that are blocked already.
     #[must_use]
-    pub fn block(signal: Signal) -> Self {
-        let set = SigSet::from(signal);
-        let _ = set.thread_block();
-        Self(set)
+    pub fn block(signals: impl Into<SigSet>) -> Self {
+        let before = signals.into().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        Self { before: before.unwrap_or_else(|_| SigSet::empty()) }
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        let _ = self.0.thread_unblock();
+        let _ = self.before.thread_set_mask();
     }
 }
 
-/// Gives every signal its default action and empties the mask, whatever was
-/// inherited from whoever started this process.
-pub fn reset_all_signals() {
+/// Gives every signal its default action and blocks those of `blocked` alone,
+/// whatever was inherited from whoever started this process.
+pub fn reset_all_signals(blocked: &SigSet) {
     let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
     for number in (1..32).chain(real_time) {
         // SAFETY: SIG_DFL installs no code.  KILL and STOP answer EINVAL,
         // which is right.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
-    let _ = SigSet::empty().thread_set_mask();
+    let _ = blocked.thread_set_mask();
 }
 
 /// Tells children that are forked from here on what [`shut_down_when_orphaned`] is
