@@ -397,11 +397,31 @@ fn service_goes_on_after_forks_have_failed() {
     }
 }
 
+#[test]
+fn a_hup_is_not_lost_where_no_process_can_be_made() {
+    if !is_root("a_hup_is_not_lost_where_no_process_can_be_made") {
+        return;
+    }
+    let daemon = Daemon::setup().option("-H --delay 0 -u 64011 -g 64011").run(&["echo", "220"]);
+    let limit = |processes| limit_processes_of(64011, daemon.pid(), processes);
+    limit(1);
+    daemon.signal(Signal::SIGHUP);
+    let line = daemon.log("smtp-delayd: error: unable to fork: ");
+    assert!(line.ends_with(": trying again"), "{line}");
+    limit(100);
+    daemon.log("reload ");
+}
+
 /// As the daemon's own user: root needs a capability for it that containers
 /// withhold.
 fn limit_processes(pid: Pid, limit: u64) {
+    limit_processes_of(64010, pid, limit);
+}
+
+fn limit_processes_of(user: u32, pid: Pid, limit: u64) {
     let set = std::process::Command::new("setpriv")
-        .args(["--reuid=64010", "--regid=64010", "--clear-groups", "prlimit"])
+        .args([format!("--reuid={user}"), format!("--regid={user}")])
+        .args(["--clear-groups", "prlimit"])
         .args([format!("--pid={pid}"), format!("--nproc={limit}:")])
         .status();
     assert!(set.unwrap().success());
@@ -494,6 +514,87 @@ fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
     assert!(line.contains(" line 2: "), "{line}");
     daemon.log("smtp-delayd: error: unable to reload: the old files stay");
     assert_eq!(class(), "dynamic\n");
+}
+
+/// Reading them takes longer than it takes until the next signal comes.
+#[test]
+fn hups_that_come_faster_than_files_can_be_read_have_them_read() {
+    let file = directory().join("dynamic");
+    let lines: String =
+        (0..200).map(|n| format!("[0-9]+\\.dyn[a-z]*\\.isp{n}\\.example$\n")).collect();
+    fs::write(&file, lines).unwrap();
+    let daemon = Daemon::setup()
+        .option("-H --delay 0")
+        .option_with("--dynamic-file", file.display())
+        .run(&["echo", "220"]);
+    let mut signals = 0;
+    wait_until("a reload", || {
+        daemon.signal(Signal::SIGHUP);
+        signals += 1;
+        daemon.lines("reload ").first().cloned()
+    });
+    assert!(signals > 3, "{signals}: the files are read too fast for this test");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+}
+
+fn is_stopped(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.contains(") T ")
+}
+
+/// A client that a child keeps: those that come in the first seconds after the
+/// supervisor was stopped may be served.
+fn held_client(daemon: &Daemon) -> Client {
+    let sleeps = |pid: &Pid| {
+        let wait = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+        wait.contains("nanosleep")
+    };
+    let mut client = daemon.client("127.0.0.1");
+    wait_until("a client to be held", || {
+        if !client.is_silent_for(Duration::from_millis(100)) {
+            // Not too many: nobody reaps those that are over.
+            thread::sleep(Duration::from_millis(100));
+            client = daemon.client("127.0.0.1");
+        }
+        daemon.children().iter().any(sleeps).then_some(())
+    });
+    client
+}
+
+#[test]
+fn nobody_is_served_while_the_supervisor_is_stopped() {
+    let daemon = Daemon::setup().option("-H --delay 0").run(&["echo", "220"]);
+    daemon.signal(Signal::SIGSTOP);
+    let mut held = held_client(&daemon);
+    assert!(held.is_silent_for(Duration::from_millis(500)), "it is held on");
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!(held.read_all(), "220\n");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+}
+
+#[test]
+fn clients_that_are_held_for_a_stopped_supervisor_are_served_once_it_is_gone() {
+    let mut daemon = Daemon::setup().option("-H --delay 0").run(&["echo", "220"]);
+    daemon.signal(Signal::SIGSTOP);
+    let mut held = held_client(&daemon);
+    daemon.kill();
+    assert_eq!(held.read_all(), "220\n");
+}
+
+#[test]
+fn others_are_made_for_idle_children_that_are_stopped() {
+    let mut daemon = Daemon::setup().option("-H --delay 0").run(&["echo", "220"]);
+    wait_until("idle children", || (daemon.children().len() == 5).then_some(()));
+    let stopped = daemon.children();
+    for child in &stopped {
+        kill(*child, Signal::SIGSTOP).unwrap();
+    }
+    wait_until("them to be stopped", || stopped.iter().all(|pid| is_stopped(*pid)).then_some(()));
+    for _ in 0..20 {
+        assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+    }
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0), "nor does the end wait for them");
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn term_lets_waiting_clients_finish_and_frees_the_port() {
         daemon.signal(signal);
         wait_until("the port to be free", || (!port_answers(&daemon)).then_some(()));
         assert!(!daemon.has_ended(), "a client is waiting");
+        assert!(daemon.log("stopping ").starts_with("stopping waiting=1 sessions=0 pid="));
         let next = setup("0").port(daemon.port).run(&["echo", "220 next"]);
         assert_eq!(next.client("127.0.0.1").read_all(), "220 next\n");
         let (line, waited) = waiting.read_line();

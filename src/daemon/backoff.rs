@@ -14,46 +14,69 @@ const CALM: Duration = Duration::from_secs(10);
 /// The failures so far.
 #[derive(Default)]
 pub struct Backoff {
+    crashes: Row,
+    forks: Row,
+}
+
+/// Failures of one kind in a row.
+#[derive(Default)]
+struct Row {
     failures: u32,
     last: Option<Instant>,
     until: Option<Instant>,
 }
 
-impl Backoff {
-    /// A child died before its hand-over.
-    pub fn crashed(&mut self, now: Instant) {
-        self.count(now);
-        if self.failures > FREE {
-            let wait = FIRST * 2_u32.saturating_pow((self.failures - FREE - 1).min(10));
-            self.until = Some(now + wait.min(LONGEST));
-        }
-    }
-
-    /// A fork failed.
-    pub fn fork_failed(&mut self, now: Instant) {
-        self.count(now);
-        let wait = FIRST * 2_u32.saturating_pow((self.failures - 1).min(10));
-        self.until = Some(now + wait.min(LONGEST));
-    }
-
-    fn count(&mut self, now: Instant) {
+impl Row {
+    /// Counts one; the first `free` cost no wait.
+    fn fail(&mut self, now: Instant, free: u32) {
         if self.last.is_some_and(|last| now.duration_since(last) >= CALM) {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
         self.last = Some(now);
+        if self.failures > free {
+            let wait = FIRST * 2_u32.saturating_pow((self.failures - free - 1).min(10));
+            self.until = Some(now + wait.min(LONGEST));
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        self.failures > FREE && self.last.is_some_and(|last| last.elapsed() < CALM)
+    }
+}
+
+impl Backoff {
+    /// A child died before its hand-over.
+    pub fn crashed(&mut self, now: Instant) {
+        self.crashes.fail(now, FREE);
+    }
+
+    /// A fork failed.
+    pub fn fork_failed(&mut self, now: Instant) {
+        self.forks.fail(now, 0);
+    }
+
+    /// A fork succeeded: the limit that others failed for leaves room for some.
+    pub fn fork_succeeded(&mut self) {
+        self.forks = Row::default();
+    }
+
+    /// A process has ended, which may leave room for another.
+    pub fn process_ended(&mut self) {
+        self.forks.until = None;
     }
 
     /// Whether there were so many that one fork at a time is enough.
     #[must_use]
     pub fn is_cautious(&self) -> bool {
-        self.failures > FREE && self.last.is_some_and(|last| last.elapsed() < CALM)
+        self.crashes.is_long() || self.forks.is_long()
     }
 
     /// What is left of the wait; zero where a fork may be tried.
     #[must_use]
     pub fn left(&self, now: Instant) -> Duration {
-        self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+        let until = self.crashes.until.max(self.forks.until);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 }
 
@@ -93,5 +116,23 @@ mod tests {
         let mut backoff = Backoff::default();
         backoff.fork_failed(now);
         assert_eq!(backoff.left(now), FIRST);
+    }
+
+    #[test]
+    fn a_limit_that_leaves_room_for_some_is_tried_again_soon() {
+        let now = Instant::now();
+        let mut backoff = Backoff::default();
+        for _ in 0..10 {
+            backoff.fork_succeeded();
+            backoff.fork_failed(now);
+            assert_eq!(backoff.left(now), FIRST);
+        }
+        (0..10).for_each(|_| backoff.fork_failed(now));
+        assert_eq!(backoff.left(now), LONGEST);
+        backoff.process_ended();
+        assert_eq!(backoff.left(now), Duration::ZERO, "there is room for another");
+        (0..10).for_each(|_| backoff.crashed(now));
+        backoff.process_ended();
+        assert_ne!(backoff.left(now), Duration::ZERO, "those that crash end as well");
     }
 }

@@ -17,7 +17,7 @@ use crate::sys;
 /// What the file starts with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = 7;
 
 /// Words that tell what a file is, at its start.
 pub const HEADER: usize = 3;
@@ -41,7 +41,9 @@ pub(super) const STUCK: usize = HANDED_OVER + 1;
 pub(super) const MOVED: usize = STUCK + 1;
 /// How many clients wait in line for a place, or were killed while they did.
 pub(super) const WAITING: usize = MOVED + 1;
-pub(super) const NAMES: usize = 32;
+/// When the supervisor last looked after the pool.
+pub(super) const BEAT: usize = WAITING + 1;
+pub(super) const NAMES: usize = 40;
 pub(super) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refused::WORDS;
 /// Sets of slots, a bit each: one for each stage, and those of who moves a client.

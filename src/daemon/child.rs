@@ -11,6 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use socket2::{SockAddr, Socket};
 
 use super::pool::{Complaint, Pool, Stage};
+use super::proc::is_stopped;
 use super::worker::Worker;
 use crate::connection::acceptor::Counter;
 use crate::connection::client::Client;
@@ -21,6 +22,11 @@ use crate::sys;
 
 /// How long a child waits when descriptors or memory ran out.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How old the supervisor's beat may be before a child looks whether it is stopped.
+const BEAT_PATIENCE: Duration = Duration::from_millis(2500);
+/// How often a child looks whether it still is.
+const PAUSE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A child, and what it was born with.
 pub struct Child<'a> {
@@ -130,6 +136,7 @@ impl Child<'_> {
         let (pool, slot) = (self.pool(), self.worker.slot);
         pool.set_client(slot, peer.ip());
         pool.wake_if_short();
+        self.wait_while_paused();
         let log = &self.service.log;
         match Client::accepted(socket, peer, accepted) {
             Ok(client) => {
@@ -141,6 +148,18 @@ impl Child<'_> {
                 log.dropping("get local address", &why);
                 TROUBLE
             }
+        }
+    }
+
+    /// As long as the supervisor is stopped (`svc -p`) nobody is served, as with
+    /// tcpserver, whose clients would queue: ours are kept in silence.
+    fn wait_while_paused(&self) {
+        let supervisor = self.worker.supervisor.as_raw().unsigned_abs();
+        while self.pool().since_beat() > BEAT_PATIENCE
+            && !self.worker.is_orphaned()
+            && is_stopped(supervisor)
+        {
+            thread::sleep(PAUSE_INTERVAL);
         }
     }
 

@@ -18,16 +18,21 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
-    /// Begins to look, an interval from now.
+    /// The first look is due at once.
     pub(super) fn start() -> Self {
-        Self { next: Instant::now() + INTERVAL }
+        Self { next: Instant::now() }
     }
 
-    /// Notes on the scoreboard how many children are stuck, if the next look is due.
-    pub(super) fn look(&mut self, pool: &Pool) {
+    /// If the next look is due, notes on the scoreboard how many children are stuck;
+    /// `is_queue` tells whether clients wait to be accepted.
+    pub(super) fn look(&mut self, pool: &Pool, is_queue: impl FnOnce() -> bool) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;
+            pool.beat();
+            if is_queue() {
+                pool.note_stopped(INTERVAL);
+            }
             pool.note_stuck(PATIENCE);
         }
     }
@@ -148,11 +153,11 @@ mod tests {
         let pool = test_pool(1, 1);
         pool.enter(Slot(0), Stage::Idle);
         pool.board.column(Column::Birth)[0].store(1, Ordering::Relaxed);
-        let mut lookout = Lookout::start();
-        lookout.look(&pool);
+        let mut lookout = Lookout { next: Instant::now() + INTERVAL };
+        lookout.look(&pool, || false);
         assert_eq!(pool.ready(), 1);
         lookout.next = Instant::now();
-        lookout.look(&pool);
+        lookout.look(&pool, || false);
         assert_eq!(pool.ready(), 0);
         assert!(lookout.due() > Instant::now());
     }

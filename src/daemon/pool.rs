@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::board::{
-    ANSWERED, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT,
+    ANSWERED, BEAT, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT,
     LAST_SHORTAGE, LOST, NAMES, RECENT, STOPPING, WAKE, now,
 };
 use super::local_names::{self, LocalNames};
@@ -126,6 +126,18 @@ impl Pool {
     #[must_use]
     pub fn since_answer(&self) -> Duration {
         let last = self.board.words[ANSWERED].load(Ordering::Relaxed);
+        Duration::from_micros(now().saturating_sub(last))
+    }
+
+    /// The supervisor looks after the pool.
+    pub(super) fn beat(&self) {
+        self.board.words[BEAT].store(now(), Ordering::Relaxed);
+    }
+
+    /// Since it last did.
+    #[must_use]
+    pub fn since_beat(&self) -> Duration {
+        let last = self.board.words[BEAT].load(Ordering::Relaxed);
         Duration::from_micros(now().saturating_sub(last))
     }
 

@@ -113,6 +113,7 @@ impl Supervisor {
             self.rounds.sessions.done(now + PAUSE_PER_SESSION * sessions);
             for (slot, pid) in self.pool.sessions() {
                 if let Some((pid, status)) = sys::reap(Some(as_pid(pid))) {
+                    self.backoff.process_ended();
                     self.on_exit(slot, pid, ExitStatus::from_raw(status));
                 }
             }
@@ -130,6 +131,7 @@ impl Supervisor {
     }
 
     fn note_end(&mut self, pid: Pid, status: i32) {
+        self.backoff.process_ended();
         if self.checker.as_ref().is_some_and(|checker| checker.pid == pid) {
             return self.finish_reload(ExitStatus::from_raw(status));
         }

@@ -2,6 +2,7 @@
 //! everything as it is.
 
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 use super::demand::Demand;
 use super::files::{self, Checker, Files, Outcome, Settings};
@@ -10,26 +11,33 @@ use super::texts::Texts;
 use crate::error::Fatal;
 use crate::options::Options;
 
+/// How soon a child is forked again for a reload, where that has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
 impl Supervisor {
-    /// Has a child read the files; it ends with the answer.
-    pub(super) fn start_reload(&mut self) {
-        if let Some(checker) = &self.checker {
-            checker.kill();
-            self.again = true;
+    /// Has a child read the files, if that is due; it ends with the answer.  One that
+    /// is at it is let finish, within its time: signals that come faster than files
+    /// can be read would have none ever read.
+    pub(super) fn start_reload_if_due(&mut self) {
+        let now = Instant::now();
+        if self.checker.is_some() || self.reload_due.is_none_or(|due| due > now) {
             return;
         }
         match Checker::start(&self.service.options, Settings::ReadAgain) {
-            Ok(checker) => self.checker = Some(checker),
-            Err(why) => self.complain_of_fork(why),
+            Ok(checker) => {
+                self.checker = Some(checker);
+                self.reload_due = None;
+            }
+            Err(why) => {
+                self.reload_due = Some(now + RETRY);
+                self.log_fork_failure(why);
+            }
         }
     }
 
     /// A mistake leaves everything as it is.
     pub(super) fn finish_reload(&mut self, status: ExitStatus) {
         let Some(checker) = self.checker.take() else { return };
-        if std::mem::take(&mut self.again) {
-            return self.start_reload();
-        }
         let log = &self.service.log;
         let mistake = match checker.outcome(status) {
             Outcome::Usable(texts) => match compile(&self.service.options, &texts) {

@@ -296,6 +296,7 @@ impl Pool {
             words[place].store(value, Ordering::Relaxed);
         }
         words[ADDRESS + 1].store(low, Ordering::Relaxed);
+        self.column(Column::Birth)[slot.0].store(0, Ordering::Relaxed);
         self.count_out(slot);
         self.count_in(slot, ip);
         self.enter(slot, Stage::Busy);

@@ -51,8 +51,8 @@ pub struct Supervisor {
     pub(super) ends: Vec<(Untold, Instant, End)>,
     /// Who reads the files before they are used.
     pub(super) checker: Option<Checker>,
-    /// Whether they are to be read once more then.
-    pub(super) again: bool,
+    /// When they are to be read again, if that was asked for.
+    pub(super) reload_due: Option<Instant>,
     /// Whether there may be idle children with files of an older set.
     pub(super) may_have_outdated: bool,
     processors: Processors,
@@ -90,7 +90,7 @@ impl Supervisor {
             rounds: Rounds::default(),
             ends: Vec::new(),
             checker: None,
-            again: false,
+            reload_due: None,
             may_have_outdated: false,
             processors: Processors::find(),
             keeps,
@@ -114,7 +114,9 @@ impl Supervisor {
             self.pool.awake();
             self.reap();
             self.tell_ends();
-            self.lookout.look(&self.pool);
+            // What nobody accepts any more does not queue: it counts as if it did.
+            let queue = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
+            self.lookout.look(&self.pool, queue);
             if self.stopping && self.may_end() {
                 break;
             }
@@ -133,19 +135,28 @@ impl Supervisor {
 
     fn answer_signals(&mut self) {
         if sys::take_count(Signal::SIGHUP) > 0 {
-            self.start_reload();
+            self.reload_due = Some(Instant::now());
         }
+        self.start_reload_if_due();
         if sys::take_count(Signal::SIGUSR1) > 0 {
             self.service.log.stats(&self.pool.stats());
         }
         if !self.stopping && told_to_stop() > 0 {
-            self.stopping = true;
-            self.pool.set_stopping();
-            // Wakes every accept(2), now and later, and frees the port.
-            let _ = self.listener.shutdown(std::net::Shutdown::Both);
-            // The next one need not wait for our last clients.
-            self.keeps.pidfile = None;
-            self.keeps.scoreboard = None;
+            self.stop();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.pool.set_stopping();
+        // Wakes every accept(2), now and later, and frees the port.
+        let _ = self.listener.shutdown(std::net::Shutdown::Both);
+        // The next one need not wait for our last clients.
+        self.keeps.pidfile = None;
+        self.keeps.scoreboard = None;
+        let waiting = self.pool.count(Stage::Busy);
+        if waiting > 0 && !self.may_end() {
+            self.service.log.stopping(waiting, self.pool.count(Stage::Prog));
         }
     }
 
@@ -194,19 +205,20 @@ impl Supervisor {
         self.pool.enter(slot, Stage::Idle);
         match sys::spawn(|| self.child(slot, supervisor, generation).run()) {
             Ok(pid) => {
+                self.backoff.fork_succeeded();
                 sys::put_pid(self.pool.pid_word(slot), pid.as_raw().unsigned_abs());
                 true
             }
             Err(why) => {
                 self.pool.vacate(slot);
                 self.backoff.fork_failed(Instant::now());
-                self.complain_of_fork(why);
+                self.log_fork_failure(why);
                 false
             }
         }
     }
 
-    pub(super) fn complain_of_fork(&self, why: Errno) {
+    pub(super) fn log_fork_failure(&self, why: Errno) {
         if !self.pool.may_complain(Complaint::Fork) {
             return;
         }
@@ -254,7 +266,8 @@ impl Supervisor {
         let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
         let look = Some(self.lookout.due());
-        let at = [self.retry_at, self.rounds.due(now), relay, look].into_iter().flatten();
+        let reload = self.reload_due.filter(|_| self.checker.is_none());
+        let at = [self.retry_at, self.rounds.due(now), relay, look, reload].into_iter().flatten();
         let due = at.map(|due| due.saturating_duration_since(now));
         let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
         let due = due.chain(checked).min();

@@ -36,6 +36,7 @@ pub const LINES: &[(&str, &[&str])] = &[
             "none", "unknown", "idle", "busy", "max",
         ],
     ),
+    ("stopping", &["waiting", "sessions", "pid"]),
     ("stop", &["sessions", "pid"]),
 ];
 

@@ -171,6 +171,13 @@ impl Log {
         self.event(pairs.fold(Line::new("stats"), |line, (key, count)| line.plain(key, count)));
     }
 
+    /// The daemon has been told to stop, and ends once the clients that wait are
+    /// served or refused.
+    pub fn stopping(&self, waiting: usize, sessions: usize) {
+        let line = Line::new("stopping").plain("waiting", waiting).plain("sessions", sessions);
+        self.event(line.plain("pid", std::process::id()));
+    }
+
     /// The daemon is gone; `sessions` programs go on without it.
     pub fn stop(&self, sessions: usize) {
         let line = Line::new("stop").plain("sessions", sessions);

@@ -191,6 +191,22 @@ pub fn readable_bytes(fd: BorrowedFd<'_>) -> nix::Result<usize> {
     Errno::result(status).map(|_| usize::try_from(bytes).unwrap_or(0))
 }
 
+/// Clients that are connected and wait to be accepted from a listening TCP socket
+/// (tcp(7), `TCP_INFO`, as ss(8) shows it); 0 where nobody knows.
+#[must_use]
+pub fn accept_queue(listener: BorrowedFd<'_>) -> u32 {
+    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap_or_default();
+    let (socket, room) = (listener.as_raw_fd(), info.as_mut_ptr().cast());
+    // SAFETY: the kernel writes no more than `length` bytes, which `info` has.
+    let got = unsafe {
+        libc::getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, room, &raw mut length)
+    };
+    // SAFETY: all bytes are set, to 0 or by the kernel, and any are a tcp_info.
+    let info = unsafe { info.assume_init() };
+    if got == 0 { info.tcpi_unacked } else { 0 }
+}
+
 /// Removes the IP options of a connection, as tcpserver does without `-o`.
 pub fn kill_ip_options(socket: BorrowedFd<'_>) {
     let (level, name) = (libc::IPPROTO_IP, libc::IP_OPTIONS);
