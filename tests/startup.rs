@@ -312,3 +312,53 @@ fn a_daemon_without_its_usual_scoreboard_says_so() {
     let expected = format!("smtp-delayd: warning: unable to make {file}: {why}");
     assert!(text.contains(&expected), "{text}");
 }
+
+#[test]
+fn a_check_finds_files_that_could_not_be_made() {
+    let directory = directory();
+    let other = directory.join("settings");
+    fs::write(&other, "--delay 5\n").unwrap();
+    let other = other.to_str().unwrap();
+    let here = directory.join("new").to_str().unwrap().to_owned();
+    for (option, file, why) in [
+        ("--pidfile", "/nonexistent/x", "unable to write /nonexistent/x: No such file"),
+        ("--scoreboard", "/nonexistent/x", "unable to make /nonexistent/x: No such file"),
+        ("--pidfile", other, "it is no pidfile"),
+        ("--scoreboard", other, "it is no scoreboard"),
+        ("--pidfile", &here, ""),
+        ("--scoreboard", &here, ""),
+    ] {
+        let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+        command.args(["--check", "-Hl0", option, file, "127.0.0.1", "2525", "true"]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        let code = if why.is_empty() { 0 } else { 100 };
+        assert_eq!(output.status.code(), Some(code), "{option} {file}: {text}");
+        assert!(text.contains(why), "{option} {file}: {text}");
+    }
+    assert!(!fs::exists(&here).unwrap(), "a check makes nothing");
+    assert_eq!(fs::read_to_string(other).unwrap(), "--delay 5\n");
+}
+
+#[test]
+fn a_daemon_of_another_pid_namespace_is_not_gone() {
+    if !is_root("a_daemon_of_another_pid_namespace_is_not_gone") {
+        return;
+    }
+    let daemon = Background::new();
+    daemon.start_well("--delay 0", &["true"]);
+    let from_inside = |arguments: &[&str]| {
+        let mut command = clean_command("unshare");
+        command.args(["--pid", "--fork", env!("CARGO_BIN_EXE_smtp-delayctl")]);
+        let output = command.args(arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let board = daemon.path("board");
+    let (code, text) = from_inside(&["status", "--scoreboard", &board]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(" has a process that cannot be told, started "), "{text}");
+    let (code, text) = from_inside(&["pid", &daemon.path("pid")]);
+    assert_eq!(code, Some(111), "{text}");
+    assert!(text.ends_with("its lock belongs to no process that can be told\n"), "{text}");
+}

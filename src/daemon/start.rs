@@ -64,6 +64,8 @@ fn read_everything(options: &Options, log: &Log) -> Result<(), Fatal> {
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
     let identity = identity(options, variable)?;
     let place = Place::find(options)?;
+    options.pidfile.as_deref().map_or(Ok(()), |path| Pidfile::check(path, &identity))?;
+    Scoreboard::check(options)?;
     identity.assume()?;
     warn(options, place.address(), log);
     read_files(options, log)?;

@@ -1,6 +1,9 @@
 //! What works at the start, but not as the administrator may expect.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
@@ -11,6 +14,9 @@ use crate::options::Options;
 
 /// Callout verifiers and common client libraries give up at 30 s.
 const LONG_DELAY: Duration = Duration::from_secs(25);
+/// Bits of a directory's mode.
+const STICKY: u32 = 0o1000;
+const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// Warns of settings that are suspicious in a daemon that listens on `local`, as
 /// the user that this process is.
@@ -21,8 +27,21 @@ pub(super) fn warn(options: &Options, local: SocketAddr, log: &Log) {
         private_address_warning(options, local.ip()),
         threshold_warning(options),
         descriptors::warning(options),
+        options.pidfile.as_deref().and_then(exposed_file_warning),
+        options.scoreboard.as_deref().and_then(exposed_file_warning),
     ];
     of_delay.into_iter().chain(others).flatten().for_each(|warning| log.warning(warning));
+}
+
+/// Whoever may write to a directory can put another file in the place of ours, unless
+/// it is sticky, as /tmp is.
+fn exposed_file_warning(path: &Path) -> Option<String> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let mode = fs::metadata(directory).ok()?.mode();
+    let [file, directory] = [path, directory].map(Path::display);
+    (mode & (STICKY | WRITABLE_BY_ALL) == WRITABLE_BY_ALL)
+        .then(|| format!("all users may replace {file}: use chmod o-w {directory}"))
 }
 
 fn delay_warnings(options: &Options, port: u16) -> [Option<String>; 3] {
@@ -82,6 +101,24 @@ fn threshold_warning(options: &Options) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_that_all_users_may_replace_is_told() {
+        let directory = std::env::temp_dir().join(format!("exposed.{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let warning = |mode| {
+            fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+            exposed_file_warning(&directory.join("pid"))
+        };
+        assert_eq!([0o755, 0o775, 0o1777].map(warning), [None, None, None]);
+        let place = directory.display();
+        let expected = format!("all users may replace {place}/pid: use chmod o-w {place}");
+        assert_eq!(warning(0o777), Some(expected));
+        fs::remove_dir(&directory).unwrap();
+        assert_eq!(exposed_file_warning(Path::new("/")), None);
+    }
 
     #[test]
     fn root_is_warned_of_unless_it_was_asked_for() {
