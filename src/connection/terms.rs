@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::class::Class;
 use crate::options::{Delays, values};
+use crate::rules::record::DELAY_VARIABLES;
 
 /// Where the delay comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum DelayBy {
     Class,
     /// The class, taken for `static` (`RBLSMTPD` set and empty: anti-listed).
     Trust,
-    /// `SMTPDELAY` or `GREETDELAY`.
+    /// `SMTPDELAY` or one of its synonyms.
     Rule(Duration),
     /// There is none (`RELAYCLIENT`).
     Exempt,
@@ -55,8 +56,8 @@ impl Terms {
 
 /// The terms that the variables in `get`, those of the rules laid over the
 /// environment, grant.  `RELAYCLIENT` goes before `RBLSMTPD` with a text,
-/// that before `SMTPDELAY`, that before its synonym `GREETDELAY`, and that
-/// before `RBLSMTPD` without a text.
+/// that before the variables of a delay, and those before `RBLSMTPD` without a
+/// text.
 pub fn terms<'a>(get: impl Fn(&str) -> Option<&'a [u8]>) -> Terms {
     let (rule, ignored) = delay_of_rule(&get);
     let listed = get("RBLSMTPD");
@@ -75,7 +76,7 @@ type Ignored = Option<(&'static str, Vec<u8>)>;
 
 fn delay_of_rule<'a>(get: &impl Fn(&str) -> Option<&'a [u8]>) -> (Option<Duration>, Ignored) {
     let mut ignored = None;
-    for variable in ["SMTPDELAY", "GREETDELAY"] {
+    for variable in DELAY_VARIABLES {
         let Some(value) = get(variable) else { continue };
         let delay = std::str::from_utf8(value).ok().and_then(values::seconds);
         if delay.is_some() {
@@ -160,6 +161,8 @@ mod tests {
             (&[("SMTPDELAY", "1")], DelayBy::Rule(second), true, false),
             (&[("SMTPDELAY", "0")], DelayBy::Rule(Duration::ZERO), true, false),
             (&[("GREETDELAY", "0.5")], DelayBy::Rule(half), true, false),
+            (&[("SMTPD_GREETDELAY", "1")], DelayBy::Rule(second), true, false),
+            (&[("SMTPD_GREETDELAY", "9"), ("GREETDELAY", "1")], DelayBy::Rule(second), true, false),
             (&[("GREETDELAY", "9"), ("SMTPDELAY", "1")], DelayBy::Rule(second), true, false),
             (&[("RBLSMTPD", "")], DelayBy::Trust, false, true),
             (&[("RBLSMTPD", ""), ("SMTPDELAY", "1")], DelayBy::Rule(second), false, false),

@@ -1,6 +1,10 @@
 //! What a rule says, in the form that tcprules writes into a cdb: `D` for a
 //! denial, `+NAME=value` for a variable, a NUL behind each.
 
+/// The variables that set a client's delay, in seconds; of several that have a
+/// number the first counts.  The last is the word of s/qmail.
+pub const DELAY_VARIABLES: [&str; 3] = ["SMTPDELAY", "GREETDELAY", "SMTPD_GREETDELAY"];
+
 /// What a rule says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {

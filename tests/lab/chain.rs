@@ -20,10 +20,11 @@ use super::{Client, directory, wait_until};
 pub(crate) const LINK: &str = env!("CARGO_BIN_EXE_smtp-delay");
 
 /// What `smtp-delay` and UCSPI servers read from the environment.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 15] = [
     "RELAYCLIENT",
     "SMTPDELAY",
     "GREETDELAY",
+    "SMTPD_GREETDELAY",
     "RBLSMTPD",
     "DNSCACHEIP",
     "SMTPDELAY_CLASS",

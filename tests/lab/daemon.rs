@@ -176,7 +176,10 @@ impl Daemon {
     }
 
     fn setup_with(mut command: Command) -> Setup {
-        for name in ["RELAYCLIENT", "SMTPDELAY", "GREETDELAY", "RBLSMTPD", "DNSCACHEIP"] {
+        for name in ["RELAYCLIENT", "RBLSMTPD", "DNSCACHEIP"] {
+            command.env_remove(name);
+        }
+        for name in ["SMTPDELAY", "GREETDELAY", "SMTPD_GREETDELAY"] {
             command.env_remove(name);
         }
         // What the test runner was given is not what the daemon was given.
