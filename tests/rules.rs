@@ -179,14 +179,15 @@ fn rules_exempt() {
     needs!("nsd", "tcprules");
     let rules = "127.0.0.2:allow,RELAYCLIENT=//\n127.0.0.3:allow,SMTPDELAY=/0.5/\n\
                  127.0.0.4:allow,GREETDELAY=/0.5/\n127.0.0.5:allow,RBLSMTPD=//\n\
-                 127.0.0.6:allow,RBLSMTPD=/listed/\n127.0.0.7:allow,SMTPDELAY=/soon/\n";
+                 127.0.0.6:allow,RBLSMTPD=/listed/\n127.0.0.7:allow,SMTPDELAY=/soon/\n\
+                 127.0.0.9:allow,SMTPD_GREETDELAY=/0.5/\n";
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
         .option(&nsd.option())
         .option("--delay-static 1 --delay-none 1.5")
         .option_with("-x", cdb(rules).display())
         .run(&["echo", "220"]);
-    let delays = [(2, 0.0), (3, 0.5), (4, 0.5), (5, 1.0), (6, 0.0), (7, 1.5), (8, 1.5)];
+    let delays = [(2, 0.0), (3, 0.5), (4, 0.5), (5, 1.0), (6, 0.0), (7, 1.5), (8, 1.5), (9, 0.5)];
     for (last, delay) in delays {
         assert_about(daemon.client(&format!("127.0.0.{last}")).read_line().1, delay);
     }
@@ -249,6 +250,53 @@ fn text_rules_are_read_again_on_hup_and_mistakes_keep_the_old() {
     let line = daemon.log("smtp-delayd: error: unable to use ");
     assert!(line.contains(" line 1: there is no colon: 127.0.0.1 deny"), "{line}");
     assert_eq!(which(), "220 new\n");
+}
+
+#[test]
+fn rules_that_match_nobody_are_warned_of() {
+    let rules = "127.0.0.2:deny\n192.0.2:deny\n:allow, SMTPDELAY=/1/\njoe@127.0.0.2:deny\n";
+    let file = text(rules);
+    let warnings = [
+        "line 2: `192.0.2' matches no client: the beginning of an address ends in a dot: `192.0.2.'",
+        "line 3: ` SMTPDELAY': not the name of a variable",
+    ];
+    let expected: Vec<String> = warnings
+        .iter()
+        .map(|warning| format!("smtp-delayd: warning: {} {warning}", file.display()))
+        .chain([format!("smtp-delayd: warning: {}: keys with `@' need -r", file.display())])
+        .collect();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+    check.args(["--check", "-u", "root", "--rules"]).arg(&file).args(["127.0.0.1", "0", "true"]);
+    let output = check.output().unwrap();
+    assert_eq!(output.stdout, b"ok\n", "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    let told: Vec<&str> = told.lines().filter(|line| line.contains("rules")).collect();
+    assert_eq!(told, expected);
+    let daemon =
+        Daemon::setup().option("-H --delay 0").option_with("--rules", file.display()).run(&SHOW);
+    for start in [1, 2] {
+        for warning in &expected {
+            assert_eq!(daemon.log_lines(warning, start).len(), start, "{}", daemon.text());
+        }
+        daemon.signal(Signal::SIGHUP);
+        daemon.log_lines("reload ", start);
+    }
+}
+
+#[test]
+fn one_line_with_a_large_value_does_not_take_its_range_times_the_memory() {
+    let file = text(&format!("0-255:allow,A=\"{}\"\n:deny\n", "x".repeat(120_000)));
+    let daemon = Daemon::setup_under(&["softlimit", "-m", "20000000"])
+        .option("-H --delay 0")
+        .option_with("--rules", file.display())
+        .run(&SHOW);
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "");
+    let ranges: Vec<String> = (0..170_000).map(|n| format!("{n}.0-255:deny\n")).collect();
+    fs::write(&file, ranges.concat()).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    let line = daemon.log("smtp-delayd: error: unable to use ");
+    assert!(line.contains(" line 977: over 250000 keys: use networks "), "{line}");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "");
 }
 
 #[test]

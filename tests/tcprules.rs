@@ -129,6 +129,26 @@ fn compiled_files_and_answers_are_the_same() {
 }
 
 #[test]
+fn smtp_delayctl_warns_where_tcprules_is_silent() {
+    let place = directory();
+    let rules = b"192.0.2:deny\n10.0.0.0/8:deny\n2001:db8::/32:deny\nnobody\n";
+    let compile = |program: &std::path::Path, command: &[&str]| {
+        let here = |c: &mut std::process::Command| {
+            c.current_dir(&place).args(command).args(["r.cdb", "r.tmp"]);
+        };
+        run(program, here, rules)
+    };
+    let own = compile(env!("CARGO_BIN_EXE_smtp-delayctl").as_ref(), &["tcprules"]);
+    let expected = "smtp-delayctl: warning: standard input line 1: `192.0.2' matches no client: \
+                    the beginning of an address ends in a dot: `192.0.2.'\n\
+                    smtp-delayctl: warning: standard input line 2: a cdb has no networks and no \
+                    IPv6 addresses: smtp-delayd --rules has\n\
+                    tcprules: fatal: unable to parse this line: 2001:db8::/32:deny\n";
+    assert_eq!(String::from_utf8_lossy(&own.stderr), expected);
+    assert_same(&compile(&theirs("tcprules"), &[]), &compile(&ours("tcprules"), &[]), "by name");
+}
+
+#[test]
 fn broken_files_are_judged_alike() {
     needs!("tcprules");
     let place = directory();

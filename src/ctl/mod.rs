@@ -48,6 +48,9 @@ pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
         "classify" => Some(|arguments| end(classify::run(arguments))),
         "pid" => Some(|arguments| end(pid::run(arguments))),
         "status" => Some(|arguments| end(status::run(arguments))),
+        "tcprules" => {
+            Some(|arguments| end(tcprules::run_with_warnings(arguments, &mut io::stdin().lock())))
+        }
         name => tool(name),
     }
 }

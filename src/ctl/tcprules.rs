@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -14,16 +14,40 @@ use cdb2::CDBMake;
 use super::Failure;
 use crate::djb::words;
 use crate::error::{TROUBLE, USAGE};
+use crate::rules::lint::Linter;
 use crate::rules::text::{Line, Parsed, keys, parse, trimmed};
 
 const FATAL: &str = "tcprules: fatal: ";
 const USAGE_LINE: &str = "tcprules: usage: tcprules rules.cdb rules.tmp";
 
-/// Compiles `input` into a temporary file and moves that into place.
+/// Compiles `input` into a temporary file and moves that into place, without
+/// a word about rules that do something else than they seem to.
 ///
 /// # Errors
 /// 100 for wrong usage or a line that cannot be parsed, 111 for system trouble.
 pub fn run(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failure> {
+    run_with(arguments, input, |_| ())
+}
+
+/// The same with a warning of each such rule, as `--rules` has it, on standard
+/// error.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_warnings(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failure> {
+    let mut linter = Linter::default();
+    let done = run_with(arguments, input, |line| linter.look_at(line));
+    for warning in linter.finish() {
+        let _ = writeln!(io::stderr(), "smtp-delayctl: warning: {warning}");
+    }
+    done
+}
+
+fn run_with(
+    arguments: &[OsString],
+    input: &mut impl BufRead,
+    mut look_at: impl FnMut(&[u8]),
+) -> Result<(), Failure> {
     let [target, temporary, ..] = arguments else { return Err(Failure::new(USAGE, USAGE_LINE)) };
     let file = create(Path::new(temporary))
         .map_err(|why| trouble(&[b"unable to create ", temporary.as_bytes()], &why))?;
@@ -32,9 +56,8 @@ pub fn run(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failu
     let mut cdb = CDBMake::new(file).map_err(unable_to_write)?;
     let mut line = Vec::new();
     while read_line(input, &mut line)? {
-        for (key, record) in records(&line)? {
-            cdb.add(&key, &record).map_err(unable_to_write)?;
-        }
+        look_at(&line);
+        compile(&line, |key, record| cdb.add(key, record).map_err(unable_to_write))?;
     }
     cdb.finish().map_err(unable_to_write)?;
     sync.sync_all().map_err(unable_to_write)?;
@@ -62,21 +85,20 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Failu
     Ok(length > 0)
 }
 
-/// A key and a record.
-type Pair = (Vec<u8>, Vec<u8>);
-
-fn records(line: &[u8]) -> Result<Vec<Pair>, Failure> {
+fn compile(
+    line: &[u8],
+    mut add: impl FnMut(&[u8], &[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let bad = || {
         let shown = trimmed(line).split(|byte| *byte == 0).next().unwrap_or_default();
         Failure::new(USAGE, [FATAL.as_bytes(), b"unable to parse this line: ", shown].concat())
     };
     match parse(line) {
-        Parsed::Empty | Parsed::NoColon => Ok(Vec::new()),
+        Parsed::Empty | Parsed::NoColon => Ok(()),
         Parsed::Bad => Err(bad()),
         Parsed::Rules(Line { address, rule }) => {
             let record = rule.encode();
-            let keys = keys(address).map_err(|_| bad())?;
-            Ok(keys.into_iter().map(|key| (key, record.clone())).collect())
+            keys(address).map_err(|_| bad())?.try_for_each(|key| add(&key, &record))
         }
     }
 }

@@ -79,8 +79,12 @@ fn slow(patterns: &Patterns) -> Option<String> {
 
 fn rules(options: &Options, texts: &Texts, warnings: &mut Vec<String>) -> Result<Rules, Fatal> {
     if let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) {
-        let list = List::parse(&path.display().to_string(), text);
-        return list.map(Rules::List).map_err(|why| Fatal::usage(why.to_string()));
+        let path = path.display().to_string();
+        let (list, told) = List::parse(&path, text).map_err(|why| Fatal::usage(why.to_string()))?;
+        warnings.extend(told);
+        let needs_ident = list.asks_for_ident() && !options.ident;
+        warnings.extend(needs_ident.then(|| format!("{path}: keys with `@' need -r")));
+        return Ok(Rules::List(list));
     }
     let Some(path) = &options.cdb else { return Ok(Rules::None) };
     if !options.as_tcpserver {

@@ -2,6 +2,7 @@
 //! which ignores a line without a colon, a line that says nothing stops the
 //! start.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -10,18 +11,50 @@ use ipnet::IpNet;
 
 use super::Match;
 use super::keys::Place;
+use super::lint::{Warnings, warn_of_line};
 use super::record::Rule;
-use super::text::{Parsed, keys, parse, trimmed};
+use super::text::{Parsed, keys, parse_with_ipv6, trimmed};
 
 /// Bytes of a line that are shown.
 const SHOWN: usize = 100;
+/// Keys and networks of a file, ranges spelled out.
+const MOST_KEYS: usize = 250_000;
+/// Bytes of all keys.
+const MOST_BYTES: usize = 8 << 20;
+/// Bytes of a line: no variable that execve(2) takes is longer.
+const LONGEST_LINE: usize = 128 << 10;
 
 /// Compiled rules.  Of two for the same key the first one counts, as in a cdb.
+/// What children share is in few large pieces, and nothing counts its users.
 #[derive(Debug, Default)]
 pub struct List {
-    by_key: HashMap<Vec<u8>, Vec<u8>>,
-    /// The longest networks first.
-    networks: Vec<(IpNet, Vec<u8>)>,
+    /// The bytes of all keys.
+    text: Vec<u8>,
+    /// Sorted by key.
+    keys: Vec<Key>,
+    /// The longest first, then in their order.
+    networks: Vec<Network>,
+    /// The prefix lengths that there are, the longest first.
+    lengths: Vec<u8>,
+    /// What the rules say, in the form of a cdb; the same is there once.
+    records: Vec<Box<[u8]>>,
+}
+
+/// A key, where it stands in the text, and its record.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    start: u32,
+    length: u32,
+    record: u32,
+    /// The line that it stands on.
+    line: u32,
+}
+
+#[derive(Debug)]
+struct Network {
+    net: IpNet,
+    record: u32,
+    line: u32,
 }
 
 /// Why a file of rules cannot be used.
@@ -38,87 +71,174 @@ impl List {
     /// Bytes of a file that are read.
     pub const LARGEST_FILE: usize = 4 << 20;
 
-    /// Compiles rules; `origin` is what a message calls the file.
+    /// Compiles rules; `origin` is what a message calls the file.  Also says
+    /// what in them is worth a warning.
     ///
     /// # Errors
-    /// A line that cannot be parsed.
-    pub fn parse(origin: &str, text: &[u8]) -> Result<Self, ListError> {
-        let mut list = Self::default();
-        for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
+    /// A line that cannot be parsed, or with which they are too many.
+    pub fn parse(origin: &str, text: &[u8]) -> Result<(Self, Vec<String>), ListError> {
+        let mut builder = Builder::default();
+        let mut warnings = Warnings::default();
+        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
             let bad = |why: &str| {
                 let shown = trimmed(line).escape_ascii().to_string();
                 let shown: String = shown.chars().take(SHOWN).collect();
-                ListError(format!("unable to use {origin} line {}: {why}: {shown}", index + 1))
+                ListError(format!("unable to use {origin} line {number}: {why}: {shown}"))
             };
-            match parse_line(line) {
+            if line.len() > LONGEST_LINE {
+                return Err(bad("it is over 128 KiB"));
+            }
+            match parse_with_ipv6(line) {
                 Parsed::Empty => (),
                 Parsed::NoColon => return Err(bad("there is no colon")),
                 Parsed::Bad => {
                     return Err(bad("it takes address:allow or address:deny, with ,NAME=/value/"));
                 }
                 Parsed::Rules(line) => {
-                    list.add(line.address, &line.rule).map_err(bad)?;
+                    builder.add(number, line.address, &line.rule).map_err(bad)?;
+                    warn_of_line(number, &line, &mut warnings);
                 }
             }
         }
-        list.networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
-        Ok(list)
+        let list = builder.finish(&mut warnings);
+        Ok((list, warnings.told(origin)))
     }
 
-    fn add(&mut self, address: &[u8], rule: &Rule) -> Result<(), &'static str> {
-        let record = rule.encode();
-        if let Some(network) = network(address)? {
-            self.networks.push((network, record));
-            return Ok(());
-        }
-        for key in keys(address).map_err(|_| "the range is none")? {
-            self.by_key.entry(key).or_insert_with(|| record.clone());
-        }
-        Ok(())
+    /// Whether a key depends on what an ident server says.
+    #[must_use]
+    pub fn asks_for_ident(&self) -> bool {
+        self.keys.iter().any(|key| self.text_of(key).contains(&b'@'))
     }
 
     pub(super) fn search(&self, places: &[Place]) -> Option<Match> {
         places.iter().find_map(|place| match place {
-            Place::Key(key) => {
-                let record = self.by_key.get(key)?.clone();
-                Some(Match { key: key.clone(), record })
-            }
+            Place::Key(key) => self.search_key(key),
             Place::Network(ip) => self.search_network(*ip),
         })
     }
 
+    fn search_key(&self, key: &[u8]) -> Option<Match> {
+        let found = self.keys.binary_search_by(|known| self.text_of(known).cmp(key)).ok()?;
+        Some(self.found(key.to_vec(), self.keys[found].record))
+    }
+
     fn search_network(&self, ip: IpAddr) -> Option<Match> {
-        let (network, record) = self.networks.iter().find(|(network, _)| network.contains(&ip))?;
-        Some(Match { key: network.to_string().into_bytes(), record: record.clone() })
+        self.lengths.iter().find_map(|length| {
+            let wanted = IpNet::new(ip, *length).ok()?.trunc();
+            let found = self.networks.binary_search_by(|known| order(known).cmp(&of(&wanted)));
+            let found = &self.networks[found.ok()?];
+            Some(self.found(found.net.to_string().into_bytes(), found.record))
+        })
+    }
+
+    fn found(&self, key: Vec<u8>, record: u32) -> Match {
+        Match { key, record: self.records[record as usize].to_vec() }
+    }
+
+    fn text_of(&self, key: &Key) -> &[u8] {
+        &self.text[key.start as usize..][..key.length as usize]
     }
 }
 
-/// An IPv6 address has colons of its own: the one before the last
-/// `allow` or `deny` ends it.
-fn parse_line(line: &[u8]) -> Parsed<'_> {
-    let six = ipv6_address(line);
-    match (six, parse(line)) {
-        (Some(length), _) => match parse(&line[length..]) {
-            Parsed::Rules(rest) => {
-                Parsed::Rules(super::text::Line { address: &line[..length], rule: rest.rule })
-            }
-            other => other,
-        },
-        (None, parsed) => parsed,
+fn order(network: &Network) -> (Reverse<u8>, IpNet) {
+    of(&network.net)
+}
+
+fn of(net: &IpNet) -> (Reverse<u8>, IpNet) {
+    (Reverse(net.prefix_len()), *net)
+}
+
+#[derive(Default)]
+struct Builder {
+    list: List,
+    known_records: HashMap<Box<[u8]>, u32>,
+}
+
+impl Builder {
+    fn add(&mut self, line: u32, address: &[u8], rule: &Rule) -> Result<(), &'static str> {
+        let record = self.record(rule);
+        if let Some(net) = network(address)? {
+            self.list.networks.push(Network { net, record, line });
+            return self.check_size();
+        }
+        for key in keys(address).map_err(|_| "not a valid range")? {
+            let start = index(self.list.text.len());
+            self.list.text.extend_from_slice(&key);
+            self.list.keys.push(Key { start, length: index(key.len()), record, line });
+            self.check_size()?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, rule: &Rule) -> u32 {
+        let record = rule.encode().into_boxed_slice();
+        if let Some(known) = self.known_records.get(&record) {
+            return *known;
+        }
+        let number = index(self.list.records.len());
+        self.list.records.push(record.clone());
+        self.known_records.insert(record, number);
+        number
+    }
+
+    fn check_size(&self) -> Result<(), &'static str> {
+        let List { keys, networks, text, .. } = &self.list;
+        if keys.len() + networks.len() > MOST_KEYS {
+            return Err("over 250000 keys: use networks such as 10.0.0.0/8, or a cdb (-x)");
+        }
+        if text.len() > MOST_BYTES {
+            return Err("the keys are over 8 MiB: use a cdb (-x)");
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, warnings: &mut Warnings) -> List {
+        let List { text, keys, networks, lengths, .. } = &mut self.list;
+        let of = |key: &Key| &text[key.start as usize..][..key.length as usize];
+        keys.sort_unstable_by(|a, b| of(a).cmp(of(b)).then(a.start.cmp(&b.start)));
+        let mut hidden = Vec::new();
+        keys.dedup_by(|later, first| {
+            let same = of(later) == of(first);
+            hidden.extend(same.then_some((later.line, first.line)));
+            same
+        });
+        networks.sort_by_key(order);
+        networks.dedup_by(|later, first| {
+            let same = later.net == first.net;
+            hidden.extend(same.then_some((later.line, first.line)));
+            same
+        });
+        lengths.extend(networks.iter().map(|network| network.net.prefix_len()));
+        lengths.dedup();
+        let left = keys.iter().map(|key| key.line).chain(networks.iter().map(|net| net.line));
+        warn_of_hidden(hidden, left, warnings);
+        self.list
     }
 }
 
-/// How much of the line is an IPv6 address, a network, or a prefix that ends
-/// in a colon.
-fn ipv6_address(line: &[u8]) -> Option<usize> {
-    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'/' | b'.');
-    let length = line.iter().take_while(|byte| is_part(byte)).count();
-    let end = [&b"allow"[..], b"deny"].iter().find_map(|word| {
-        let at = line.windows(word.len()).position(|window| window == *word)?;
-        (line.get(at.checked_sub(1)?) == Some(&b':')).then_some(at - 1)
-    })?;
-    let address = line.get(..end)?;
-    (address.contains(&b':') && end <= length).then_some(end)
+/// Warns of lines of which nothing is left; `hidden` are lines that have lost a
+/// key, with the line that has it already.
+fn warn_of_hidden(
+    mut hidden: Vec<(u32, u32)>,
+    left: impl Iterator<Item = u32>,
+    warnings: &mut Warnings,
+) {
+    hidden.sort_unstable();
+    hidden.dedup_by_key(|(line, _)| *line);
+    let mut has_some = vec![false; hidden.len()];
+    for line in left {
+        if let Ok(found) = hidden.binary_search_by_key(&line, |(hidden, _)| *hidden) {
+            has_some[found] = true;
+        }
+    }
+    for ((line, first), _) in hidden.iter().zip(has_some).filter(|(_, has_some)| !has_some) {
+        warnings.add(*line, || format!("line {first} decides: of two rules the first counts"));
+    }
+}
+
+/// A length or a number that [`MOST_BYTES`] and [`MOST_KEYS`] bound.
+fn index(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn network(address: &[u8]) -> Result<Option<IpNet>, &'static str> {
@@ -126,7 +246,7 @@ fn network(address: &[u8]) -> Result<Option<IpNet>, &'static str> {
     let is_network = text.contains('/') && !text.contains(['=', '@']);
     match text.parse::<IpNet>() {
         Ok(network) => Ok(Some(network.trunc())),
-        Err(_) if is_network => Err("the network is none"),
+        Err(_) if is_network => Err("not a valid network"),
         Err(_) => Ok(None),
     }
 }
@@ -135,6 +255,10 @@ fn network(address: &[u8]) -> Result<Option<IpNet>, &'static str> {
 mod tests {
     use super::*;
     use crate::rules::keys::{Subject, places};
+
+    fn parse(text: &str) -> List {
+        List::parse("x", text.as_bytes()).unwrap().0
+    }
 
     fn key(list: &List, ip: &str, host: Option<&str>) -> Option<String> {
         let host = host.map(str::as_bytes);
@@ -146,7 +270,7 @@ mod tests {
     fn networks_stand_between_prefixes_and_names() {
         let list = "10.1.:deny\n10.0.0.0/8:deny\n10.2.0.0/16:allow\n=.example:deny\n\
                     2001:db8::/32:deny\n2001:db8:1::1:allow\n2001:db8:2::deny\n:allow\n";
-        let list = List::parse("x", list.replace("2::deny", "2:::deny").as_bytes()).unwrap();
+        let list = parse(&list.replace("2::deny", "2:::deny"));
         assert_eq!(key(&list, "10.1.2.3", None).as_deref(), Some("10.1."));
         assert_eq!(key(&list, "10.2.2.3", Some("a.example")).as_deref(), Some("10.2.0.0/16"));
         assert_eq!(key(&list, "10.3.2.3", Some("a.example")).as_deref(), Some("10.0.0.0/8"));
@@ -159,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_for_a_key_counts() {
-        let list = List::parse("x", b"1.2.3.4:deny\n1.2.3.4:allow\n").unwrap();
+        let list = parse("1.2.3.4:deny\n1.2.3.4:allow\n");
         let found = list.search(&[Place::Key(b"1.2.3.4".to_vec())]).unwrap();
         assert!(found.rule().deny);
     }
@@ -171,8 +295,41 @@ mod tests {
         let colon = error("1.2.3.4:deny\n# x\n1.2.3.5 deny\n");
         assert_eq!(colon, "unable to use /etc/rules line 3: there is no colon: 1.2.3.5 deny");
         assert!(error("1.2.3.4:refuse").contains("line 1: it takes address:allow"));
-        assert!(error("1.2.3.0/33:deny").contains("the network is none"));
-        assert!(error("1.a-b.:deny").contains("the range is none"));
+        assert!(error("1.2.3.0/33:deny").contains("not a valid network"));
+        assert!(error("1.a-b.:deny").contains("not a valid range"));
         assert!(error(&format!("{}\n", "x".repeat(100_000))).len() < 300);
+    }
+
+    #[test]
+    fn what_is_equal_is_there_once() {
+        let value = "v".repeat(100_000);
+        let list = parse(&format!("0-255:allow,A=\"{value}\"\n9.9.9.9:allow,A=/{value}/\n"));
+        assert_eq!((list.keys.len(), list.records.len()), (257, 1));
+        let rule = list.search(&[Place::Key(b"17".to_vec())]).unwrap().rule();
+        assert_eq!(rule.variables[0].1.len(), 100_000);
+    }
+
+    #[test]
+    fn rules_are_bounded_and_the_line_that_is_too_much_is_named() {
+        let error = |text: &str| List::parse("f", text.as_bytes()).unwrap_err().to_string();
+        let ranges: Vec<String> = (0..2000).map(|n| format!("{n}.0-255:deny\n")).collect();
+        let message = error(&ranges.concat());
+        assert!(message.starts_with("unable to use f line 977: over 250000 keys: "), "{message}");
+        let long = format!("0-255.{}:deny", "x".repeat(60_000));
+        assert!(error(&long).starts_with("unable to use f line 1: the keys are over 8 MiB: "));
+        let line = format!(":deny\n:allow,A=\"{}\"", "x".repeat(LONGEST_LINE));
+        assert!(error(&line).starts_with("unable to use f line 2: it is over 128 KiB: "));
+    }
+
+    #[test]
+    fn a_line_of_which_nothing_is_left_is_warned_of() {
+        let warnings = |text: &str| List::parse("f", text.as_bytes()).unwrap().1;
+        let hidden = |line, first| {
+            format!("f line {line}: line {first} decides: of two rules the first counts")
+        };
+        assert_eq!(warnings("1.2.3.4:deny\n1.:deny\n1.2.3.4:allow\n"), [hidden(3, 1)]);
+        assert_eq!(warnings("10.0.0.0/8:deny\n10.0.0.0/8:allow"), [hidden(2, 1)]);
+        assert_eq!(warnings("1.2.3.5:allow\n1.2.3.4-6:deny"), [""; 0]);
+        assert_eq!(warnings("1.2.3.4-6:deny\n1.2.3.5-6:allow"), [hidden(2, 1)]);
     }
 }

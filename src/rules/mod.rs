@@ -3,6 +3,7 @@
 
 pub mod cdb;
 pub mod keys;
+pub(crate) mod lint;
 pub mod list;
 pub mod record;
 pub mod text;

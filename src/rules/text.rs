@@ -2,6 +2,8 @@
 //! read the same grammar; what they do with a line that they cannot use is
 //! their own business.
 
+use std::ops::RangeInclusive;
+
 use super::record::Rule;
 use crate::djb::scan_ulong;
 
@@ -49,6 +51,35 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
     }
 }
 
+/// The same where an address may be of IPv6, and has colons of its own: the one
+/// before `allow` or `deny` ends it.
+#[must_use]
+pub fn parse_with_ipv6(line: &[u8]) -> Parsed<'_> {
+    let six = ipv6_address(line);
+    match (six, parse(line)) {
+        (Some(length), _) => match parse(&line[length..]) {
+            Parsed::Rules(rest) => {
+                Parsed::Rules(Line { address: &line[..length], rule: rest.rule })
+            }
+            other => other,
+        },
+        (None, parsed) => parsed,
+    }
+}
+
+/// How much of the line is an IPv6 address, a network, or a prefix that ends
+/// in a colon.
+fn ipv6_address(line: &[u8]) -> Option<usize> {
+    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'/' | b'.');
+    let length = line.iter().take_while(|byte| is_part(byte)).count();
+    let end = [&b"allow"[..], b"deny"].iter().find_map(|word| {
+        let at = line.windows(word.len()).position(|window| window == *word)?;
+        (line.get(at.checked_sub(1)?) == Some(&b':')).then_some(at - 1)
+    })?;
+    let address = line.get(..end)?;
+    (address.contains(&b':') && end <= length).then_some(end)
+}
+
 fn rule(text: &[u8]) -> Option<Rule> {
     let (deny, mut rest) = match text.strip_prefix(b"deny") {
         Some(rest) => (true, rest),
@@ -76,22 +107,31 @@ fn variable(text: &[u8]) -> Option<(Variable, &[u8])> {
 }
 
 /// The keys that an address stands for: itself, or each of a range such as
-/// `1.2.3.4-9` or `10.2-3.`.
+/// `1.2.3.4-9` or `10.2-3.`; one after the other, for they may be long.
 ///
 /// # Errors
 /// A range whose ends are no numbers.
-pub fn keys(address: &[u8]) -> Result<Vec<Vec<u8>>, BadRange> {
+pub fn keys(address: &[u8]) -> Result<impl Iterator<Item = Vec<u8>>, BadRange> {
     let is_name = address.iter().any(|byte| matches!(byte, b'=' | b'@'));
     let dash = address.iter().position(|byte| *byte == b'-');
-    let Some(dash) = dash.filter(|_| !is_name) else { return Ok(vec![address.to_vec()]) };
+    let (itself, (left, numbers, right)) = match dash.filter(|_| !is_name) {
+        Some(dash) => (None, range(address, dash)?),
+        None => (Some(address.to_vec()), (&[][..], RangeInclusive::new(1, 0), &[][..])),
+    };
+    let key = move |number: u64| [left, number.to_string().as_bytes(), right].concat();
+    Ok(itself.into_iter().chain(numbers.map(key)))
+}
+
+type Range<'a> = (&'a [u8], RangeInclusive<u64>, &'a [u8]);
+
+/// What stands before the numbers, the numbers, and what stands behind them.
+fn range(address: &[u8], dash: usize) -> Result<Range<'_>, BadRange> {
     let left = address[..dash].iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
     let top_end = address[dash + 1..].iter().position(|byte| *byte == b'.');
     let right = top_end.map_or(address.len(), |length| dash + 1 + length);
     let bottom = number(&address[left..dash])?;
     let top = number(&address[dash + 1..right])?.min(255);
-    let key =
-        |number: u64| [&address[..left], number.to_string().as_bytes(), &address[right..]].concat();
-    Ok((bottom..=top).map(key).collect())
+    Ok((&address[..left], bottom..=top, &address[right..]))
 }
 
 /// A range that is none.
@@ -138,7 +178,7 @@ mod tests {
     }
 
     fn keys_of(address: &str) -> Vec<String> {
-        let keys = keys(address.as_bytes()).unwrap().into_iter();
+        let keys = keys(address.as_bytes()).unwrap();
         keys.map(|key| String::from_utf8(key).unwrap()).collect()
     }
 
@@ -152,6 +192,6 @@ mod tests {
         assert_eq!(keys_of("x-y@1.2.3.4-5"), ["x-y@1.2.3.4-5"]);
         assert_eq!(keys_of("1.254-999").len(), 2);
         assert_eq!(keys_of("1.-2."), ["1.0.", "1.1.", "1.2."]);
-        assert_eq!(keys(b"1.a-b."), Err(BadRange));
+        assert!(keys(b"1.a-b.").is_err());
     }
 }
