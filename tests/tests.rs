@@ -20,6 +20,7 @@ mod limits;
 mod link;
 mod lists;
 mod lookup;
+mod oom;
 mod pool;
 mod rules;
 mod startup;

@@ -102,6 +102,9 @@ pub trait Acceptor {
     /// Sessions that there are.
     fn sessions(&self) -> usize;
 
+    /// The client waits from now on: where memory runs out it costs least to end this.
+    fn begin_wait(&self);
+
     /// Spawns a process that has the client and the place for its session, and does
     /// `work`, which ends in an exec; once it is the program `announce` is called
     /// with its process id.  `None` where this process has to do it itself.

@@ -211,6 +211,9 @@ impl<'a> Connection<'a> {
 
     fn wait(&mut self) -> Step {
         let delay = self.delay.unwrap_or_default();
+        if !delay.is_zero() {
+            self.acceptor.begin_wait();
+        }
         self.wait_for_late_answer(delay)?;
         self.wait_for_lists(delay)?;
         match delay {

@@ -59,6 +59,7 @@ impl Child<'_> {
             self.service.log.error(format_args!("unable to set up signals: {why}"));
             return TROUBLE;
         }
+        self.worker.score.raise();
         while self.is_wanted() {
             match self.turn() {
                 Turn::Again => (),

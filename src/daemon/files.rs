@@ -14,6 +14,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
+use super::oom::Scores;
 use super::texts::{Handover, Texts};
 use crate::error::{Fatal, Reason, TROUBLE};
 use crate::file;
@@ -199,6 +200,7 @@ fn hand_over(
     }
     let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
     let _ = SigSet::empty().thread_set_mask();
+    Scores::of_this_process().iter().for_each(Scores::raise);
     let unable = |why| Fatal::unable("hand over what was read", why);
     let read = read().and_then(|texts| handover.put(&texts).map_err(unable));
     let Err(mistake) = read else { return 0 };

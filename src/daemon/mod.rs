@@ -16,6 +16,7 @@ pub mod local_names;
 pub mod lock;
 mod lookout;
 mod networks;
+mod oom;
 pub mod pidfile;
 pub mod pool;
 pub mod privileges;

@@ -18,6 +18,7 @@ use super::child::Child;
 use super::demand::Demand;
 use super::files::Checker;
 use super::lookout::{Lookout, Untold};
+use super::oom::{ChildScore, Scores};
 use super::pidfile::Pidfile;
 use super::pool::{Complaint, Pool, Slot, Stage, wake_child};
 use super::processors::Processors;
@@ -56,6 +57,8 @@ pub struct Supervisor {
     /// Whether there may be idle children with files of an older set.
     pub(super) may_have_outdated: bool,
     processors: Processors,
+    /// Who is killed where memory runs out.
+    scores: Option<Scores>,
     /// What only some supervisors have.
     pub(super) keeps: Keeps,
 }
@@ -93,6 +96,7 @@ impl Supervisor {
             reload_due: None,
             may_have_outdated: false,
             processors: Processors::find(),
+            scores: Scores::of_this_process(),
             keeps,
         };
         sys::be_parent(supervisor.listener.as_fd(), getpid());
@@ -245,6 +249,7 @@ impl Supervisor {
             last_heir: Cell::new(0),
             processors: &self.processors,
             bound: Cell::new(false),
+            score: ChildScore::inherited(self.scores.as_ref()),
         };
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }

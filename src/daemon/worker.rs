@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
 use super::lookout::Start;
+use super::oom::ChildScore;
 use super::pool::{Complaint, Pool, Slot, Stage, wake_child};
 use super::processors::Processors;
 use super::relay::part_from_others;
@@ -52,6 +53,8 @@ pub struct Worker<'a> {
     pub processors: &'a Processors,
     /// Whether this process is bound to one of them.
     pub bound: Cell<bool>,
+    /// Whether it is killed before others where memory runs out.
+    pub score: ChildScore<'a>,
 }
 
 impl Worker<'_> {
@@ -189,12 +192,17 @@ impl Acceptor for Worker<'_> {
         self.pool.count(Stage::Prog)
     }
 
+    fn begin_wait(&self) {
+        self.score.raise();
+    }
+
     fn spawn_program(
         &self,
         work: &mut dyn FnMut() -> Errno,
         announce: &dyn Fn(Pid),
     ) -> Option<SpawnOutcome> {
         let since_last = self.pool.note_hand_over();
+        self.score.restore();
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
         let (pool, heir) = (self.pool, self.claim_for_heir()?);
         pool.bequeath(self.slot, heir);
@@ -280,6 +288,7 @@ mod tests {
             last_heir: Cell::new(0),
             processors: &processors,
             bound: Cell::new(false),
+            score: ChildScore::inherited(None),
         };
         let stays = |since_last| {
             worker.stay_if_alone(since_last);

@@ -55,6 +55,8 @@ impl Acceptor for Ucspi {
         true
     }
 
+    fn begin_wait(&self) {}
+
     fn may_log_shortage(&self) -> bool {
         true
     }
