@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::{iter, vec};
 
 use crate::djb;
 
@@ -68,6 +69,44 @@ impl Fatal {
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// All that is wrong at once; there is always something.
+#[derive(Debug)]
+pub struct Mistakes {
+    first: Fatal,
+    others: Vec<Fatal>,
+}
+
+impl Mistakes {
+    /// What was found, in its order; `None` if that is nothing.
+    #[must_use]
+    pub fn of(found: Vec<Fatal>) -> Option<Self> {
+        let mut found = found.into_iter();
+        Some(Self { first: found.next()?, others: found.collect() })
+    }
+}
+
+impl From<Fatal> for Mistakes {
+    fn from(first: Fatal) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
+/// Who stops at the first mistake.
+impl From<Mistakes> for Fatal {
+    fn from(mistakes: Mistakes) -> Self {
+        mistakes.first
+    }
+}
+
+impl IntoIterator for Mistakes {
+    type Item = Fatal;
+    type IntoIter = iter::Chain<iter::Once<Fatal>, vec::IntoIter<Fatal>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        iter::once(self.first).chain(self.others)
     }
 }
 

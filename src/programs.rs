@@ -15,6 +15,7 @@ use crate::error::{Fatal, TROUBLE, USAGE};
 use crate::log::{Log, Syslog};
 use crate::options::daemon::DAEMON;
 use crate::options::parse::{Parsed, Request, parse};
+use crate::options::suggest::hint;
 use crate::options::{LogTo, Options, table};
 use crate::sys;
 
@@ -85,7 +86,7 @@ fn tcpserver(arguments: &[OsString]) -> u8 {
 }
 
 fn finish(parsed: Parsed, log: &Log) -> u8 {
-    let code = parsed.request.and_then(|request| answer(request, log));
+    let code = parsed.request.map_err(Fatal::from).and_then(|request| answer(request, log));
     code.unwrap_or_else(|fatal| {
         log.fatal(&fatal);
         fatal.code
@@ -129,7 +130,8 @@ fn run_daemon(options: Options, log: &Log) -> Result<u8, Fatal> {
 #[must_use]
 pub fn ctl(arguments: &[OsString]) -> u8 {
     let Some((name, rest)) = arguments.split_first() else {
-        return mistake("a command is missing");
+        let _ = write!(io::stderr(), "{CTL}: fatal: a command is missing\n\n{CTL_HELP}");
+        return USAGE;
     };
     let wants_help = rest.first().is_some_and(|first| first == "--help");
     let done = match name.to_str().unwrap_or_default() {
@@ -139,14 +141,15 @@ pub fn ctl(arguments: &[OsString]) -> u8 {
         "--version" => print(&format!("{CTL} {}\n", env!("CARGO_PKG_VERSION"))),
         name => match ctl::command(name) {
             Some(tool) => return tool(rest),
-            None => return mistake(&format!("unknown command {}", name.escape_debug())),
+            None => return unknown_command(name),
         },
     };
     done.map_or(TROUBLE, |()| 0)
 }
 
-fn mistake(what: &str) -> u8 {
-    let _ = writeln!(io::stderr(), "{CTL}: fatal: {what} (try --help)");
+fn unknown_command(name: &str) -> u8 {
+    let (shown, hint) = (name.escape_debug(), hint(name, "", ctl::COMMANDS));
+    let _ = writeln!(io::stderr(), "{CTL}: fatal: unknown command {shown}{hint} (try --help)");
     USAGE
 }
 

@@ -215,6 +215,24 @@ fn what_smtp_delayctl_says_of_itself_stands_in_the_manual() {
     }
 }
 
+#[test]
+fn smtp_delayctl_tells_its_commands_and_suggests_the_nearest() {
+    let told = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+        let output = command.args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(100), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = told(&[]);
+    assert!(text.starts_with("smtp-delayctl: fatal: a command is missing\n\nusage: "), "{text}");
+    assert!(text.contains("\n       smtp-delayctl pid FILE\n"), "{text}");
+    let expected = "smtp-delayctl: fatal: unknown command stats: did you mean status? (try --help)";
+    assert_eq!(told(&["stats"]).trim_end(), expected);
+    assert!(told(&["status", "--jsn"]).contains("--jsn: did you mean --json? (try --help)"));
+    assert!(told(&["classify", "--reslover", "x"]).contains("did you mean --resolver?"));
+    assert!(!told(&["nonsense"]).contains("did you mean"));
+}
+
 fn classify(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
     let output = command.arg("classify").args(arguments).output().unwrap();

@@ -25,7 +25,8 @@ use crate::options::table::help;
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let fail =
         |fatal: Fatal| Failure::new(fatal.code, format!("smtp-delayctl: fatal: {}", fatal.message));
-    let text = match parse(&CLASSIFY, arguments, Options::default()).request.map_err(fail)? {
+    let request = parse(&CLASSIFY, arguments, Options::default()).request;
+    let text = match request.map_err(Fatal::from).map_err(fail)? {
         Request::Run(options) => describe(&options).map_err(fail)?,
         Request::Help => help(&CLASSIFY),
         Request::Version => format!("smtp-delayctl {}\n", env!("CARGO_PKG_VERSION")),

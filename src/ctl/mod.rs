@@ -41,6 +41,9 @@ pub fn end(result: Result<(), Failure>) -> u8 {
     failure.code
 }
 
+/// The names of the commands of smtp-delayctl.
+pub const COMMANDS: [&str; 5] = ["status", "pid", "classify", "tcprules", "tcprulescheck"];
+
 /// The command of smtp-delayctl that goes by `name`, if there is one.
 #[must_use]
 pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
@@ -62,5 +65,15 @@ pub fn tool(name: &str) -> Option<fn(&[OsString]) -> u8> {
         "tcprules" => Some(|arguments| end(tcprules::run(arguments, &mut io::stdin().lock()))),
         "tcprulescheck" => Some(|arguments| end(tcprulescheck::run(arguments))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_command_has_one() {
+        assert!(COMMANDS.iter().all(|name| command(name).is_some()));
     }
 }

@@ -22,6 +22,7 @@ use crate::daemon::shown::Child;
 use crate::error::{TROUBLE, USAGE};
 use crate::file;
 use crate::log::{Stats, stats_keys};
+use crate::options::suggest::hint;
 
 /// Exit code where there is a scoreboard and no daemon, as in LSB.
 const NOT_RUNNING: u8 = 3;
@@ -113,6 +114,10 @@ fn read(arguments: &[OsString]) -> Result<Asked, Failure> {
             Arg::Long("scoreboard") => {
                 let file = parser.value().map_err(|_| usage("--scoreboard takes FILE".into()))?;
                 asked.file = Some(file.into());
+            }
+            Arg::Long(name) => {
+                let hint = hint(name, "--", ["json", "watch", "scoreboard"]);
+                return Err(usage(format!("unknown option --{}{hint}", name.escape_debug())));
             }
             other => return Err(usage(other.unexpected().to_string())),
         }

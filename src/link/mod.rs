@@ -40,7 +40,8 @@ pub fn main(arguments: &[OsString]) -> u8 {
     log(Verbosity::Normal).contain_panics(|| {
         let parsed = parse(&LINK, arguments, Options::for_link());
         let log = log(parsed.verbosity);
-        let code = parsed.request.and_then(|request| answer(request, &log, received));
+        let code =
+            parsed.request.map_err(Fatal::from).and_then(|request| answer(request, &log, received));
         code.unwrap_or_else(|fatal| {
             log.fatal(&fatal);
             fatal.code

@@ -18,7 +18,7 @@ pub static CLASSIFY: CommandLine = CommandLine {
     options: &[DELAYS, ANSWERS],
     letters: &[],
     place,
-    check: |_| Ok(()),
+    check: |_| Vec::new(),
 };
 
 /// The address as the host, the name as the port.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::parse::{CommandLine, unusable};
+use super::suggest::hint;
 use super::table::{Opt, Setter};
 use super::{Options, files};
 use crate::error::Fatal;
@@ -19,38 +20,55 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fatal> {
     files::read("--config", path, LARGEST)
 }
 
-/// Sets what `text`, which stands in the file `path`, says.  Options that add
-/// up, and that are among `given`, are left to the command line.
-///
-/// # Errors
-/// A mistake in it, with its line: 100.
+/// Sets what `text`, which stands in the file `path`, says, as far as it can be used,
+/// and gives back what is wrong with the rest: exit 100.  Options that stand on the
+/// command line as well are left to that.
 pub(super) fn apply(
     line: &CommandLine,
     (path, text): (&Path, &[u8]),
-    given: &[&'static str],
     options: &mut Options,
-) -> Result<(), Fatal> {
-    let text = utf_8(path, text)?;
-    let mut seen: Vec<(&'static str, usize)> = Vec::new();
+) -> Vec<Fatal> {
+    let text = match utf_8(path, text) {
+        Ok(text) => text,
+        Err(mistake) => return vec![mistake],
+    };
+    let mut settings = Settings { line, options, seen: Vec::new() };
+    let mut mistakes = Vec::new();
     for (number, content) in (1..).zip(text.lines()) {
-        let content = content.trim();
-        if content.is_empty() || content.starts_with('#') {
-            continue;
+        if let Err(why) = settings.line(number, content.trim()) {
+            let place = format!("{} line {number}", path.display());
+            mistakes.push(Fatal::usage(format!("unable to use {place}: {why}")));
         }
-        let bad = |why: String| {
-            Fatal::usage(format!("unable to use {} line {number}: {why}", path.display()))
-        };
-        let (name, value) = content.split_once([' ', '\t']).unwrap_or((content, ""));
-        let opt = find(line, name).map_err(bad)?;
-        let before = seen.iter().find(|(known, _)| Some(*known) == opt.long && !opt.repeats);
-        if let Some((name, first)) = before {
-            return Err(bad(format!("{name} stands on line {first} already")));
-        }
-        seen.extend(opt.long.map(|long| (long, number)));
-        let left_out = opt.repeats && given.iter().any(|long| Some(*long) == opt.long);
-        set(opt, value.trim(), options, left_out).map_err(bad)?;
     }
-    Ok(())
+    mistakes
+}
+
+struct Settings<'a> {
+    line: &'a CommandLine,
+    options: &'a mut Options,
+    /// The options so far, and their lines.
+    seen: Vec<(&'static str, usize)>,
+}
+
+impl Settings<'_> {
+    fn line(&mut self, number: usize, content: &str) -> Result<(), String> {
+        if content.is_empty() || content.starts_with('#') {
+            return Ok(());
+        }
+        let (name, value) = content.split_once([' ', '\t']).unwrap_or((content, ""));
+        let opt = find(self.line, name)?;
+        let Some(long) = opt.long else { return Ok(()) };
+        let before = self.seen.iter().find(|(known, _)| *known == long && !opt.repeats);
+        if let Some((name, first)) = before {
+            return Err(format!("{name} stands on line {first} already"));
+        }
+        self.seen.push((long, number));
+        if self.options.origins.is_typed(long) {
+            return set(opt, value.trim(), &mut self.options.clone());
+        }
+        self.options.origins.add_line(long, number);
+        set(opt, value.trim(), self.options)
+    }
 }
 
 fn utf_8<'a>(path: &Path, text: &'a [u8]) -> Result<&'a str, Fatal> {
@@ -67,14 +85,17 @@ fn find(line: &CommandLine, name: &str) -> Result<&'static Opt, String> {
         let bare = bare.trim_start_matches('-').escape_debug();
         return Err(format!("options stand here without dashes: {bare}, not {shown}"));
     }
-    let opt = line.by_name(name).ok_or_else(|| format!("unknown option {shown}"))?;
+    let in_file = line.all().filter(|opt| !opt.typed).filter_map(|opt| opt.long);
+    let opt = line
+        .by_name(name)
+        .ok_or_else(|| format!("unknown option {shown}{}", hint(name, "", in_file)))?;
     if opt.typed {
         return Err(format!("{shown} is for the command line only"));
     }
     Ok(opt)
 }
 
-fn set(opt: &Opt, value: &str, options: &mut Options, left_out: bool) -> Result<(), String> {
+fn set(opt: &Opt, value: &str, options: &mut Options) -> Result<(), String> {
     let name = opt.long.unwrap_or_default();
     match opt.setter {
         Setter::Flag(_) if !value.is_empty() => Err(format!("{name} takes no value")),
@@ -86,9 +107,7 @@ fn set(opt: &Opt, value: &str, options: &mut Options, left_out: bool) -> Result<
             Err(format!("{name} takes {}", opt.argument.unwrap_or("a value")))
         }
         Setter::Value(set) => {
-            let set = |options: &mut Options| set(options, value.as_ref());
-            let done = if left_out { set(&mut options.clone()) } else { set(options) };
-            done.map_err(|why| unusable(name, value, &why))
+            set(options, value.as_ref()).map_err(|why| unusable(name, value, &why))
         }
         Setter::Answer => Ok(()),
     }
@@ -116,7 +135,11 @@ mod tests {
         match parsed.request {
             Ok(Request::Run(options)) => Ok(*options),
             Ok(other) => panic!("{other:?}"),
-            Err(fatal) => Err(fatal.message.replace(file.to_str().unwrap(), "FILE")),
+            Err(rejected) => {
+                let messages = rejected.mistakes.into_iter().map(|fatal| fatal.message);
+                let messages: Vec<String> = messages.collect();
+                Err(messages.join("; ").replace(file.to_str().unwrap(), "FILE"))
+            }
         }
     }
 
@@ -140,6 +163,7 @@ mod tests {
     fn mistakes_are_pointed_at() {
         for (text, message) in [
             ("\nnonsense 1\n", "line 2: unknown option nonsense"),
+            ("dely 1\n", "line 1: unknown option dely: did you mean delay?"),
             ("--delay 1\n", "line 1: options stand here without dashes: delay, not --delay"),
             ("c 40\n", "line 1: unknown option c"),
             ("delay soon\n", "line 1: unable to use delay `soon': it takes seconds"),
@@ -156,12 +180,35 @@ mod tests {
         let missing: Vec<OsString> =
             ["--config", "/nonexistent", "0", "25", "p"].map(OsString::from).into();
         let parsed = parse(&DAEMON, &missing, Options::default());
-        assert!(parsed.request.unwrap_err().message.starts_with("unable to read /nonexistent: "));
+        let message = Fatal::from(parsed.request.unwrap_err()).message;
+        assert!(message.starts_with("unable to read /nonexistent: "), "{message}");
     }
 
     #[test]
     fn options_that_do_not_go_together_are_found_across_both() {
         let why = read_with("d", "rules /x\n", "-x /y --config FILE 0 25 p").unwrap_err();
-        assert!(why.contains("-x and --rules exclude each other"), "{why}");
+        let expected = "-x and --rules exclude each other (command line, FILE line 1)";
+        assert!(why.contains(expected), "{why}");
+        let text = "max-idle 2\n\nmin-idle 9\n";
+        let why = read_with("e", text, "--config FILE 0 25 p").unwrap_err();
+        let expected = "--min-idle 9 is more than --max-idle 2 (FILE line 3, FILE line 1)";
+        assert!(why.starts_with(expected), "{why}");
+        let why = read_with("f", text, "--config FILE --max-idle 5 0 25 p").unwrap_err();
+        assert!(why.contains("--max-idle 5 (FILE line 3, command line)"), "{why}");
+    }
+
+    #[test]
+    fn every_line_that_is_wrong_is_told() {
+        let text = "delay soon\nnonsense\nearly log\nhold -1\n";
+        let why = read_with("g", text, "--config FILE -c 0 0 25 p").unwrap_err();
+        let places: Vec<&str> = why.split("; ").map(|why| why.split(':').next().unwrap()).collect();
+        let [one, two, three] = [1, 2, 4].map(|line| format!("unable to use FILE line {line}"));
+        assert_eq!(places, ["unable to use -c `0'", &one, &two, &three]);
+    }
+
+    #[test]
+    fn what_the_command_line_says_too_is_read_all_the_same() {
+        let why = read_with("h", "delay soon\n", "--config FILE --delay 1 0 25 p").unwrap_err();
+        assert!(why.contains("FILE line 1: unable to use delay `soon'"), "{why}");
     }
 }

@@ -236,19 +236,25 @@ fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     Ok(())
 }
 
-fn check(options: &mut Options) -> Result<(), Fatal> {
-    if options.cdb.is_some() && options.rules.is_some() {
-        return Err(usage("-x and --rules exclude each other"));
-    }
-    if options.pidfile.is_some() && options.pidfile == options.scoreboard {
-        return Err(usage("--pidfile and --scoreboard are the same file"));
-    }
-    if let (Some(min), Some(max)) = (options.min_idle, options.max_idle) {
-        if min > max {
-            return Err(usage(&format!("--min-idle {min} is more than --max-idle {max}")));
-        }
-    }
-    Ok(())
+fn check(options: &mut Options) -> Vec<Fatal> {
+    let conflict = |one: &str, other: &str, what: String| {
+        usage(&format!("{what}{}", options.places(one, other)))
+    };
+    let both_rules = options.cdb.is_some() && options.rules.is_some();
+    let same_file = options.pidfile.is_some() && options.pidfile == options.scoreboard;
+    let idle = options.min_idle.zip(options.max_idle).filter(|(min, max)| min > max);
+    let conflicts = [
+        both_rules.then(|| conflict("x", "rules", "-x and --rules exclude each other".into())),
+        same_file.then(|| {
+            let what = "--pidfile and --scoreboard are the same file";
+            conflict("pidfile", "scoreboard", what.into())
+        }),
+        idle.map(|(min, max)| {
+            let what = format!("--min-idle {min} is more than --max-idle {max}");
+            conflict("min-idle", "max-idle", what)
+        }),
+    ];
+    conflicts.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use syslog::Facility;
 
-use super::{Delays, EarlyTalk, Options, RefuseBy, Verbosity, values};
+use super::{Delays, EarlyTalk, Options, Origins, RefuseBy, Verbosity, values};
 use crate::connection::lists::WantedLists;
 
 /// The networks whose nameless clients count as `static` unless
@@ -72,6 +72,7 @@ impl Default for Options {
             config: None,
             check: false,
             arguments: Vec::new(),
+            origins: Origins::default(),
             lists: WantedLists::default(),
             dnsbl_threshold: 1,
             per_ip: None,

@@ -39,19 +39,16 @@ fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
 }
 
 /// Whoever does not refuse never talks to a client.
-fn check(options: &mut Options) -> Result<(), Fatal> {
+fn check(options: &mut Options) -> Vec<Fatal> {
     options.speaks = options.early == EarlyTalk::Refuse;
-    let talks = if options.teaser.is_some() {
-        "--teaser"
-    } else if options.refuse == RefuseBy::Talk {
-        "--refuse talk"
-    } else {
-        return Ok(());
-    };
-    if options.speaks {
-        return Ok(());
-    }
-    Err(usage(&format!("{talks} talks to the client: it takes -S (--early refuse)")))
+    let talks = [
+        options.teaser.is_some().then_some("--teaser"),
+        (options.refuse == RefuseBy::Talk).then_some("--refuse talk"),
+    ];
+    let talks = talks.into_iter().flatten().filter(|_| !options.speaks);
+    let mistake =
+        |option| usage(&format!("{option} talks to the client: it takes -S (--early refuse)"));
+    talks.map(mistake).collect()
 }
 
 #[cfg(test)]
@@ -67,7 +64,7 @@ mod tests {
         match parse(&LINK, &words, Options::for_link()).request {
             Ok(Request::Run(options)) => Ok(*options),
             Ok(other) => panic!("{line}: {other:?}"),
-            Err(fatal) => Err(fatal.message),
+            Err(rejected) => Err(Fatal::from(rejected).message),
         }
     }
 

@@ -9,8 +9,11 @@ mod defaults;
 mod delaying;
 pub(crate) mod files;
 pub mod link;
+mod origins;
 pub mod parse;
+pub(crate) mod suggest;
 pub mod table;
+mod unknown;
 pub(crate) mod values;
 
 use std::env;
@@ -25,6 +28,8 @@ use syslog::Facility;
 use crate::connection::lists::WantedLists;
 use crate::dns::Resolvers;
 use crate::names::{Names, Patterns, PatternsError};
+
+pub use origins::Origins;
 
 /// How much goes to standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,6 +187,8 @@ pub struct Options {
     pub check: bool,
     /// The command line that all of this was read from.
     pub arguments: Vec<OsString>,
+    /// Where what is no default stands.
+    pub origins: Origins,
     /// Connections at once from one address; 0 for any number.
     pub per_ip: Option<usize>,
     /// The percentage of slots that is kept for hosts that are not suspicious.

@@ -3,13 +3,15 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::{iter, mem};
 
 use lexopt::Arg;
 
 use super::table::{Opt, Setter};
+use super::unknown::Name;
 use super::{Options, Verbosity, config};
 use crate::djb::{self, TCPSERVER_USAGE};
-use crate::error::Fatal;
+use crate::error::{Fatal, Mistakes};
 
 /// The command line of a program.
 pub struct CommandLine {
@@ -28,7 +30,7 @@ pub struct CommandLine {
     /// Puts the operands where they belong.
     pub(super) place: fn(&mut Options, Vec<OsString>) -> Result<(), Fatal>,
     /// Finds options that do not go together.
-    pub(super) check: fn(&mut Options) -> Result<(), Fatal>,
+    pub(super) check: fn(&mut Options) -> Vec<Fatal>,
 }
 
 impl CommandLine {
@@ -43,13 +45,18 @@ impl CommandLine {
         self.letters.iter().find(|(_, name)| *name == long).map(|(letter, _)| *letter)
     }
 
-    fn by_letter(&self, letter: char) -> Option<&'static Opt> {
+    pub(super) fn by_letter(&self, letter: char) -> Option<&'static Opt> {
         let long = self.letters.iter().find(|(known, _)| *known == letter).map(|(_, long)| *long);
         self.all().find(|opt| opt.letter == Some(letter) || (long.is_some() && opt.long == long))
     }
 
     pub(super) fn by_name(&self, name: &str) -> Option<&'static Opt> {
         self.all().find(|opt| opt.long == Some(name))
+    }
+
+    /// All long names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.all().filter_map(|opt| opt.long)
     }
 }
 
@@ -64,13 +71,30 @@ pub enum Request {
     Version,
 }
 
-/// What was read off a command line, and how far: where it went wrong, what
-/// stands before still counts (`-q` silences the message, as in tcpserver).
+/// What was read off a command line.
 pub struct Parsed {
-    /// How much is to be said, the error below included.
+    /// How much is to be said, what is wrong included: where the first mistake
+    /// stands, what stands before it counts (`-q` silences the message, as in
+    /// tcpserver).
     pub verbosity: Verbosity,
     /// What is asked for, or what is wrong.
-    pub request: Result<Request, Fatal>,
+    pub request: Result<Request, Rejected>,
+}
+
+/// A command line, with the file of its settings, that cannot be used.
+#[derive(Debug)]
+pub struct Rejected {
+    /// What is wrong with it.
+    pub mistakes: Mistakes,
+    /// What could be read; the defaults of the rest.
+    pub options: Box<Options>,
+}
+
+/// Who stops at the first mistake.
+impl From<Rejected> for Fatal {
+    fn from(rejected: Rejected) -> Self {
+        rejected.mistakes.into()
+    }
 }
 
 /// Reads a command line without the program's name, starting from `options`.
@@ -78,8 +102,8 @@ pub struct Parsed {
 /// `--config` names is read first, so that the command line wins over it.
 ///
 /// # Errors
-/// An unknown option, a bad value, an operand that is missing, or a mistake in
-/// the file: exit 100.
+/// All that is wrong: unknown options, bad values, operands that are missing, and
+/// mistakes in the file: exit 100.
 #[must_use]
 pub fn parse(line: &CommandLine, arguments: &[OsString], options: Options) -> Parsed {
     parse_with(line, arguments, options, None)
@@ -93,84 +117,129 @@ pub fn parse_with(
     options: Options,
     config: Option<&[u8]>,
 ) -> Parsed {
-    let mut read = options;
-    let request = read_all(line, arguments, &mut read, config);
-    let request = match request {
-        Err(fatal) if read.as_tcpserver => Err(in_tcpservers_words(fatal)),
-        request => request,
+    let base = options.clone();
+    let mut reading = Reading { line, arguments, options, mistakes: Vec::new(), verbosity: None };
+    let question = match reading.command_line() {
+        Words::Question(question) => Some(question),
+        Words::Operands(operands) => {
+            reading.settings(base, config);
+            reading.operands(operands);
+            None
+        }
     };
-    let verbosity = read.verbosity;
-    let request = request.map(|other| other.unwrap_or(Request::Run(Box::new(read))));
-    Parsed { verbosity, request }
+    reading.finish(question)
 }
 
-fn read_all(
-    line: &CommandLine,
-    arguments: &[OsString],
-    options: &mut Options,
-    config: Option<&[u8]>,
-) -> Result<Option<Request>, Fatal> {
-    let base = options.clone();
-    let mut words = read(line, arguments, options)?;
-    if let (Words::Operands(..), Some(file)) = (&words, options.config.clone()) {
-        let verbosity = std::mem::replace(options, base).verbosity;
-        let given = words.given();
-        let text =
-            config.map_or_else(|| config::read(&file).map(Cow::from), |text| Ok(text.into()));
-        text.and_then(|text| config::apply(line, (&file, &text), &given, options))
-            .inspect_err(|_| options.verbosity = verbosity)?;
-        words = read(line, arguments, options)?;
-    }
-    let operands = match words {
-        Words::Request(request) => return Ok(Some(request)),
-        Words::Operands(operands, _) => operands,
-    };
-    (line.place)(options, operands)?;
-    (line.check)(options)?;
-    options.arguments = arguments.to_vec();
-    Ok(None)
+/// What has been read so far.
+struct Reading<'a> {
+    line: &'a CommandLine,
+    arguments: &'a [OsString],
+    options: Options,
+    mistakes: Vec<Fatal>,
+    /// How much was to be said where the first mistake stands.
+    verbosity: Option<Verbosity>,
 }
 
 /// What stands on a command line besides settings.
 enum Words {
     /// A question, which is answered at once.
-    Request(Request),
-    /// The operands, and the options that were given.
-    Operands(Vec<OsString>, Vec<&'static Opt>),
+    Question(Request),
+    /// The operands.
+    Operands(Vec<OsString>),
 }
 
-impl Words {
-    /// The long names of the options that were given.
-    fn given(&self) -> Vec<&'static str> {
-        match self {
-            Self::Request(_) => Vec::new(),
-            Self::Operands(_, given) => given.iter().filter_map(|opt| opt.long).collect(),
+impl Reading<'_> {
+    fn note(&mut self, mistake: Fatal) {
+        self.verbosity.get_or_insert(self.options.verbosity);
+        self.mistakes.push(mistake);
+    }
+
+    /// Reads the options up to the first operand.
+    fn command_line(&mut self) -> Words {
+        let mut parser = lexopt::Parser::from_args(self.arguments);
+        parser.set_short_equals(false);
+        loop {
+            let name = match parser.next() {
+                Ok(None) => return Words::Operands(Vec::new()),
+                Ok(Some(Arg::Long("help"))) => return Words::Question(Request::Help),
+                Ok(Some(Arg::Long("version"))) => return Words::Question(Request::Version),
+                Ok(Some(Arg::Short(letter))) => Name::Letter(letter),
+                Ok(Some(Arg::Long(name))) => Name::Long(name.into()),
+                Ok(Some(Arg::Value(first))) => {
+                    let rest = parser.raw_args().into_iter().flatten();
+                    return Words::Operands(iter::once(first).chain(rest).collect());
+                }
+                Err(why) => {
+                    self.note(usage(&why.to_string()));
+                    return Words::Operands(Vec::new());
+                }
+            };
+            match name.find(self.line) {
+                Some(opt) => self.option(opt, &mut parser),
+                None => self.unknown(&name, &mut parser),
+            }
         }
     }
-}
 
-fn read(line: &CommandLine, arguments: &[OsString], options: &mut Options) -> Result<Words, Fatal> {
-    let mut parser = lexopt::Parser::from_args(arguments);
-    parser.set_short_equals(false);
-    let (mut operands, mut given) = (Vec::new(), Vec::new());
-    loop {
-        let opt = match parser.next().map_err(|error| usage(&error.to_string()))? {
-            None => break,
-            Some(Arg::Value(first)) => {
-                operands.push(first);
-                operands.extend(parser.raw_args().map_err(|error| usage(&error.to_string()))?);
-                break;
-            }
-            Some(Arg::Long("help")) => return Ok(Words::Request(Request::Help)),
-            Some(Arg::Long("version")) => return Ok(Words::Request(Request::Version)),
-            Some(Arg::Short(letter)) => known(line.by_letter(letter), &format!("-{letter}"))
-                .map_err(|fatal| with_djbs_words(fatal, format!("illegal option -- {letter}"))),
-            Some(Arg::Long(name)) => known(line.by_name(name), &format!("--{name}")),
-        }?;
-        set(opt, options, &mut parser)?;
-        given.push(opt);
+    fn option(&mut self, opt: &'static Opt, parser: &mut lexopt::Parser) {
+        if let Err(mistake) = set(opt, &mut self.options, parser) {
+            self.note(mistake);
+        }
+        opt.long.into_iter().for_each(|long| self.options.origins.add_typed(long));
     }
-    Ok(Words::Operands(operands, given))
+
+    /// Passes over an option that does not exist.
+    fn unknown(&mut self, name: &Name, parser: &mut lexopt::Parser) {
+        self.note(name.mistake(self.line, self.arguments));
+        if parser.optional_value().is_none() {
+            let rest = parser.try_raw_args();
+            if rest.is_some_and(|rest| name.takes(self.line, rest.as_slice())) {
+                let _ = parser.value();
+            }
+        }
+    }
+
+    /// Reads the file of settings, if there is one, unless `text` stands in it, and
+    /// the command line again, which goes before it; `base` is what both start from.
+    fn settings(&mut self, base: Options, text: Option<&[u8]>) {
+        let Some(file) = self.options.config.clone() else { return };
+        let typed = mem::replace(&mut self.options, base);
+        self.options.origins = typed.origins;
+        let text = text.map_or_else(|| config::read(&file).map(Cow::from), |text| Ok(text.into()));
+        let mistakes = match text {
+            Ok(text) => config::apply(self.line, (&file, &text), &mut self.options),
+            Err(mistake) => vec![mistake],
+        };
+        self.options.origins.forget_typed();
+        // What is wrong with the command line is known already.
+        let known = mem::take(&mut self.mistakes);
+        self.command_line();
+        self.mistakes = known;
+        for mistake in mistakes {
+            self.note(mistake);
+        }
+    }
+
+    fn operands(&mut self, operands: Vec<OsString>) {
+        let placed = (self.line.place)(&mut self.options, operands);
+        let conflicts = (self.line.check)(&mut self.options);
+        for mistake in placed.err().into_iter().chain(conflicts) {
+            self.note(mistake);
+        }
+    }
+
+    fn finish(mut self, question: Option<Request>) -> Parsed {
+        self.options.arguments = self.arguments.to_vec();
+        let verbosity = self.verbosity.unwrap_or(self.options.verbosity);
+        let options = Box::new(self.options);
+        let as_told = if options.as_tcpserver { in_tcpservers_words } else { |mistake| mistake };
+        let mistakes = Mistakes::of(self.mistakes.into_iter().map(as_told).collect());
+        let request = match mistakes {
+            Some(mistakes) => Err(Rejected { mistakes, options }),
+            None => Ok(question.unwrap_or(Request::Run(options))),
+        };
+        Parsed { verbosity, request }
+    }
 }
 
 fn in_tcpservers_words(mut fatal: Fatal) -> Fatal {
@@ -180,19 +249,19 @@ fn in_tcpservers_words(mut fatal: Fatal) -> Fatal {
     fatal
 }
 
-fn known(opt: Option<&'static Opt>, written: &str) -> Result<&'static Opt, Fatal> {
-    opt.ok_or_else(|| usage(&format!("unknown option {}", written.escape_debug())))
-}
-
 fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<(), Fatal> {
     match opt.setter {
+        Setter::Flag(_) if opt.long.is_some() && parser.optional_value().is_some() => {
+            return Err(usage(&format!("{} takes no value", opt.written())));
+        }
         Setter::Flag(set) => set(options),
         Setter::Value(set) => {
             let value = parser.value().map_err(|_| {
                 let takes = opt.argument.unwrap_or("a value");
                 let fatal = usage(&format!("{} takes {takes}", opt.written()));
                 let letter = opt.letter.unwrap_or_default();
-                with_djbs_words(fatal, format!("option requires an argument -- {letter}"))
+                let words = format!("option requires an argument -- {letter}");
+                Fatal { in_djbs_words: Some(words), ..fatal }
             })?;
             let value = if options.as_tcpserver { as_djb_reads(opt, value) } else { value };
             set(options, &value)
@@ -207,11 +276,6 @@ fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<
 pub(super) fn unusable(name: &str, value: &str, why: &str) -> String {
     let shown: String = value.chars().take(60).collect();
     format!("unable to use {name} `{}': {why}", shown.escape_debug())
-}
-
-fn with_djbs_words(mut fatal: Fatal, words: String) -> Fatal {
-    fatal.in_djbs_words = Some(words);
-    fatal
 }
 
 /// tcpserver takes the digits at the start of a number, and no mistake for
@@ -250,12 +314,20 @@ mod tests {
 
     fn wrong(line: &str) -> String {
         match read_line(line).request {
-            Err(fatal) => {
+            Err(rejected) => {
+                let fatal = Fatal::from(rejected);
                 assert_eq!(fatal.code, crate::error::USAGE, "{line}");
                 fatal.message
             }
             other => panic!("{line}: {other:?}"),
         }
+    }
+
+    /// All that is wrong, each cut at the first colon.
+    fn all_wrong(line: &str) -> Vec<String> {
+        let rejected = read_line(line).request.unwrap_err();
+        let start = |fatal: Fatal| fatal.message.split([':', '(']).next().unwrap().trim().into();
+        rejected.mistakes.into_iter().map(start).collect()
     }
 
     #[test]
@@ -303,6 +375,58 @@ mod tests {
         assert!(wrong("-v").contains("host, port and prog are missing"));
         assert!(wrong("--min-idle 9 --max-idle 3 0 25 p").contains("--max-idle 3"));
         assert!(wrong("--demo 127.0.0.1 25 prog").contains("runs no program"));
+    }
+
+    #[test]
+    fn what_was_meant_is_suggested() {
+        for (line, question) in [
+            ("--static-delay 3 0 25 p", ": did you mean --delay-static? (try --help)"),
+            ("--delay-stat=3 0 25 p", "--delay-stat: did you mean --delay-static? "),
+            ("-daemon 0 25 p", "unknown option -a: did you mean --daemon? "),
+            ("-help", "unknown option -e: did you mean --help? "),
+            ("--early=Refuse 0 25 p", "rblsmtpd or log: did you mean refuse? "),
+            ("--nonsense 0 25 p", "unknown option --nonsense (try --help)"),
+        ] {
+            let message = wrong(line);
+            assert!(message.contains(question), "{message}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_found() {
+        let line = "--dely 3 -c 0 --early no --daemon=yes -Z --hold x 0 25 p";
+        let expected = [
+            "unknown option --dely",
+            "unable to use -c `0'",
+            "unable to use --early `no'",
+            "--daemon takes no value",
+            "unknown option -Z",
+            "unable to use --hold `x'",
+        ];
+        assert_eq!(all_wrong(line), expected);
+        assert_eq!(all_wrong("-c 0"), ["unable to use -c `0'", "host, port and prog are missing"]);
+    }
+
+    #[test]
+    fn an_unknown_option_does_not_hide_the_operands() {
+        for line in [
+            "--nonsense 0 25 p",
+            "--nonsense x 0 25 p",
+            "--nonsense=x 0 25 p",
+            "--nonsense x mx.example.org smtp p 9",
+            "--nonsense --daemon 0 25 p",
+            "--demon 0 25 p",
+            "--dely 3 0 25 p",
+            "-Z 0 25 p",
+            "-Z5 0 25 p",
+            "-Zx -d 0 25 p",
+        ] {
+            let rejected = read_line(line).request.unwrap_err();
+            let options = &rejected.options;
+            assert!(["25", "smtp"].contains(&options.port.as_str()), "{line}: {}", options.port);
+            assert_eq!(options.program[0], "p", "{line}");
+            assert_eq!(rejected.mistakes.into_iter().count(), 1, "{line}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 use syslog::Facility;
 
+use super::suggest::hint;
+
 /// The longest time that an option takes, in seconds: a day.
 const LONGEST: f64 = 86_400.0;
 /// The longest reply text, in bytes: RFC 5321, 4.5.3.1.5 allows 512 for the
@@ -130,11 +132,18 @@ pub(super) fn reply_text(value: &OsStr) -> Value<String> {
     Ok(text.into())
 }
 
+/// syslog's facilities, by the names of syslog.conf(5).
+const FACILITIES: [&str; 20] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+];
+
 /// A facility of syslog, such as `mail` or `local3`.
 pub(super) fn facility(value: &OsStr) -> Value<Facility> {
     let text = text(value)?;
-    Facility::from_str(text)
-        .map_err(|()| "it takes a facility such as mail, daemon or local0".into())
+    Facility::from_str(text).map_err(|()| {
+        format!("it takes a facility such as mail, daemon or local0{}", hint(text, "", FACILITIES))
+    })
 }
 
 /// A tag of syslog: what RFC 3164, 5.3 allows, and what programs are called.
@@ -153,7 +162,7 @@ pub(super) fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Value<T> 
     let found = choices.iter().find(|(word, _)| *word == text);
     found.map(|(_, choice)| *choice).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        format!("it takes {}", words.join(" or "))
+        format!("it takes {}{}", words.join(" or "), hint(text, "", words.iter().copied()))
     })
 }
 
@@ -228,6 +237,21 @@ mod tests {
         assert_eq!(read("::ffff:192.0.2.0/120"), read("192.0.2.0/24"));
         assert_eq!(read("::ffff:192.0.2.7"), read("192.0.2.7"));
         assert_eq!(read("::/0")[0].to_string(), "::/0");
+    }
+
+    #[test]
+    fn the_facilities_that_are_suggested_exist() {
+        assert!(FACILITIES.iter().all(|name| facility(OsStr::new(name)).is_ok()));
+        assert!(facility(OsStr::new("mial")).err().unwrap().ends_with(": did you mean mail?"));
+    }
+
+    #[test]
+    fn a_choice_suggests_the_nearest_word() {
+        let choices = [("refuse", 1), ("log", 2)];
+        let why = choice(OsStr::new("refused"), &choices).unwrap_err();
+        assert_eq!(why, "it takes refuse or log: did you mean refuse?");
+        let why = choice(OsStr::new("never"), &choices).unwrap_err();
+        assert_eq!(why, "it takes refuse or log");
     }
 
     #[test]

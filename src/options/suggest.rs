@@ -1,0 +1,95 @@
+//! `did you mean ...?`: the known words that are nearest to one that is not.
+
+use strsim::osa_distance;
+
+/// The longest word that is looked at, in bytes.
+const LONGEST: usize = 40;
+/// The most words that are suggested.
+const MOST: usize = 4;
+
+/// Behind a message about `word`: `: did you mean --delay?`, each suggestion with
+/// `dashes` in front, or nothing where no known word is near.
+pub(crate) fn hint<'a>(
+    word: &str,
+    dashes: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let near: Vec<String> =
+        nearest(word, known).iter().map(|word| format!("{dashes}{word}")).collect();
+    if near.is_empty() { String::new() } else { format!(": did you mean {}?", near.join(" or ")) }
+}
+
+/// The known words that are nearest to `word`, in their order: those that it begins
+/// or has parts of, or else those that a few letters more, less or other make of it,
+/// also with its parts in another order.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let word = word.to_ascii_lowercase().replace('_', "-");
+    if !(2..=LONGEST).contains(&word.len()) {
+        return Vec::new();
+    }
+    let mut least = word.len() / 3;
+    let mut near = Vec::new();
+    for known in known {
+        let distance = distance(&word, known);
+        if distance < least {
+            near.clear();
+            least = distance;
+        }
+        if distance == least && near.len() < MOST {
+            near.push(known);
+        }
+    }
+    near
+}
+
+/// How far `word` is from `known`; 0 if it is the beginning, or some of the parts.
+fn distance(word: &str, known: &str) -> usize {
+    let mut parts = word.split('-');
+    if known.starts_with(word) || parts.all(|part| known.split('-').any(|own| own == part)) {
+        return 0;
+    }
+    osa_distance(word, known).min(osa_distance(&in_order(word), &in_order(known)))
+}
+
+fn in_order(word: &str) -> String {
+    let mut parts: Vec<&str> = word.split('-').collect();
+    parts.sort_unstable();
+    parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 7] =
+        ["delay", "delay-static", "delay-none", "static-file", "early", "refuse", "tag"];
+
+    #[test]
+    fn slips_of_the_pen_are_recognized() {
+        for (word, meant) in [
+            ("static-delay", &["delay-static"][..]),
+            ("delay-sttaic", &["delay-static"]),
+            ("delay_none", &["delay-none"]),
+            ("Delay-None", &["delay-none"]),
+            ("delays", &["delay"]),
+            ("erly", &["early"]),
+            ("ref", &["refuse"]),
+            ("delay-", &["delay-static", "delay-none"]),
+            ("static", &["delay-static", "static-file"]),
+            ("tga", &["tag"]),
+        ] {
+            assert_eq!(nearest(word, KNOWN), meant, "{word}");
+        }
+        let long = "x".repeat(100_000);
+        for nothing in ["", "x", "nonsense", "hold-on", &long] {
+            assert_eq!(nearest(nothing, KNOWN), Vec::<&str>::new(), "{nothing:.20}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_a_question_or_nothing() {
+        assert_eq!(hint("delya", "--", KNOWN), ": did you mean --delay?");
+        assert_eq!(hint("static", "", KNOWN), ": did you mean delay-static or static-file?");
+        assert_eq!(hint("nonsense", "--", KNOWN), "");
+    }
+}
