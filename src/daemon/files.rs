@@ -58,17 +58,28 @@ pub(super) fn options_again(options: &Options, texts: &Texts) -> Result<Options,
 /// A mistake in it: 100.
 pub(super) fn compile(options: &Options, texts: &Texts) -> Result<Files, Fatal> {
     let mut warnings = Vec::new();
-    let dynamic = patterns(options.dynamic_file.as_ref(), texts.dynamic.as_ref())?;
-    let exceptions = patterns(options.static_file.as_ref(), texts.exceptions.as_ref())?;
+    let Texts { dynamic_tables, exceptions_tables, .. } = texts;
+    let dynamic = (&texts.dynamic, dynamic_tables);
+    let dynamic = patterns(options.dynamic_file.as_ref(), dynamic)?;
+    let exceptions = (&texts.exceptions, exceptions_tables);
+    let exceptions = patterns(options.static_file.as_ref(), exceptions)?;
     let names = Names::new(options.builtin_patterns, dynamic, exceptions);
     warnings.extend(names.lists().into_iter().filter_map(slow));
     let rules = rules(options, texts, &mut warnings)?;
     Ok(Files { names, rules, warnings })
 }
 
-fn patterns(path: Option<&PathBuf>, text: Option<&Vec<u8>>) -> Result<Patterns, Fatal> {
-    let Some((path, text)) = path.zip(text) else { return Ok(Patterns::default()) };
-    let patterns = Patterns::parse(&path.display().to_string(), text);
+/// Of a text, and of the tables that were made of it, if they were.
+fn patterns(
+    path: Option<&PathBuf>,
+    (text, tables): (&Option<Vec<u8>>, &Option<Vec<u8>>),
+) -> Result<Patterns, Fatal> {
+    let Some((path, text)) = path.zip(text.as_ref()) else { return Ok(Patterns::default()) };
+    let origin = path.display().to_string();
+    let patterns = match tables {
+        Some(tables) => Patterns::with_tables(&origin, text, tables),
+        None => Patterns::parse(&origin, text),
+    };
     patterns.map_err(|why| Fatal::usage(why.to_string()))
 }
 
@@ -214,8 +225,9 @@ fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
         Settings::ReadAgain => options_again(options, &texts)?,
     };
     texts.read_others(&options)?;
-    compile(&options, &texts)?;
-    Ok(texts)
+    let Files { names, .. } = compile(&options, &texts)?;
+    let [dynamic, exceptions] = names.lists().map(Patterns::tables);
+    Ok(Texts { dynamic_tables: Some(dynamic), exceptions_tables: Some(exceptions), ..texts })
 }
 
 /// Has a child read the files, and waits for it.

@@ -1,6 +1,6 @@
-//! The bytes of the files that the options name, each read once: what a
-//! checker has found good is what the daemon uses, whatever the files have
-//! become meanwhile.
+//! The bytes of the files that the options name, each read once, and the tables
+//! that were made of them: what a checker has found good is what the daemon uses,
+//! whatever the files have become meanwhile.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -27,6 +27,10 @@ pub(super) struct Texts {
     pub(super) exceptions: Option<Vec<u8>>,
     /// `--rules`.
     pub(super) rules: Option<Vec<u8>>,
+    /// What [`Patterns::tables`] gives of `dynamic`, once it is compiled.
+    pub(super) dynamic_tables: Option<Vec<u8>>,
+    /// The same of `exceptions`.
+    pub(super) exceptions_tables: Option<Vec<u8>>,
 }
 
 impl Texts {
@@ -78,8 +82,9 @@ impl Handover {
 
     /// Hands over what was read.
     pub(super) fn put(&self, texts: &Texts) -> io::Result<()> {
-        let Texts { config, dynamic, exceptions, rules } = texts;
-        [config, dynamic, exceptions, rules].into_iter().try_for_each(|text| {
+        let Texts { config, dynamic, exceptions, rules, .. } = texts;
+        let tables = [&texts.dynamic_tables, &texts.exceptions_tables];
+        [config, dynamic, exceptions, rules].into_iter().chain(tables).try_for_each(|text| {
             let length = text.as_ref().map_or(NONE, |text| text.len() as u64);
             (&self.0).write_all(&length.to_ne_bytes())?;
             (&self.0).write_all(text.as_deref().unwrap_or_default())
@@ -94,7 +99,8 @@ impl Handover {
         (&self.0).rewind()?;
         let (config, dynamic) = (self.take_one()?, self.take_one()?);
         let (exceptions, rules) = (self.take_one()?, self.take_one()?);
-        Ok(Texts { config, dynamic, exceptions, rules })
+        let (dynamic_tables, exceptions_tables) = (self.take_one()?, self.take_one()?);
+        Ok(Texts { config, dynamic, exceptions, rules, dynamic_tables, exceptions_tables })
     }
 
     fn take_one(&self) -> io::Result<Option<Vec<u8>>> {
@@ -131,6 +137,8 @@ mod tests {
     #[test]
     fn what_was_read_is_handed_over() {
         let texts = Texts {
+            dynamic_tables: Some(vec![1; 5000]),
+            exceptions_tables: None,
             config: None,
             dynamic: Some(b"^a\n".to_vec()),
             exceptions: Some(Vec::new()),

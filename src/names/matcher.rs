@@ -9,6 +9,8 @@ use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures, pikevm::PikeVM};
 use regex_automata::util::syntax;
 
+use super::tables;
+
 /// All tables of one list together, in bytes.
 const TABLES: usize = 4 << 20;
 /// What making a table may take for a while on top of the table. With more, one
@@ -49,10 +51,10 @@ pub(super) struct Matcher {
 }
 
 #[derive(Debug)]
-struct Table {
-    dfa: dense::DFA<Vec<u32>>,
+pub(super) struct Table {
+    pub(super) dfa: dense::DFA<Vec<u32>>,
     /// The line of each expression in the table.
-    lines: Box<[u32]>,
+    pub(super) lines: Box<[u32]>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,22 @@ impl Matcher {
             builder.add(group);
         }
         Ok(Self { tables: builder.tables, slow: Slow::groups(&builder.slow)? })
+    }
+
+    /// The tables as bytes, for another process.
+    pub(super) fn tables(&self) -> Vec<u8> {
+        tables::to_bytes(self.tables.iter())
+    }
+
+    /// Takes over the tables that another process has made of the same expressions;
+    /// only what is in none is compiled.  `None` where they are no tables.
+    pub(super) fn with_tables(expressions: &[Expression<'_>], bytes: &[u8]) -> Option<Self> {
+        let tables = tables::from_bytes(bytes)?;
+        let mut held: Vec<u32> = tables.iter().flat_map(|table| table.lines.to_vec()).collect();
+        held.sort_unstable();
+        let slow = expressions.iter().filter(|it| held.binary_search(&it.line).is_err());
+        let slow: Vec<Expression<'_>> = slow.copied().collect();
+        Some(Self { tables, slow: Slow::groups(&slow).ok()? })
     }
 
     /// The line of an expression that matches `name`. Allocates only where the

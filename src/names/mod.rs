@@ -8,6 +8,7 @@ mod host;
 mod matcher;
 mod patterns;
 mod runs;
+mod tables;
 mod words;
 
 use std::fmt;

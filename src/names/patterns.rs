@@ -96,6 +96,28 @@ impl Patterns {
         }
     }
 
+    /// The tables that were made, as bytes for [`Self::with_tables`].
+    #[must_use]
+    pub fn tables(&self) -> Vec<u8> {
+        match &self.source {
+            Source::Compiled(matcher) => matcher.tables(),
+            Source::OnDemand { .. } => Vec::new(),
+        }
+    }
+
+    /// [`Self::parse`], with the tables that another process has made of the same
+    /// text.
+    ///
+    /// # Errors
+    ///
+    /// Where an expression cannot be used.
+    pub fn with_tables(origin: &str, text: &[u8], tables: &[u8]) -> Result<Self, PatternsError> {
+        match Matcher::with_tables(&expressions(origin, text)?, tables) {
+            Some(matcher) => Ok(Self { file: origin.into(), source: Source::Compiled(matcher) }),
+            None => Self::parse(origin, text),
+        }
+    }
+
     /// An expression that matches `name`; not always the first that does.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Origin<'_>> {
@@ -392,5 +414,15 @@ mod tests {
         assert_eq!(endless.to_string(), expected);
         let here = Patterns::read(Path::new("/dev/null")).unwrap();
         assert!(here.find("a").is_none());
+    }
+
+    /// What would take long, or could not be done at all, has been done elsewhere.
+    #[test]
+    fn what_is_in_a_table_is_not_compiled_again() {
+        let tables = Patterns::parse("made", b"^mx[0-9]\n").unwrap().tables();
+        let taken = Patterns::with_tables("taken", b"(no expression\n", &tables).unwrap();
+        assert_eq!(taken.find("mx1.example"), Some(Origin { file: "taken", line: 1 }));
+        let made_anew = Patterns::with_tables("anew", b"^b\n", b"no tables").unwrap();
+        assert!(made_anew.find("b.example").is_some() && made_anew.find("mx1.example").is_none());
     }
 }
