@@ -99,6 +99,9 @@ pub trait Acceptor {
     /// The client does not wait in line any more, if it did.
     fn leave_line(&self);
 
+    /// The client's place is free: its session does not come about.
+    fn release_session(&self);
+
     /// Sessions that there are.
     fn sessions(&self) -> usize;
 

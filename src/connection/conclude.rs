@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use super::acceptor::Counter;
 use super::class::Class;
 use super::handoff::run;
+use super::limits::SessionPlace;
 use super::lists::Late;
 use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
-use super::serve::{Connection, Step};
+use super::serve::Connection;
 use super::talk::talk;
 use super::verdict::{Verdict, refuse_by};
 use super::watch::{Attention, Goal, Seen, watch};
@@ -31,7 +32,7 @@ enum Held {
     Gone,
 }
 
-impl Connection<'_> {
+impl<'a> Connection<'a> {
     /// Does what `verdict` says; the exit code that tcpserver's child would
     /// have had.
     pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
@@ -41,7 +42,7 @@ impl Connection<'_> {
         match verdict {
             Verdict::Pass | Verdict::Condemned => {
                 return match self.prepare_for_program(verdict) {
-                    Ok(()) => self.hand_over(verdict),
+                    Ok(place) => self.hand_over(verdict, place),
                     Err(verdict) => self.conclude(verdict),
                 };
             }
@@ -96,7 +97,7 @@ impl Connection<'_> {
         }
     }
 
-    fn prepare_for_program(&mut self, verdict: Verdict) -> Step {
+    fn prepare_for_program(&mut self, verdict: Verdict) -> Result<SessionPlace<'a>, Verdict> {
         if verdict == Verdict::Condemned {
             self.count_verdict(Counter::Early);
             self.log_early("rblsmtpd", None);
@@ -108,7 +109,7 @@ impl Connection<'_> {
         self.take_place()
     }
 
-    fn hand_over(&mut self, verdict: Verdict) -> u8 {
+    fn hand_over(&mut self, verdict: Verdict, place: SessionPlace<'_>) -> u8 {
         self.learn_local_name();
         let waited = self.client.waited();
         self.set_environment(verdict, waited);
@@ -124,10 +125,14 @@ impl Connection<'_> {
         let program = &self.service.program;
         match run(program, &self.client, &self.environment, self.acceptor, &announce) {
             Ok(()) => {
+                place.transfer();
                 self.count_verdict(Counter::Pass);
                 0
             }
-            Err(why) => self.complain_of_program(&why),
+            Err(why) => {
+                drop(place);
+                self.complain_of_program(&why)
+            }
         }
     }
 

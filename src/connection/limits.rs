@@ -32,7 +32,24 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Connection<'_> {
+/// A place for the client's session.  It is free again with this, unless the session
+/// has it by then.
+pub(super) struct SessionPlace<'a>(&'a dyn Acceptor);
+
+impl SessionPlace<'_> {
+    /// The session has it.
+    pub(super) fn transfer(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for SessionPlace<'_> {
+    fn drop(&mut self) {
+        self.0.release_session();
+    }
+}
+
+impl<'a> Connection<'a> {
     /// Before anything is looked up.  Networks that are trusted are not counted:
     /// webmail hosts have many connections.
     pub(super) fn limit_address(&mut self) -> Step {
@@ -159,10 +176,10 @@ impl Connection<'_> {
 
     /// Of those that bound sessions (`--max-prog`); the client is watched while it
     /// waits for one.
-    pub(super) fn take_place(&mut self) -> Step {
+    pub(super) fn take_place(&mut self) -> Result<SessionPlace<'a>, Verdict> {
         let _turn = Turn(self.acceptor);
         if self.acceptor.claim_session() {
-            return Ok(());
+            return Ok(SessionPlace(self.acceptor));
         }
         // One that comes between a look for a place and the wait ends the wait.
         let _wakes = sys::Blocked::block(Signal::SIGURG);
@@ -174,7 +191,7 @@ impl Connection<'_> {
             }
             self.watch_until(patience.min(now + PLACE_INTERVAL), Goal::Wake)?;
         }
-        Ok(())
+        Ok(SessionPlace(self.acceptor))
     }
 
     /// The delay is known, and with it whether early talk is an offence.

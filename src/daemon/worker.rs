@@ -78,11 +78,12 @@ impl Worker<'_> {
 
     /// Keeps an heir where its client's data is, if the client is alone: in a burst a
     /// processor's queue is the longer wait.
-    fn stay_if_alone(&self, since_last: Duration) {
+    fn stay_if_alone(&self, since_last: Duration) -> Stay<'_> {
         let alone = since_last >= REST && self.pool.count(Stage::Busy) == 0;
         if alone && !self.bound.get() {
             self.bound.set(self.processors.stay());
         }
+        Stay(self)
     }
 
     /// Wakes the client that has waited for a place for longest.
@@ -98,11 +99,16 @@ impl Worker<'_> {
         self.pool.count_verdict(self.slot, Counter::Error);
         sys::exit_now(TROUBLE);
     }
+}
 
+/// The time for which a child may be bound to a processor.
+struct Stay<'a>(&'a Worker<'a>);
+
+impl Drop for Stay<'_> {
     /// What fails now is tried again by the next heir, and after it.
-    fn leave_processor(&self) {
-        if self.bound.get() {
-            self.bound.set(self.processors.leave().is_err());
+    fn drop(&mut self) {
+        if self.0.bound.get() {
+            self.0.bound.set(self.0.processors.leave().is_err());
         }
     }
 }
@@ -188,6 +194,11 @@ impl Acceptor for Worker<'_> {
         }
     }
 
+    fn release_session(&self) {
+        self.pool.enter(self.slot, Stage::Busy);
+        self.wake_next_in_line();
+    }
+
     fn sessions(&self) -> usize {
         self.pool.count(Stage::Prog)
     }
@@ -215,13 +226,13 @@ impl Acceptor for Worker<'_> {
             pool.disinherit(heir);
             why
         };
-        self.stay_if_alone(since_last);
+        let stay = self.stay_if_alone(since_last);
         let start = Start::begin(pool, self.slot);
         let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
         if begotten == Ok(Birth::Killed) {
             self.end_at_once();
         }
-        self.leave_processor();
+        drop(stay);
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
@@ -232,11 +243,7 @@ impl Acceptor for Worker<'_> {
                 Some(SpawnOutcome::Started)
             }
             Ok(Birth::Killed) => None,
-            Ok(Birth::Failure(why)) => {
-                pool.enter(self.slot, Stage::Busy);
-                self.wake_next_in_line();
-                Some(SpawnOutcome::Failed(why))
-            }
+            Ok(Birth::Failure(why)) => Some(SpawnOutcome::Failed(why)),
             Err(_) => {
                 pool.take_back(self.slot, heir);
                 None
@@ -261,8 +268,6 @@ impl Acceptor for Worker<'_> {
         // The supervisor may have died meanwhile; the handler finds out.
         let _ = raise(Signal::SIGURG);
         let _ = sys::ignore(Signal::SIGPIPE);
-        self.pool.enter(self.slot, Stage::Busy);
-        self.wake_next_in_line();
     }
 }
 
@@ -291,9 +296,9 @@ mod tests {
             score: ChildScore::inherited(None),
         };
         let stays = |since_last| {
-            worker.stay_if_alone(since_last);
+            let stay = worker.stay_if_alone(since_last);
             let bound = worker.bound.get();
-            worker.leave_processor();
+            drop(stay);
             assert!(!worker.bound.get());
             bound
         };

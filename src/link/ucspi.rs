@@ -77,6 +77,8 @@ impl Acceptor for Ucspi {
 
     fn leave_line(&self) {}
 
+    fn release_session(&self) {}
+
     fn sessions(&self) -> usize {
         0
     }
