@@ -206,7 +206,7 @@ fn without_look_ups_there_are_no_classes() {
         .option(&dns.option())
         .option("--delay-static 0.5")
         .run(&[program().to_str().unwrap()]);
-    assert!(daemon.text().contains("smtp-delayd: warning: -H gives up the classes"));
+    assert!(daemon.text().contains("smtp-delayd: warning: -H disables classification"));
     let report = report(&daemon, NAMELESS);
     assert_eq!(report.env("SMTPDELAY_CLASS"), Some("-"));
     assert_eq!(report.env("TCPREMOTEHOST"), None);
