@@ -188,7 +188,7 @@ fn an_early_talker_that_is_gone_for_good_is_not_refused_by_anybody() {
     assert!(link.log("early ").ends_with(" action=rblsmtpd"), "told before it is held");
     link.take_client().reset();
     assert_eq!(link.code(), Some(0));
-    link.log("hangup ");
+    assert_eq!(link.lines("hangup "), Vec::<String>::new(), "it was told of already");
     assert!(!mark.exists());
 }
 
