@@ -71,6 +71,37 @@ fn rules_set_variables_and_deny() {
 }
 
 #[test]
+fn the_order_of_names_changes_nothing() {
+    let dns = FakeDns::start(Fault::Turning(&[
+        "zeta.other.example",
+        "Mx.Partner.example",
+        "dsl-127-0-0-2.isp.example",
+        "alpha.example",
+    ]));
+    let rules = "=.partner.example:allow,WHICH=/partner/\n=.example:allow,WHICH=/suffix/\n\
+                 127.0.0.3:allow,WHICH=/address/\n";
+    for (check, file) in [("-P", ("-x", cdb(rules))), ("-p", ("--rules", text(rules)))] {
+        let daemon = Daemon::setup()
+            .option(&dns.option())
+            .option("--delay 0")
+            .option(check)
+            .option_with(file.0, file.1.display())
+            .run(&["sh", "-c", "echo \"220 $WHICH $TCPREMOTEHOST\""]);
+        for client in 1..=4 {
+            let answer = daemon.client("127.0.0.2").read_all();
+            assert_eq!(answer, "220 partner mx.partner.example\n", "{check}");
+            let line = daemon.log_lines("pass ip=127.0.0.2 ", client).pop().unwrap();
+            assert!(line.contains(" host=mx.partner.example class=static "), "{line}");
+        }
+        if check == "-P" {
+            // A rule that goes by no name leaves the first.
+            let answer = daemon.client("127.0.0.3").read_all();
+            assert_eq!(answer, "220 address alpha.example\n");
+        }
+    }
+}
+
+#[test]
 fn a_rule_for_the_address_costs_no_look_up() {
     needs!("tcprules");
     let dns = FakeDns::start(Fault::Silence);

@@ -92,7 +92,7 @@ impl<'a> Connection<'a> {
             local: self.client.local,
             local_name: self.lookup.local_name_so_far(),
             remote: self.client.peer,
-            remote_name: self.lookup.name().and_then(|name| name.first()),
+            remote_name: self.host(),
             info: self.lookup.info(),
         }
     }
@@ -151,10 +151,11 @@ impl<'a> Connection<'a> {
     /// What is known of the connection, then what a rule says about it, and
     /// what came out of it.
     fn set_environment(&mut self, verdict: Verdict, waited: Duration) {
+        let remote_host = self.host().map(String::from);
         let environment = &mut self.environment;
         let local_host = self.lookup.local_name_so_far();
-        let remote_host = self.lookup.name().and_then(|name| name.first());
-        let names = Names { local_host, remote_host, info: self.lookup.info() };
+        let names =
+            Names { local_host, remote_host: remote_host.as_deref(), info: self.lookup.info() };
         peer::set_variables(environment, &self.client, &names);
         for (name, value) in
             self.rule.as_ref().map(|rule| rule.rule().variables).unwrap_or_default()
@@ -299,7 +300,7 @@ impl<'a> Connection<'a> {
     fn subject(&self, waited: Duration) -> Subject<'_> {
         Subject {
             peer: self.client.peer,
-            host: self.lookup.name().and_then(|name| name.first()),
+            host: self.host(),
             class: self.class,
             delay: self.delay,
             shrunk: self.shrunk,

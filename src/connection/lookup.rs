@@ -17,9 +17,6 @@ use super::lists::{Lists, WantedLists};
 use super::wanted::Wanted;
 use crate::dns::{Failure, Query, Question};
 
-/// Names of one client whose forward look-up is made.
-pub(crate) const MOST_CONFIRMED: usize = 8;
-
 /// The look-ups of one connection.
 pub struct Lookup {
     remote: Remote,
@@ -295,6 +292,6 @@ impl Lookup {
             };
             (name, Query::ask(question, Rc::clone(&self.servers), now, self.deadline))
         };
-        Remote::Confirming(names.into_iter().take(MOST_CONFIRMED).map(forward).collect())
+        Remote::Confirming(names.into_iter().map(forward).collect())
     }
 }

@@ -1,12 +1,13 @@
 //! The rules' stage: what the administrator says about this client, first by
 //! its address alone, then by all that is known of it.
 
+use super::lookup::HostName;
 use super::serve::{Connection, Step};
 use super::terms::{DelayBy, Offence, Terms, common_delay, offence, terms};
 use super::verdict::Verdict;
 use super::watch::Attention;
 use crate::rules::Match;
-use crate::rules::keys::Subject;
+use crate::rules::keys::{Subject, matched_host};
 
 impl Connection<'_> {
     /// A rule for the whole address goes before all others, unless somebody
@@ -31,10 +32,19 @@ impl Connection<'_> {
             return Ok(());
         }
         let ip = self.client.ip().to_string();
-        let host = self.lookup.name().and_then(|name| name.first()).map(str::as_bytes);
-        let subject = Subject { ip: ip.as_bytes(), host, info: self.lookup.info() };
+        let names = self.lookup.name().map(HostName::all).unwrap_or_default();
+        let hosts = names.iter().map(String::as_bytes).collect();
+        let subject = Subject { ip: ip.as_bytes(), hosts, info: self.lookup.info() };
         let found = self.service.rules.first_match(&subject);
+        let matched = found.as_ref().ok().and_then(Option::as_ref);
+        let host = matched.and_then(|rule| matched_host(&subject, &rule.key));
+        self.host = names.iter().position(|name| Some(name.as_bytes()) == host).unwrap_or(0);
         self.follow(found)
+    }
+
+    /// The client's name: of several the one that a rule goes by, else the first.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.lookup.name()?.all().get(self.host).map(String::as_str)
     }
 
     fn follow(&mut self, found: std::io::Result<Option<Match>>) -> Step {

@@ -73,6 +73,8 @@ pub(super) struct Connection<'a> {
     pub(super) early: Option<Early>,
     pub(super) rules_asked: bool,
     pub(super) rule: Option<Match>,
+    /// Which of its names counts.
+    pub(super) host: usize,
     /// Why the rules could not be asked.
     pub(super) unreadable: Option<io::Error>,
 }
@@ -114,6 +116,7 @@ impl<'a> Connection<'a> {
             early: None,
             rules_asked: false,
             rule: None,
+            host: 0,
             unreadable: None,
         }
     }
@@ -192,7 +195,7 @@ impl<'a> Connection<'a> {
         self.class = Some(class);
         self.settle_delay(delay);
         self.acceptor.count_class(class);
-        self.acceptor.describe(class, self.lookup.name().and_then(HostName::first));
+        self.acceptor.describe(class, self.host());
         Ok(())
     }
 

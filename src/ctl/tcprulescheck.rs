@@ -35,7 +35,8 @@ fn search(file: &OsString) -> io::Result<Option<Match>> {
     let [ip, host, info] = ["TCPREMOTEIP", "TCPREMOTEHOST", "TCPREMOTEINFO"]
         .map(|name| env::var_os(name).map(OsString::into_vec));
     let ip = ip.unwrap_or_else(|| b"0.0.0.0".to_vec());
-    let subject = Subject { ip: &ip, host: host.as_deref(), info: info.as_deref() };
+    let hosts = host.as_deref().into_iter().collect();
+    let subject = Subject { ip: &ip, hosts, info: info.as_deref() };
     search_cdb(&Cdb::open(file.as_ref())?, places(&subject))
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::connection::lookup::MOST_CONFIRMED;
-use crate::dns::most_sockets;
+use crate::dns::{MOST_NAMES, most_sockets};
 use crate::options::Options;
 
 /// Those that a child has whatever the options: the three standard ones, the listener,
@@ -33,7 +32,7 @@ fn needed(options: &Options, servers: usize) -> usize {
     let names = match (options.look_up, options.paranoid) {
         (false, _) => 0,
         (true, false) => 1,
-        (true, true) => MOST_CONFIRMED,
+        (true, true) => MOST_NAMES,
     };
     let local_name = usize::from(options.local_name.is_none());
     let lists = options.lists.blocklists.iter().chain(&options.lists.allowlists);

@@ -1,6 +1,7 @@
 //! DNS messages as bytes (RFC 1035, EDNS0 of RFC 6891), built and read by the
 //! `domain` crate.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -17,8 +18,10 @@ use crate::names::host_name;
 /// The UDP payload that we say we take: what passes unfragmented anywhere
 /// (DNS Flag Day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
-/// Records of one answer that are read; no honest host has more names.
-const MOST_RECORDS: usize = 16;
+/// Names of one host that are kept; no honest host has more.
+pub(crate) const MOST_NAMES: usize = 8;
+/// Texts of one answer that are kept.
+const MOST_TEXTS: usize = 16;
 /// Records that a message may hold before it counts as broken.
 const MOST_ANSWERS: u16 = 1000;
 /// Aliases that are followed from the name asked for; BIND follows as many.
@@ -158,8 +161,8 @@ fn no_such_name(message: &Message<[u8]>) -> Option<Reading> {
 fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
     let owner = canonical_name(message)?;
     let (records, any) = match question {
-        Question::Names(_) => names(message, &owner, |labels| host_name(labels))?,
-        Question::RawNames(_) => names(message, &owner, |labels| Some(dotted(labels)))?,
+        Question::Names(_) => host_names(message, &owner)?,
+        Question::RawNames(_) => first_raw_name(message, &owner)?,
         Question::Ipv4(_) => addresses(message, &owner, |data: &A| data.addr().into())?,
         Question::Ipv6(_) => addresses(message, &owner, |data: &Aaaa| data.addr().into())?,
         Question::Text(_) => texts(message, &owner)?,
@@ -225,23 +228,43 @@ type Owner<'a> = ParsedName<&'a [u8]>;
 
 type Labels<'a> = &'a mut dyn Iterator<Item = &'a [u8]>;
 
-fn names(
+/// Sorted, so that a name server that turns their order changes nothing.
+fn host_names(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
+    let mut names = BTreeSet::new();
+    let any = for_each_name(message, owner, |labels| {
+        names.extend(host_name(labels));
+        if names.len() > MOST_NAMES {
+            names.pop_last();
+        }
+    })?;
+    Some((Records::Names(names.into_iter().collect()), any))
+}
+
+/// tcpserver goes by the first.
+fn first_raw_name(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
+    let mut first = None;
+    let any = for_each_name(message, owner, |labels| {
+        first.get_or_insert_with(|| dotted(labels));
+    })?;
+    Some((Records::Names(first.into_iter().collect()), any))
+}
+
+/// Whether there was any.
+fn for_each_name(
     message: &Message<[u8]>,
     owner: &Owner<'_>,
-    name_of: impl Fn(Labels<'_>) -> Option<String>,
-) -> Option<(Records, bool)> {
-    let (mut names, mut any) = (Vec::new(), false);
+    mut keep: impl FnMut(Labels<'_>),
+) -> Option<bool> {
+    let mut any = false;
     for record in message.answer().ok()?.limit_to_in::<Ptr<_>>() {
         let record = record.ok()?;
-        if record.owner() != owner || names.len() == MOST_RECORDS {
-            continue;
+        if record.owner() == owner {
+            any = true;
+            let labels = record.data().ptrdname().iter_labels();
+            keep(&mut labels.filter(|label| !label.is_root()).map(Label::as_slice));
         }
-        any = true;
-        let labels = record.data().ptrdname().iter_labels();
-        let mut labels = labels.filter(|label| !label.is_root()).map(Label::as_slice);
-        names.extend(name_of(&mut labels));
     }
-    Some((Records::Names(names), any))
+    Some(any)
 }
 
 /// A name as djb's `dns_domain_todot_cat` writes it.
@@ -283,7 +306,7 @@ fn texts(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> 
     let mut texts = Vec::new();
     for record in message.answer().ok()?.limit_to_in::<Txt<_>>() {
         let record = record.ok()?;
-        if record.owner() == owner && texts.len() < MOST_RECORDS {
+        if record.owner() == owner && texts.len() < MOST_TEXTS {
             texts.push(record.data().iter().collect::<Vec<&[u8]>>().concat());
         }
     }
@@ -344,16 +367,34 @@ mod tests {
     }
 
     #[test]
-    fn names_come_in_order_and_lower_case() {
+    fn names_come_sorted_and_in_lower_case() {
         let (bytes, asked) = reply(Rcode::NOERROR, |answer| {
-            answer.push(ptr(OWNER, "MX1.Example.ORG")).unwrap();
             answer.push(ptr(OWNER, "www.example.org")).unwrap();
+            answer.push(ptr(OWNER, "MX1.Example.ORG")).unwrap();
+            answer.push(ptr(OWNER, "mx1.example.org")).unwrap();
             answer.push(ptr("8.2.0.192.in-addr.arpa", "other.example.org")).unwrap();
         });
         assert_eq!(
             read(&bytes, &asked, &question()),
             found(&["mx1.example.org", "www.example.org"])
         );
+    }
+
+    #[test]
+    fn of_many_names_the_same_few_are_kept_in_whatever_order_they_come() {
+        let read_from = |first: usize| {
+            let (bytes, asked) = reply(Rcode::NOERROR, |answer| {
+                for n in (0..40).map(|n| (n + first) % 40) {
+                    answer.push(ptr(OWNER, &format!("host{n:02}.example.org"))).unwrap();
+                }
+            });
+            read(&bytes, &asked, &question())
+        };
+        let names: Vec<String> = (0..8).map(|n| format!("host{n:02}.example.org")).collect();
+        for first in [0, 7, 39] {
+            let expected = Records::Names(names.clone());
+            assert_eq!(read_from(first), Reading::Answer(Answer::Found(expected)), "{first}");
+        }
     }
 
     #[test]
@@ -381,7 +422,7 @@ mod tests {
             answer.push(ptr(OWNER, "Lo\\010cal\\.x.EXAMPLE")).unwrap();
             answer.push(ptr(OWNER, ".")).unwrap();
         });
-        let names = vec![r"lo\012cal\056x.example".into(), ".".into()];
+        let names = vec![r"lo\012cal\056x.example".into()];
         let expected = Reading::Answer(Answer::Found(Records::Names(names)));
         assert_eq!(read(&bytes, &asked, &raw), expected);
     }

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 
+pub(crate) use message::MOST_NAMES;
 pub use query::{Query, most_sockets};
 pub use resolvers::Resolvers;
 
@@ -20,7 +21,7 @@ pub use resolvers::Resolvers;
 pub enum Question {
     /// The host names of an address (PTR).
     Names(IpAddr),
-    /// The same, whatever they are made of, as tcpserver writes them: bytes
+    /// The first of them, whatever it is made of, as tcpserver writes it: bytes
     /// that no host name has become `\ooo`.
     RawNames(IpAddr),
     /// The IPv4 addresses of a host name (A).
@@ -34,8 +35,9 @@ pub enum Question {
 /// What the name server has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Records {
-    /// The targets of the PTR records that are host names, in the order of the
-    /// answer; empty where there are records but none is a host name.
+    /// The targets of the PTR records that are host names, sorted, the first
+    /// eight; of raw names the first of the answer.  Empty where there are
+    /// records but none is a host name.
     Names(Vec<String>),
     /// The addresses.
     Addresses(Vec<IpAddr>),

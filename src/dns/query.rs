@@ -570,7 +570,7 @@ mod tests {
         let (answer, _) = run(&[address], Duration::from_secs(5));
         servers.join().unwrap();
         let Answer::Found(Records::Names(names)) = answer else { panic!("{answer:?}") };
-        assert_eq!(names.len(), 16);
-        assert_eq!(names[3], "a-rather-long-host-name-3.mail.example.org");
+        assert_eq!(names.len(), 8);
+        assert_eq!(names[1], "a-rather-long-host-name-1.mail.example.org");
     }
 }

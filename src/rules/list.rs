@@ -261,8 +261,8 @@ mod tests {
     }
 
     fn key(list: &List, ip: &str, host: Option<&str>) -> Option<String> {
-        let host = host.map(str::as_bytes);
-        let found = list.search(&places(&Subject { ip: ip.as_bytes(), host, info: None }))?;
+        let hosts = host.map(str::as_bytes).into_iter().collect();
+        let found = list.search(&places(&Subject { ip: ip.as_bytes(), hosts, info: None }))?;
         Some(String::from_utf8(found.key).unwrap())
     }
 

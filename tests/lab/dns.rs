@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -190,6 +191,8 @@ pub(crate) enum Fault {
     /// As a DNS list it has everybody, with this address and these texts; names
     /// it has none.
     Lists([u8; 4], &'static [&'static [u8]]),
+    /// It gives these names, and begins with the next one each time.
+    Turning(&'static [&'static str]),
 }
 
 /// A name server that misbehaves.
@@ -256,6 +259,13 @@ fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) 
             send(&reply(query, Rcode::NOERROR, Some(name)));
         }
         Fault::Lists(address, texts) => send(&listing(query, *address, texts)),
+        Fault::Turning(names) => {
+            static TURN: AtomicUsize = AtomicUsize::new(0);
+            let mut names = names.to_vec();
+            let turn = TURN.fetch_add(1, Ordering::Relaxed) % names.len();
+            names.rotate_left(turn);
+            send(&reply_with(query, Rcode::NOERROR, &names));
+        }
         Fault::AmongStrangers(name) => {
             let mut other_id = reply(query, Rcode::NOERROR, Some("forged.example.org"));
             other_id[0] ^= 0xff;
@@ -271,9 +281,13 @@ fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) 
 }
 
 fn reply(query: &[u8], code: Rcode, name: Option<&str>) -> Vec<u8> {
+    reply_with(query, code, name.as_slice())
+}
+
+fn reply_with(query: &[u8], code: Rcode, names: &[&str]) -> Vec<u8> {
     let query = Message::from_octets(query).unwrap();
     let mut reply = MessageBuilder::new_vec().start_answer(&query, code).unwrap();
-    if let Some(name) = name {
+    for name in names {
         let question = query.first_question().unwrap();
         let (kind, owner) = (question.qtype(), question.into_qname());
         // Of addresses it knows only what DNS lists say.
