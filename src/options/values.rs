@@ -149,11 +149,14 @@ pub(super) fn facility(value: &OsStr) -> Value<Facility> {
 /// A tag of syslog: what RFC 3164, 5.3 allows, and what programs are called.
 pub(super) fn tag(value: &OsStr) -> Value<String> {
     let text = text(value)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if text.contains('/') {
+        return Err("a `/' ends the name by which rsyslog files lines".into());
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if (1..=32).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(text.into());
     }
-    Err("it takes up to 32 letters, digits, `-', `_', `.' and `/'".into())
+    Err("it takes up to 32 letters, digits, `-', `_' and `.'".into())
 }
 
 /// One of a few words.
@@ -264,6 +267,17 @@ mod tests {
         for bad in ["", "bad name", "a\r\nb", "a\tb", "caf\u{e9}", &long] {
             assert!(read(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_tag_is_what_syslog_daemons_take_for_a_name() {
+        for good in ["smtp-delayd", "mx1.smtp_2", "2", &"x".repeat(32)] {
+            assert_eq!(tag(OsStr::new(good)).as_deref(), Ok(good));
+        }
+        for bad in ["", "a b", "a:", "a[1]", "a=b", "a\n", "caf\u{e9}", &"x".repeat(33)] {
+            assert!(tag(OsStr::new(bad)).unwrap_err().starts_with("it takes "), "{bad:?}");
+        }
+        assert!(tag(OsStr::new("mail/smtp-delayd")).unwrap_err().contains("rsyslog"));
     }
 
     #[test]
