@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -291,6 +291,43 @@ fn the_relay_lives_as_long_as_somebody_may_write() {
 }
 
 #[test]
+fn a_start_without_a_syslog_daemon_says_so() {
+    let mut daemon = Background::new();
+    daemon.syslog.stop();
+    let output = daemon.start("--delay 0", &["echo", "220"]);
+    assert_eq!(output.status.code(), Some(0));
+    let warning = format!(
+        "smtp-delayd: warning: unable to log to {}: No such file or directory (os error 2): lines \
+         are lost until a syslog daemon listens there\n",
+        daemon.path("log")
+    );
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.ends_with(&warning), "{told}");
+    assert_eq!(daemon.client().read_all(), "220\n");
+    let board = daemon.path("board");
+    let (_, table) = ctl(&["status", "--scoreboard", &board]);
+    assert!(table.contains("\nno log line has been taken for "), "{table}");
+    daemon.syslog = FakeSyslog::start(&daemon.directory.join("log"));
+    wait_until("a line", || {
+        daemon.client().read_all();
+        let (_, table) = ctl(&["status", "--scoreboard", &board]);
+        (!table.contains("no log line has been taken")).then_some(())
+    });
+    let loud = Background::new();
+    let told = String::from_utf8(loud.start("--delay 0", &["true"]).stderr).unwrap();
+    assert!(!told.contains("unable to log"), "somebody listens there: {told}");
+    let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
+    command.args(["-l", "x", "--log", "syslog", "--syslog-socket", "/nonexistent/log"]);
+    command.args(["127.0.0.1", "0", "true"]).stderr(Stdio::piped());
+    let mut foreground = command.spawn().unwrap();
+    let mut told = BufReader::new(foreground.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let start = "smtp-delayd: warning: unable to log to /nonexistent/log: ";
+    assert!(told.any(|line| line.starts_with(start)));
+    foreground.kill().unwrap();
+    foreground.wait().unwrap();
+}
+
+#[test]
 fn the_syslog_daemon_may_be_gone_or_stuck_and_mail_goes_on() {
     let mut daemon = Background::new();
     daemon.start_well("--delay 0 -c 100", &["echo", "220"]);
@@ -364,7 +401,7 @@ fn status_is_shown_again_and_again_and_under_load() {
     let board = daemon.path("board");
     let mut watch = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"))
         .args(["status", "--json", "--watch", "--scoreboard", &board])
-        .stdout(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
@@ -394,11 +431,11 @@ fn status_is_shown_again_and_again_and_under_load() {
 #[test]
 fn tag_and_facility_are_as_asked() {
     let daemon = Background::new();
-    daemon.start_well("--delay 0 --tag mx1/smtp --facility local3", &["echo", "220"]);
+    daemon.start_well("--delay 0 --tag mx1.smtp --facility local3", &["echo", "220"]);
     daemon.client().read_all();
     daemon.syslog.wait_for("pass ");
     // local3 is 19, and 6 is "informational" (RFC 3164, 4.1.1).
-    assert!(daemon.syslog.has("<158>mx1/smtp["));
+    assert!(daemon.syslog.has("<158>mx1.smtp["));
 }
 
 #[test]

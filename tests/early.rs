@@ -362,7 +362,7 @@ fn bytes_of_a_client_cannot_forge_a_line() {
     client.stream.write_all(b"x\"\r\npass ip=192.0.2.1 \x00\x1b\xff\\\n").unwrap();
     client.read_all();
     let line = daemon.log("early ");
-    let text = r#" bytes=27 text="x\"\r\npass ip=192.0.2.1 \000\033\377\\\n" action=refuse"#;
+    let text = r#" bytes=27 text="x\"\r\npass ip\x3d192.0.2.1 \000\033\377\\\n" action=refuse"#;
     assert!(line.ends_with(text), "{line}");
     assert!(daemon.lines("pass ").is_empty());
 }

@@ -258,7 +258,8 @@ fn decisions_are_told_only_if_asked_for() {
     let mut link = Link::run(&with(&[("SMTPDELAY", "soon")]), "-D 0.2", &SHOW);
     assert_eq!(link.client.read_line().0, "220 dynamic unset\n");
     assert_eq!(link.code(), Some(0));
-    let warning = "smtp-delay: warning: unable to use SMTPDELAY=\"soon\": it takes seconds";
+    let warning = "smtp-delay: warning: unable to use SMTPDELAY=\"soon\": it takes seconds \
+                   ip=192.0.2.7 port=40112";
     assert_eq!(link.log("smtp-delay: "), warning);
     assert_eq!(link.lines(""), [warning], "one line, and no other");
 }

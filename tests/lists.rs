@@ -47,7 +47,8 @@ fn complaints(daemon: &Daemon, clients: usize) -> Vec<String> {
     daemon.log_lines("pass ", clients);
     let mut lines = daemon.lines("smtp-delayd: warning: list ");
     lines.sort();
-    lines
+    // Whichever client it was.
+    lines.iter().filter_map(|line| Some(line.split_once(" ip=127.0.")?.0.into())).collect()
 }
 
 fn rules(text: &str) -> String {
@@ -114,10 +115,9 @@ fn a_list_that_answers_nonsense_lists_nobody() {
     ] {
         let daemon = with(&list, &nsd, &format!("--dnsbl {ZONE}")).run(&["echo", "220"]);
         assert_eq!(daemon.client(source).read_line().0, "220\n", "{source}");
-        assert_eq!(
-            daemon.log("smtp-delayd: warning: list "),
-            format!("smtp-delayd: warning: list {ZONE} failed: {why}")
-        );
+        let warning = daemon.log("smtp-delayd: warning: list ");
+        let expected = format!("smtp-delayd: warning: list {ZONE} failed: {why} ip={source} port=");
+        assert!(warning.starts_with(&expected), "{warning}");
     }
 }
 
@@ -135,8 +135,7 @@ fn a_list_that_is_dead_or_late_keeps_nobody_waiting() {
     let (line, time) = daemon.client(ORDINARY).read_line();
     assert_eq!(line, "220\n");
     assert_about(time, 0.5);
-    let warning = "smtp-delayd: warning: list dead.example failed: no name server answered in time";
-    assert_eq!(daemon.log("smtp-delayd: warning: list "), warning);
+    daemon.log("smtp-delayd: warning: list dead.example failed: no name server answered in time ");
     let late = FakeDns::start(Fault::Late(Duration::from_millis(800), "mx.example.org"));
     let daemon = Daemon::setup()
         .option(&late.option())

@@ -19,6 +19,7 @@ mod handoff;
 mod limits;
 mod link;
 mod lists;
+mod log;
 mod lookup;
 mod oom;
 mod pool;

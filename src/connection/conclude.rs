@@ -83,7 +83,8 @@ impl<'a> Connection<'a> {
     fn drop_for_lack_of_rules(&self) {
         self.count_verdict(Counter::Error);
         if let (Some(why), Some(file)) = (&self.unreadable, &self.service.options.cdb) {
-            self.service.log.dropping(format_args!("read {}", file.display()), why);
+            let what = format_args!("read {}", file.display());
+            self.service.log.dropping(Some(self.client.peer), what, why);
         }
     }
 
@@ -138,11 +139,11 @@ impl<'a> Connection<'a> {
 
     fn complain_of_program(&self, why: &io::Error) -> u8 {
         self.count_verdict(Counter::Error);
-        let program = self.service.program.name();
+        let (program, peer) = (self.service.program.name(), self.client.peer);
         if self.service.options.as_tcpserver {
-            self.service.log.dropping(format_args!("run {program}"), why);
+            self.service.log.dropping(Some(peer), format_args!("run {program}"), why);
         } else {
-            self.service.log.error(format_args!("unable to run {program}: {why}"));
+            self.service.log.error_about(peer, format_args!("unable to run {program}: {why}"));
             self.refuse(&Refusal::temporary(Why::NoProgram, None, &self.our_name()));
         }
         TROUBLE
@@ -231,8 +232,10 @@ impl<'a> Connection<'a> {
         let good = if needed { late } else { Late::MayYetAnswer };
         let mut failed = self.lookup.lists().failed(late, good).peekable();
         if self.terms.lists && failed.peek().is_some() && self.acceptor.may_complain_of_lists() {
+            let peer = self.client.peer;
             for (zone, why) in failed {
-                self.service.log.warning(format_args!("list {zone} failed: {why}"));
+                let log = &self.service.log;
+                log.warning_about(peer, format_args!("list {zone} failed: {why}"));
             }
         }
     }

@@ -154,7 +154,7 @@ impl<'a> Connection<'a> {
     fn complain_of_terms(&self) {
         let by_rule = self.rule.is_some();
         if let Some((name, value)) = self.terms.ignored.as_ref().filter(|_| by_rule) {
-            self.service.log.ignored_variable(name, value);
+            self.service.log.ignored_variable(name, value, Some(self.client.peer));
         }
     }
 

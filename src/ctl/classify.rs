@@ -12,6 +12,7 @@ use crate::connection::hosts::{HostName, host_name_of};
 use crate::daemon::host_name::ask;
 use crate::dns::Question;
 use crate::error::{Fatal, USAGE};
+use crate::log::escape::Printable;
 use crate::names::{Judgement, Names};
 use crate::options::Options;
 use crate::options::classify::CLASSIFY;
@@ -61,10 +62,11 @@ fn describe(options: &Options) -> Result<String, Fatal> {
 }
 
 fn reason(names: &Names, name: &str, ip: IpAddr) -> String {
-    match names.judge(name, ip) {
+    let reason = match names.judge(name, ip) {
         Judgement::Dynamic(reason) => format!("an end user's line: {reason}"),
         Judgement::Ordinary(reason) => format!("not an end user's line: {reason}"),
-    }
+    };
+    Printable(reason.as_bytes()).to_string()
 }
 
 fn look_up(ip: IpAddr, options: &Options) -> HostName {

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use crate::error::TROUBLE;
+use crate::log::escape::Message;
 
 /// How a tool ended: what goes to standard error, and the exit code.
 #[derive(Debug)]
@@ -41,6 +42,13 @@ pub fn end(result: Result<(), Failure>) -> u8 {
     failure.code
 }
 
+/// The same for a command of our own, whose messages are for a terminal.
+fn end_printably(result: Result<(), Failure>) -> u8 {
+    end(result.map_err(|Failure { message, code }| {
+        Failure::new(code, Message(&String::from_utf8_lossy(&message)).to_string())
+    }))
+}
+
 /// The names of the commands of smtp-delayctl.
 pub const COMMANDS: [&str; 5] = ["status", "pid", "classify", "tcprules", "tcprulescheck"];
 
@@ -48,9 +56,9 @@ pub const COMMANDS: [&str; 5] = ["status", "pid", "classify", "tcprules", "tcpru
 #[must_use]
 pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {
-        "classify" => Some(|arguments| end(classify::run(arguments))),
-        "pid" => Some(|arguments| end(pid::run(arguments))),
-        "status" => Some(|arguments| end(status::run(arguments))),
+        "classify" => Some(|arguments| end_printably(classify::run(arguments))),
+        "pid" => Some(|arguments| end_printably(pid::run(arguments))),
+        "status" => Some(|arguments| end_printably(status::run(arguments))),
         "tcprules" => {
             Some(|arguments| end(tcprules::run_with_warnings(arguments, &mut io::stdin().lock())))
         }

@@ -216,6 +216,14 @@ fn table(board: &Board<'_>, supervisor: Holder) -> String {
         board.count(Stage::Busy),
         board.lost()
     );
+    if let Some(time) = board.losing_for() {
+        let _ = writeln!(
+            text,
+            "no log line has been taken for {}: is there a syslog daemon, or who reads standard \
+             error?",
+            brief(time)
+        );
+    }
     let counts: Vec<String> =
         counted(&stats).iter().map(|(name, count)| format!("{name} {count}")).collect();
     let _ = writeln!(text, "{}\n{}\n", counts[..7].join("  "), counts[7..].join("  "));
@@ -274,6 +282,7 @@ fn in_json(board: &Board<'_>, supervisor: Holder) -> String {
         "waiting": board.count(Stage::Busy),
         "prog": board.count(Stage::Prog),
         "lost_log_lines": board.lost(),
+        "losing_log_lines_for": board.losing_for().map(|time| time.as_secs_f64()),
         "counters": counters,
         "children": children,
     });
@@ -345,7 +354,7 @@ mod tests {
                 continue;
             };
             let text = table(&board, shown.supervisor);
-            assert!(text.lines().count() <= 6 + slots, "{text}");
+            assert!(text.lines().count() <= 7 + slots, "{text}");
             let printable = |byte| (b' '..=b'~').contains(&byte) || byte == b'\n';
             assert!(text.bytes().all(printable), "{text}");
             let json = in_json(&board, Holder::Process(1));

@@ -14,6 +14,7 @@ use cdb2::CDBMake;
 use super::Failure;
 use crate::djb::words;
 use crate::error::{TROUBLE, USAGE};
+use crate::log::escape::Message;
 use crate::rules::lint::Linter;
 use crate::rules::text::{Line, Parsed, keys, parse, trimmed};
 
@@ -38,6 +39,7 @@ pub fn run_with_warnings(arguments: &[OsString], input: &mut impl BufRead) -> Re
     let mut linter = Linter::default();
     let done = run_with(arguments, input, |line| linter.look_at(line));
     for warning in linter.finish() {
+        let warning = Message(&warning).to_string();
         let _ = writeln!(io::stderr(), "smtp-delayctl: warning: {warning}");
     }
     done

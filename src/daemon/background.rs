@@ -38,9 +38,12 @@ impl Readiness {
         Self { pipe: None, detached: false }
     }
 
-    /// All is up.
-    pub fn ready(&mut self) {
-        self.tell(0, "");
+    /// All is up, but for what the warning says.
+    pub fn ready(&mut self, warning: Option<&str>, log: &Log) {
+        match warning {
+            Some(warning) if self.pipe.is_none() => log.warn_on_stderr(warning),
+            warning => self.tell(0, warning.unwrap_or_default()),
+        }
     }
 
     /// Standard error leads elsewhere from now on.
@@ -87,7 +90,14 @@ pub fn launch(
     let leader = leader.map_err(unable_to_fork)?;
     let (code, message) = theirs.map_or((TROUBLE, String::new()), |pipe| wait_for(pipe, leader));
     let _ = waitpid(leader, None);
-    if message.is_empty() { Ok(code) } else { Err(Fatal { code, message, in_djbs_words: None }) }
+    match code {
+        _ if message.is_empty() => Ok(code),
+        0 => {
+            log.warn_on_stderr(&message);
+            Ok(0)
+        }
+        code => Err(Fatal { code, message, in_djbs_words: None }),
+    }
 }
 
 /// Away from the terminal, and from any that may be opened later: only the leader

@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-
 use super::addresses::ip_of;
 use super::{local_names, refused};
 use crate::connection::class::Class;
@@ -17,12 +15,13 @@ use crate::sys;
 /// What the file starts with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The layout below; a tool of another one cannot read it.
-pub const VERSION: u64 = 7;
+pub const VERSION: u64 = 8;
 
 /// Words that tell what a file is, at its start.
 pub const HEADER: usize = 3;
 
-/// Places of single words.
+/// Places of single words: since when all log lines are lost, or 0.
+pub(super) const LOSING: usize = 7;
 pub(super) const WAKE: usize = 8;
 /// When a shortage of sockets was last complained of; other complaints stand together.
 pub(super) const LAST_SHORTAGE: usize = 9;
@@ -122,8 +121,7 @@ pub fn size(slots: usize) -> usize {
 
 /// Microseconds of a clock that only goes forward.
 pub(super) fn now() -> u64 {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    sys::monotonic_micros()
 }
 
 /// How many slots a scoreboard has that starts with these words, [`HEADER`] or more.
@@ -192,10 +190,18 @@ impl<'a> Board<'a> {
         Duration::from_micros(now().saturating_sub(self.word(3)))
     }
 
-    /// Lines that the syslog daemon did not take.
+    /// Log lines that nobody took: no syslog daemon, or nobody who reads standard
+    /// error.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.word(LOST)
+    }
+
+    /// For how long none has been taken, if the last one was lost.
+    #[must_use]
+    pub fn losing_for(&self) -> Option<Duration> {
+        let since = self.word(LOSING);
+        (since > 0).then(|| Duration::from_micros(now().saturating_sub(since)))
     }
 
     fn bits(&self, number: usize) -> &'a [AtomicU64] {

@@ -146,7 +146,7 @@ impl Child<'_> {
                 serve(self.service, &self.worker, client)
             }
             Err(why) => {
-                log.dropping("get local address", &why);
+                log.dropping(Some(peer), "get local address", &why);
                 TROUBLE
             }
         }

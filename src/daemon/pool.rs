@@ -15,13 +15,13 @@ use nix::unistd::Pid;
 
 use super::board::{
     ANSWERED, BEAT, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT,
-    LAST_SHORTAGE, LOST, NAMES, RECENT, STOPPING, WAKE, now,
+    LAST_SHORTAGE, LOSING, LOST, NAMES, RECENT, STOPPING, WAKE, now,
 };
 use super::local_names::{self, LocalNames};
 use super::refused::{self, Refused};
 use crate::connection::acceptor::Counter;
 use crate::connection::class::Class;
-use crate::log::Stats;
+use crate::log::{LossCounters, Stats};
 
 pub use super::board::{Slot, Stage};
 
@@ -94,10 +94,10 @@ impl Pool {
         self.board.slots()
     }
 
-    /// Where lines that the syslog daemon does not take are counted.
+    /// Where log lines that are lost are counted.
     #[must_use]
-    pub fn lost(&self) -> &'static AtomicU64 {
-        &self.board.words[LOST]
+    pub fn losses(&self) -> LossCounters {
+        LossCounters { lost: &self.board.words[LOST], since: &self.board.words[LOSING] }
     }
 
     /// Keeps `min_idle` children idle from now on.

@@ -92,10 +92,11 @@ pub fn run(
     readiness: &mut Readiness,
 ) -> Result<(), Fatal> {
     signals::settle(options.as_tcpserver).map_err(unable_to_catch_signals)?;
+    log.open();
     let watched = log.also_on_standard_error();
     let environment = Environment::inherit(env::vars_os());
     if let Some((name, value)) = terms(|name| environment.get(name)).ignored {
-        watched.ignored_variable(name, &value);
+        watched.ignored_variable(name, &value, None);
     }
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
     let Acquired { cleanup, pidfile, listener, local, scoreboard } =
@@ -106,7 +107,7 @@ pub fn run(
     let resolvers = options.resolvers();
     let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
-    log.count_lost_lines(pool.lost());
+    log.count_lost_lines(pool.losses());
     let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
     signals::take(options.as_tcpserver).map_err(unable_to_catch_signals)?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
@@ -120,6 +121,7 @@ pub fn run(
     let slots = pool.slots();
     log.tcpserver_status(|| 0, slots);
     log.tell_of_panics();
+    log.never_wait();
     let supervisor = Supervisor::new(
         service,
         listener,
@@ -131,7 +133,7 @@ pub fn run(
     }
     log.start(local, slots, idle);
     cleanup.into_iter().for_each(Cleanup::succeeded);
-    readiness.ready();
+    readiness.ready(log.lack_of_syslog().as_deref(), &log);
     supervisor.run();
     Ok(())
 }

@@ -227,7 +227,7 @@ impl Supervisor {
             return;
         }
         if self.service.options.as_tcpserver {
-            self.service.log.dropping("fork", &why.into());
+            self.service.log.dropping(None, "fork", &why.into());
         } else {
             self.service
                 .log

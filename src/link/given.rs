@@ -48,7 +48,7 @@ pub(super) fn client(
 ) -> Result<Client, Fatal> {
     let introduced = environment.get("TCPREMOTEIP").is_some();
     let (peer, local, scope) = if introduced { told(environment)? } else { read_off_socket()? };
-    let waited = waited(environment, log);
+    let waited = waited(environment, peer, log);
     Ok(Client {
         stream: Stream::Given,
         peer,
@@ -106,11 +106,11 @@ fn read_off_socket() -> Result<Ends, Fatal> {
 }
 
 /// How long a server before us has made the client wait.
-fn waited(environment: &Environment, log: &Log) -> Duration {
+fn waited(environment: &Environment, peer: SocketAddr, log: &Log) -> Duration {
     let Some(value) = environment.get("SMTPDELAY_WAITED") else { return Duration::ZERO };
     let waited = std::str::from_utf8(value).ok().and_then(values::seconds);
     waited.unwrap_or_else(|| {
-        log.ignored_variable("SMTPDELAY_WAITED", value);
+        log.ignored_variable("SMTPDELAY_WAITED", value, Some(peer));
         Duration::ZERO
     })
 }

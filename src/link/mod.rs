@@ -64,7 +64,7 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
     let client = given::client(&environment, &options, log, received)?;
     let terms = terms(|name| environment.get(name));
     if let Some((name, value)) = &terms.ignored {
-        log.ignored_variable(name, value);
+        log.ignored_variable(name, value, Some(client.peer));
     }
     // Where the name decides nothing it is not looked up.
     options.look_up = common_delay(&Class::JUDGED, terms.delay, &options.delays).is_none();

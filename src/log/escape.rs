@@ -1,11 +1,16 @@
-//! The one way from the network into a log: no client and no name server can
-//! forge a line, or a key in it.
+//! The one escaper on the way to a log or a terminal: no client and no name server
+//! can forge a line, or a key in it, and no text controls the terminal that shows it.
 
 use std::fmt::{self, Write as _};
 
+use super::facts::LINES;
+
+/// An equals sign that is none of ours.
+const EQUALS: &str = "\\x3d";
+
 /// Bytes as a C string literal has them, without the quotes: printable ASCII
 /// stands for itself, `"` and `\` behind a `\`, the rest as `\n`, `\r`, `\t`
-/// or three octal digits.
+/// or three octal digits.  `=` is `\x3d`, so that no `key=value` can stand in it.
 pub(super) struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
@@ -19,6 +24,7 @@ impl fmt::Display for Escaped<'_> {
                 b'\n' => f.write_str("\\n")?,
                 b'\r' => f.write_str("\\r")?,
                 b'\t' => f.write_str("\\t")?,
+                b'=' => f.write_str(EQUALS)?,
                 b' '..=b'~' => write!(f, "\\{}", char::from(*byte))?,
                 _ => write!(f, "\\{byte:03o}")?,
             }
@@ -28,29 +34,92 @@ impl fmt::Display for Escaped<'_> {
 }
 
 fn stands_for_itself(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'=')
 }
 
-/// Text that a program wrote, for a line of its own: as it is, but for bytes that
-/// control a terminal or are no UTF-8.
-pub(super) struct Printable<'a>(pub &'a [u8]);
+/// Bytes in quotes, whatever they are.
+pub(super) struct Quoted<'a>(pub &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Escaped(self.0))
+    }
+}
+
+/// Text for people, on one line: as it is, but for bytes that control a terminal or
+/// are no UTF-8.
+pub struct Printable<'a>(pub &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            for letter in chunk.valid().chars() {
-                match letter {
-                    '\t' => f.write_str("\\t")?,
-                    letter if letter.is_control() => {
-                        write!(f, "{}", Escaped(letter.encode_utf8(&mut [0; 4]).as_bytes()))?;
-                    }
-                    letter => f.write_char(letter)?,
-                }
-            }
+            chunk.valid().chars().try_for_each(|letter| write_printable(letter, f))?;
             write!(f, "{}", Escaped(chunk.invalid()))?;
         }
         Ok(())
     }
+}
+
+fn write_printable(letter: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if letter.is_control() || turns_text(letter) {
+        return write!(f, "{}", Escaped(letter.encode_utf8(&mut [0; 4]).as_bytes()));
+    }
+    f.write_char(letter)
+}
+
+/// What breaks a line, or shows it in another order than it has.
+fn turns_text(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(letter, '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A message of ours, which may quote anything.  It has one line; only text that is
+/// indented, such as a wrong expression, may follow on lines of its own.
+pub struct Message<'a>(pub &'a str);
+
+impl Message<'_> {
+    /// What the lines below the first start with.
+    pub const INDENT: &'static str = "    ";
+}
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, line) in self.0.split('\n').enumerate() {
+            match number {
+                0 => (),
+                _ if line.starts_with(Self::INDENT) => f.write_char('\n')?,
+                _ => f.write_str("\\n")?,
+            }
+            write!(f, "{}", Printable(line.as_bytes()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A line that a program wrote: it may repeat what a client said, so that no key of
+/// ours can stand in it.  Other equals signs stay, as in URLs.
+pub(super) struct FromProgram<'a>(pub &'a [u8]);
+
+impl fmt::Display for FromProgram<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, word) in self.0.split(|byte| *byte == b' ').enumerate() {
+            if number > 0 {
+                f.write_char(' ')?;
+            }
+            match word.iter().position(|byte| *byte == b'=').filter(|end| is_key(&word[..*end])) {
+                None => write!(f, "{}", Printable(word))?,
+                Some(end) => {
+                    let (key, value) = (&word[..end], &word[end + 1..]);
+                    write!(f, "{}{EQUALS}{}", Printable(key), Printable(value))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_key(word: &[u8]) -> bool {
+    LINES.iter().any(|(_, keys)| keys.iter().any(|key| key.as_bytes() == word))
 }
 
 /// A value behind `key=`: bare where that is unambiguous, else quoted and
@@ -62,7 +131,7 @@ impl fmt::Display for Value<'_> {
         match self.0 {
             None => f.write_str("-"),
             Some(bytes) if is_bare(bytes) => write!(f, "{}", Escaped(bytes)),
-            Some(bytes) => write!(f, "\"{}\"", Escaped(bytes)),
+            Some(bytes) => write!(f, "{}", Quoted(bytes)),
         }
     }
 }
@@ -79,7 +148,7 @@ mod tests {
     #[test]
     fn hostile_bytes_are_escaped() {
         let text = Escaped(b"EHLO x\r\n\tpass ip=1\" \\ \x00\x1b[2J\xff%s").to_string();
-        assert_eq!(text, r#"EHLO x\r\n\tpass ip=1\" \\ \000\033[2J\377%s"#);
+        assert_eq!(text, r#"EHLO x\r\n\tpass ip\x3d1\" \\ \000\033[2J\377%s"#);
     }
 
     #[test]
@@ -91,6 +160,25 @@ mod tests {
     fn what_a_program_writes_stays_readable() {
         let text = Printable(b"caf\xc3\xa9 \"x\" \\ a\tb\x1b[2J\r\xff\xc2\x85").to_string();
         assert_eq!(text, "caf\u{e9} \"x\" \\ a\\tb\\033[2J\\r\\377\\302\\205");
+        // U+202E turns what follows around.
+        assert_eq!(Printable("a\u{202e}b".as_bytes()).to_string(), "a\\342\\200\\256b");
+    }
+
+    #[test]
+    fn only_indented_text_gets_lines_of_its_own() {
+        let text =
+            Message("unable to use a\x1b]0;x\x07\npass ip=1: why\n    (\x1b\n    ^").to_string();
+        assert_eq!(text, "unable to use a\\033]0;x\\007\\npass ip=1: why\n    (\\033\n    ^");
+        assert_eq!(Message("a\n").to_string(), "a\\n");
+        assert_eq!(Message("caf\u{e9} `x'").to_string(), "caf\u{e9} `x'");
+    }
+
+    #[test]
+    fn a_program_cannot_forge_a_key() {
+        let shown = |text: &str| FromProgram(text.as_bytes()).to_string();
+        assert_eq!(shown("listed ip=192.0.2.1 port=25"), r"listed ip\x3d192.0.2.1 port\x3d25");
+        assert_eq!(shown("ip=::1\tpid=1"), r"ip\x3d::1\tpid=1");
+        assert_eq!(shown("  http://x.example/q?ip=1  a=b "), "  http://x.example/q?ip=1  a=b ");
     }
 
     #[test]
@@ -98,7 +186,7 @@ mod tests {
         let shown = |bytes: &[u8]| Value(Some(bytes)).to_string();
         assert_eq!(shown(b"mx.example.org"), "mx.example.org");
         assert_eq!(shown(b"a b"), "\"a b\"");
-        assert_eq!(shown(b"x=y"), "\"x=y\"");
+        assert_eq!(shown(b"x=y"), r#""x\x3dy""#);
         assert_eq!(shown(b""), "\"\"");
         assert_eq!(shown(b"-"), "\"-\"");
         assert_eq!(shown(b"a\nb"), r#""a\nb""#);

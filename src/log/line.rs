@@ -10,7 +10,7 @@ use super::syslog::Worth;
 
 /// A line with its newline is shorter than this: what a pipe takes whole
 /// (`PIPE_BUF`).
-const LIMIT: usize = 4096;
+pub(super) const LIMIT: usize = 4096;
 
 /// A line that is being put together.
 pub(super) struct Line {
@@ -48,16 +48,9 @@ impl Line {
         self.text(key, value.map(str::as_bytes))
     }
 
-    /// A client's address and its port, as far as they are known: neither is 0.
-    pub(super) fn peer(self, peer: SocketAddr) -> Self {
-        let line = match peer.ip() {
-            ip if ip.is_unspecified() => self.plain("ip", "-"),
-            ip => self.plain("ip", ip),
-        };
-        match peer.port() {
-            0 => line.plain("port", "-"),
-            port => line.plain("port", port),
-        }
+    pub(super) fn peer(mut self, peer: SocketAddr) -> Self {
+        let _ = write!(self.text, " {}", Peer(peer));
+        self
     }
 
     /// A value of ours that may not be known.
@@ -79,6 +72,22 @@ impl Line {
         bytes.truncate(LIMIT - 2);
         bytes.push(b'\n');
         bytes
+    }
+}
+
+/// A client's address and its port, as far as they are known: neither is 0.
+pub(super) struct Peer(pub SocketAddr);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.ip() {
+            ip if ip.is_unspecified() => f.write_str("ip=-")?,
+            ip => write!(f, "ip={ip}")?,
+        }
+        match self.0.port() {
+            0 => f.write_str(" port=-"),
+            port => write!(f, " port={port}"),
+        }
     }
 }
 

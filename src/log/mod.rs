@@ -1,10 +1,12 @@
 //! What the daemon says, one named function a line.  The keys stand in the
 //! man page under LOG LINES; a test holds the two together.
 
-mod escape;
+pub mod escape;
 mod facts;
 mod line;
+mod losses;
 mod sink;
+mod stderr;
 mod syslog;
 mod tcpserver;
 
@@ -23,10 +25,13 @@ use nix::unistd::Pid;
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
 use crate::options::Verbosity;
-use line::{Brief, Line, Rounded};
+use escape::{Escaped, FromProgram, Quoted};
+use line::{Brief, Line, Peer, Rounded};
+use sink::Sink;
 use syslog::Worth;
 
 pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, stats_keys};
+pub use losses::LossCounters;
 pub use sink::contain_panics;
 pub use syslog::Syslog;
 pub use tcpserver::Ends;
@@ -49,7 +54,7 @@ pub struct Log {
     program: &'static str,
     verbosity: Verbosity,
     speaker: Speaker,
-    syslog: Option<Arc<Syslog>>,
+    sink: Sink,
     echo: Echo,
 }
 
@@ -66,26 +71,21 @@ impl Log {
     /// Writes to standard error, in the name of the daemon `program`.
     #[must_use]
     pub fn new(program: &'static str, verbosity: Verbosity) -> Self {
-        Self { program, verbosity, speaker: Speaker::Daemon, syslog: None, echo: Echo::Fatal }
+        Self { program, verbosity, speaker: Speaker::Daemon, sink: stderr(), echo: Echo::Fatal }
     }
 
     /// Says only what tcpserver would say, in its name.
     #[must_use]
     pub fn as_tcpserver(verbosity: Verbosity) -> Self {
-        Self {
-            program: "tcpserver",
-            verbosity,
-            speaker: Speaker::Tcpserver,
-            syslog: None,
-            echo: Echo::Fatal,
-        }
+        let (program, speaker) = ("tcpserver", Speaker::Tcpserver);
+        Self { program, verbosity, speaker, sink: Sink::Blocking, echo: Echo::Fatal }
     }
 
     /// Writes in the name of the chain link `program`: decisions only with
     /// [`Verbosity::Verbose`].
     #[must_use]
     pub fn as_link(program: &'static str, verbosity: Verbosity) -> Self {
-        Self { program, verbosity, speaker: Speaker::Link, syslog: None, echo: Echo::Fatal }
+        Self { program, verbosity, speaker: Speaker::Link, sink: stderr(), echo: Echo::Fatal }
     }
 
     /// The daemon accepts clients from now on.
@@ -111,7 +111,7 @@ impl Log {
     ) {
         let line = about("early", client).plain("bytes", early.bytes);
         let line = match &early.text {
-            Some(text) => line.plain("text", format_args!("\"{}\"", escape::Escaped(text))),
+            Some(text) => line.plain("text", Quoted(text)),
             None => line.plain("text", "-"),
         };
         self.event(with_dialogue(line.plain("action", action), said));
@@ -124,7 +124,7 @@ impl Log {
 
     /// DNS lists have a client.
     pub fn listed(&self, client: &Subject<'_>, zones: &str, score: u32, said: Option<&Said>) {
-        let line = about("listed", client).plain("zones", format_args!("\"{zones}\""));
+        let line = about("listed", client).plain("zones", Quoted(zones.as_bytes()));
         self.event(with_dialogue(line.plain("score", score), said));
     }
 
@@ -147,15 +147,18 @@ impl Log {
     /// A child died before it handed its client over, or before it had one.
     /// `untold` others died since the last such line.
     pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, untold: usize) {
-        let whose = ip.map(|ip| format!(" of {ip}")).unwrap_or_default();
         let more = if untold > 0 { format!(" ({untold} more before)") } else { String::new() };
-        self.error(format_args!("child {pid}{whose} died before the hand-over: {status}{more}"));
+        let text = format!("child {pid} died before the hand-over: {status}{more}");
+        match ip {
+            Some(ip) => self.error_about(SocketAddr::new(ip, 0), text),
+            None => self.error(text),
+        }
     }
 
     /// A bug in a child: it ends, and its connection with it.
     pub fn panic(&self, panic: &PanicHookInfo<'_>) {
         let text = panic.to_string();
-        self.error(format_args!("bug: {}", escape::Escaped(text.as_bytes())));
+        self.error(format_args!("bug: {}", Escaped(text.as_bytes())));
     }
 
     /// New children use files that were read again.
@@ -188,14 +191,16 @@ impl Log {
     pub fn deny(&self, client: &Subject<'_>, key: &[u8]) {
         let line = Line::new("deny").peer(client.peer);
         let line = line.name("host", client.host).seconds("waited", client.waited);
-        self.event(line.plain("rule", format_args!("\"{}:\"", escape::Escaped(key))));
+        self.event(line.plain("rule", Quoted(&[key, b":"].concat())));
     }
 
     /// A client gets nothing, for a reason that lies with us; in tcpserver's
     /// words.
-    pub fn dropping(&self, what: impl fmt::Display, why: &io::Error) {
-        let why = djb::words(why);
-        self.message("warning", format_args!("dropping connection, unable to {what}: {why}"));
+    pub fn dropping(&self, client: Option<SocketAddr>, what: impl fmt::Display, why: &io::Error) {
+        let (why, about) = (djb::words(why), client.map(|client| self.about(client)));
+        let about = about.unwrap_or_default();
+        let text = format_args!("dropping connection, unable to {what}: {why}{about}");
+        self.message("warning", text);
     }
 
     /// Something that works, but not as the administrator may expect.
@@ -210,16 +215,39 @@ impl Log {
         self.message("error", message);
     }
 
-    /// A variable whose value is no number of seconds.
-    pub fn ignored_variable(&self, name: &str, value: &[u8]) {
-        let value = escape::Escaped(&value[..value.len().min(100)]);
-        self.warning(format_args!("unable to use {name}=\"{value}\": it takes seconds"));
+    /// The same, for or because of one client.
+    pub fn warning_about(&self, client: SocketAddr, message: impl fmt::Display) {
+        self.warning(format_args!("{message}{}", self.about(client)));
+    }
+
+    /// The same, for or because of one client.
+    pub fn error_about(&self, client: SocketAddr, message: impl fmt::Display) {
+        self.error(format_args!("{message}{}", self.about(client)));
+    }
+
+    /// What ends a message that is about one client; tcpserver tells nobody.
+    fn about(&self, client: SocketAddr) -> String {
+        match self.speaker {
+            Speaker::Tcpserver => String::new(),
+            Speaker::Daemon | Speaker::Link => format!(" {}", Peer(client)),
+        }
+    }
+
+    /// A variable whose value is no number of seconds: one that we were started with,
+    /// or of a client.
+    pub fn ignored_variable(&self, name: &str, value: &[u8], client: Option<SocketAddr>) {
+        let value = Quoted(&value[..value.len().min(100)]);
+        let text = format!("unable to use {name}={value}: it takes seconds");
+        match client {
+            Some(client) => self.warning_about(client, text),
+            None => self.warning(text),
+        }
     }
 
     /// A program wrote a line on standard error.
     pub fn program_said(&self, line: &[u8]) {
         if self.verbosity > Verbosity::Quiet {
-            let line = format!("prog: {}", escape::Printable(line));
+            let line = format!("prog: {}", FromProgram(line));
             self.put_message(Severity::LOG_INFO, &line, Worth::Patience);
         }
     }
@@ -230,13 +258,17 @@ impl Log {
         match &fatal.in_djbs_words {
             Some(words) if as_tcpserver && words.contains(TCPSERVER_USAGE) => {
                 if self.verbosity > Verbosity::Quiet {
-                    sink::put(format!("{words}\n").as_bytes());
+                    self.put(format!("{words}\n").as_bytes());
                 }
             }
             Some(words) if as_tcpserver => self.message("fatal", words),
             _ => self.message("fatal", fatal),
         }
     }
+}
+
+fn stderr() -> Sink {
+    Sink::Stderr(Arc::default())
 }
 
 fn with_dialogue(line: Line, said: Option<&Said>) -> Line {

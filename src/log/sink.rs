@@ -1,28 +1,39 @@
 //! Where lines go: to standard error with one write(2) each, or to the syslog
 //! daemon.
 
-use std::fmt;
-use std::io;
+use std::fmt::Display;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
-use nix::errno::Errno;
-use nix::unistd::write;
 use syslog::Severity;
 
-use super::line::Line;
+use super::escape::Message;
+use super::line::{LIMIT, Line};
+use super::losses::LossCounters;
+use super::stderr::{Stderr, put_blocking, put_once};
 use super::syslog::{Syslog, Worth};
 use super::{Echo, Log, Speaker};
 use crate::error::TROUBLE;
 use crate::options::Verbosity;
 
+/// The place for lines.
+#[derive(Clone, Debug)]
+pub(super) enum Sink {
+    /// Standard error, opened once there is a line for it, or it has to survive a
+    /// change of user.
+    Stderr(Arc<OnceLock<Stderr>>),
+    /// Standard error, for as long as it takes.
+    Blocking,
+    /// The syslog daemon.
+    Syslog(Arc<Syslog>),
+}
+
 impl Log {
     /// Writes to the syslog daemon from now on.
     #[must_use]
     pub fn to_syslog(mut self, syslog: Arc<Syslog>) -> Self {
-        self.syslog = Some(syslog);
+        self.sink = Sink::Syslog(syslog);
         self
     }
 
@@ -31,6 +42,39 @@ impl Log {
     #[must_use]
     pub fn also_on_standard_error(&self) -> Self {
         Self { echo: Echo::All, ..self.clone() }
+    }
+
+    /// Opens what lines need, as the user that this process runs as, for itself and
+    /// all that it forks.
+    pub fn open(&self) {
+        if let Sink::Stderr(stderr) = &self.sink {
+            stderr.get_or_init(Stderr::open);
+        }
+    }
+
+    /// This process waits for nobody who does not read standard error.
+    pub fn never_wait(&self) {
+        if let Sink::Stderr(stderr) = &self.sink {
+            stderr.get_or_init(Stderr::open).never_wait();
+        }
+    }
+
+    /// What is wrong if lines are to go to a syslog daemon, and there is none.
+    #[must_use]
+    pub fn lack_of_syslog(&self) -> Option<String> {
+        let Sink::Syslog(syslog) = &self.sink else { return None };
+        let (path, why) = syslog.probe().err()?;
+        let (path, why) = (path.display(), std::io::Error::from(why));
+        Some(format!(
+            "unable to log to {path}: {why}: lines are lost until a syslog daemon listens there"
+        ))
+    }
+
+    /// A warning for whoever started us, wherever lines go.
+    pub fn warn_on_stderr(&self, warning: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.put_on_stderr(&format!("warning: {warning}"));
+        }
     }
 
     /// Does `work`, which ends with an exit code; a panic is logged, and ends with
@@ -59,16 +103,21 @@ impl Log {
         self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link
     }
 
-    /// The descriptor that lines need, besides standard error.
+    /// The descriptor that lines to the syslog daemon need.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.syslog.as_ref().map(|syslog| syslog.descriptor())
+        match &self.sink {
+            Sink::Syslog(syslog) => Some(syslog.descriptor()),
+            Sink::Stderr(_) | Sink::Blocking => None,
+        }
     }
 
-    /// Counts lines that the syslog daemon does not take in `counter` as well.
-    pub fn count_lost_lines(&self, counter: &'static AtomicU64) {
-        if let Some(syslog) = &self.syslog {
-            syslog.count_in(counter);
+    /// Counts lines that are lost in `counters` as well.
+    pub fn count_lost_lines(&self, counters: LossCounters) {
+        match &self.sink {
+            Sink::Stderr(stderr) => stderr.get_or_init(Stderr::open).losses.count_in(counters),
+            Sink::Blocking => (),
+            Sink::Syslog(syslog) => syslog.losses.count_in(counters),
         }
     }
 
@@ -81,20 +130,18 @@ impl Log {
         if self.verbosity < least {
             return;
         }
-        match &self.syslog {
-            None => put(&line.finish()),
-            Some(syslog) => {
-                let worth = line.worth();
-                syslog.send(
-                    Severity::LOG_INFO,
-                    &String::from_utf8_lossy(line.finish().trim_ascii_end()),
-                    worth,
-                );
+        let worth = line.worth();
+        let bytes = line.finish();
+        match &self.sink {
+            Sink::Syslog(syslog) => {
+                let text = String::from_utf8_lossy(bytes.trim_ascii_end());
+                syslog.send(Severity::LOG_INFO, &text, worth);
             }
+            Sink::Stderr(_) | Sink::Blocking => self.put(&bytes),
         }
     }
 
-    pub(super) fn message(&self, severity: &str, message: impl fmt::Display) {
+    pub(super) fn message(&self, severity: &str, message: impl Display) {
         if self.verbosity == Verbosity::Quiet {
             return;
         }
@@ -108,23 +155,51 @@ impl Log {
 
     /// A message in the program's name, which is syslog's tag.
     pub(super) fn put_message(&self, level: Severity, message: &str, worth: Worth) {
-        if let Some(syslog) = &self.syslog {
-            message.lines().for_each(|line| syslog.send(level, line, worth));
-        }
-        let is_echoed = self.echo == Echo::All || matches!(level, Severity::LOG_CRIT);
-        if self.syslog.is_none() || is_echoed {
-            put(format!("{}: {message}\n", self.program).as_bytes());
+        let Sink::Syslog(syslog) = &self.sink else {
+            return self.put(&self.in_our_name(message));
+        };
+        self.printable(message).lines().for_each(|line| syslog.send(level, line, worth));
+        if self.echo == Echo::All || matches!(level, Severity::LOG_CRIT) {
+            self.put_on_stderr(message);
         }
     }
+
+    /// Where lines do not go there, standard error is not kept: whoever started a
+    /// daemon waits until nobody has it any more.
+    fn put_on_stderr(&self, message: &str) {
+        put_once(&self.in_our_name(message));
+    }
+
+    /// Writes to standard error.
+    pub(super) fn put(&self, line: &[u8]) {
+        match &self.sink {
+            Sink::Stderr(stderr) => stderr.get_or_init(Stderr::open).write(self.program, line),
+            Sink::Blocking => put_blocking(line),
+            Sink::Syslog(_) => drop(put_once(line)),
+        }
+    }
+
+    /// tcpserver's own bytes stay what they are.
+    fn printable(&self, message: &str) -> String {
+        let mut text = match self.speaker {
+            Speaker::Tcpserver => return message.to_owned(),
+            Speaker::Daemon | Speaker::Link => Message(message).to_string(),
+        };
+        let most = text.len().min(LONGEST_MESSAGE);
+        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text
+    }
+
+    fn in_our_name(&self, message: &str) -> Vec<u8> {
+        format!("{}: {}\n", self.program, self.printable(message)).into_bytes()
+    }
 }
+
+/// With the program's name it is written in one piece.
+const LONGEST_MESSAGE: usize = LIMIT - 100;
 
 /// Does `work`, which ends with an exit code, or with [`TROUBLE`] for a panic.
 pub fn contain_panics(work: impl FnOnce() -> u8) -> u8 {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(TROUBLE)
-}
-
-/// A line that cannot be written is lost: there is no place to say so, and
-/// mail matters more.
-pub(super) fn put(bytes: &[u8]) {
-    while write(io::stderr(), bytes) == Err(Errno::EINTR) {}
 }

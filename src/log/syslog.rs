@@ -5,23 +5,21 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::UnixAddr;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use syslog::{Facility, Formatter3164, LogFormat, Severity};
 
+use super::losses::{Losses, warning};
 use crate::sys;
 
 /// How long a line that has to be kept waits for room.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long nobody waits once one has waited in vain, and nobody tells of lost
-/// lines once it was told.
+/// How long nobody waits once one has waited in vain.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// What stands between the priority and the tag: `Nov 25 12:00:00 `.
 const TIMESTAMP: usize = 16;
@@ -47,17 +45,7 @@ pub struct Syslog {
     address: UnixAddr,
     facility: Facility,
     tag: String,
-    /// Lines that were lost and have not been told of, in memory that all
-    /// processes share.
-    lost: &'static AtomicU64,
-    /// Milliseconds after `made` when somebody last waited in vain; shared as
-    /// well.
-    in_vain: &'static AtomicU64,
-    /// The same for when it was last told how many lines were lost.
-    told: &'static AtomicU64,
-    made: Instant,
-    /// All that were lost since the start.
-    all: OnceLock<&'static AtomicU64>,
+    pub(super) losses: Losses,
 }
 
 impl fmt::Debug for Syslog {
@@ -75,30 +63,19 @@ impl Syslog {
         let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let address = UnixAddr::new(path)?;
-        let words = sys::shared_words(3)?;
-        Ok(Self {
-            socket,
-            address,
-            facility,
-            tag: tag.into(),
-            lost: &words[0],
-            in_vain: &words[1],
-            told: &words[2],
-            made: Instant::now(),
-            all: OnceLock::new(),
-        })
+        Ok(Self { socket, address, facility, tag: tag.into(), losses: Losses::new() })
     }
 
-    /// Counts lines that are lost in `counter` as well.
-    pub(super) fn count_in(&self, counter: &'static AtomicU64) {
-        let _ = self.all.set(counter);
-    }
-
-    fn lose(&self) {
-        self.lost.fetch_add(1, Ordering::Relaxed);
-        if let Some(all) = self.all.get() {
-            all.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Finds out whether somebody listens, as the user that this process runs as.
+    ///
+    /// # Errors
+    /// The socket's path, and why it takes no lines.
+    pub(super) fn probe(&self) -> Result<(), (PathBuf, Errno)> {
+        let path = self.address.path().map(PathBuf::from).unwrap_or_default();
+        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None);
+        let connected = socket
+            .and_then(|socket| SockAddr::unix(&path).and_then(|address| socket.connect(&address)));
+        connected.map_err(|why| (path, Errno::from_raw(why.raw_os_error().unwrap_or_default())))
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -107,19 +84,8 @@ impl Syslog {
 
     /// Sends one line.  The first that gets through tells how many did not.
     pub(super) fn send(&self, severity: Severity, line: &str, worth: Worth) {
-        let lost = if self.may_tell() { self.lost.swap(0, Ordering::Relaxed) } else { 0 };
-        if lost > 0 {
-            let told = format!("warning: {lost} log lines were lost");
-            if !self.put(Severity::LOG_WARNING, &told, worth) {
-                self.lost.fetch_add(lost, Ordering::Relaxed);
-                self.lose();
-                return;
-            }
-            self.told.store(self.age(), Ordering::Relaxed);
-        }
-        if !self.put(severity, line, worth) {
-            self.lose();
-        }
+        let warn = |lost| self.put(Severity::LOG_WARNING, &warning(lost), worth);
+        self.losses.write(warn, || self.put(severity, line, worth));
     }
 
     fn put(&self, severity: Severity, line: &str, worth: Worth) -> bool {
@@ -131,27 +97,13 @@ impl Syslog {
         };
         let sent = sys::send_to(self.socket.as_fd(), &message, &self.address, wait);
         if wait && sent == Err(Errno::EAGAIN) {
-            self.in_vain.store(self.age(), Ordering::Relaxed);
+            self.losses.note_vain_wait();
         }
         sent.is_ok()
     }
 
-    fn age(&self) -> u64 {
-        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     fn may_wait(&self) -> bool {
-        self.is_over(self.in_vain)
-    }
-
-    /// A daemon that loses one line in ten is not helped by as many warnings.
-    fn may_tell(&self) -> bool {
-        self.is_over(self.told)
-    }
-
-    fn is_over(&self, since: &AtomicU64) -> bool {
-        let last = since.load(Ordering::Relaxed);
-        last == 0 || Duration::from_millis(self.age().saturating_sub(last)) >= IMPATIENCE
+        self.losses.since_vain_wait().is_none_or(|time| time >= IMPATIENCE)
     }
 
     fn message(&self, severity: Severity, line: &str) -> Vec<u8> {
@@ -177,8 +129,9 @@ impl Syslog {
 mod tests {
     use super::*;
     use std::os::unix::net::UnixDatagram;
+    use std::time::Instant;
 
-    fn socket(name: &str) -> std::path::PathBuf {
+    fn socket(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("syslog.{name}.{}", process::id()))
     }
 
@@ -217,7 +170,7 @@ mod tests {
             assert!(read(&daemon).ends_with("]: found"));
             std::fs::remove_file(&path).unwrap();
             drop(daemon);
-            syslog.told.store(0, Ordering::Relaxed);
+            syslog.losses.forget_telling();
             syslog.send(Severity::LOG_INFO, "lost", Worth::Nothing);
         }
     }
@@ -232,10 +185,9 @@ mod tests {
             syslog.send(Severity::LOG_INFO, &number.to_string(), Worth::Nothing);
         }
         syslog.send(Severity::LOG_INFO, "worth a wait", Worth::AWait);
-        assert!(syslog.in_vain.load(Ordering::Relaxed) >= 20, "it has waited");
-        assert!(!syslog.may_wait(), "and does not at once again");
+        assert!(!syslog.may_wait(), "it has waited in vain, and does not at once again");
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-        let lost = syslog.lost.load(Ordering::Relaxed);
+        let lost = syslog.losses.untold();
         assert!((1..3000).contains(&lost), "{lost}");
         let mut taken = 0;
         daemon.set_nonblocking(true).unwrap();

@@ -3,12 +3,14 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::iter::repeat;
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
 use super::matcher::{Expression, Findings, Matcher, check, find_once};
 use crate::error::Reason;
 use crate::file;
+use crate::log::escape::Printable;
 
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;
@@ -199,9 +201,22 @@ fn explain(error: &regex::Error) -> String {
     };
     let body = message.strip_prefix("regex parse error:\n").unwrap_or(message);
     match body.rsplit_once("\nerror: ") {
-        Some((marked, why)) => format!("{why}\n{marked}"),
+        Some((marked, why)) => format!("{why}\n{}", printable(marked)),
         None => body.to_owned(),
     }
+}
+
+/// An expression and the carets below it, which stay below what they point at.
+fn printable(marked: &str) -> String {
+    let Some((expression, carets)) = marked.split_once('\n') else { return marked.to_owned() };
+    let shown = expression.chars().map(|letter| {
+        let mut utf8 = [0; 4];
+        Printable(letter.encode_utf8(&mut utf8).as_bytes()).to_string()
+    });
+    let shown: Vec<String> = shown.collect();
+    let widths = shown.iter().map(|text| text.chars().count()).chain(repeat(1));
+    let carets = carets.chars().zip(widths).map(|(mark, width)| mark.to_string().repeat(width));
+    format!("{}\n{}", shown.concat(), carets.collect::<String>())
 }
 
 /// Where an expression stands. Displayed as `FILE line N`.
@@ -334,6 +349,14 @@ mod tests {
             assert!(message.starts_with("unable to use /etc/x line 1: "), "{message}");
             assert!(!message.contains("regex parse error"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_caret_stays_below_what_it_points_at() {
+        assert_eq!(
+            error(b"\x1bcaf\xc3\xa9(bar\x07"),
+            "unable to use /etc/x line 1: unclosed group\n    \\033caf\u{e9}(bar\\007\n            ^"
+        );
     }
 
     #[test]

@@ -12,11 +12,13 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 pub use heir::{Birth, Stack, Strings, beget, exec, pid_in, put_pid};
@@ -60,6 +62,13 @@ pub fn shared_words_of(file: &File, count: usize) -> nix::Result<&'static [Atomi
     // SAFETY: as for memory without a file; any bytes are valid AtomicU64s, and
     // those who share them use atomics, too.
     Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), count) })
+}
+
+/// Microseconds of a clock that only goes forward, the same for all processes.
+#[must_use]
+pub fn monotonic_micros() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 extern "C" fn count_signal(number: libc::c_int) {
@@ -228,8 +237,8 @@ pub fn random_u16() -> nix::Result<u16> {
 /// Descriptor 0.
 #[must_use]
 pub fn standard_input() -> BorrowedFd<'static> {
-    // SAFETY: nothing in this program closes descriptors 0 and 1; they are
-    // only replaced.
+    // SAFETY: nothing in this program closes descriptors 0 to 2; they are only
+    // replaced.
     unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
 }
 
@@ -238,6 +247,13 @@ pub fn standard_input() -> BorrowedFd<'static> {
 pub fn standard_output() -> BorrowedFd<'static> {
     // SAFETY: as for descriptor 0.
     unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
+/// Descriptor 2.
+#[must_use]
+pub fn standard_error() -> BorrowedFd<'static> {
+    // SAFETY: as for descriptor 0.
+    unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 }
 
 /// Closes all descriptors from 3 on but `kept`.  For a process that goes on with

@@ -60,6 +60,12 @@ impl FakeSyslog {
         behind.filter(|text| text.starts_with(start)).map(String::from).collect()
     }
 
+    /// All messages, without their priority.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter_map(|line| Some(line.split_once('>')?.1.to_string())).collect()
+    }
+
     /// Whether a whole message starts so, priority and tag included.
     pub(crate) fn has(&self, start: &str) -> bool {
         self.lines.lock().unwrap().iter().any(|line| line.starts_with(start))

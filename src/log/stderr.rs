@@ -1,0 +1,219 @@
+//! Standard error as the place for lines.  Whoever reads it may stop: a line waits a
+//! second for room at most, and is lost then.
+//!
+//! Programs have descriptor 2 as well, and must not find `O_NONBLOCK` on it.  So a pipe
+//! or a terminal is opened again, for us alone.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
+use nix::unistd::{Pid, getpid, isatty, write};
+
+use super::losses::{Losses, warning};
+use crate::sys;
+
+/// How long a line waits for room.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How bytes get to standard error without waiting.
+#[derive(Debug)]
+enum Way {
+    /// A pipe or a terminal, by a description of our own.
+    Own(File),
+    /// A pipe or a terminal that cannot be opened again: written to where there is
+    /// room.  Another writer may take that first, and we wait then.
+    Polled,
+    /// A socket, which can be told for each write.
+    Socket,
+    /// A file, which does not make anybody wait.
+    File,
+}
+
+impl Way {
+    fn find() -> Self {
+        let kind = fstat(sys::standard_error()).map_or(0, |stat| stat.st_mode & libc::S_IFMT);
+        match kind {
+            libc::S_IFSOCK => Self::Socket,
+            libc::S_IFIFO => open_again().map_or(Self::Polled, Self::Own),
+            libc::S_IFCHR if isatty(sys::standard_error()) == Ok(true) => {
+                open_again().map_or(Self::Polled, Self::Own)
+            }
+            _ => Self::File,
+        }
+    }
+
+    /// Writes all of `bytes`, and waits for room no longer than `patience`, which is
+    /// asked for where there is none.
+    ///
+    /// # Errors
+    /// EAGAIN where there is still none then.
+    fn put(&self, bytes: &[u8], patience: impl Fn() -> Duration) -> nix::Result<()> {
+        let (mut rest, mut until) = (bytes, None);
+        while !rest.is_empty() {
+            match self.put_some(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(Errno::EINTR) => (),
+                Err(Errno::EAGAIN) => {
+                    self.wait(*until.get_or_insert_with(|| Instant::now() + patience()))?;
+                }
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_some(&self, bytes: &[u8]) -> nix::Result<usize> {
+        match self {
+            Self::Own(own) => write(own, bytes),
+            Self::Socket => sys::put(sys::standard_error(), bytes),
+            Self::File => write(sys::standard_error(), bytes),
+            Self::Polled if self.has_room(PollTimeout::ZERO)? => {
+                write(sys::standard_error(), bytes)
+            }
+            Self::Polled => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// Until there is room, or may be.
+    ///
+    /// # Errors
+    /// EAGAIN where it is too late.
+    fn wait(&self, until: Instant) -> nix::Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        if timeout == PollTimeout::ZERO {
+            return Err(Errno::EAGAIN);
+        }
+        self.has_room(timeout).map(drop)
+    }
+
+    /// Nobody left to read counts as room: the write tells.
+    fn has_room(&self, timeout: PollTimeout) -> nix::Result<bool> {
+        let mut fds = [PollFd::new(self.descriptor(), PollFlags::POLLOUT)];
+        match poll(&mut fds, timeout) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(why) => Err(why),
+        }
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Own(own) => own.as_fd(),
+            _ => sys::standard_error(),
+        }
+    }
+}
+
+/// A description of our own, and not the terminal of our session.
+fn open_again() -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    File::options().write(true).custom_flags(flags).open("/proc/self/fd/2")
+}
+
+/// Writes a line now and then, and keeps nothing open; whether it was taken.
+pub(super) fn put_once(bytes: &[u8]) -> bool {
+    Way::find().put(bytes, || PATIENCE).is_ok()
+}
+
+/// As tcpserver does it: whoever does not read makes us wait.
+pub(super) fn put_blocking(bytes: &[u8]) {
+    while write(sys::standard_error(), bytes) == Err(Errno::EINTR) {}
+}
+
+/// Standard error, for all processes that are forked once it is open.
+#[derive(Debug)]
+pub(super) struct Stderr {
+    way: Way,
+    pub(super) losses: Losses,
+    never_waits: OnceLock<Pid>,
+}
+
+impl Stderr {
+    pub(super) fn open() -> Self {
+        Self { way: Way::find(), losses: Losses::new(), never_waits: OnceLock::new() }
+    }
+
+    /// This process does not wait at all from now on.
+    pub(super) fn never_wait(&self) {
+        let _ = self.never_waits.set(getpid());
+    }
+
+    /// Writes one line, its newline included.  The first that there is room for after
+    /// some were lost stands behind a warning, in the name of `program`.
+    pub(super) fn write(&self, program: &str, line: &[u8]) {
+        let warn = |lost| self.put(format!("{program}: {}\n", warning(lost)).as_bytes());
+        self.losses.write(warn, || self.put(line));
+    }
+
+    fn put(&self, line: &[u8]) -> bool {
+        let may_wait = OnceCell::new();
+        let may_wait = || *may_wait.get_or_init(|| self.may_wait());
+        let patience = || if may_wait() { PATIENCE } else { Duration::ZERO };
+        let put = self.way.put(line, patience);
+        match put {
+            Ok(()) => self.losses.forget_vain_wait(),
+            Err(Errno::EAGAIN) if may_wait() => self.losses.note_vain_wait(),
+            Err(_) => (),
+        }
+        put.is_ok()
+    }
+
+    /// Not where somebody has just waited in vain.
+    fn may_wait(&self) -> bool {
+        self.losses.since_vain_wait().is_none() && self.never_waits.get() != Some(&getpid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::unistd::pipe2;
+    use std::io::Read;
+
+    /// One with a pipe that nobody reads, and that has no room for a line.
+    fn stalled() -> (File, Stderr) {
+        let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+        fcntl(&reading, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        let way = Way::Own(writing.into());
+        while way.put(&[b'x'; 64], || Duration::ZERO).is_ok() {}
+        let stderr = Stderr { way, losses: Losses::new(), never_waits: OnceLock::new() };
+        (reading.into(), stderr)
+    }
+
+    #[test]
+    fn one_line_waits_for_a_second_and_the_others_do_not() {
+        let (mut reading, stderr) = stalled();
+        let start = Instant::now();
+        stderr.write("test", b"first\n");
+        assert!(start.elapsed() > PATIENCE / 2, "{:?}", start.elapsed());
+        let start = Instant::now();
+        (0..100).for_each(|_| stderr.write("test", b"another\n"));
+        assert!(start.elapsed() < 50 * PATIENCE, "{:?}", start.elapsed());
+        assert_eq!(stderr.losses.untold(), 101);
+        let _ = reading.read(&mut [0; 4096]).unwrap();
+        stderr.write("test", b"last\n");
+        let mut text = String::new();
+        let _ = reading.read_to_string(&mut text);
+        assert_eq!(text, "test: warning: 101 log lines were lost\nlast\n");
+        assert!(stderr.may_wait(), "there was room");
+    }
+
+    #[test]
+    fn the_supervisor_never_waits() {
+        let (_reading, stderr) = stalled();
+        stderr.never_wait();
+        stderr.write("test", b"line\n");
+        assert_eq!(stderr.losses.untold(), 1);
+        assert_eq!(stderr.losses.since_vain_wait(), None, "and others may");
+    }
+}
