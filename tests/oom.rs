@@ -1,7 +1,11 @@
 //! Memory that runs out: whom the kernel kills, and what programs see of that.
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -133,4 +137,62 @@ fn a_cgroup_without_memory_costs_clients_and_not_the_service() {
     daemon.log("smtp-delayd: error: child ");
     drop(held);
     daemon.wait_for_stats(" busy=0 ");
+}
+
+fn limited(bytes: usize, program: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--as={bytes}")).args([program, "--version"]).env("RUST_BACKTRACE", "1");
+    command
+}
+
+/// Runs a program with limits from one at which it cannot be loaded to one that is
+/// enough; what it says of those between them.
+fn refusals(program: &str) -> Vec<(usize, String)> {
+    let mut refusals = Vec::new();
+    for bytes in (3_000_000..20_000_000).step_by(32 << 10) {
+        let output = limited(bytes, program).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        match output.status.code() {
+            Some(0) => return refusals,
+            Some(111) => refusals.push((bytes, told)),
+            // The kernel, and the dynamic loader.
+            None | Some(127) => assert!(refusals.is_empty(), "{bytes}: {told}"),
+            Some(other) => panic!("{program} ended with {other}: {told}"),
+        }
+    }
+    panic!("{program} is never satisfied: {refusals:?}");
+}
+
+#[test]
+fn a_memory_limit_that_is_too_small_is_told_in_a_line() {
+    for (program, name, enough) in [
+        (env!("CARGO_BIN_EXE_smtp-delay"), "smtp-delay", "6000000"),
+        (env!("CARGO_BIN_EXE_smtp-delayd"), "smtp-delayd", "20000000"),
+        (env!("CARGO_BIN_EXE_smtp-delayctl"), "smtp-delayctl", "20000000"),
+    ] {
+        let refusals = refusals(program);
+        assert!(!refusals.is_empty(), "{name}");
+        for (_, told) in refusals {
+            let start = format!("{name}: fatal: unable to allocate ");
+            let end = format!(" bytes: raise it (softlimit -m {enough})\n");
+            assert!(told.starts_with(&start) && told.ends_with(&end), "{told}");
+            assert_eq!(told.lines().count(), 1, "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_client_is_not_told_of_a_memory_limit() {
+    let link = env!("CARGO_BIN_EXE_smtp-delay");
+    let (bytes, _) = refusals(link).remove(0);
+    // As inetd has it: all three are the connection.
+    let (mut client, server) = UnixStream::pair().unwrap();
+    let standard = || Stdio::from(OwnedFd::from(server.try_clone().unwrap()));
+    let mut link = limited(bytes, link);
+    let status = link.stdin(standard()).stdout(standard()).stderr(standard()).status();
+    assert_eq!(status.unwrap().code(), Some(111));
+    drop((link, server));
+    let mut told = String::new();
+    client.read_to_string(&mut told).unwrap();
+    assert_eq!(told, "");
 }

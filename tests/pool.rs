@@ -618,6 +618,7 @@ fn a_reload_that_memory_does_not_suffice_for_keeps_the_old() {
     let line = daemon.log("smtp-delayd: error: unable to reload");
     let why = "memory does not suffice: raise the limit (softlimit -m)";
     assert_eq!(line, format!("smtp-delayd: error: unable to reload: {why}: the old files stay"));
+    assert!(!daemon.text().contains("allocat"), "that is all: {}", daemon.text());
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n", "the daemon lives");
     limit("unlimited");
     daemon.signal(Signal::SIGHUP);

@@ -24,7 +24,7 @@ use crate::options::daemon::DAEMON;
 use crate::options::parse::{Request, parse_with};
 use crate::rules::Rules;
 use crate::rules::list::List;
-use crate::sys;
+use crate::sys::{self, OnRefusal};
 
 /// How long reading them may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -192,7 +192,12 @@ impl Checker {
             (None, Some(libc::SIGABRT)) => {
                 Outcome::Died("memory does not suffice: raise the limit (softlimit -m)")
             }
-            (None, Some(libc::SIGKILL)) => Outcome::Died("it takes too long"),
+            (None, Some(libc::SIGKILL)) if self.left().is_zero() => {
+                Outcome::Died("it takes too long")
+            }
+            (None, Some(libc::SIGKILL)) => {
+                Outcome::Died("it was killed, as where the host has no memory left")
+            }
             (None, _) => Outcome::Died("it crashed"),
         }
     }
@@ -211,6 +216,8 @@ fn hand_over(
     }
     let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
     let _ = SigSet::empty().thread_set_mask();
+    // The supervisor says so.
+    sys::on_refused_memory(OnRefusal::Abort);
     Scores::of_this_process().iter().for_each(Scores::raise);
     let unable = |why| Fatal::unable("hand over what was read", why);
     let read = read().and_then(|texts| handover.put(&texts).map_err(unable));

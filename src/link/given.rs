@@ -2,10 +2,8 @@
 //! read off descriptor 0 where there is no such server (inetd).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::stat::fstat;
 use socket2::{SockAddr, SockRef};
 
 use crate::connection::client::{Client, canonical, scope};
@@ -19,18 +17,6 @@ use crate::sys;
 
 /// Bytes of a bad value that are shown.
 const SHOWN: usize = 60;
-
-/// Whether what we write to standard error would reach the client: inetd makes
-/// descriptor 2 the connection, too.
-pub(super) fn hears_standard_error() -> bool {
-    let socket = |fd: BorrowedFd<'_>| {
-        let stat = fstat(fd).ok()?;
-        let is_socket = stat.st_mode & libc::S_IFMT == libc::S_IFSOCK;
-        is_socket.then_some((stat.st_dev, stat.st_ino))
-    };
-    let client = socket(sys::standard_input());
-    client.is_some() && client == socket(std::io::stderr().as_fd())
-}
 
 /// The client on descriptors 0 and 1.
 ///

@@ -27,6 +27,7 @@ use crate::options::parse::{Request, parse};
 use crate::options::{Options, Verbosity, table};
 use crate::programs::print;
 use crate::rules::Rules;
+use crate::sys;
 use ucspi::Ucspi;
 
 /// Runs `smtp-delay` with `arguments`; comes back with the exit code if the
@@ -34,7 +35,7 @@ use ucspi::Ucspi;
 #[must_use]
 pub fn main(arguments: &[OsString]) -> u8 {
     let received = Instant::now();
-    let overheard = given::hears_standard_error();
+    let overheard = sys::standard_error_is_the_client();
     let log =
         |wanted| Log::as_link(LINK.program, if overheard { Verbosity::Quiet } else { wanted });
     log(Verbosity::Normal).contain_panics(|| {

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod heir;
+mod memory;
 mod spawn;
 
 use std::ffi::{CStr, CString};
@@ -18,10 +19,12 @@ use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
+use nix::sys::stat::fstat;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 pub use heir::{Birth, Stack, Strings, beget, exec, pid_in, put_pid};
+pub use memory::{Allocator, OnRefusal, on_refused_memory};
 pub use spawn::{exit_now, spawn};
 
 /// How often each signal was caught since it was last asked for.
@@ -356,6 +359,19 @@ pub fn executed_path() -> Option<&'static CStr> {
     // SAFETY: the kernel has put a string that ends in NUL there, where it stays
     // for as long as the process lives; nothing here writes to it.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+/// Whether what is written to standard error would reach the client: inetd makes
+/// descriptor 2 the connection, too.
+#[must_use]
+pub fn standard_error_is_the_client() -> bool {
+    let socket = |fd: BorrowedFd<'_>| {
+        let stat = fstat(fd).ok()?;
+        let is_socket = stat.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+        is_socket.then_some((stat.st_dev, stat.st_ino))
+    };
+    let client = socket(standard_input());
+    client.is_some() && client == socket(standard_error())
 }
 
 /// Whether an error of accept(2), fork(2) and the like is one of resources that
