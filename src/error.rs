@@ -86,6 +86,18 @@ impl Mistakes {
         let mut found = found.into_iter();
         Some(Self { first: found.next()?, others: found.collect() })
     }
+
+    /// The same, and another.
+    #[must_use]
+    pub fn and(mut self, other: Fatal) -> Self {
+        self.others.push(other);
+        self
+    }
+}
+
+/// What came of `result`; a mistake is kept among `mistakes`.
+pub fn keep<T>(result: Result<T, impl Into<Mistakes>>, mistakes: &mut Vec<Fatal>) -> Option<T> {
+    result.map_err(|mistake| mistakes.extend(mistake.into())).ok()
 }
 
 impl From<Fatal> for Mistakes {

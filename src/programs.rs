@@ -1,6 +1,7 @@
 //! The programs: each answers to its own name, and called by the name of one of
 //! ucspi-tcp's, or executed under it, is that program.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -9,12 +10,13 @@ use std::sync::Arc;
 
 use crate::ctl;
 use crate::daemon::background::{self, Readiness};
+use crate::daemon::check;
 use crate::daemon::{signals, start};
 use crate::demo;
-use crate::error::{Fatal, TROUBLE, USAGE};
+use crate::error::{Fatal, TROUBLE, USAGE, keep};
 use crate::log::{Log, Syslog};
 use crate::options::daemon::DAEMON;
-use crate::options::parse::{Parsed, Request, parse};
+use crate::options::parse::{Parsed, Rejected, Request, parse};
 use crate::options::suggest::hint;
 use crate::options::{LogTo, Options, table};
 use crate::sys;
@@ -86,7 +88,14 @@ fn tcpserver(arguments: &[OsString]) -> u8 {
 }
 
 fn finish(parsed: Parsed, log: &Log) -> u8 {
-    let code = parsed.request.map_err(Fatal::from).and_then(|request| answer(request, log));
+    let code = match parsed.request {
+        Ok(Request::Run(options)) if options.check => check(&options, Vec::new(), log),
+        Ok(request) => answer(request, log),
+        Err(Rejected { mistakes, options }) if options.check => {
+            check(&options, mistakes.into_iter().collect(), log)
+        }
+        Err(rejected) => Err(rejected.into()),
+    };
     code.unwrap_or_else(|fatal| {
         log.fatal(&fatal);
         fatal.code
@@ -96,9 +105,6 @@ fn finish(parsed: Parsed, log: &Log) -> u8 {
 /// The exit code.
 fn answer(request: Request, log: &Log) -> Result<u8, Fatal> {
     let done = match request {
-        Request::Run(options) if options.check => {
-            start::check(&options, log).and_then(|()| print("ok\n"))
-        }
         Request::Run(options) if options.demo => demo::run(*options, log),
         Request::Run(options) => return run_daemon(*options, log),
         Request::Help => print(&table::help(&DAEMON)),
@@ -107,18 +113,43 @@ fn answer(request: Request, log: &Log) -> Result<u8, Fatal> {
     done.map(|()| 0)
 }
 
-fn run_daemon(options: Options, log: &Log) -> Result<u8, Fatal> {
-    let log = match options.log_to() {
-        LogTo::Stderr => log.clone(),
+/// `--check`: tells all `mistakes` of the command line, and all others that can be
+/// found; the exit code.
+fn check(options: &Options, mut mistakes: Vec<Fatal>, log: &Log) -> Result<u8, Fatal> {
+    if options.demo {
+        keep(demo::check(options), &mut mistakes);
+    } else {
+        keep(log_of(options, log), &mut mistakes);
+        mistakes.extend(check::check(options, log));
+    }
+    if mistakes.is_empty() {
+        return print("ok\n").map(|()| 0);
+    }
+    // A file may be found unreadable twice.
+    let mut told = HashSet::new();
+    for mistake in mistakes.iter().filter(|mistake| told.insert(&mistake.message)) {
+        log.fatal(mistake);
+    }
+    Ok(USAGE)
+}
+
+/// The log that the options ask for.
+fn log_of(options: &Options, log: &Log) -> Result<Log, Fatal> {
+    match options.log_to() {
+        LogTo::Stderr => Ok(log.clone()),
         LogTo::Syslog => {
             let tag = options.tag.as_deref().unwrap_or(log.program());
             let syslog = Syslog::new(&options.syslog_socket, options.facility, tag);
             let socket = options.syslog_socket.display();
             let syslog =
                 syslog.map_err(|why| Fatal::unable(format_args!("log to {socket}"), why))?;
-            log.clone().to_syslog(Arc::new(syslog))
+            Ok(log.clone().to_syslog(Arc::new(syslog)))
         }
-    };
+    }
+}
+
+fn run_daemon(options: Options, log: &Log) -> Result<u8, Fatal> {
+    let log = log_of(&options, log)?;
     if !options.daemon {
         let mut nobody = Readiness::in_foreground();
         return start::run_program(options, &log, &mut nobody).map(|()| 0);

@@ -29,7 +29,7 @@ fn mistakes_are_named_and_exit_100() {
     assert_fails(&["--no-such", "0", "25", "p"], 100, "unknown option --no-such");
     assert_fails(&["-u", "nosuchuser", "127.0.0.1", "0", "p"], 100, "-u nosuchuser: no such user");
     assert_fails(&["-g", "nosuchgroup", "127.0.0.1", "0", "p"], 100, "no such group");
-    assert_fails(&["-u", "64999", "127.0.0.1", "0", "p"], 100, "say -g too");
+    assert_fails(&["-u", "64999", "127.0.0.1", "0", "p"], 100, "use -g too");
     assert_fails(&["--demo", "192.0.2.1"], 100, "--demo listens on loopback only");
     assert_fails(&["--demo", "0"], 100, "--demo listens on loopback only");
     let long = "x".repeat(100_000);

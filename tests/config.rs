@@ -254,6 +254,161 @@ fn a_named_pipe_on_hup_keeps_the_old_files() {
     assert!(daemon.wait().success());
 }
 
+/// What `--check` says is wrong, a message each.
+#[track_caller]
+fn mistakes(arguments: &[&str]) -> Vec<String> {
+    let output = check(arguments);
+    assert_eq!(output.status.code(), Some(100), "{output:?}");
+    assert!(output.stdout.is_empty());
+    let text = String::from_utf8(output.stderr).unwrap();
+    let messages = text.lines().filter_map(|line| line.strip_prefix("smtp-delayd: fatal: "));
+    messages.map(String::from).collect()
+}
+
+#[track_caller]
+fn assert_all_told(arguments: &[&str], expected: &[&str]) {
+    let told = mistakes(arguments);
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (message, start) in told.iter().zip(expected) {
+        assert!(message.starts_with(start), "{message}\n{start}");
+    }
+}
+
+#[test]
+fn check_tells_all_that_is_wrong_at_once() {
+    let settings = config("delay soon\nmax-idle 2\n\nrules /nonexistent/rules\nerly log\n");
+    let settings = settings.to_str().unwrap();
+    let expressions = config("foo(\ngood\n[\n");
+    let expressions = expressions.to_str().unwrap();
+    let line = |number| format!("unable to use {settings} line {number}: ");
+    let expression = |number| format!("unable to use {expressions} line {number}: ");
+    let arguments = [
+        "-c",
+        "0",
+        "--nonsense",
+        "--config",
+        settings,
+        "--min-idle",
+        "9",
+        "--dynamic-file",
+        expressions,
+        "--pidfile",
+        "/nonexistent/pid",
+        "--scoreboard",
+        "/nonexistent/sb",
+        "-l",
+        "bad name",
+        "--resolver",
+        "::1:53",
+        "-u",
+        "nosuchuser",
+        "-g",
+        "nosuchgroup",
+        "nosuchhost.invalid",
+        "nosuchport",
+        "no-such-program",
+    ];
+    let idle = format!(
+        "--min-idle 9 is more than --max-idle 2 (command line, {settings} line 2) (try --help)"
+    );
+    let told = mistakes(&arguments);
+    let expected = [
+        "unable to use -c `0': it takes a number",
+        "unknown option --nonsense",
+        "unable to use -l `bad name': it takes a host name",
+        "unable to use --resolver `::1:53': it may be a port or not: use [::1]:53 or [::1:53]",
+        &(line(1) + "unable to use delay `soon'"),
+        &(line(5) + "unknown option erly: did you mean early?"),
+        &idle,
+        "-g nosuchgroup: no such group",
+        "-u nosuchuser: no such user",
+        "",
+        "unable to figure out port number for nosuchport",
+        "unable to write /nonexistent/pid: No such file or directory (os error 2), named by \
+         --pidfile",
+        "unable to make /nonexistent/sb: No such file or directory (os error 2), named by \
+         --scoreboard",
+        &(expression(1) + "unclosed group"),
+        &(expression(3) + "unclosed character class"),
+        "unable to read /nonexistent/rules: No such file or directory (os error 2), named by \
+         rules in ",
+        "unable to run no-such-program: No such file",
+    ];
+    assert_all_told(&arguments, &expected);
+    assert!(told[9].contains("nosuchhost.invalid"), "{told:#?}");
+    assert!(told[15].ends_with(&format!("named by rules in {settings} line 4")), "{told:#?}");
+}
+
+#[test]
+fn a_start_tells_the_first_mistake_in_the_same_words() {
+    let expressions = config("good\nfoo(\n[\n");
+    let expressions = expressions.to_str().unwrap();
+    for arguments in [
+        &["-c", "0", "--nonsense", "::1", "0", "true"][..],
+        &["--dynamic-file", expressions, "::1", "0", "true"],
+        &["--static-file", "/nonexistent", "::1", "0", "true"],
+        &["--rules", "/nonexistent", "::1", "0", "true"],
+        &["-u", "nosuchuser", "-g", "nosuchgroup", "::1", "0", "true"],
+    ] {
+        let start = Command::new(env!("CARGO_BIN_EXE_smtp-delayd")).args(arguments).output();
+        let text = String::from_utf8(start.unwrap().stderr).unwrap();
+        let message = text.lines().next().unwrap().strip_prefix("smtp-delayd: fatal: ").unwrap();
+        assert_eq!(message, mistakes(arguments)[0]);
+        assert_eq!(text.matches("fatal").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn every_line_of_rules_that_cannot_be_used_is_told() {
+    let rules = config(":allow\n1.2.3.4 deny\n10.0.0.0/40:deny\n");
+    let rules = rules.to_str().unwrap();
+    let line = |number| format!("unable to use {rules} line {number}: ");
+    let expected = [&*line(2), &*line(3)];
+    assert_all_told(&["--rules", rules, "::1", "0", "true"], &expected);
+}
+
+#[test]
+fn a_delay_in_a_rule_that_is_no_number_is_warned_of() {
+    let rules = config(":allow\n10.:allow,SMTPDELAY=\"abc\"\n");
+    let cdb = rules.with_extension("cdb");
+    let temporary = rules.with_extension("tmp");
+    let input = fs::File::open(&rules).unwrap();
+    let mut compile = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+    let compiled = compile.arg("tcprules").args([&cdb, &temporary]).stdin(input).output().unwrap();
+    assert!(compiled.status.success(), "{compiled:?}");
+    let short = config("no cdb");
+    for (option, file, warning) in [
+        ("--rules", &rules, "line 2: `SMTPDELAY': `abc' is not a number of seconds"),
+        ("-x", &cdb, "key `10.': `SMTPDELAY': `abc' is not a number of seconds"),
+        ("-x", &short, "every client may be dropped"),
+    ] {
+        let output = check(&[option, file.to_str().unwrap(), "::1", "2525", "true"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
+        assert!(text.starts_with("smtp-delayd: warning: ") && text.contains(warning), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let daemon = Daemon::setup().option_with(option, file.display()).run(&["true"]);
+        assert!(daemon.text().contains(&text), "{}", daemon.text());
+    }
+}
+
+#[test]
+fn check_makes_no_file() {
+    let place = directory();
+    let [pidfile, scoreboard] = ["pid", "sb"].map(|name| place.join(name));
+    let output = check(&[
+        "--pidfile",
+        pidfile.to_str().unwrap(),
+        "--scoreboard",
+        scoreboard.to_str().unwrap(),
+        "::1",
+        "2525",
+        "true",
+    ]);
+    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"ok\n"[..]), "{output:?}");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+}
+
 #[test]
 fn files_have_to_be_readable_by_the_final_user() {
     if !is_root("files_have_to_be_readable_by_the_final_user") {

@@ -21,8 +21,10 @@ use crate::file;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
 use crate::options::daemon::DAEMON;
+use crate::options::files;
 use crate::options::parse::{Request, parse_with};
 use crate::rules::Rules;
+use crate::rules::lint_cdb::lint_cdb;
 use crate::rules::list::List;
 use crate::sys::{self, OnRefusal};
 
@@ -92,7 +94,7 @@ fn slow(patterns: &Patterns) -> Option<String> {
 fn rules(options: &Options, texts: &Texts, warnings: &mut Vec<String>) -> Result<Rules, Fatal> {
     if let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) {
         let path = path.display().to_string();
-        let (list, told) = List::parse(&path, text).map_err(|why| Fatal::usage(why.to_string()))?;
+        let (list, told) = List::parse(&path, text)?;
         warnings.extend(told);
         let needs_ident = list.asks_for_ident() && !options.ident;
         warnings.extend(needs_ident.then(|| format!("{path}: keys with `@' need -r")));
@@ -100,22 +102,25 @@ fn rules(options: &Options, texts: &Texts, warnings: &mut Vec<String>) -> Result
     }
     let Some(path) = &options.cdb else { return Ok(Rules::None) };
     if !options.as_tcpserver {
-        warnings.extend(check_cdb(path, options.cdb_may_be_missing)?);
+        warnings.extend(check_cdb(options, path)?);
     }
     Ok(Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing })
 }
 
 /// A cdb that only root may read fails now, not at the first client.  One that
-/// is not there may come.
-fn check_cdb(path: &Path, may_be_missing: bool) -> Result<Option<String>, Fatal> {
+/// is not there, or that is broken, may be replaced; what is worth a warning.
+pub(super) fn check_cdb(options: &Options, path: &Path) -> Result<Vec<String>, Fatal> {
     let file = path.display();
     match file::open(path) {
         Err(why) if why.kind() == ErrorKind::NotFound => {
             let told = || format!("unable to read {file}: {why}: every client is dropped");
-            Ok((!may_be_missing).then(told))
+            Ok((!options.cdb_may_be_missing).then(told).into_iter().collect())
         }
-        Err(why) => Err(Fatal::unable(format_args!("read {file}"), why)),
-        Ok(_) => Ok(None),
+        Err(why) => {
+            let fatal = files::unable_to_read(options, "x", path, &why);
+            Err(Fatal { code: TROUBLE, ..fatal })
+        }
+        Ok(_) => Ok(lint_cdb(path)),
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
+use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::host_name;
-use crate::error::Fatal;
+use crate::error::{Fatal, Mistakes};
 use crate::log::Log;
 use crate::options::Options;
 use crate::sys;
@@ -41,9 +42,26 @@ impl Place {
     /// Finds out where the options say.
     ///
     /// # Errors
-    /// An unknown host or port: 111.
-    pub fn find(options: &Options) -> Result<Self, Fatal> {
-        Ok(Self { host: host(options)?, port: port(&options.port)? })
+    /// An unknown host or port, or both: 111.
+    pub fn find(options: &Options) -> Result<Self, Mistakes> {
+        match (host(options), port(&options.port)) {
+            (Ok(host), Ok(port)) => Ok(Self { host, port }),
+            (Err(host), Err(port)) => Err(Mistakes::from(host).and(port)),
+            (Err(why), Ok(_)) | (Ok(_), Err(why)) => Err(why.into()),
+        }
+    }
+
+    /// Whether this process may bind the port, as far as that can be told without
+    /// doing so.
+    ///
+    /// # Errors
+    /// EACCES for a port that only root may bind: 111.
+    pub fn check(&self) -> Result<(), Fatal> {
+        let free = self.port == 0 || self.port >= first_free_port();
+        if free || may_bind_all() {
+            return Ok(());
+        }
+        Err(cannot_bind(self.address(), &Errno::EACCES.into()))
     }
 
     /// The address and port; both families have the IPv6 one.
@@ -55,6 +73,21 @@ impl Place {
             Host::One(ip, _) => SocketAddr::new(ip, self.port),
         }
     }
+}
+
+/// The first port that anybody may bind.
+fn first_free_port() -> u16 {
+    let limit = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    limit.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
+}
+
+/// Whether this process has `CAP_NET_BIND_SERVICE`, as root has (proc(5)).
+fn may_bind_all() -> bool {
+    const NET_BIND_SERVICE: u64 = 1 << 10;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.map_or_else(|| geteuid().is_root(), |set| set & NET_BIND_SERVICE != 0)
 }
 
 /// Binds and listens as asked.

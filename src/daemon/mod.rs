@@ -4,6 +4,7 @@ mod addresses;
 pub mod background;
 pub mod backoff;
 pub mod board;
+pub mod check;
 pub mod child;
 mod cleanup;
 pub mod demand;

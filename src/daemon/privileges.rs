@@ -5,7 +5,7 @@ use nix::unistd::{Gid, Group, Uid, User, geteuid, initgroups, setgid, setgroups,
 use std::ffi::CString;
 
 use crate::djb::scan_ulong;
-use crate::error::Fatal;
+use crate::error::{Fatal, Mistakes, keep};
 use crate::options::Options;
 
 /// Who the daemon is to become; whoever it is, unless something is set.
@@ -20,35 +20,29 @@ pub struct Identity {
 /// Reads `-u`, `-g` and `-U`; `variable` reads the environment.
 ///
 /// # Errors
-/// An unknown user or group, a number without an entry and without `-g`, or
+/// Unknown users and groups, a number without an entry and without `-g`, and
 /// `-U` without `$UID` and `$GID`: 100.
 pub fn identity(
     options: &Options,
     variable: impl Fn(&str) -> Option<Vec<u8>>,
-) -> Result<Identity, Fatal> {
+) -> Result<Identity, Mistakes> {
     if options.as_tcpserver {
         return Ok(tcpservers_identity(options, variable));
     }
     let mut identity = Identity::default();
+    let mut mistakes = Vec::new();
     if options.ids_from_environment {
-        identity.user = Some(Uid::from_raw(number(&variable, "UID")?));
-        identity.group = Some(Gid::from_raw(number(&variable, "GID")?));
+        let [user, group] = ["UID", "GID"].map(|name| keep(number(&variable, name), &mut mistakes));
+        identity.user = user.map(Uid::from_raw);
+        identity.group = group.map(Gid::from_raw);
     }
     if let Some(name) = &options.group {
-        identity.group = Some(group(name)?);
+        identity.group = keep(group(name), &mut mistakes);
     }
     if let Some(name) = &options.user {
-        let user = user(name)?;
-        identity.user = Some(user.id);
-        if options.group.is_none() {
-            let (name, group) = user.entry.ok_or_else(|| {
-                Fatal::usage(format!("-u {name}: there is no such user: say -g too"))
-            })?;
-            identity.group = Some(group);
-            identity.member = Some((name, group));
-        }
+        keep(identity.set_user(name, options.group.is_some()), &mut mistakes);
     }
-    Ok(identity)
+    Mistakes::of(mistakes).map_or(Ok(identity), Err)
 }
 
 /// tcpserver takes numbers only, 0 for none, and no groups along with a user.
@@ -101,6 +95,20 @@ fn user(name: &str) -> Result<Account, Fatal> {
 }
 
 impl Identity {
+    /// Takes over a user, with its groups unless one is named.
+    fn set_user(&mut self, name: &str, has_group: bool) -> Result<(), Fatal> {
+        let user = user(name)?;
+        self.user = Some(user.id);
+        if has_group {
+            return Ok(());
+        }
+        let missing = || Fatal::usage(format!("-u {name}: there is no such user: use -g too"));
+        let (name, group) = user.entry.ok_or_else(missing)?;
+        self.group = Some(group);
+        self.member = Some((name, group));
+        Ok(())
+    }
+
     /// Whether a file of user `owner` is no stranger's: root's, that of whoever
     /// starts the daemon, or that of the user it is to run as.
     #[must_use]
@@ -145,7 +153,7 @@ fn denied(what: &str, in_djbs_words: &str, why: Errno) -> Fatal {
 mod tests {
     use super::*;
 
-    fn who(user: Option<&str>, group: Option<&str>) -> Result<Identity, Fatal> {
+    fn who(user: Option<&str>, group: Option<&str>) -> Result<Identity, Mistakes> {
         let [user, group] = [user, group].map(|name| name.map(String::from));
         let options = Options { group, user, ..Options::default() };
         identity(&options, |_| None)
@@ -185,9 +193,18 @@ mod tests {
         for (user, group) in
             [(Some("nosuchuser"), None), (None, Some("nosuchgroup")), (Some("64001"), None)]
         {
-            let fatal = who(user, group).unwrap_err();
+            let fatal = Fatal::from(who(user, group).unwrap_err());
             assert_eq!(fatal.code, crate::error::USAGE, "{fatal}");
         }
+    }
+
+    #[test]
+    fn one_mistake_does_not_hide_another() {
+        let mistakes = who(Some("nosuchuser"), Some("nosuchgroup")).unwrap_err();
+        let messages: Vec<String> = mistakes.into_iter().map(|fatal| fatal.message).collect();
+        assert_eq!(messages, ["-g nosuchgroup: no such group", "-u nosuchuser: no such user"]);
+        let options = Options { ids_from_environment: true, ..Options::default() };
+        assert_eq!(identity(&options, |_| None).unwrap_err().into_iter().count(), 2);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Service;
 use crate::connection::terms::terms;
-use crate::error::{Fatal, USAGE};
+use crate::error::Fatal;
 use crate::log::Log;
 use crate::options::{LogTo, Options};
 use crate::sys::{self, Blocked};
@@ -41,35 +41,11 @@ pub fn run_program(options: Options, log: &Log, readiness: &mut Readiness) -> Re
     run(options, program, log, readiness)
 }
 
-fn program(options: &Options) -> Result<Program, Fatal> {
+pub(super) fn program(options: &Options) -> Result<Program, Fatal> {
     let path = env::var_os("PATH");
     let path = path.as_ref().map(|path| path.as_bytes());
     let program = Program::new(&options.program, path);
     program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))
-}
-
-/// Reads everything that a start would, as the final user, and binds nothing.
-///
-/// # Errors
-/// What would keep the daemon from starting: 100.
-pub fn check(options: &Options, log: &Log) -> Result<(), Fatal> {
-    if options.demo {
-        return Ok(());
-    }
-    read_everything(options, log).map_err(|fatal| Fatal { code: USAGE, ..fatal })
-}
-
-fn read_everything(options: &Options, log: &Log) -> Result<(), Fatal> {
-    let program = program(options)?;
-    let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
-    let identity = identity(options, variable)?;
-    let place = Place::find(options)?;
-    options.pidfile.as_deref().map_or(Ok(()), |path| Pidfile::check(path, &identity))?;
-    Scoreboard::check(options)?;
-    identity.assume()?;
-    warn(options, place.address(), log);
-    read_files(options, log)?;
-    program.find().map_err(|why| Fatal::usage(format!("unable to run {}: {why}", program.name())))
 }
 
 fn read_files(options: &Options, log: &Log) -> Result<Files, Fatal> {

@@ -45,7 +45,7 @@ impl Texts {
     /// # Errors
     /// A file that cannot be read: 100.
     pub(super) fn read_config(options: &Options) -> Result<Self, Fatal> {
-        let config = read("--config", options.config.as_ref(), config::LARGEST)?;
+        let config = read(options, "config", options.config.as_ref(), config::LARGEST)?;
         Ok(Self { config, ..Self::default() })
     }
 
@@ -55,15 +55,21 @@ impl Texts {
     /// A file that cannot be read: 100.
     pub(super) fn read_others(&mut self, options: &Options) -> Result<(), Fatal> {
         let Options { dynamic_file, static_file, rules, .. } = options;
-        self.dynamic = read("--dynamic-file", dynamic_file.as_ref(), Patterns::LARGEST_FILE)?;
-        self.exceptions = read("--static-file", static_file.as_ref(), Patterns::LARGEST_FILE)?;
-        self.rules = read("--rules", rules.as_ref(), List::LARGEST_FILE)?;
+        let most = Patterns::LARGEST_FILE;
+        self.dynamic = read(options, "dynamic-file", dynamic_file.as_ref(), most)?;
+        self.exceptions = read(options, "static-file", static_file.as_ref(), most)?;
+        self.rules = read(options, "rules", rules.as_ref(), List::LARGEST_FILE)?;
         Ok(())
     }
 }
 
-fn read(option: &str, path: Option<&PathBuf>, most: usize) -> Result<Option<Vec<u8>>, Fatal> {
-    path.map(|path| files::read(option, path, most)).transpose()
+fn read(
+    options: &Options,
+    name: &str,
+    path: Option<&PathBuf>,
+    most: usize,
+) -> Result<Option<Vec<u8>>, Fatal> {
+    path.map(|path| files::read(options, name, path, most)).transpose()
 }
 
 /// How a checker hands over what it has read, or what is wrong with it: a file

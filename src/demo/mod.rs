@@ -26,16 +26,25 @@ pub use smtp::respond;
 /// demo.
 pub const RESPONDER: &str = "smtp-delay-demo";
 
+/// Whether it may listen where the options say.
+///
+/// # Errors
+/// An address that is not loopback: 100.
+pub fn check(options: &Options) -> Result<(), Fatal> {
+    if options.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) {
+        return Ok(());
+    }
+    let wanted = "--demo listens on loopback only: use 127.0.0.1 or ::1";
+    Err(Fatal::usage(format!("unable to use host {}: {wanted}", options.host)))
+}
+
 /// Runs the demo until it is told to stop.
 ///
 /// # Errors
 /// An address that is not loopback, and whatever keeps the daemon from
 /// starting.
 pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
-    if !options.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) {
-        let wanted = "--demo listens on loopback only: say 127.0.0.1 or ::1";
-        return Err(Fatal::usage(format!("unable to use host {}: {wanted}", options.host)));
-    }
+    check(&options)?;
     if options.resolvers.is_empty() {
         options.resolvers.push(start_name_server()?);
         options.local_nets.clear();

@@ -120,6 +120,20 @@ impl Patterns {
         }
     }
 
+    /// All that is wrong with `text`, which came from the file `origin`.
+    #[must_use]
+    pub fn mistakes(origin: &str, text: &[u8]) -> Vec<PatternsError> {
+        let lines = (1..).zip(text.split(|&byte| byte == b'\n'));
+        let wrong = lines.filter_map(|(line, text)| {
+            let checked = expression(text)
+                .and_then(|text| text.map_or(Ok(()), |text| check(text).map_err(|e| explain(&e))));
+            let why = checked.err()?;
+            Some(PatternsError::Expression { file: origin.into(), line, why })
+        });
+        let wrong: Vec<PatternsError> = wrong.collect();
+        if wrong.is_empty() { Self::parse(origin, text).err().into_iter().collect() } else { wrong }
+    }
+
     /// An expression that matches `name`; not always the first that does.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Origin<'_>> {
@@ -293,6 +307,17 @@ mod tests {
 
     fn error(text: &[u8]) -> String {
         Patterns::parse("/etc/x", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn all_lines_that_are_wrong_are_found() {
+        let mistakes = Patterns::mistakes("/etc/x", b"good\nfoo(\n# x\n[\na\0b\n");
+        let starts: Vec<String> =
+            mistakes.iter().map(|why| why.to_string().split(':').next().unwrap().into()).collect();
+        assert_eq!(starts, [2, 4, 5].map(|line| format!("unable to use /etc/x line {line}")));
+        assert_eq!(mistakes[0].to_string(), error(b"good\nfoo(\n"));
+        assert!(Patterns::mistakes("/etc/x", b"good\n").is_empty());
+        assert_eq!(Patterns::mistakes("/etc/x", &b"a\n".repeat(4001)).len(), 1);
     }
 
     fn line(patterns: &Patterns, name: &str) -> Option<u32> {

@@ -16,8 +16,8 @@ pub(crate) const LARGEST: usize = 1 << 20;
 ///
 /// # Errors
 /// Where that cannot be done: 100.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fatal> {
-    files::read("--config", path, LARGEST)
+pub(super) fn read(options: &Options, path: &Path) -> Result<Vec<u8>, Fatal> {
+    files::read(options, "config", path, LARGEST)
 }
 
 /// Sets what `text`, which stands in the file `path`, says, as far as it can be used,

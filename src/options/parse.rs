@@ -205,7 +205,10 @@ impl Reading<'_> {
         let Some(file) = self.options.config.clone() else { return };
         let typed = mem::replace(&mut self.options, base);
         self.options.origins = typed.origins;
-        let text = text.map_or_else(|| config::read(&file).map(Cow::from), |text| Ok(text.into()));
+        let text = text.map_or_else(
+            || config::read(&self.options, &file).map(Cow::from),
+            |text| Ok(text.into()),
+        );
         let mistakes = match text {
             Ok(text) => config::apply(self.line, (&file, &text), &mut self.options),
             Err(mistake) => vec![mistake],

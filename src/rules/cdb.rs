@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -14,6 +15,8 @@ use crate::file::{self, Refused};
 
 /// The most bytes of a record.  execve(2) takes no variable that is longer.
 pub const LONGEST_RECORD: u32 = 128 << 10;
+/// Where the records begin, behind the places of the tables.
+const FIRST_RECORD: u32 = 2048;
 /// Slots of a table that are looked at for one key.  In a table that is half
 /// empty, as `cdb_make` leaves it, a few suffice.
 const MOST_SLOTS: u32 = 1 << 16;
@@ -38,6 +41,31 @@ impl Cdb {
         })?;
         let size = file.metadata()?.len();
         Ok(Self { file, size })
+    }
+
+    /// All records, with their keys, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find), also within the iteration, which ends with that.
+    pub fn records(&self) -> io::Result<impl Iterator<Item = io::Result<(Vec<u8>, Vec<u8>)>>> {
+        let tables = (0..256).map(|table| self.pair(table << 3).map(|(start, _)| start));
+        let end = tables.collect::<io::Result<Vec<u32>>>()?.into_iter().min().unwrap_or(0);
+        let mut next = Some(FIRST_RECORD);
+        Ok(iter::from_fn(move || {
+            let start = next.take().filter(|start| *start < end)?;
+            Some(self.record_at(start).map(|(key, record, behind)| {
+                next = Some(behind);
+                (key, record)
+            }))
+        }))
+    }
+
+    fn record_at(&self, start: u32) -> io::Result<(Vec<u8>, Vec<u8>, u32)> {
+        let (key_length, length) = self.pair(start)?;
+        let key_start = start.checked_add(8).ok_or_else(broken)?;
+        let record_start = key_start.checked_add(key_length).ok_or_else(broken)?;
+        let behind = record_start.checked_add(length).ok_or_else(broken)?;
+        Ok((self.record(key_start, key_length)?, self.record(record_start, length)?, behind))
     }
 
     /// The first record for `key`.

@@ -107,7 +107,7 @@ pub(crate) fn warn_of_line(number: u32, line: &Line<'_>, warnings: &mut Warnings
     }
 }
 
-fn quoted(text: &[u8]) -> String {
+pub(super) fn quoted(text: &[u8]) -> String {
     let shown: String = text.escape_ascii().to_string().chars().take(SHOWN).collect();
     format!("`{shown}'")
 }
@@ -217,7 +217,7 @@ fn why_no_ipv6(key: &str) -> Option<String> {
 }
 
 /// Why a variable does not do what it seems to, if so.
-fn why_useless(name: &[u8], value: &[u8]) -> Option<String> {
+pub(super) fn why_useless(name: &[u8], value: &[u8]) -> Option<String> {
     let starts = name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
     if !starts || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
         return Some("not the name of a variable".into());

@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -14,6 +13,7 @@ use super::keys::Place;
 use super::lint::{Warnings, warn_of_line};
 use super::record::Rule;
 use super::text::{Parsed, keys, parse_with_ipv6, trimmed};
+use crate::error::{Fatal, Mistakes};
 
 /// Bytes of a line that are shown.
 const SHOWN: usize = 100;
@@ -21,6 +21,8 @@ const SHOWN: usize = 100;
 const MOST_KEYS: usize = 250_000;
 /// Bytes of all keys.
 const MOST_BYTES: usize = 8 << 20;
+/// Lines that cannot be parsed which are told.
+const MOST_MISTAKES: usize = 20;
 /// Bytes of a line: no variable that execve(2) takes is longer.
 const LONGEST_LINE: usize = 128 << 10;
 
@@ -57,16 +59,6 @@ struct Network {
     line: u32,
 }
 
-/// Why a file of rules cannot be used.
-#[derive(Debug)]
-pub struct ListError(String);
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl List {
     /// Bytes of a file that are read.
     pub const LARGEST_FILE: usize = 4 << 20;
@@ -75,30 +67,25 @@ impl List {
     /// what in them is worth a warning.
     ///
     /// # Errors
-    /// A line that cannot be parsed, or with which they are too many.
-    pub fn parse(origin: &str, text: &[u8]) -> Result<(Self, Vec<String>), ListError> {
+    /// The lines that cannot be parsed, 20 at most, or the one with which they are
+    /// too many.
+    pub fn parse(origin: &str, text: &[u8]) -> Result<(Self, Vec<String>), Mistakes> {
         let mut builder = Builder::default();
         let mut warnings = Warnings::default();
+        let mut mistakes = Vec::new();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let bad = |why: &str| {
+            if let Err(why) = builder.add_line(number, line, &mut warnings) {
                 let shown = trimmed(line).escape_ascii().to_string();
                 let shown: String = shown.chars().take(SHOWN).collect();
-                ListError(format!("unable to use {origin} line {number}: {why}: {shown}"))
-            };
-            if line.len() > LONGEST_LINE {
-                return Err(bad("it is over 128 KiB"));
-            }
-            match parse_with_ipv6(line) {
-                Parsed::Empty => (),
-                Parsed::NoColon => return Err(bad("there is no colon")),
-                Parsed::Bad => {
-                    return Err(bad("it takes address:allow or address:deny, with ,NAME=/value/"));
-                }
-                Parsed::Rules(line) => {
-                    builder.add(number, line.address, &line.rule).map_err(bad)?;
-                    warn_of_line(number, &line, &mut warnings);
+                let place = format!("{origin} line {number}");
+                mistakes.push(Fatal::usage(format!("unable to use {place}: {why}: {shown}")));
+                if mistakes.len() == MOST_MISTAKES || builder.check_size().is_err() {
+                    break;
                 }
             }
+        }
+        if let Some(mistakes) = Mistakes::of(mistakes) {
+            return Err(mistakes);
         }
         let list = builder.finish(&mut warnings);
         Ok((list, warnings.told(origin)))
@@ -155,6 +142,29 @@ struct Builder {
 }
 
 impl Builder {
+    fn add_line(
+        &mut self,
+        number: u32,
+        line: &[u8],
+        warnings: &mut Warnings,
+    ) -> Result<(), &'static str> {
+        if line.len() > LONGEST_LINE {
+            return Err("it is over 128 KiB");
+        }
+        match parse_with_ipv6(line) {
+            Parsed::Empty => (),
+            Parsed::NoColon => return Err("there is no colon"),
+            Parsed::Bad => {
+                return Err("it takes address:allow or address:deny, with ,NAME=/value/");
+            }
+            Parsed::Rules(line) => {
+                self.add(number, line.address, &line.rule)?;
+                warn_of_line(number, &line, warnings);
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, line: u32, address: &[u8], rule: &Rule) -> Result<(), &'static str> {
         let record = self.record(rule);
         if let Some(net) = network(address)? {
@@ -290,14 +300,29 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_by_line_and_text() {
-        let error =
-            |text: &str| List::parse("/etc/rules", text.as_bytes()).unwrap_err().to_string();
+        let error = |text: &str| {
+            Fatal::from(List::parse("/etc/rules", text.as_bytes()).unwrap_err()).message
+        };
         let colon = error("1.2.3.4:deny\n# x\n1.2.3.5 deny\n");
         assert_eq!(colon, "unable to use /etc/rules line 3: there is no colon: 1.2.3.5 deny");
         assert!(error("1.2.3.4:refuse").contains("line 1: it takes address:allow"));
         assert!(error("1.2.3.0/33:deny").contains("not a valid network"));
         assert!(error("1.a-b.:deny").contains("not a valid range"));
         assert!(error(&format!("{}\n", "x".repeat(100_000))).len() < 300);
+    }
+
+    #[test]
+    fn every_line_that_cannot_be_used_is_told_up_to_a_number() {
+        let lines = |text: &str| -> Vec<String> {
+            let mistakes = List::parse("f", text.as_bytes()).unwrap_err();
+            mistakes
+                .into_iter()
+                .map(|why| why.to_string().split(':').next().unwrap().into())
+                .collect()
+        };
+        let wrong = lines("x\n:allow\n1.2.3.0/33:deny\n");
+        assert_eq!(wrong, ["unable to use f line 1", "unable to use f line 3"]);
+        assert_eq!(lines(&"x\n".repeat(1000)).len(), 20);
     }
 
     #[test]
@@ -311,7 +336,12 @@ mod tests {
 
     #[test]
     fn rules_are_bounded_and_the_line_that_is_too_much_is_named() {
-        let error = |text: &str| List::parse("f", text.as_bytes()).unwrap_err().to_string();
+        let error = |text: &str| {
+            let mistakes = List::parse("f", text.as_bytes()).unwrap_err().into_iter();
+            let messages: Vec<String> = mistakes.map(|why| why.message).collect();
+            assert_eq!(messages.len(), 1);
+            messages.concat()
+        };
         let ranges: Vec<String> = (0..2000).map(|n| format!("{n}.0-255:deny\n")).collect();
         let message = error(&ranges.concat());
         assert!(message.starts_with("unable to use f line 977: over 250000 keys: "), "{message}");

@@ -4,6 +4,7 @@
 pub mod cdb;
 pub mod keys;
 pub(crate) mod lint;
+pub(crate) mod lint_cdb;
 pub mod list;
 pub mod record;
 pub mod text;

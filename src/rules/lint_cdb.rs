@@ -1,0 +1,89 @@
+//! What is worth a warning in a cdb that tcprules made of rules.
+
+use std::path::Path;
+
+use super::cdb::Cdb;
+use super::lint::{quoted, why_useless};
+use super::record::Rule;
+
+/// Warnings that are told.
+const MOST: usize = 20;
+/// Records that are looked at: a second's worth.
+const MOST_RECORDS: usize = 100_000;
+
+/// Warns of a cdb that is broken, and of variables in it that do nothing.
+pub(crate) fn lint_cdb(path: &Path) -> Vec<String> {
+    let file = path.display();
+    let useless = Cdb::open(path).and_then(|cdb| useless_variables(&cdb));
+    match useless {
+        Ok(useless) => {
+            let more = useless.len().saturating_sub(MOST);
+            let told = useless.iter().take(MOST).map(|why| format!("{file} {why}"));
+            let rest = (more > 0).then(|| format!("{file}: {more} more warnings"));
+            told.chain(rest).collect()
+        }
+        Err(why) => vec![format!("unable to read {file}: {why}: every client may be dropped")],
+    }
+}
+
+fn useless_variables(cdb: &Cdb) -> std::io::Result<Vec<String>> {
+    let mut useless = Vec::new();
+    for record in cdb.records()?.take(MOST_RECORDS) {
+        let (key, record) = record?;
+        for (name, value) in Rule::decode(&record).variables {
+            let why = why_useless(&name, &value);
+            let place = || format!("key {}: {}", quoted(&key), quoted(&name));
+            useless.extend(why.map(|why| format!("{}: {why}", place())));
+        }
+    }
+    Ok(useless)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use cdb2::CDBMake;
+
+    use super::*;
+
+    fn lint(records: &[(&str, &str)], cut: usize) -> Vec<String> {
+        let path = std::env::temp_dir().join(format!("lint.{cut}.{}", std::process::id()));
+        let mut cdb = CDBMake::new(File::create(&path).unwrap()).unwrap();
+        for (key, record) in records {
+            cdb.add(key.as_bytes(), record.as_bytes()).unwrap();
+        }
+        cdb.finish().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - cut]).unwrap();
+        let warnings = lint_cdb(&path);
+        fs::remove_file(&path).unwrap();
+        warnings.iter().map(|why| why.replace(path.to_str().unwrap(), "f")).collect()
+    }
+
+    #[test]
+    fn a_delay_that_is_no_number_is_warned_of_with_its_key() {
+        let records = [
+            ("192.0.2.7", "+SMTPDELAY=abc\0"),
+            ("10.", "+GREETDELAY=1.5\0+RELAYCLIENT=\0"),
+            ("=.example", "D\0+SMTPD_GREETDELAY=2s\0"),
+            ("", ""),
+        ];
+        let warnings = lint(&records, 0);
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].starts_with("f key `192.0.2.7': `SMTPDELAY': `abc' "), "{warnings:?}");
+        assert!(warnings[1].starts_with("f key `=.example': `SMTPD_GREETDELAY': `2s' "));
+        assert_eq!(lint(&[], 0), [""; 0]);
+        let many: Vec<(&str, &str)> = vec![("x", "+SMTPDELAY=\0"); 30];
+        assert_eq!(lint(&many, 0).len(), MOST + 1);
+        assert_eq!(lint(&many, 0)[MOST], "f: 10 more warnings");
+    }
+
+    #[test]
+    fn a_broken_file_is_warned_of() {
+        for cut in [2048, 2000, 100] {
+            let warnings = lint(&[], cut.min(2048));
+            assert!(warnings[0].starts_with("unable to read f: "), "{warnings:?}");
+        }
+    }
+}
