@@ -244,10 +244,10 @@ fn classify(arguments: &[&str]) -> (Option<i32>, String) {
 fn classify_tells_the_class_and_what_decides_it() {
     needs!("nsd");
     let line = "dsl-192-0-2-7.isp.example";
-    let why = "an end user's line: the address is spelled in the name (decimal)";
+    let why = "a dynamic (residential) host name: the address is spelled in the name (decimal)";
     assert_eq!(classify(&["192.0.2.7", line]), (Some(0), format!("{line}: {why}\ndynamic\n")));
     let (_, text) = classify(&["192.0.2.7", "MX1.Example.org."]);
-    let why = "not an end user's line: mail server word \"mx\"";
+    let why = "not a dynamic host name: mail server word \"mx\"";
     assert_eq!(text, format!("mx1.example.org: {why}\nstatic\n"));
     assert_eq!(classify(&["192.0.2.7", "localhost"]).1, "none: there is no host name\n");
     assert_eq!(classify(&["10.0.0.1", "localhost"]).1, "static: there is no host name\n");
@@ -255,7 +255,7 @@ fn classify_tells_the_class_and_what_decides_it() {
     std::fs::write(&file, "^dsl-.*\\.isp\\.example$\n").unwrap();
     let file = file.to_str().unwrap();
     let (_, text) = classify(&["--static-file", file, "192.0.2.7", line]);
-    assert_eq!(text, format!("{line}: not an end user's line: {file} line 1\nstatic\n"));
+    assert_eq!(text, format!("{line}: not a dynamic host name: {file} line 1\nstatic\n"));
     for (arguments, message) in [
         (&[][..], "IP is missing"),
         (&["mx.example.org"], "unable to use IP `mx.example.org'"),

@@ -38,8 +38,10 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
 fn describe(options: &Options) -> Result<String, Fatal> {
     let bad = |why: String| Fatal { code: USAGE, message: why, in_djbs_words: None };
     let shown = options.host.escape_debug();
-    let ip: IpAddr =
-        options.host.parse().map_err(|_| bad(format!("unable to use IP `{shown}': it is none")))?;
+    let ip: IpAddr = options
+        .host
+        .parse()
+        .map_err(|_| bad(format!("unable to use IP `{shown}': it is not a valid address")))?;
     let ip = ip.to_canonical();
     let names = options.names().map_err(|why| bad(why.to_string()))?;
     let host = if options.port.is_empty() {
@@ -63,8 +65,8 @@ fn describe(options: &Options) -> Result<String, Fatal> {
 
 fn reason(names: &Names, name: &str, ip: IpAddr) -> String {
     let reason = match names.judge(name, ip) {
-        Judgement::Dynamic(reason) => format!("an end user's line: {reason}"),
-        Judgement::Ordinary(reason) => format!("not an end user's line: {reason}"),
+        Judgement::Dynamic(reason) => format!("a dynamic (residential) host name: {reason}"),
+        Judgement::Ordinary(reason) => format!("not a dynamic host name: {reason}"),
     };
     Printable(reason.as_bytes()).to_string()
 }

@@ -142,11 +142,11 @@ fn find(directory: &Path) -> Result<PathBuf, Failure> {
     match (found.pop(), found.len()) {
         (Some(file), 0) => Ok(file),
         (None, _) => {
-            let why = format!("there is no scoreboard in {place}: say --scoreboard FILE");
+            let why = format!("there is no scoreboard in {place}: use --scoreboard FILE");
             Err(Failure::new(NOT_RUNNING, format!("smtp-delayctl: {why}")))
         }
         (Some(file), more) => Err(trouble(&format!(
-            "there are {} scoreboards in {place}: say --scoreboard {}, or another",
+            "there are {} scoreboards in {place}: use --scoreboard {}, or another",
             more + 1,
             file.display()
         ))),

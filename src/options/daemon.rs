@@ -69,7 +69,7 @@ static TCPSERVERS: &[Opt] = &[
         Ok(())
     }),
     letter('h', "look the client's name up [yes]", |o| o.look_up = true),
-    letter('H', "do not, and give up the classes", |o| o.look_up = false),
+    letter('H', "do not, which disables classification", |o| o.look_up = false),
     letter('p', "drop a name that does not lead back to the address", |o| o.paranoid = true),
     letter('P', "keep it [yes]", |o| o.paranoid = false),
     letter('r', "ask the client's ident server (TCPREMOTEINFO)", |o| o.ident = true),

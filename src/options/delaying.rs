@@ -22,7 +22,7 @@ pub(super) static DELAYS: &[Opt] = &[
     with(
         "delay-dynamic",
         "SECS",
-        "delay of names that look like an end user's line [12]",
+        "delay of clients with a dynamic (residential) host name [12]",
         store!(seconds_value => delays.dynamic),
     ),
     with(
@@ -62,13 +62,13 @@ pub(super) static DELAYS: &[Opt] = &[
     with(
         "dynamic-file",
         "FILE",
-        "expressions for names of end users' lines",
+        "expressions for dynamic (residential) host names",
         store!(|v| Value::Ok(Some(PathBuf::from(v))) => dynamic_file),
     ),
     with(
         "static-file",
         "FILE",
-        "expressions for names that are none",
+        "expressions for host names that are not dynamic",
         store!(|v| Value::Ok(Some(PathBuf::from(v))) => static_file),
     ),
     flag("no-builtin-patterns", "leave the built-in rules for names out", |o| {

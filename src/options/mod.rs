@@ -76,7 +76,7 @@ pub enum LogTo {
 pub struct Delays {
     /// A name that is neither of the others.
     pub ordinary: Duration,
-    /// A name that looks like an end user's line.
+    /// A dynamic (residential) host name.
     pub dynamic: Duration,
     /// No name.
     pub none: Duration,
@@ -134,9 +134,9 @@ pub struct Options {
     pub dns_timeout: Duration,
     /// Name servers, instead of those of the system.
     pub resolvers: Vec<SocketAddr>,
-    /// Expressions for names of end users' lines.
+    /// Expressions for dynamic host names.
     pub dynamic_file: Option<PathBuf>,
-    /// Expressions for names that are none.
+    /// Expressions for host names that are not dynamic.
     pub static_file: Option<PathBuf>,
     /// Whether the built-in lists of words are used.
     pub builtin_patterns: bool,
