@@ -324,19 +324,19 @@ fn check_tells_all_that_is_wrong_at_once() {
         "-u nosuchuser: no such user",
         "",
         "unable to figure out port number for nosuchport",
-        "unable to write /nonexistent/pid: No such file or directory (os error 2), named by \
-         --pidfile",
-        "unable to make /nonexistent/sb: No such file or directory (os error 2), named by \
-         --scoreboard",
+        "unable to write /nonexistent/pid: No such file or directory (os error 2) \
+         (--pidfile)",
+        "unable to make /nonexistent/sb: No such file or directory (os error 2) \
+         (--scoreboard)",
         &(expression(1) + "unclosed group"),
         &(expression(3) + "unclosed character class"),
-        "unable to read /nonexistent/rules: No such file or directory (os error 2), named by \
-         rules in ",
+        "unable to read /nonexistent/rules: No such file or directory (os error 2) \
+         (rules in ",
         "unable to run no-such-program: No such file",
     ];
     assert_all_told(&arguments, &expected);
     assert!(told[9].contains("nosuchhost.invalid"), "{told:#?}");
-    assert!(told[15].ends_with(&format!("named by rules in {settings} line 4")), "{told:#?}");
+    assert!(told[15].ends_with(&format!("(rules in {settings} line 4)")), "{told:#?}");
 }
 
 #[test]
@@ -349,6 +349,8 @@ fn a_start_tells_the_first_mistake_in_the_same_words() {
         &["--static-file", "/nonexistent", "::1", "0", "true"],
         &["--rules", "/nonexistent", "::1", "0", "true"],
         &["-u", "nosuchuser", "-g", "nosuchgroup", "::1", "0", "true"],
+        &["--pidfile", "/nonexistent/pid", "::1", "0", "true"],
+        &["--scoreboard", "/nonexistent/sb", "::1", "0", "true"],
     ] {
         let start = Command::new(env!("CARGO_BIN_EXE_smtp-delayd")).args(arguments).output();
         let text = String::from_utf8(start.unwrap().stderr).unwrap();

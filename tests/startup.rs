@@ -170,7 +170,7 @@ fn a_pidfile_of_another_user_stays_its_own() {
         let text = String::from_utf8(output.stderr).unwrap();
         let expected = format!(
             "smtp-delayd: fatal: unable to write {file}: it belongs to user 65534: \
-             remove it, or name another file\n"
+             remove it, or name another file (--pidfile)\n"
         );
         assert_eq!((output.status.code(), text), (Some(111), expected), "{options}");
     }

@@ -43,7 +43,7 @@ fn describe(options: &Options) -> Result<String, Fatal> {
         .parse()
         .map_err(|_| bad(format!("unable to use IP `{shown}': it is not a valid address")))?;
     let ip = ip.to_canonical();
-    let names = options.names().map_err(|why| bad(why.to_string()))?;
+    let names = options.names()?;
     let host = if options.port.is_empty() {
         look_up(ip, options)
     } else {

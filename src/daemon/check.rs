@@ -66,14 +66,12 @@ fn warn_of_variables(log: &Log) {
 
 /// The files that are written as whoever starts the daemon.
 fn check_outputs(options: &Options, identity: &Identity, mistakes: &mut Vec<Fatal>) {
-    let named = |name, fatal: Fatal| {
-        let message = format!("{}, named by {}", fatal.message, options.origin(name));
-        Fatal { message, ..fatal }
-    };
     if let Some(path) = &options.pidfile {
-        keep(Pidfile::check(path, identity).map_err(|why| named("pidfile", why)), mistakes);
+        let checked = Pidfile::check(path, identity);
+        keep(checked.map_err(|why| options.with_origin("pidfile", why)), mistakes);
     }
-    keep(Scoreboard::check(options).map_err(|why| named("scoreboard", why)), mistakes);
+    let checked = Scoreboard::check(options);
+    keep(checked.map_err(|why| options.with_origin("scoreboard", why)), mistakes);
 }
 
 /// The files that are read as the final user: by a child first, which bounds what

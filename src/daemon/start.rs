@@ -133,11 +133,13 @@ fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired
     let place = Place::find(options)?;
     let _blocked = Blocked::block(SigSet::all());
     let pidfile = options.pidfile.as_deref();
-    let pidfile = pidfile.map(|path| Pidfile::claim(path, identity)).transpose()?;
+    let pidfile = pidfile.map(|path| Pidfile::claim(path, identity)).transpose();
+    let pidfile = pidfile.map_err(|why| options.with_origin("pidfile", why))?;
     let listener = listen(&place, options, log)?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
-    let scoreboard = Scoreboard::make(options, local.port(), log)?;
+    let scoreboard = Scoreboard::make(options, local.port(), log);
+    let scoreboard = scoreboard.map_err(|why| options.with_origin("scoreboard", why))?;
     let has_files = pidfile.is_some() || scoreboard.is_file();
     let cleanup = has_files.then(|| Cleanup::start(pidfile.as_ref(), &scoreboard)).transpose();
     let cleanup = cleanup.map_err(|why| Fatal::unable("fork", why))?;

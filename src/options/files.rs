@@ -25,13 +25,13 @@ pub(crate) fn read(
 pub(crate) fn unable_to_read(options: &Options, name: &str, path: &Path, why: &io::Error) -> Fatal {
     let origin = options.origin(name);
     let told = match Refused::reason(why) {
-        Some(Refused::NotRegular(_)) => format!("which SIGHUP needs to read {origin} again"),
+        Some(Refused::NotRegular(_)) => format!(", which SIGHUP needs to read {origin} again"),
         Some(Refused::TooBig(_)) if name == "rules" => {
-            format!("named by {origin}: make a cdb of it with tcprules, and use -x")
+            format!(" ({origin}): make a cdb of it with tcprules, and use -x")
         }
-        _ => format!("named by {origin}"),
+        _ => format!(" ({origin})"),
     };
-    Fatal::usage(format!("unable to read {}: {}, {told}", path.display(), Reason(why)))
+    Fatal::usage(format!("unable to read {}: {}{told}", path.display(), Reason(why)))
 }
 
 #[cfg(test)]
@@ -50,10 +50,8 @@ mod tests {
              read --config again"
         );
         let too_big = error("rules", "/proc/self/status", 1);
-        assert!(
-            too_big.ends_with(", named by --rules: make a cdb of it with tcprules, and use -x")
-        );
+        assert!(too_big.ends_with(" (--rules): make a cdb of it with tcprules, and use -x"));
         let missing = error("static-file", "/nonexistent", 1);
-        assert!(missing.ends_with("(os error 2), named by --static-file"), "{missing}");
+        assert!(missing.ends_with("(os error 2) (--static-file)"), "{missing}");
     }
 }

@@ -27,7 +27,8 @@ use syslog::Facility;
 
 use crate::connection::lists::WantedLists;
 use crate::dns::Resolvers;
-use crate::names::{Names, Patterns, PatternsError};
+use crate::error::Fatal;
+use crate::names::{Names, Patterns};
 
 pub use origins::Origins;
 
@@ -232,12 +233,16 @@ impl Options {
     /// What names are judged by.
     ///
     /// # Errors
-    /// A file that cannot be read, or that has a mistake in it.
-    pub fn names(&self) -> Result<Names, PatternsError> {
-        let read = |path: &Option<PathBuf>| {
-            path.as_deref().map_or_else(|| Ok(Patterns::default()), Patterns::read)
+    /// A file that cannot be read, or that has a mistake in it: 100.
+    pub fn names(&self) -> Result<Names, Fatal> {
+        let read = |name, path: &Option<PathBuf>| {
+            let Some(path) = path else { return Ok(Patterns::default()) };
+            let text = files::read(self, name, path, Patterns::LARGEST_FILE)?;
+            let patterns = Patterns::parse(&path.display().to_string(), &text);
+            patterns.map_err(|why| Fatal::usage(why.to_string()))
         };
-        let (dynamic, exceptions) = (read(&self.dynamic_file)?, read(&self.static_file)?);
+        let dynamic = read("dynamic-file", &self.dynamic_file)?;
+        let exceptions = read("static-file", &self.static_file)?;
         Ok(Names::new(self.builtin_patterns, dynamic, exceptions))
     }
 

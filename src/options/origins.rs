@@ -2,6 +2,7 @@
 //! `--config` names.
 
 use super::Options;
+use crate::error::Fatal;
 
 /// Where each setting stands that is not a default.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,12 @@ impl Options {
             None if name.len() == 1 => format!("-{name}"),
             None => format!("--{name}"),
         }
+    }
+
+    /// The same mistake, and the setting that it comes from.
+    #[must_use]
+    pub fn with_origin(&self, name: &str, mistake: Fatal) -> Fatal {
+        Fatal { message: format!("{} ({})", mistake.message, self.origin(name)), ..mistake }
     }
 
     /// Behind a message about two settings: where each of them stands, unless both
