@@ -120,8 +120,8 @@ fn check(options: &Options, mut mistakes: Vec<Fatal>, log: &Log) -> Result<u8, F
         keep(demo::check(options), &mut mistakes);
     } else {
         keep(log_of(options, log), &mut mistakes);
-        mistakes.extend(check::check(options, log));
     }
+    mistakes.extend(check::check(options, log));
     if mistakes.is_empty() {
         return print("ok\n").map(|()| 0);
     }

@@ -344,13 +344,13 @@ fn a_start_tells_the_first_mistake_in_the_same_words() {
     let expressions = config("good\nfoo(\n[\n");
     let expressions = expressions.to_str().unwrap();
     for arguments in [
-        &["-c", "0", "--nonsense", "::1", "0", "true"][..],
-        &["--dynamic-file", expressions, "::1", "0", "true"],
-        &["--static-file", "/nonexistent", "::1", "0", "true"],
-        &["--rules", "/nonexistent", "::1", "0", "true"],
-        &["-u", "nosuchuser", "-g", "nosuchgroup", "::1", "0", "true"],
-        &["--pidfile", "/nonexistent/pid", "::1", "0", "true"],
-        &["--scoreboard", "/nonexistent/sb", "::1", "0", "true"],
+        &["-c", "0", "--nonsense", "127.0.0.1", "0", "true"][..],
+        &["--dynamic-file", expressions, "127.0.0.1", "0", "true"],
+        &["--static-file", "/nonexistent", "127.0.0.1", "0", "true"],
+        &["--rules", "/nonexistent", "127.0.0.1", "0", "true"],
+        &["-u", "nosuchuser", "-g", "nosuchgroup", "127.0.0.1", "0", "true"],
+        &["--pidfile", "/nonexistent/pid", "127.0.0.1", "0", "true"],
+        &["--scoreboard", "/nonexistent/sb", "127.0.0.1", "0", "true"],
     ] {
         let start = Command::new(env!("CARGO_BIN_EXE_smtp-delayd")).args(arguments).output();
         let text = String::from_utf8(start.unwrap().stderr).unwrap();
@@ -366,7 +366,7 @@ fn every_line_of_rules_that_cannot_be_used_is_told() {
     let rules = rules.to_str().unwrap();
     let line = |number| format!("unable to use {rules} line {number}: ");
     let expected = [&*line(2), &*line(3)];
-    assert_all_told(&["--rules", rules, "::1", "0", "true"], &expected);
+    assert_all_told(&["--rules", rules, "127.0.0.1", "0", "true"], &expected);
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn a_delay_in_a_rule_that_is_no_number_is_warned_of() {
         ("-x", &cdb, "key `10.': `SMTPDELAY': `abc' is not a number of seconds"),
         ("-x", &short, "every client may be dropped"),
     ] {
-        let output = check(&[option, file.to_str().unwrap(), "::1", "2525", "true"]);
+        let output = check(&[option, file.to_str().unwrap(), "127.0.0.1", "2525", "true"]);
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{text}");
         assert!(text.starts_with("smtp-delayd: warning: ") && text.contains(warning), "{text}");
@@ -392,6 +392,30 @@ fn a_delay_in_a_rule_that_is_no_number_is_warned_of() {
         let daemon = Daemon::setup().option_with(option, file.display()).run(&["true"]);
         assert!(daemon.text().contains(&text), "{}", daemon.text());
     }
+}
+
+#[test]
+fn check_knows_what_cannot_be_bound() {
+    let told = mistakes(&["192.0.2.1", "2525", "true"]);
+    assert_eq!(
+        told,
+        ["unable to bind 192.0.2.1:2525: Cannot assign requested address (os error 99)"]
+    );
+    assert!(mistakes(&["--demo", "127.0.0.1", "nosuchport"])[0].contains("nosuchport"));
+    let limit = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if !is_root("check_knows_what_cannot_be_bound") || limit.trim() != "1024" {
+        return;
+    }
+    // Root without the right to bind such a port.
+    let told = |check: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-net_bind_service", env!("CARGO_BIN_EXE_smtp-delayd")]);
+        let output = command.args(check).args(["-u", "nobody", "127.0.0.1", "25", "true"]).output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    let expected = "smtp-delayd: fatal: unable to bind 127.0.0.1:25: Permission denied (os error \
+                    13): start as root, and use -u USER to give root up\n";
+    assert_eq!([told(&["--check"]), told(&[])], [expected, expected]);
 }
 
 #[test]
@@ -403,7 +427,7 @@ fn check_makes_no_file() {
         pidfile.to_str().unwrap(),
         "--scoreboard",
         scoreboard.to_str().unwrap(),
-        "::1",
+        "127.0.0.1",
         "2525",
         "true",
     ]);

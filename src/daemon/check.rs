@@ -32,7 +32,7 @@ pub fn check(options: &Options, log: &Log) -> Vec<Fatal> {
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
     let identity = keep(identity(options, variable), &mut mistakes);
     // Without operands, which is known already, there is nothing to find out here.
-    let has_operands = !options.program.is_empty();
+    let has_operands = options.demo || !options.program.is_empty();
     let place = has_operands.then(|| keep(Place::find(options), &mut mistakes)).flatten();
     if let Some(place) = &place {
         keep(place.check(), &mut mistakes);
@@ -45,7 +45,7 @@ pub fn check(options: &Options, log: &Log) -> Vec<Fatal> {
         warn(options, place.address(), log);
     }
     mistakes.extend(check_inputs(options, log));
-    if has_operands {
+    if has_operands && !options.demo {
         keep(check_program(options), &mut mistakes);
     }
     mistakes

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,17 +51,24 @@ impl Place {
         }
     }
 
-    /// Whether this process may bind the port, as far as that can be told without
-    /// doing so.
+    /// Whether this process could bind it, as far as that can be told without
+    /// taking the port.
     ///
     /// # Errors
-    /// EACCES for a port that only root may bind: 111.
+    /// A port that only root may bind, or an address that is not ours: 111.
     pub fn check(&self) -> Result<(), Fatal> {
-        let free = self.port == 0 || self.port >= first_free_port();
-        if free || may_bind_all() {
-            return Ok(());
+        let address = self.address();
+        if (1..first_free_port()).contains(&self.port) && !may_bind_all() {
+            return Err(cannot_bind(address, &Errno::EACCES.into()));
         }
-        Err(cannot_bind(self.address(), &Errno::EACCES.into()))
+        // The kernel alone knows which addresses are ours, and no TCP client can see
+        // a UDP port.
+        let mut any_port = address;
+        any_port.set_port(0);
+        match (UdpSocket::bind(any_port), &self.host) {
+            (Err(why), Host::One(..)) => Err(cannot_bind(address, &why)),
+            _ => Ok(()),
+        }
     }
 
     /// The address and port; both families have the IPv6 one.
