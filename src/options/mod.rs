@@ -3,6 +3,7 @@
 //! reads them from the command line.
 
 pub mod classify;
+mod command_line;
 pub(crate) mod config;
 pub mod daemon;
 mod defaults;

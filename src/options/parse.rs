@@ -7,58 +7,12 @@ use std::{iter, mem};
 
 use lexopt::Arg;
 
+pub use super::command_line::CommandLine;
 use super::table::{Opt, Setter};
 use super::unknown::Name;
 use super::{Options, Verbosity, config};
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::{Fatal, Mistakes};
-
-/// The command line of a program.
-pub struct CommandLine {
-    /// The program's name.
-    pub program: &'static str,
-    /// Its man page, with the section.
-    pub page: &'static str,
-    /// How it is called.
-    pub usage: &'static str,
-    /// What it does, in a sentence.
-    pub about: &'static str,
-    /// Its options, in the order of the help text.
-    pub options: &'static [&'static [Opt]],
-    /// Letters that stand for long options.
-    pub letters: &'static [(char, &'static str)],
-    /// Puts the operands where they belong.
-    pub(super) place: fn(&mut Options, Vec<OsString>) -> Result<(), Fatal>,
-    /// Finds options that do not go together.
-    pub(super) check: fn(&mut Options) -> Vec<Fatal>,
-}
-
-impl CommandLine {
-    /// All options.
-    pub fn all(&self) -> impl Iterator<Item = &'static Opt> {
-        self.options.iter().flat_map(|options| options.iter())
-    }
-
-    /// The letter that stands for a long option.
-    #[must_use]
-    pub fn letter_of(&self, long: &str) -> Option<char> {
-        self.letters.iter().find(|(_, name)| *name == long).map(|(letter, _)| *letter)
-    }
-
-    pub(super) fn by_letter(&self, letter: char) -> Option<&'static Opt> {
-        let long = self.letters.iter().find(|(known, _)| *known == letter).map(|(_, long)| *long);
-        self.all().find(|opt| opt.letter == Some(letter) || (long.is_some() && opt.long == long))
-    }
-
-    pub(super) fn by_name(&self, name: &str) -> Option<&'static Opt> {
-        self.all().find(|opt| opt.long == Some(name))
-    }
-
-    /// All long names.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.all().filter_map(|opt| opt.long)
-    }
-}
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -98,8 +52,8 @@ impl From<Rejected> for Fatal {
 }
 
 /// Reads a command line without the program's name, starting from `options`.
-/// Called as tcpserver, mistakes are told as tcpserver tells them.  A file that
-/// `--config` names is read first, so that the command line wins over it.
+/// Called as tcpserver, mistakes in what that has as well are told as it tells them.  A
+/// file that `--config` names is read first, so that the command line wins over it.
 ///
 /// # Errors
 /// All that is wrong: unknown options, bad values, operands that are missing, and
@@ -149,6 +103,12 @@ enum Words {
 }
 
 impl Reading<'_> {
+    /// A mistake in what tcpserver has, too, is told as tcpserver tells it.
+    fn note_as_tcpserver(&mut self, mistake: Fatal) {
+        let ours = !self.options.as_tcpserver;
+        self.note(if ours { mistake } else { in_tcpservers_words(mistake) });
+    }
+
     fn note(&mut self, mistake: Fatal) {
         self.verbosity.get_or_insert(self.options.verbosity);
         self.mistakes.push(mistake);
@@ -170,7 +130,7 @@ impl Reading<'_> {
                     return Words::Operands(iter::once(first).chain(rest).collect());
                 }
                 Err(why) => {
-                    self.note(usage(&why.to_string()));
+                    self.note_as_tcpserver(usage(&why.to_string()));
                     return Words::Operands(Vec::new());
                 }
             };
@@ -182,15 +142,17 @@ impl Reading<'_> {
     }
 
     fn option(&mut self, opt: &'static Opt, parser: &mut lexopt::Parser) {
-        if let Err(mistake) = set(opt, &mut self.options, parser) {
-            self.note(mistake);
+        match set(opt, &mut self.options, parser) {
+            Ok(()) => (),
+            Err(mistake) if opt.long.is_some() => self.note(mistake),
+            Err(mistake) => self.note_as_tcpserver(mistake),
         }
         opt.long.into_iter().for_each(|long| self.options.origins.add_typed(long));
     }
 
     /// Passes over an option that does not exist.
     fn unknown(&mut self, name: &Name, parser: &mut lexopt::Parser) {
-        self.note(name.mistake(self.line, self.arguments));
+        self.note_as_tcpserver(name.mistake(self.line, self.arguments));
         if parser.optional_value().is_none() {
             let rest = parser.try_raw_args();
             if rest.is_some_and(|rest| name.takes(self.line, rest.as_slice())) {
@@ -224,9 +186,10 @@ impl Reading<'_> {
     }
 
     fn operands(&mut self, operands: Vec<OsString>) {
-        let placed = (self.line.place)(&mut self.options, operands);
-        let conflicts = (self.line.check)(&mut self.options);
-        for mistake in placed.err().into_iter().chain(conflicts) {
+        if let Err(mistake) = (self.line.place)(&mut self.options, operands) {
+            self.note_as_tcpserver(mistake);
+        }
+        for mistake in (self.line.check)(&mut self.options) {
             self.note(mistake);
         }
     }
@@ -235,8 +198,7 @@ impl Reading<'_> {
         self.options.arguments = self.arguments.to_vec();
         let verbosity = self.verbosity.unwrap_or(self.options.verbosity);
         let options = Box::new(self.options);
-        let as_told = if options.as_tcpserver { in_tcpservers_words } else { |mistake| mistake };
-        let mistakes = Mistakes::of(self.mistakes.into_iter().map(as_told).collect());
+        let mistakes = Mistakes::of(self.mistakes);
         let request = match mistakes {
             Some(mistakes) => Err(Rejected { mistakes, options }),
             None => Ok(question.unwrap_or(Request::Run(options))),
@@ -429,6 +391,22 @@ mod tests {
             assert!(["25", "smtp"].contains(&options.port.as_str()), "{line}: {}", options.port);
             assert_eq!(options.program[0], "p", "{line}");
             assert_eq!(rejected.mistakes.into_iter().count(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn tcpserver_tells_its_own_mistakes_in_its_words_and_no_others() {
+        let words = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let parsed = parse(&DAEMON, &words, Options::for_tcpserver());
+            Fatal::from(parsed.request.unwrap_err()).in_djbs_words
+        };
+        for line in ["-Z", "0 25", "-c", "--nonsense"] {
+            assert!(words(line).unwrap().ends_with(TCPSERVER_USAGE), "{line}");
+        }
+        for line in ["--delay soon 0 25 p", "--config /nonexistent 0 25 p", "-x a --rules b 0 25 p"]
+        {
+            assert_eq!(words(line), None, "{line}");
         }
     }
 
