@@ -121,8 +121,9 @@ impl<'a> Connection<'a> {
             if verdict == Verdict::Pass {
                 self.service.log.pass(&self.subject(waited), self.dns_time, pid);
             }
-            self.service.log.tcpserver_decision("ok", &self.ends());
         };
+        // As tcpserver does, whether the program can be run or not.
+        self.service.log.tcpserver_decision("ok", &self.ends());
         let program = &self.service.program;
         match run(program, &self.client, &self.environment, self.acceptor, &announce) {
             Ok(()) => {

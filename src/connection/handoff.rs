@@ -109,7 +109,7 @@ impl Program {
 fn runnable(path: &Path) -> nix::Result<()> {
     access(path, AccessFlags::X_OK)?;
     if !path.is_file() {
-        return Err(if path.is_dir() { Errno::EISDIR } else { Errno::EACCES });
+        return Err(Errno::EACCES);
     }
     let mut start = Vec::new();
     let opened = file::open(path);
