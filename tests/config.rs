@@ -237,6 +237,29 @@ fn what_sighup_could_not_read_again_is_refused() {
 }
 
 #[test]
+fn expressions_that_are_lines_of_another_table_are_warned_of() {
+    let file = config("^dsl-\n/^ppp/ REJECT\n.example.org REJECT\n");
+    let told = |line: &str| format!("smtp-delayd: warning: {} line {line}", file.display());
+    let output = check(&["--static-file", file.to_str().unwrap(), "127.0.0.1", "0", "true"]);
+    assert_eq!(output.stdout, b"ok\n");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains(&told("2: this is a line of a Postfix table: ")), "{text}");
+    assert!(text.contains(&told("3: matches no host name: ")), "{text}");
+    assert!(!text.contains(&told("1")), "{text}");
+    let daemon = Daemon::setup()
+        .option("-H --delay 0")
+        .option_with("--dynamic-file", file.display())
+        .run(&["true"]);
+    for count in [1, 2] {
+        daemon.log_lines(&told("2: "), count);
+        daemon.log_lines(&told("3: "), count);
+        daemon.signal(Signal::SIGHUP);
+        daemon.log_lines("reload ", count);
+    }
+    assert_eq!(daemon.lines(&told("2: ")).len(), 3, "once each time");
+}
+
+#[test]
 fn a_named_pipe_on_hup_keeps_the_old_files() {
     let file = config(":deny\n");
     let mut daemon = Daemon::setup()

@@ -59,7 +59,7 @@ pub(super) fn options_again(options: &Options, texts: &Texts) -> Result<Options,
 /// # Errors
 /// A mistake in it: 100.
 pub(super) fn compile(options: &Options, texts: &Texts) -> Result<Files, Fatal> {
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = texts.warnings().collect();
     let Texts { dynamic_tables, exceptions_tables, .. } = texts;
     let dynamic = (&texts.dynamic, dynamic_tables);
     let dynamic = patterns(options.dynamic_file.as_ref(), dynamic)?;
@@ -237,6 +237,7 @@ fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
         Settings::ReadAgain => options_again(options, &texts)?,
     };
     texts.read_others(&options)?;
+    texts.look_at_expressions(&options);
     let Files { names, .. } = compile(&options, &texts)?;
     let [dynamic, exceptions] = names.lists().map(Patterns::tables);
     Ok(Texts { dynamic_tables: Some(dynamic), exceptions_tables: Some(exceptions), ..texts })

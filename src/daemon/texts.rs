@@ -31,6 +31,8 @@ pub(super) struct Texts {
     pub(super) dynamic_tables: Option<Vec<u8>>,
     /// The same of `exceptions`.
     pub(super) exceptions_tables: Option<Vec<u8>>,
+    /// What in the expressions is worth a warning, with a NUL behind each.
+    pub(super) warnings: Option<Vec<u8>>,
 }
 
 impl Texts {
@@ -61,6 +63,23 @@ impl Texts {
         self.rules = read(options, "rules", rules.as_ref(), List::LARGEST_FILE)?;
         Ok(())
     }
+
+    /// Looks for expressions that do something else than they seem to.
+    pub(super) fn look_at_expressions(&mut self, options: &Options) {
+        let Options { dynamic_file, static_file, .. } = options;
+        let files = [(dynamic_file, &self.dynamic), (static_file, &self.exceptions)];
+        let named = files.into_iter().filter_map(|(path, text)| path.as_ref().zip(text.as_ref()));
+        let warnings =
+            named.flat_map(|(path, text)| Patterns::warnings(&path.display().to_string(), text));
+        self.warnings = Some(warnings.flat_map(|warning| (warning + "\0").into_bytes()).collect());
+    }
+
+    /// What they have been found to be.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        let told = self.warnings.as_deref().unwrap_or_default().split(|byte| *byte == 0);
+        let told = told.filter(|warning| !warning.is_empty());
+        told.map(|warning| String::from_utf8_lossy(warning).into_owned())
+    }
 }
 
 fn read(
@@ -89,8 +108,8 @@ impl Handover {
     /// Hands over what was read.
     pub(super) fn put(&self, texts: &Texts) -> io::Result<()> {
         let Texts { config, dynamic, exceptions, rules, .. } = texts;
-        let tables = [&texts.dynamic_tables, &texts.exceptions_tables];
-        [config, dynamic, exceptions, rules].into_iter().chain(tables).try_for_each(|text| {
+        let made = [&texts.dynamic_tables, &texts.exceptions_tables, &texts.warnings];
+        [config, dynamic, exceptions, rules].into_iter().chain(made).try_for_each(|text| {
             let length = text.as_ref().map_or(NONE, |text| text.len() as u64);
             (&self.0).write_all(&length.to_ne_bytes())?;
             (&self.0).write_all(text.as_deref().unwrap_or_default())
@@ -106,7 +125,9 @@ impl Handover {
         let (config, dynamic) = (self.take_one()?, self.take_one()?);
         let (exceptions, rules) = (self.take_one()?, self.take_one()?);
         let (dynamic_tables, exceptions_tables) = (self.take_one()?, self.take_one()?);
-        Ok(Texts { config, dynamic, exceptions, rules, dynamic_tables, exceptions_tables })
+        let warnings = self.take_one()?;
+        let made = Texts { dynamic_tables, exceptions_tables, warnings, ..Texts::default() };
+        Ok(Texts { config, dynamic, exceptions, rules, ..made })
     }
 
     fn take_one(&self) -> io::Result<Option<Vec<u8>>> {
@@ -145,6 +166,7 @@ mod tests {
         let texts = Texts {
             dynamic_tables: Some(vec![1; 5000]),
             exceptions_tables: None,
+            warnings: Some(b"one\0two\0".to_vec()),
             config: None,
             dynamic: Some(b"^a\n".to_vec()),
             exceptions: Some(Vec::new()),
@@ -154,6 +176,7 @@ mod tests {
         assert!(handover.take().is_err(), "nothing has been handed over");
         handover.put(&texts).unwrap();
         assert_eq!(handover.take().unwrap(), texts);
+        assert_eq!(texts.warnings().collect::<Vec<_>>(), ["one", "two"]);
         handover.put_mistake(&Fatal::usage("caf\u{e9}")).unwrap();
         assert_eq!(handover.take_mistake().unwrap(), "caf\u{e9}");
         assert!(handover.take().is_err());

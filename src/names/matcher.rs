@@ -19,12 +19,12 @@ const DETERMINIZE: usize = 1 << 20;
 /// The most expressions in one table: the time to make one grows with the
 /// square of their number (half a second for 300, 20 s for 1,600). Also the most
 /// that the slow engine compiles at once, for that takes many times the result.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 /// A table for several expressions may take so much for each, which is about
 /// what one takes in a table of its own. More, and the group is split.
 const GROUP_SHARE: usize = 16 << 10;
 /// One expression, or one group of them, compiled for the table-maker.
-const COMPILED: usize = 1 << 20;
+pub(super) const COMPILED: usize = 1 << 20;
 /// All expressions of the slow engine together.
 const SLOW: usize = 2 << 20;
 
@@ -218,7 +218,7 @@ fn table(group: &[Expression<'_>], limit: usize) -> Option<dense::DFA<Vec<u32>>>
     dense::Builder::new().configure(config).build_from_nfa(&nfa(group, COMPILED)?).ok()
 }
 
-fn nfa(expressions: &[Expression<'_>], limit: usize) -> Option<NFA> {
+pub(super) fn nfa(expressions: &[Expression<'_>], limit: usize) -> Option<NFA> {
     let texts: Vec<&str> = expressions.iter().map(|expression| expression.text).collect();
     NFA::compiler()
         .syntax(syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))

@@ -5,6 +5,7 @@
 
 mod address;
 mod host;
+mod lint;
 mod matcher;
 mod patterns;
 mod runs;

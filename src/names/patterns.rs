@@ -7,6 +7,7 @@ use std::iter::repeat;
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
+use super::lint;
 use super::matcher::{Expression, Findings, Matcher, check, find_once};
 use crate::error::Reason;
 use crate::file;
@@ -16,6 +17,8 @@ use crate::log::escape::Printable;
 const MAX_EXPRESSIONS: usize = 4_000;
 /// The longest expression, in bytes.
 const MAX_EXPRESSION: usize = 1_000;
+/// Warnings that are told: if a file is of another program, all of it is.
+const MOST_WARNINGS: usize = 20;
 
 /// The expressions of one file; none by default.
 #[derive(Debug, Default)]
@@ -132,6 +135,19 @@ impl Patterns {
         });
         let wrong: Vec<PatternsError> = wrong.collect();
         if wrong.is_empty() { Self::parse(origin, text).err().into_iter().collect() } else { wrong }
+    }
+
+    /// Expressions in `text`, which came from the file `origin`, that do something
+    /// else than they seem to.
+    #[must_use]
+    pub fn warnings(origin: &str, text: &[u8]) -> Vec<String> {
+        let Ok(expressions) = expressions(origin, text) else { return Vec::new() };
+        let mut warnings = lint::warnings(&expressions);
+        let more = warnings.len().saturating_sub(MOST_WARNINGS);
+        warnings.truncate(MOST_WARNINGS);
+        let told = |(line, why): (u32, &str)| format!("{origin} line {line}: {why}");
+        let told = warnings.into_iter().map(told);
+        told.chain((more > 0).then(|| format!("{origin}: {more} more warnings"))).collect()
     }
 
     /// An expression that matches `name`; not always the first that does.
@@ -472,5 +488,14 @@ mod tests {
         assert_eq!(taken.find("mx1.example"), Some(Origin { file: "taken", line: 1 }));
         let made_anew = Patterns::with_tables("anew", b"^b\n", b"no tables").unwrap();
         assert!(made_anew.find("b.example").is_some() && made_anew.find("mx1.example").is_none());
+    }
+
+    #[test]
+    fn warnings_name_file_and_line() {
+        let told = Patterns::warnings("f", b"^dsl\n# x\n/^a/ REJECT\n");
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("f line 3: this is a line of a Postfix table"), "{told:?}");
+        let told = Patterns::warnings("f", &b"a b\n".repeat(25));
+        assert_eq!((told.len(), told[20].as_str()), (21, "f: 5 more warnings"));
     }
 }
