@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::iter;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -43,29 +42,28 @@ impl Cdb {
         Ok(Self { file, size })
     }
 
-    /// All records, with their keys, in the order of the file.
+    /// The keys and records of the first `most` bytes, in the order of the file.
     ///
     /// # Errors
-    /// As [`find`](Self::find), also within the iteration, which ends with that.
-    pub fn records(&self) -> io::Result<impl Iterator<Item = io::Result<(Vec<u8>, Vec<u8>)>>> {
+    /// As [`find`](Self::find).
+    pub fn records(&self, most: u32) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let tables = (0..256).map(|table| self.pair(table << 3).map(|(start, _)| start));
-        let end = tables.collect::<io::Result<Vec<u32>>>()?.into_iter().min().unwrap_or(0);
-        let mut next = Some(FIRST_RECORD);
-        Ok(iter::from_fn(move || {
-            let start = next.take().filter(|start| *start < end)?;
-            Some(self.record_at(start).map(|(key, record, behind)| {
-                next = Some(behind);
-                (key, record)
-            }))
-        }))
-    }
-
-    fn record_at(&self, start: u32) -> io::Result<(Vec<u8>, Vec<u8>, u32)> {
-        let (key_length, length) = self.pair(start)?;
-        let key_start = start.checked_add(8).ok_or_else(broken)?;
-        let record_start = key_start.checked_add(key_length).ok_or_else(broken)?;
-        let behind = record_start.checked_add(length).ok_or_else(broken)?;
-        Ok((self.record(key_start, key_length)?, self.record(record_start, length)?, behind))
+        let end = tables.collect::<io::Result<Vec<u32>>>()?.into_iter().min();
+        let length = end.and_then(|end| end.checked_sub(FIRST_RECORD)).ok_or_else(broken)?;
+        let mut bytes = vec![0; length.min(most) as usize];
+        self.read(FIRST_RECORD, &mut bytes)?;
+        let (mut rest, mut records) = (bytes.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            match split_record(rest) {
+                Some((key, record, behind)) => {
+                    records.push((key.to_vec(), record.to_vec()));
+                    rest = behind;
+                }
+                None if length > most => break,
+                None => return Err(broken()),
+            }
+        }
+        Ok(records)
     }
 
     /// The first record for `key`.
@@ -144,6 +142,16 @@ impl Cdb {
 }
 
 /// ucspi-tcp's `protocol error`.
+/// A key and a record, each with its length in front, and what stands behind them.
+fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (key_length, rest) = bytes.split_first_chunk::<4>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let [key_length, length] = [key_length, length].map(|bytes| u32::from_le_bytes(*bytes));
+    let (key, rest) = rest.split_at_checked(key_length as usize)?;
+    let (record, rest) = rest.split_at_checked(length as usize)?;
+    Some((key, record, rest))
+}
+
 fn broken() -> io::Error {
     Errno::EPROTO.into()
 }
@@ -221,6 +229,17 @@ mod tests {
             let theirs = theirs.get(key.as_bytes()).transpose().unwrap();
             assert_eq!(ours.find(key.as_bytes()).unwrap(), theirs);
         }
+    }
+
+    #[test]
+    fn all_records_are_there_in_their_order() {
+        let file = Scratch::new("records");
+        let written = numbered(1000);
+        file.make(&written);
+        let cdb = Cdb::open(&file.0).unwrap();
+        assert_eq!(cdb.records(u32::MAX).unwrap(), written);
+        let some = cdb.records(100).unwrap();
+        assert!(!some.is_empty() && written.starts_with(&some));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::record::Rule;
 
 /// Warnings that are told.
 const MOST: usize = 20;
-/// Records that are looked at: a second's worth.
-const MOST_RECORDS: usize = 100_000;
+/// Bytes of a file that are looked at.
+const MOST_BYTES: u32 = 8 << 20;
 
 /// Warns of a cdb that is broken, and of variables in it that do nothing.
 pub(crate) fn lint_cdb(path: &Path) -> Vec<String> {
@@ -28,8 +28,7 @@ pub(crate) fn lint_cdb(path: &Path) -> Vec<String> {
 
 fn useless_variables(cdb: &Cdb) -> std::io::Result<Vec<String>> {
     let mut useless = Vec::new();
-    for record in cdb.records()?.take(MOST_RECORDS) {
-        let (key, record) = record?;
+    for (key, record) in cdb.records(MOST_BYTES)? {
         for (name, value) in Rule::decode(&record).variables {
             let why = why_useless(&name, &value);
             let place = || format!("key {}: {}", quoted(&key), quoted(&name));
