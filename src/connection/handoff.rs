@@ -104,12 +104,12 @@ impl Program {
     }
 }
 
-/// What execve(2) would say of the file at `path`, as far as its mode and its first
+/// What keeps the file at `path` from being run, as far as its mode and its first
 /// bytes tell.  One that may be run and not read is taken for a program.
 fn runnable(path: &Path) -> nix::Result<()> {
     access(path, AccessFlags::X_OK)?;
     if !path.is_file() {
-        return Err(Errno::EACCES);
+        return Err(if path.is_dir() { Errno::EISDIR } else { Errno::EACCES });
     }
     let mut start = Vec::new();
     let opened = file::open(path);
@@ -147,7 +147,8 @@ fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
 
 /// Has `program` run for the client: by a process of its own, or by becoming it.
 /// `announce` is called with the process id of a program that runs, or, where this
-/// process becomes it, of one that nothing is seen to keep from running.  Comes back
+/// process becomes it, of one that nothing is seen to keep from running; it is tried
+/// in any case.  Comes back
 /// from the latter only where it fails, with everything as it was.
 ///
 /// # Errors
@@ -169,8 +170,9 @@ pub fn run(
         Some(SpawnOutcome::Failed(why)) => Err(why.into()),
         None => {
             // Nobody is left to say so afterwards.
-            program.find()?;
-            announce(getpid());
+            if program.find().is_ok() {
+                announce(getpid());
+            }
             let why = become_program();
             acceptor.exec_failed();
             client.stream.leave_standard();
