@@ -49,6 +49,7 @@ impl Cdb {
     pub fn records(&self, most: u32) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let tables = (0..256).map(|table| self.pair(table << 3).map(|(start, _)| start));
         let end = tables.collect::<io::Result<Vec<u32>>>()?.into_iter().min();
+        let end = end.filter(|end| u64::from(*end) <= self.size);
         let length = end.and_then(|end| end.checked_sub(FIRST_RECORD)).ok_or_else(broken)?;
         let mut bytes = vec![0; length.min(most) as usize];
         self.read(FIRST_RECORD, &mut bytes)?;
@@ -141,7 +142,6 @@ impl Cdb {
     }
 }
 
-/// ucspi-tcp's `protocol error`.
 /// A key and a record, each with its length in front, and what stands behind them.
 fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (key_length, rest) = bytes.split_first_chunk::<4>()?;
@@ -152,6 +152,7 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((key, record, rest))
 }
 
+/// ucspi-tcp's `protocol error`.
 fn broken() -> io::Error {
     Errno::EPROTO.into()
 }
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_broken(found: &io::Result<Option<Vec<u8>>>) {
+    fn assert_broken<T: std::fmt::Debug>(found: &io::Result<T>) {
         let why = found.as_ref().unwrap_err();
         assert_eq!(why.raw_os_error(), Some(libc::EPROTO), "{why}");
     }
@@ -240,6 +241,10 @@ mod tests {
         assert_eq!(cdb.records(u32::MAX).unwrap(), written);
         let some = cdb.records(100).unwrap();
         assert!(!some.is_empty() && written.starts_with(&some));
+        // All tables begin where the file has long ended.
+        let header = [0xf0; 2048];
+        fs::write(&file.0, header).unwrap();
+        assert_broken(&Cdb::open(&file.0).unwrap().records(u32::MAX));
     }
 
     #[test]
