@@ -198,7 +198,7 @@ fn check_reads_what_a_start_would_and_binds_nothing() {
         &["127.0.0.1", &port, "no-such-program"],
         "unable to run no-such-program: No such",
     );
-    assert_wrong(&["127.0.0.1", &port, "/etc"], "unable to run /etc: Permission denied");
+    assert_wrong(&["127.0.0.1", &port, "/etc"], "unable to run /etc: Is a directory");
     assert_wrong(&["127.0.0.1", &port, "/etc/passwd"], "unable to run /etc/passwd: Permission");
     assert_wrong(&["127.0.0.1", "nosuchport", "true"], "port number for nosuchport");
     assert_wrong(&["--rules", "/nonexistent", "::1", &port, "true"], "unable to read /nonexistent");
