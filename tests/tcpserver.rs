@@ -341,6 +341,7 @@ fn ip_options_are_taken_away_or_left() {
 /// NetBSD's rc scripts run `argv0 tcpserver nbqmailsmtpd ...`.
 #[test]
 fn the_executed_file_names_the_program_where_the_first_word_does_not() {
+    needs!("tcpserver");
     let output = |file: &Path, arguments: &[&str]| {
         let arguments = [&[file.to_str().unwrap()], arguments].concat();
         let output = run(Path::new("/usr/bin/argv0"), |c| _ = c.args(arguments), b"");
