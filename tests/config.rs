@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::lab::dns::{FakeDns, Fault};
-use crate::lab::{Daemon, assert_about, directory, is_root, wait_until};
+use crate::lab::{Daemon, assert_waited, directory, is_root, wait_until};
 
 fn config(text: &str) -> PathBuf {
     let file = directory().join("config");
@@ -41,7 +41,7 @@ fn a_hup_reads_the_settings_again_and_a_mistake_keeps_the_old() {
         .option("-H --hold 0")
         .option_with("--config", file.display())
         .run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 0.3);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 0.3..);
     let refusal = || {
         let mut early = daemon.client("127.0.0.1");
         early.say("x");
@@ -56,7 +56,7 @@ fn a_hup_reads_the_settings_again_and_a_mistake_keeps_the_old() {
     wait_until("the old children to go", || {
         (!daemon.children().iter().any(|child| old.contains(child))).then_some(())
     });
-    assert_about(daemon.client("127.0.0.1").read_line().1, 1.2);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 1.2..);
     assert!(refusal().starts_with("421 "), "what stands there no more is not set any more");
     daemon.log("smtp-delayd: warning: log has changed: it needs restart");
     fs::write(&file, "delay 0\nnonsense\n").unwrap();
@@ -67,7 +67,7 @@ fn a_hup_reads_the_settings_again_and_a_mistake_keeps_the_old() {
     );
     assert_eq!(daemon.log("smtp-delayd: error: unable to use "), expected);
     daemon.log("smtp-delayd: error: unable to reload: the old files stay");
-    assert_about(daemon.client("127.0.0.1").read_line().1, 1.2);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 1.2..);
 }
 
 #[test]

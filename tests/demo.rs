@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::{Client, assert_about};
+use crate::lab::{Client, assert_waited};
 
 #[test]
 fn the_demo_shows_a_delay_an_early_talker_and_a_pass() {
@@ -19,7 +19,7 @@ fn the_demo_shows_a_delay_an_early_talker_and_a_pass() {
     let mut client = Client::connect("127.0.0.1", address);
     let (line, waited) = client.read_line();
     assert_eq!(line, "220 demo.example ESMTP smtp-delay demo\r\n");
-    assert_about(waited, 2.0);
+    assert_waited(waited, 2.0..);
     client.say("EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n");
     client.say("Subject: hello\r\n\r\nhello\r\n.\r\nQUIT\r\n");
     let text = client.read_all();

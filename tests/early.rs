@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
 use crate::lab::heirs::{slow_to_start, stopped_heir};
-use crate::lab::{Client, Daemon, assert_about, directory, needs, wait_until};
+use crate::lab::{Client, Daemon, assert_waited, directory, needs, wait_until};
 
 const DIALOGUE: &str =
     "EHLO spam.example\r\nMAIL FROM:<a@spam.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n";
@@ -69,12 +69,12 @@ fn a_client_that_talks_on_behind_its_refusal_meets_no_reset() {
 
 #[test]
 fn early_talk_is_seen_at_any_time() {
-    let daemon = Daemon::setup().option("-H --delay 5").run(&["false"]);
+    let daemon = Daemon::setup().option("-H --delay 25").run(&["false"]);
     let mut client = daemon.client("127.0.0.1");
     assert!(client.is_silent_for(Duration::from_millis(700)));
     client.say("EHLO me\r\n");
     assert_eq!(client.read_all(), format!("421 {TEXT}\r\n"));
-    assert_about(client.connected.elapsed(), 0.7);
+    assert_waited(client.connected.elapsed(), 0.7..20.0);
     let line = daemon.log("early ");
     assert!(line.contains(" bytes=9 "), "{line}");
 }
@@ -100,13 +100,14 @@ fn a_client_that_leaves_costs_no_exec() {
 
 #[test]
 fn a_late_hang_up_is_noted_with_its_time() {
-    let daemon = Daemon::setup().option("-H --delay 9").run(&["false"]);
+    let daemon = Daemon::setup().option("-H --delay 25").run(&["false"]);
     let mut client = daemon.client("127.0.0.1");
+    daemon.wait_for_stats(" busy=1 ");
     assert!(client.is_silent_for(Duration::from_millis(600)));
     drop(client);
     let line = daemon.log("hangup ");
     let waited = line.split("waited=").nth(1).unwrap().parse().unwrap();
-    assert_about(Duration::from_secs_f64(waited), 0.6);
+    assert_waited(Duration::from_secs_f64(waited), 0.6..25.0);
 }
 
 /// 50 kB in which every place can be told from every other.
@@ -122,7 +123,7 @@ fn log_loses_not_one_early_byte() {
     client.say(&said);
     client.finish();
     let (first, waited) = client.read_line();
-    assert_about(waited, 1.0);
+    assert_waited(waited, 1.0..);
     assert!(first + &client.read_all() == said, "bytes were lost");
     let line = daemon.log("early ");
     assert!(line.ends_with(" action=log"), "{line}");
@@ -143,14 +144,14 @@ fn log_notes_a_reset_behind_early_bytes() {
 #[test]
 fn rblsmtpd_loses_not_one_early_byte_and_is_told() {
     let script = "printf '%s %s\\n' \"$TCPLOCALHOST\" \"$RBLSMTPD\"; exec cat";
-    let setup = || Daemon::setup().option("-H --delay 9 --early rblsmtpd");
+    let setup = || Daemon::setup().option("-H --delay 25 --early rblsmtpd");
     let daemon = setup().run(&["sh", "-c", script]);
     let mut client = daemon.client("127.0.0.1");
     let said = fifty_kilobytes();
     client.say(&said);
     client.finish();
     let (first, waited) = client.read_line();
-    assert_about(waited, 0.0);
+    assert_waited(waited, ..20.0);
     assert_eq!(first, format!("mx.test.example {TEXT}\n"));
     assert!(client.read_all() == said, "bytes were lost");
     let line = daemon.log("early ");
@@ -230,7 +231,7 @@ fn a_crowd_is_refused_shortly() {
     let mut client = daemon.client("127.0.0.1");
     client.say(DIALOGUE);
     assert!(client.read_all().starts_with("421 "));
-    assert_about(client.connected.elapsed(), 0.0);
+    assert_waited(client.connected.elapsed(), ..20.0);
 }
 
 #[test]
@@ -265,24 +266,25 @@ fn an_early_talker_is_held() {
     let mut client = daemon.client("127.0.0.1");
     client.say(DIALOGUE);
     assert_eq!(client.read_all(), format!("421 {TEXT}\r\n"));
-    assert_about(client.connected.elapsed(), 1.0);
+    assert_waited(client.connected.elapsed(), 1.0..);
+    let daemon = Daemon::setup().option("-H --hold 25").run(&["false"]);
     let mut impatient = daemon.client("127.0.0.1");
     impatient.say(DIALOGUE);
     impatient.finish();
     assert_eq!(impatient.read_all(), format!("421 {TEXT}\r\n"));
-    assert_about(impatient.connected.elapsed(), 0.0);
+    assert_waited(impatient.connected.elapsed(), ..20.0);
 }
 
 #[test]
 fn a_teaser_comes_at_once_and_the_greeting_completes_it() {
-    let setup = || Daemon::setup().option("-H --delay 1").option_with("--teaser", "mx.test waits");
+    let setup = || Daemon::setup().option("-H --delay 6").option_with("--teaser", "mx.test waits");
     let daemon = setup().run(&["echo", "220 mx.test ESMTP"]);
     let mut client = daemon.client("127.0.0.1");
     let (line, waited) = client.read_line();
     assert_eq!(line, "220-mx.test waits\r\n");
-    assert_about(waited, 0.0);
+    assert_waited(waited, ..6.0);
     assert_eq!(client.read_all(), "220 mx.test ESMTP\n");
-    assert_about(client.connected.elapsed(), 1.0);
+    assert_waited(client.connected.elapsed(), 6.0..);
     let mut fooled = daemon.client("127.0.0.1");
     fooled.read_line();
     fooled.say(DIALOGUE);
@@ -299,12 +301,12 @@ fn without_a_delay_anybody_may_talk_first() {
     client.finish();
     assert_eq!(client.read_all(), "GET / HTTP/1.0\r\n");
     let daemon =
-        Daemon::setup().option("-H --delay 1").option_with("-B", "hello\r\n").run(&["cat"]);
+        Daemon::setup().option("-H --delay 20").option_with("-B", "hello\r\n").run(&["cat"]);
     let mut client = daemon.client("127.0.0.1");
     client.say("me first");
     client.finish();
     assert_eq!(client.read_all(), "hello\r\nme first");
-    assert_about(client.connected.elapsed(), 0.0);
+    assert_waited(client.connected.elapsed(), ..20.0);
 }
 
 #[test]
@@ -337,7 +339,7 @@ fn the_look_up_gets_a_second_to_tell_the_class_of_a_talker() {
     let mut client = daemon.client("127.0.0.1");
     client.say("EHLO\r\n");
     assert_eq!(client.read_all(), format!("421 {TEXT}\r\n"));
-    assert_about(client.connected.elapsed(), 1.0);
+    assert_waited(client.connected.elapsed(), 1.0..8.0);
 }
 
 #[test]
@@ -351,7 +353,7 @@ fn talk_that_is_only_noted_does_not_shorten_the_look_up() {
     client.say("EHLO\r\n");
     client.finish();
     assert_eq!(client.read_all(), "EHLO\r\n");
-    assert_about(client.connected.elapsed(), 2.0);
+    assert_waited(client.connected.elapsed(), 2.0..);
     assert!(daemon.log("pass ").contains(" class=static "));
 }
 
@@ -377,7 +379,7 @@ fn signals_to_the_group_neither_drop_nor_hurry_a_client() {
     }
     let (line, waited) = client.read_line();
     assert_eq!(line, "220 hello\n");
-    assert_about(waited, 1.0);
+    assert_waited(waited, 1.0..);
 }
 
 /// Where other processes become the program.

@@ -11,11 +11,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
-use crate::lab::{Alone, Client, Daemon, assert_about, needs, wait_until, waited};
+use crate::lab::{
+    Alone, Client, Daemon, assert_waited, needs, one_is_quicker_than, wait_until, waited,
+};
 
 const TOO_MANY: &str = "421 4.7.0 mx.test.example too many connections from your address\r\n";
 /// A client that is refused while it is not known that name servers are dead.
 const REFUSED_BEFORE: &str = "127.0.0.3";
+/// For so long after the start name servers that say nothing may be slow.
+const NOT_YET_DEAD: Duration = Duration::from_secs(5);
 const BUSY: &str = "421 4.3.2 mx.test.example all slots are busy, try later\r\n";
 
 /// Clients that are held in their delay.
@@ -39,7 +43,6 @@ fn an_address_may_have_so_many_connections_and_no_more() {
     let asked = dns.queries();
     let mut other = daemon.client("127.0.0.1");
     assert_eq!(other.read_all(), TOO_MANY);
-    assert_about(other.connected.elapsed(), 0.0);
     let line = daemon.log("limit ");
     assert!(line.starts_with("limit ip=127.0.0.1 ") && line.ends_with(" kind=per-ip held=3"));
     assert_eq!(dns.queries(), asked, "nothing was looked up");
@@ -141,7 +144,7 @@ fn networks_count_in_ipv6_and_trusted_ones_do_not_at_all() {
 fn who_is_exempt_is_not_refused_for_the_reserve() {
     needs!("nsd");
     let nsd = Nsd::start();
-    let options = "-c 10 --reserve 30 --delay-dynamic 0.4 --delay-none 9 --per-ip 0";
+    let options = "-c 10 --reserve 30 --delay-dynamic 0.4 --delay-none 25 --per-ip 0";
     let setup = || Daemon::setup().option(&nsd.option()).option(options);
     let program = ["sh", "-c", "echo 220; exec sleep 99"];
     let rules = crate::lab::directory().join("rules");
@@ -161,7 +164,7 @@ fn who_is_exempt_is_not_refused_for_the_reserve() {
         daemon.wait_for_stats(" none=7 ");
         let (line, time) = daemon.client(LINE).read_line();
         assert_eq!(line, "220\n");
-        assert_about(time, delay);
+        assert_waited(time, delay..20.0);
         assert!(!daemon.log("pass ").contains(" shrunk="));
         drop(held);
     }
@@ -178,18 +181,18 @@ fn the_reserve_is_for_hosts_with_a_good_name() {
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
         .option(&nsd.option())
-        .option("-c 10 --reserve 30 --delay-static 0.2 --delay-none 9 --delay-dynamic 9")
+        .option("-c 10 --reserve 30 --delay-static 0.2 --delay-none 25 --delay-dynamic 25")
         .run(&["sh", "-c", "echo 220"]);
     let held = hold(&daemon, NAMELESS, 7);
     daemon.wait_for_stats(" busy=7 ");
     for source in [NAMELESS, LINE] {
         let mut client = daemon.client(source);
         assert_eq!(client.read_all(), BUSY);
-        assert_about(client.connected.elapsed(), 0.0);
+        assert_waited(client.connected.elapsed(), ..20.0);
     }
     let line = daemon.log("limit ");
     assert!(line.ends_with(" kind=reserve held=7") && line.contains(" class=none "), "{line}");
-    assert_about(daemon.client(ORDINARY).read_line().1, 0.2);
+    assert_waited(daemon.client(ORDINARY).read_line().1, 0.2..);
     drop(held);
     daemon.wait_for_stats(" busy=0 ");
     assert!(daemon.client(NAMELESS).is_silent_for(Duration::from_millis(500)));
@@ -229,17 +232,18 @@ fn who_comes_back_at_once_is_refused_without_a_look_up() {
 
 #[test]
 fn a_crowd_does_not_wait_for_who_has_been_refused() {
-    let daemon = Daemon::setup().option("-H -c 4 --delay 9 --per-ip 3").run(&["true"]);
+    let daemon = Daemon::setup().option("-H -c 4 --delay 25 --per-ip 3").run(&["true"]);
     let _held = hold(&daemon, "127.0.0.1", 3);
     daemon.wait_for_stats(" busy=3 ");
-    let mut refused = daemon.client("127.0.0.1");
-    assert_eq!(refused.read_all(), TOO_MANY);
-    // It does not close its side, and the last slot is free again nevertheless.
-    let mut other = daemon.client("127.0.0.2");
-    other.say("EHLO me.example\r\n");
-    assert!(other.read_all().starts_with("421 4.7.0 "));
-    assert!(other.connected.elapsed() < Duration::from_millis(900));
-    drop(refused);
+    // None closes its side for a second, and the last slot is free again nevertheless.
+    let mut refused = Vec::new();
+    one_is_quicker_than(Duration::from_millis(900), || {
+        refused.push(daemon.client("127.0.0.1"));
+        assert_eq!(refused.last_mut().unwrap().read_all(), TOO_MANY);
+        let mut other = daemon.client("127.0.0.2");
+        other.say("EHLO me.example\r\n");
+        assert!(other.read_all().starts_with("421 4.7.0 "));
+    });
 }
 
 #[test]
@@ -248,21 +252,21 @@ fn delays_shrink_on_the_way_to_the_reserve() {
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
         .option(&nsd.option())
-        .option("-c 20 --reserve 20 --delay-static 1 --delay-none 6")
+        .option("-c 20 --reserve 20 --delay-static 1 --delay-none 14")
         .run(&["sh", "-c", "echo 220; exec cat"]);
     let full = hold(&daemon, NAMELESS, 13);
     daemon.wait_for_stats(" busy=13 ");
     let mut suspicious = daemon.client(NAMELESS);
     daemon.wait_for_stats(" none=14 ");
     let mut ordinary = daemon.client(ORDINARY);
-    assert_about(ordinary.read_line().1, 1.0);
+    assert_waited(ordinary.read_line().1, 1.0..);
     // (20 - 4 - 13) / (20 - 4 - 10)
-    assert_about(suspicious.read_line().1, 3.0);
+    assert_waited(suspicious.read_line().1, 7.0..);
     let line = wait_until("its line", || {
         daemon.lines("pass ").into_iter().find(|line| line.contains(" class=none "))
     });
-    assert!(line.contains(" delay=3 shrunk=0.50 waited="), "{line}");
-    assert_about(waited(&line), 3.0);
+    assert!(line.contains(" delay=7 shrunk=0.50 waited="), "{line}");
+    assert_waited(waited(&line), 7.0..);
     assert!(!daemon.log("pass ").contains(" shrunk="), "a good name waits its delay");
     drop(full);
 }
@@ -272,13 +276,13 @@ fn a_look_up_gets_a_second_at_most_once_the_reserve_is_reached() {
     let dns = FakeDns::start(Fault::Silence);
     let daemon = Daemon::setup()
         .option(&dns.option())
-        .option("-c 10 --reserve 50 --dns-timeout 4 --delay-unknown 20")
+        .option("-c 10 --reserve 50 --dns-timeout 20 --delay-unknown 25")
         .run(&["true"]);
     let held = hold(&daemon, "127.0.0.1", 5);
     daemon.wait_for_stats(" busy=5 ");
     let mut client = daemon.client("127.0.0.2");
     assert_eq!(client.read_all(), BUSY);
-    assert_about(client.connected.elapsed(), 0.8);
+    assert_waited(client.connected.elapsed(), 0.5..20.0);
     assert!(daemon.log("limit ").contains(" class=unknown "));
     drop(held);
 }
@@ -298,8 +302,10 @@ fn our_own_dead_name_server_shuts_nobody_out() {
     // More than half of the reserve.
     let _exempt = hold(&daemon, "127.8.0.1", 3);
     daemon.wait_for_stats(" busy=8 ");
-    // Nobody knows yet that they are dead.
-    assert_eq!(daemon.client(REFUSED_BEFORE).read_all(), BUSY);
+    // Nobody knows yet that they are dead, if this comes in time.
+    let refused = daemon.client(REFUSED_BEFORE).read_all();
+    let in_time = held[0].connected.elapsed() < NOT_YET_DEAD;
+    assert!(refused == BUSY || !in_time, "{refused:?}");
     // Nothing has been heard for five seconds by then.
     wait_until("the first look-ups to be given up", || {
         (held[0].connected.elapsed() > Duration::from_secs(6)).then_some(())
@@ -307,9 +313,9 @@ fn our_own_dead_name_server_shuts_nobody_out() {
     let later = [REFUSED_BEFORE, "127.0.0.2"].map(|source| daemon.client(source));
     for mut client in held.into_iter().chain(later) {
         assert_eq!(client.read_line().0, "220\n");
-        assert_about(client.connected.elapsed(), 7.0);
+        assert_waited(client.connected.elapsed(), 7.0..);
     }
-    assert_eq!(daemon.lines("limit ").len(), 1);
+    assert_eq!(daemon.lines("limit ").len(), usize::from(refused == BUSY));
 }
 
 /// A daemon with half of its slots held by a host that nobody has an answer to, and
@@ -367,21 +373,23 @@ fn nor_do_they_while_the_silence_becomes_a_long_one() {
 #[test]
 fn nor_do_they_to_who_came_before_the_crowd() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
-    let crowded = Crowded::start(&format!("{} --dns-timeout 6", dns.option()));
+    let crowded = Crowded::start(&format!("{} --dns-timeout 12", dns.option()));
     let _exempt = hold(&crowded.daemon, "127.8.0.1", 5);
     for mut client in crowded.held {
         assert_eq!(client.read_all(), BUSY);
-        assert_about(client.connected.elapsed(), 6.0);
+        assert_waited(client.connected.elapsed(), 12.0..25.0);
     }
 }
 
 #[test]
 fn a_name_server_that_is_late_is_not_dead() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::from_millis(400)));
-    let crowded = Crowded::start(&format!("{} --dns-timeout 20", dns.option()));
+    let mut crowded = Crowded::start(&format!("{} --dns-timeout 20", dns.option()));
     let _exempt = hold(&crowded.daemon, "127.8.0.1", 4);
     crowded.daemon.wait_for_stats(" busy=9 ");
-    crowded.wait_for_silence_of(6.0);
+    // It may have answered those who asked whether it is there.
+    crowded.since = Instant::now();
+    crowded.wait_for_silence_of(8.0);
     // Its look-up has 50 milliseconds.
     let mut trusted = crowded.daemon.client("127.0.0.3");
     assert!(trusted.is_silent_for(Duration::from_secs(2)));
@@ -396,8 +404,10 @@ fn one_that_cannot_be_reached_shuts_nobody_out() {
     let setups = [closed.to_string(), "255.255.255.255".into()]
         .map(|address| Crowded::start(&format!("--resolver {address} --dns-timeout 20")));
     for crowded in &setups {
-        let mut refused = crowded.daemon.client("127.0.0.3");
-        assert_eq!(refused.read_all(), BUSY, "it may be a moment's");
+        let mut other = crowded.daemon.client("127.0.0.3");
+        let refused = !other.is_silent_for(Duration::from_secs(2)) && other.read_all() == BUSY;
+        let in_time = crowded.since.elapsed() < NOT_YET_DEAD;
+        assert!(refused || !in_time, "it may be a moment's");
     }
     for crowded in setups {
         crowded.wait_for_silence_of(6.0);
@@ -417,13 +427,13 @@ fn few_slots_work_too() {
     };
     let one = daemon(1, 0.5);
     let [mut first, mut second] = [NAMELESS; 2].map(|source| one.client(source));
-    for (client, delay) in [(&mut first, 0.5), (&mut second, 1.0)] {
+    for client in [&mut first, &mut second] {
         assert_eq!(client.read_line().0, "220\n");
-        assert_about(client.connected.elapsed(), delay);
     }
+    assert_waited(first.connected.elapsed(), 1.0..);
     let lines = one.log_lines("pass ", 2);
     assert!(lines.iter().all(|line| line.contains(" delay=0.5 waited=")), "{lines:?}");
-    let three = daemon(3, 3.0);
+    let three = daemon(3, 9.0);
     let held = hold(&three, NAMELESS, 2);
     three.wait_for_stats(" none=2 ");
     // (3 - 2) / (3 - 1.5)
@@ -432,7 +442,7 @@ fn few_slots_work_too() {
         assert_eq!(client.read_line().0, "220\n");
     }
     let lines = three.log_lines("pass ", 3);
-    let shrunk = lines.iter().filter(|line| line.contains(" delay=2 shrunk=0.67 waited="));
+    let shrunk = lines.iter().filter(|line| line.contains(" delay=6 shrunk=0.67 waited="));
     assert_eq!(shrunk.count(), 1, "{lines:?}");
 }
 
@@ -472,9 +482,13 @@ fn a_flood_of_nameless_hosts_keeps_no_named_one_out() {
     };
     let flooders: Vec<_> = (100..160).map(come).collect();
     daemon.log_lines("limit ", 100);
+    // Under the reserve a look-up has 50 ms, and a busy machine may need longer.
+    let served = || daemon.client(ORDINARY).read_line().0 == "220\n";
     for _ in 0..NAMED {
-        assert_eq!(daemon.client(ORDINARY).read_line().0, "220\n");
+        wait_until("a named host to be served", || served().then_some(()));
     }
+    let refused = daemon.lines(&format!("limit ip={ORDINARY} "));
+    assert!(refused.iter().all(|line| line.contains(" class=unknown ")), "{refused:?}");
     drop(running);
     for flooder in flooders {
         flooder.join().unwrap();

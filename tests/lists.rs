@@ -11,12 +11,12 @@ use crate::lab::daemon::Setup;
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY, SILENT};
 use crate::lab::rbl::{LISTED, Rbldnsd, WHY, ZONE, ZONE6};
 use crate::lab::{
-    Client, Daemon, assert_about, directory, is_root, needs, packages, wait_until, waited,
+    Client, Daemon, assert_waited, directory, is_root, needs, packages, wait_until, waited,
 };
 
 /// A daemon that asks `list`, and for names `nsd`.
 fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {
-    let delays = "--delay-static 0.4 --delay-none 1.5 --delay-dynamic 1.5 --delay-unknown 1.5";
+    let delays = "--delay-static 0.4 --delay-none 5 --delay-dynamic 1.5 --delay-unknown 5";
     let setup = Daemon::setup().option(&list.option()).option(&nsd.option()).option(delays);
     if options.is_empty() { setup } else { setup.option(options) }
 }
@@ -37,7 +37,7 @@ fn list_of_all() -> FakeDns {
 /// A daemon that gets names from `nsd`, and nothing from lists: `dns` is asked
 /// about them, as nsd refuses to tell.
 fn beside(dns: &FakeDns, nsd: &Nsd, options: &str) -> Setup {
-    let delays = "--delay-static 0.4 --delay-none 1.5 --dns-timeout 8";
+    let delays = "--delay-static 0.4 --delay-none 1.5 --dns-timeout 20";
     Daemon::setup().option(&nsd.option()).option(&dns.option()).option(delays).option(options)
 }
 
@@ -71,12 +71,12 @@ fn a_listed_client_is_refused_at_once_in_the_words_of_the_list() {
     let daemon = with(&list, &nsd, &format!("--dnsbl {ZONE}")).run(&["echo", "220"]);
     let mut listed = daemon.client(LISTED);
     assert_eq!(listed.read_all(), format!("421 4.7.1 {WHY}\r\n"));
-    assert_about(listed.connected.elapsed(), 0.0);
+    assert_waited(listed.connected.elapsed(), ..5.0);
     let line = daemon.log("listed ");
     assert!(line.starts_with(&format!("listed ip={LISTED} ")), "{line}");
     assert!(line.ends_with(&format!(" zones=\"{ZONE}:127.0.0.2\" score=1")), "{line}");
-    assert_about(daemon.client(ORDINARY).read_line().1, 0.4);
-    assert_about(daemon.client(LINE).read_line().1, 1.5);
+    assert_waited(daemon.client(ORDINARY).read_line().1, 0.4..);
+    assert_waited(daemon.client(LINE).read_line().1, 1.5..);
     daemon.signal(nix::sys::signal::Signal::SIGUSR1);
     assert!(daemon.log("stats ").contains(" deny=0 listed=1 limit=0 "));
 }
@@ -134,19 +134,19 @@ fn a_list_that_is_dead_or_late_keeps_nobody_waiting() {
         .run(&["echo", "220"]);
     let (line, time) = daemon.client(ORDINARY).read_line();
     assert_eq!(line, "220\n");
-    assert_about(time, 0.5);
+    assert_waited(time, 0.5..8.0);
     daemon.log("smtp-delayd: warning: list dead.example failed: no name server answered in time ");
     let late = FakeDns::start(Fault::Late(Duration::from_millis(800), "mx.example.org"));
     let daemon = Daemon::setup()
         .option(&late.option())
-        .option("--dnsbl late.example --delay-static 3 --delay-unknown 3")
+        .option("--dnsbl late.example --delay-static 20 --delay-unknown 20")
         .run(&["echo", "220"]);
     let mut listed = daemon.client("127.0.0.1");
     let text = listed.read_all();
     let words = "421 4.7.1 mx.test.example your address is listed by late.example\r\n";
     assert_eq!(text, words, "it has no text");
     // The name and the list are asked at once, and then the list for its text.
-    assert!(listed.connected.elapsed() < Duration::from_millis(2200), "before its delay is over");
+    assert_waited(listed.connected.elapsed(), 1.6..20.0);
 }
 
 #[test]
@@ -162,17 +162,17 @@ fn a_client_without_a_delay_waits_for_lists_alone() {
         .option(&dead.option())
         .option("-H --dnsbl dead.example --delay 0 --dns-timeout 1")
         .run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 1.0);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 1.0..);
 }
 
 #[test]
 fn an_allowlist_makes_clients_static() {
     let Some((list, nsd)) = root("an_allowlist_makes_clients_static") else { return };
     let daemon = with(&list, &nsd, &format!("--dnswl {ZONE}=127.0.0.10")).run(&["echo", "220"]);
-    assert_about(daemon.client(NAMELESS).read_line().1, 0.4);
+    assert_waited(daemon.client(NAMELESS).read_line().1, 0.4..5.0);
     let line = daemon.log("pass ");
     assert!(line.contains(" host=- class=static delay=0.4 "), "{line}");
-    assert_about(daemon.client("127.0.3.2").read_line().1, 1.5);
+    assert_waited(daemon.client("127.0.3.2").read_line().1, 5.0..);
 }
 
 #[test]
@@ -205,13 +205,13 @@ fn a_listed_client_that_talks_is_listed_all_the_same_where_talk_is_only_noted() 
     let mut talker = daemon.client(LISTED);
     talker.say("EHLO spam.example\r\n");
     assert_eq!(talker.read_all(), format!("421 4.7.1 {WHY}\r\n"));
-    assert_about(waited(&daemon.log("listed ")), 0.0);
+    assert_waited(waited(&daemon.log("listed ")), ..5.0);
 }
 
 #[test]
 fn a_client_that_leaves_before_the_list_has_answered_has_hung_up() {
     for early in ["refuse", "log"] {
-        let late = FakeDns::start(Fault::Late(Duration::from_millis(800), "mx.example.org"));
+        let late = FakeDns::start(Fault::Late(Duration::from_secs(20), "mx.example.org"));
         let daemon = Daemon::setup()
             .option(&late.option())
             .option(&format!("--dnsbl late.example --early {early}"))
@@ -219,7 +219,7 @@ fn a_client_that_leaves_before_the_list_has_answered_has_hung_up() {
         let mut leaver = daemon.client("127.0.0.1");
         leaver.finish();
         assert_eq!(leaver.read_all(), "", "{early}");
-        assert_about(waited(&daemon.log("hangup ip=127.0.0.1 ")), 0.0);
+        assert_waited(waited(&daemon.log("hangup ip=127.0.0.1 ")), ..8.0);
         assert!(daemon.lines("listed ").is_empty(), "{}", daemon.text());
     }
 }
@@ -338,7 +338,7 @@ fn an_allowlist_that_refuses_to_answer_has_failed() {
         "--dnsbl good.example=127.0.0.2 --dnswl good.example",
     ] {
         let daemon = beside(&refuses, &nsd, lists).run(&["echo", "220"]);
-        assert_about(daemon.client(NAMELESS).read_line().1, 1.5);
+        assert_waited(daemon.client(NAMELESS).read_line().1, 1.5..20.0);
         assert!(daemon.log("pass ").contains(" class=none "), "{lists}");
         assert_eq!(complaints(&daemon, 1), [failed], "{lists}");
     }
@@ -366,9 +366,9 @@ fn a_dead_allowlist_costs_nobody_more_than_its_delay() {
     needs!("nsd");
     let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
     let daemon = beside(&dead, &nsd, "--dnswl dead.example").run(&["echo", "220"]);
-    assert_about(daemon.client(ORDINARY).read_line().1, 0.4);
+    assert_waited(daemon.client(ORDINARY).read_line().1, 0.4..20.0);
     assert!(complaints(&daemon, 1).is_empty(), "nobody needed it: {}", daemon.text());
-    assert_about(daemon.client(NAMELESS).read_line().1, 1.5);
+    assert_waited(daemon.client(NAMELESS).read_line().1, 1.5..20.0);
     let complaint =
         "smtp-delayd: warning: list dead.example failed: no name server answered in time";
     assert_eq!(complaints(&daemon, 2), [complaint]);
@@ -376,7 +376,7 @@ fn a_dead_allowlist_costs_nobody_more_than_its_delay() {
     for (options, delay) in [("-H", 0.4), (&by_rule, 0.5)] {
         let options = format!("--dnswl dead.example {options}");
         let daemon = beside(&dead, &nsd, &options).run(&["echo", "220"]);
-        assert_about(daemon.client(NAMELESS).read_line().1, delay);
+        assert_waited(daemon.client(NAMELESS).read_line().1, delay..20.0);
         assert!(complaints(&daemon, 1).is_empty(), "nobody needed it: {}", daemon.text());
     }
 }
@@ -388,11 +388,11 @@ fn a_list_that_answers_while_an_allowlist_is_waited_for_refuses_all_the_same() {
     // One that says no, with the same answer, and one that says nothing.
     for good in ["bad.example=127.0.0.99", SILENT] {
         let late = FakeDns::start(Fault::Late(Duration::from_millis(400), "mx.example.org"));
-        let lists = format!("--dnsbl bad.example --dnswl {good}");
+        let lists = format!("--dnsbl bad.example --dnswl {good} --delay-none 20");
         let daemon = beside(&late, &nsd, &lists).run(&["echo", "220"]);
         let mut listed = daemon.client(NAMELESS);
         assert!(listed.read_all().starts_with("421 4.7.1 "), "{good}");
-        assert_about(listed.connected.elapsed(), 0.8);
+        assert_waited(listed.connected.elapsed(), 0.8..20.0);
     }
 }
 
@@ -406,7 +406,7 @@ fn clients_that_a_rule_exempts_do_not_wait_for_a_dead_list() {
         let daemon = beside(&dead, &nsd, &options).run(&["echo", "220"]);
         let (line, time) = daemon.client(NAMELESS).read_line();
         assert_eq!(line, "220\n", "{variables}");
-        assert_about(time, 0.0);
+        assert_waited(time, ..20.0);
         assert!(complaints(&daemon, 1).is_empty(), "{}", daemon.text());
     }
 }
@@ -417,7 +417,7 @@ fn an_allowlist_makes_static_who_looks_like_a_line_or_has_an_ipv6_address() {
     let Some((_, nsd)) = root(test) else { return };
     let list = Rbldnsd::start_on_a_free_port(&[&format!("{LINE} :127.0.0.10:a line")]);
     let daemon = with(&list, &nsd, &format!("--dnswl {ZONE}")).run(&["echo", "220"]);
-    assert_about(daemon.client(LINE).read_line().1, 0.4);
+    assert_waited(daemon.client(LINE).read_line().1, 0.4..);
     let line = daemon.log("pass ");
     assert!(line.contains(" host=dsl-127-0-2-1.isp.example class=static delay=0.4 "), "{line}");
     // Without nsd nobody knows a name.
@@ -426,7 +426,7 @@ fn an_allowlist_makes_static_who_looks_like_a_line_or_has_an_ipv6_address() {
         .option(&format!("--dnswl {ZONE6} --delay-static 0.4 --delay-unknown 1.5"))
         .host("::1")
         .run(&["echo", "220"]);
-    assert_about(daemon.client("::1").read_line().1, 0.4);
+    assert_waited(daemon.client("::1").read_line().1, 0.4..);
     let line = daemon.log("pass ");
     assert!(line.contains(" host=- class=static delay=0.4 "), "{line}");
 }
@@ -450,7 +450,7 @@ fn an_allowlist_gives_clients_the_reserve() {
     let _held = down_to_the_reserve(&good);
     let (line, time) = good.client(NAMELESS).read_line();
     assert_eq!(line, "220\n");
-    assert_about(time, 0.4);
+    assert_waited(time, 0.4..);
     assert!(good.log("pass ").contains(" class=static delay=0.4 "), "{}", good.text());
     // One that does not have the client, and one that says nothing for as long as the
     // look-up may take.
@@ -459,7 +459,7 @@ fn an_allowlist_gives_clients_the_reserve() {
         let _held = down_to_the_reserve(&daemon);
         let mut refused = daemon.client(NAMELESS);
         assert!(refused.read_all().starts_with("421 4.3.2 "), "{list}");
-        assert_about(refused.connected.elapsed(), answered);
+        assert_waited(refused.connected.elapsed(), answered..8.0);
         let line = daemon.log("limit ");
         assert!(line.contains(" class=none ") && line.contains(" kind=reserve "), "{line}");
     }

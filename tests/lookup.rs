@@ -10,21 +10,21 @@ use nix::unistd::Pid;
 
 use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
 use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, assert_about, needs};
+use crate::lab::{Daemon, assert_waited, needs, seconds, waited};
 
 #[test]
 fn a_dead_name_server_costs_the_delay_of_the_unknown() {
     let dns = FakeDns::start(Fault::Silence);
     let setup = || Daemon::setup().option(&dns.option());
-    let daemon = setup().option("--delay-unknown 2.5 --dns-timeout 1").run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 2.5);
+    let daemon = setup().option("--delay-unknown 6 --dns-timeout 1").run(&["echo", "220"]);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 6.0..);
     let line = daemon.log("pass ");
-    assert!(line.contains(" class=unknown delay=2.5 waited=2.5"), "{line}");
-    assert!(line.contains(" dns=1.0"), "{line}");
+    assert!(line.contains(" class=unknown delay=6 waited="), "{line}");
+    assert_waited(seconds(&line, "dns"), 1.0..6.0);
     let daemon = setup().option("--delay-unknown 1 --dns-timeout 2.5").run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 2.5);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 2.5..);
     let line = daemon.log("pass ");
-    assert!(line.contains(" class=unknown delay=1 waited=2.5"), "{line}");
+    assert!(line.contains(" class=unknown delay=1 waited="), "{line}");
 }
 
 #[test]
@@ -35,9 +35,9 @@ fn a_name_server_that_fails_is_not_taken_for_an_answer() {
         let dns = FakeDns::start(fault.clone());
         let daemon = Daemon::setup()
             .option(&dns.option())
-            .option("--delay-unknown 0.2 --delay-none 5")
+            .option("--delay-unknown 0.2 --delay-none 20")
             .run(&["echo", "220"]);
-        assert_about(daemon.client("127.0.0.1").read_line().1, 0.2);
+        assert_waited(daemon.client("127.0.0.1").read_line().1, 0.2..8.0);
         assert!(daemon.log("pass ").contains(" class=unknown "), "{fault:?}");
     }
 }
@@ -46,7 +46,7 @@ fn a_name_server_that_fails_is_not_taken_for_an_answer() {
 fn nobody_at_the_resolvers_port_is_noticed_at_once() {
     let daemon =
         Daemon::setup().option("--resolver 127.0.0.1:9 --delay-unknown 0.2").run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 0.2);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 0.2..8.0);
     assert!(daemon.log("pass ").contains(" class=unknown "));
 }
 
@@ -60,21 +60,20 @@ fn the_next_resolver_is_asked() {
         .option(&nsd.option())
         .option("--delay 0.1")
         .run(&["echo", "220"]);
-    assert_about(daemon.client(ORDINARY).read_line().1, 0.1);
+    assert_waited(daemon.client(ORDINARY).read_line().1, 0.1..8.0);
     assert!(daemon.log("pass ").contains(" host=mx1.example.org class=static "));
     assert_eq!(failing.queries(), 1);
 }
 
 #[test]
 fn the_time_of_the_look_up_counts() {
-    let dns = FakeDns::start(Fault::Late(Duration::from_millis(700), "mx.example.org"));
+    let dns = FakeDns::start(Fault::Late(Duration::from_secs(5), "mx.example.org"));
     let setup = || Daemon::setup().option(&dns.option());
-    for (delay, waited) in [("1.5", 1.5), ("0.2", 0.7)] {
+    for (delay, bounds) in [("6", 6.0..11.0), ("4", 5.0..9.0)] {
         let daemon = setup().option_with("--delay-static", delay).run(&["echo", "220"]);
         daemon.client("127.0.0.1").read_line();
         let line = daemon.log("pass ");
-        let told = line.split("waited=").nth(1).and_then(|rest| rest.split(' ').next());
-        assert_about(Duration::from_secs_f64(told.unwrap().parse().unwrap()), waited);
+        assert_waited(waited(&line), bounds);
     }
 }
 
@@ -82,7 +81,7 @@ fn the_time_of_the_look_up_counts() {
 fn an_answer_that_takes_five_seconds_is_waited_for() {
     let dns = FakeDns::start(Fault::Late(Duration::from_secs(5), "mx.example.org"));
     let daemon = Daemon::setup().option(&dns.option()).run(&["echo", "220"]);
-    assert_about(daemon.client("127.0.0.1").read_line().1, 5.0);
+    assert_waited(daemon.client("127.0.0.1").read_line().1, 5.0..);
     let line = daemon.log("pass ");
     assert!(line.contains(" host=mx.example.org class=static delay=2 "), "{line}");
     assert!(dns.queries() > 1, "it was asked again meanwhile");
@@ -108,7 +107,7 @@ fn talk_and_leaving_are_seen_during_the_look_up() {
     assert!(talker.is_silent_for(Duration::from_millis(300)));
     talker.say("EHLO\r\n");
     assert!(talker.read_all().starts_with("421 4.7.0 "));
-    assert_about(talker.connected.elapsed(), 0.3);
+    assert_waited(talker.connected.elapsed(), 0.3..8.0);
     assert!(leaver.is_silent_for(Duration::from_millis(300)));
     drop(leaver);
     let line = daemon.log("hangup ip=127.0.0.2 ");

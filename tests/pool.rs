@@ -11,7 +11,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::dns::{FakeDns, Fault, NAMELESS, Nsd};
-use crate::lab::{Alone, Client, Daemon, assert_about, directory, is_root, needs, wait_until};
+use crate::lab::{
+    Alone, Client, Daemon, assert_waited, directory, is_root, needs, one_is_quicker_than,
+    wait_until,
+};
 
 #[test]
 fn idle_children_are_kept_ahead_of_the_demand() {
@@ -176,34 +179,38 @@ fn children_that_ended_do_not_count_before_they_are_reaped() {
 #[test]
 fn a_program_that_ends_at_once_is_no_crash() {
     let daemon = Daemon::setup().option("-H --delay 0 -c 3").run(&["sh", "-c", "echo 220; exit 1"]);
-    let start = Instant::now();
-    for _ in 0..100 {
-        assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+    // After ten crashes in a row each fork would wait for a second.
+    for _ in 0..2 {
+        one_is_quicker_than(Duration::from_secs(8), || {
+            for _ in 0..20 {
+                assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
+            }
+        });
     }
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    daemon.log_lines("end ", 100);
+    daemon.log_lines("end ", 40);
     assert!(daemon.lines("smtp-delayd: error").is_empty());
 }
 
 #[test]
 fn children_that_die_before_the_hand_over_are_told_replaced_and_held_back() {
+    const KILLED: usize = 12;
     let daemon = Daemon::setup().option("-H --delay 0 --min-idle 1").run(&["echo", "220"]);
-    let mut killed = 0;
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(4) {
-        for child in daemon.children() {
-            killed += usize::from(kill(child, Signal::SIGKILL).is_ok());
-            wait_until("its end", || (!daemon.children().contains(&child)).then_some(()));
-        }
-        thread::sleep(Duration::from_millis(1));
+    for _ in 0..KILLED {
+        let child = wait_until("a child", || daemon.children().pop());
+        kill(child, Signal::SIGKILL).unwrap();
+        wait_until("its end", || (!daemon.children().contains(&child)).then_some(()));
     }
-    assert!((6..=14).contains(&killed), "{killed} children were forked and killed in 4 s");
+    // The first five are replaced at once; then it is 50, 100, 200, 400, 800 and 1000 ms.
+    let elapsed = start.elapsed();
+    assert!(elapsed >= Duration::from_millis(2550), "{KILLED} were forked in {elapsed:?}");
     let lines = daemon.log_lines("smtp-delayd: error: child ", 6);
     assert!(lines[0].contains(" died before the hand-over: signal: 9 (SIGKILL)"), "{lines:?}");
-    assert!(lines.len() <= 11, "a loop is told once a second: {lines:?}");
+    let seconds = usize::try_from(elapsed.as_secs()).unwrap();
+    assert!(lines.len() <= 7 + seconds, "a loop is told once a second: {lines:?}");
     let untold = |line: &String| line.split('(').nth(2)?.split(' ').next()?.parse::<usize>().ok();
     let told = lines.len() + lines.iter().filter_map(untold).sum::<usize>();
-    assert!(told <= killed && told + 10 >= killed, "{told} of {killed} were told of: {lines:?}");
+    assert!(told <= KILLED && told + 10 >= KILLED, "{told} of {KILLED} were told of: {lines:?}");
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
 }
 
@@ -251,7 +258,7 @@ fn places_for_programs_are_bounded_and_waited_for() {
     let mut fourth = daemon.client("127.0.0.1");
     let text = fourth.read_all();
     assert_eq!(text, "421 4.3.2 mx.test.example all slots are busy, try later\r\n");
-    assert_about(fourth.connected.elapsed(), 10.1);
+    assert_waited(fourth.connected.elapsed(), 10.1..20.0);
     let line = daemon.log("limit ");
     assert!(line.ends_with(" kind=max-prog held=2"), "{line}");
 }
@@ -261,17 +268,23 @@ fn places_are_given_in_the_order_of_asking() {
     let daemon = Daemon::setup().option("-H --delay 0.1 --max-prog 1").run(&[
         "sh",
         "-c",
-        "echo 220; sleep 0.1",
+        "echo 220; exec cat",
     ]);
+    let mut holder = daemon.client("127.0.0.1");
+    assert_eq!(holder.read_line().0, "220\n");
     let mut clients = Vec::new();
-    for number in 0..12 {
+    for _ in 0..3 {
         clients.push(daemon.client("127.0.0.1"));
-        if number < 11 {
-            assert!(clients[number].is_silent_for(Duration::from_millis(10)) || number < 2);
-        }
+        // More than enough for it to have asked before the next one does.
+        assert!(clients.last_mut().unwrap().is_silent_for(Duration::from_secs(2)));
     }
-    let times: Vec<Duration> = clients.iter_mut().map(|client| client.read_line().1).collect();
-    assert!(times.iter().all(|time| *time < Duration::from_secs(8)), "{times:?}");
+    let port = |client: &Client| client.stream.local_addr().unwrap().port();
+    for (passed, client) in clients.into_iter().enumerate() {
+        drop(holder);
+        let line = daemon.log_lines("pass ", passed + 2).pop().unwrap();
+        assert!(line.contains(&format!(" port={} ", port(&client))), "{line}");
+        holder = client;
+    }
 }
 
 /// One that is refused while it waits, and is talked to for up to a minute, has no
@@ -373,21 +386,15 @@ fn service_goes_on_after_forks_have_failed() {
     for pid in daemon.children().into_iter().chain([daemon.pid()]) {
         limit_processes(pid, 1);
     }
-    let until = Instant::now() + Duration::from_secs(2);
-    let mut served = 0;
-    let mut waiting = Vec::new();
-    while Instant::now() < until {
-        let mut client = daemon.client("127.0.0.1");
-        if client.is_silent_for(Duration::from_millis(300)) {
-            waiting.push(client);
-        } else {
-            assert_eq!(client.read_all(), "220\n");
-            served += 1;
-        }
-    }
-    assert!(served >= 1 && !waiting.is_empty(), "{served} served, {} wait", waiting.len());
-    let complaints = daemon.lines("smtp-delayd: error: unable to fork: ");
-    assert!((1..=4).contains(&complaints.len()), "{complaints:?}");
+    let start = Instant::now();
+    let idle = daemon.children().len();
+    let mut waiting: Vec<Client> = (0..idle + 3).map(|_| daemon.client("127.0.0.1")).collect();
+    daemon.log_lines("pass ", idle);
+    daemon.log_lines("smtp-delayd: error: unable to fork: ", 2);
+    assert!(waiting.last_mut().unwrap().is_silent_for(Duration::from_secs(1)), "who forked?");
+    let complaints = daemon.lines("smtp-delayd: error: unable to fork: ").len();
+    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
+    assert!(complaints <= 2 + seconds, "{complaints} in {seconds} s");
     limit_processes(daemon.pid(), 100);
     for mut client in waiting {
         assert_eq!(client.read_all(), "220\n", "it waited for a child");
@@ -437,6 +444,7 @@ fn a_shortage_of_descriptors_is_told_and_survived() {
             .status();
         assert!(set.unwrap().success());
     };
+    let start = Instant::now();
     limit(3);
     // Its accept(2) has a descriptor already; the next one has none.
     drop(daemon.client("127.0.0.1"));
@@ -444,7 +452,9 @@ fn a_shortage_of_descriptors_is_told_and_survived() {
     let line = daemon.log("smtp-delayd: error: unable to accept: ");
     assert!(line.contains("Too many open files"), "{line}");
     assert!(client.is_silent_for(Duration::from_millis(1500)));
-    assert!(daemon.lines("smtp-delayd: error: unable to accept: ").len() <= 4);
+    let told = daemon.lines("smtp-delayd: error: unable to accept: ").len();
+    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
+    assert!(told <= 2 + seconds, "{told} in {seconds} s");
     limit(100);
     assert_eq!(client.read_all(), "220\n");
 }
@@ -678,7 +688,7 @@ fn ten_thousand_connections_meet_a_hup_every_tenth_of_a_second() {
     let mut hups = 0;
     thread::scope(|scope| {
         (0..8).for_each(|_| drop(scope.spawn(|| load.press(&daemon))));
-        let until = Instant::now() + Duration::from_secs(180);
+        let until = Instant::now() + Duration::from_secs(600);
         while load.served() < 10_000 && Instant::now() < until {
             settings(["0.01", "0.02", "soon"][hups % 3]);
             daemon.signal(Signal::SIGHUP);
@@ -687,9 +697,10 @@ fn ten_thousand_connections_meet_a_hup_every_tenth_of_a_second() {
         }
         load.stop.store(true, Ordering::SeqCst);
     });
-    assert!(load.served() >= 10_000, "{} in three minutes", load.served());
+    assert!(load.served() >= 10_000, "{} in ten minutes", load.served());
     assert_eq!(load.lost(), 0, "of {}", load.served());
-    assert!(daemon.lines("reload ").len() > hups / 3, "{hups} HUPs");
+    // HUPs that come while it reads are one.
+    assert!(daemon.lines("reload ").len() >= 5, "{hups} HUPs");
     assert!(!daemon.lines("smtp-delayd: error: unable to reload").is_empty());
     let ends = daemon.log_lines("end ", load.served());
     assert!(ends.iter().all(|line| line.contains(" exit=0 ")));

@@ -15,7 +15,7 @@ use nix::unistd::mkfifo;
 
 use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
 use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, assert_about, directory, needs, wait_until};
+use crate::lab::{Daemon, assert_waited, directory, needs, wait_until};
 
 /// Compiles rules with the real tcprules; the cdb.
 fn cdb(rules: &str) -> PathBuf {
@@ -111,10 +111,10 @@ fn a_rule_for_the_address_costs_no_look_up() {
         .run(&SHOW);
     let mut denied = daemon.client("127.0.0.3");
     assert_eq!(denied.read_all(), "");
-    assert_about(denied.connected.elapsed(), 0.0);
+    assert_waited(denied.connected.elapsed(), ..8.0);
     let mut condemned = daemon.client("127.0.0.4");
     assert_eq!(condemned.read_all(), "220 unset\n");
-    assert_about(condemned.connected.elapsed(), 0.0);
+    assert_waited(condemned.connected.elapsed(), ..8.0);
     assert_eq!(dns.queries(), 0);
 }
 
@@ -220,7 +220,9 @@ fn rules_exempt() {
         .run(&["echo", "220"]);
     let delays = [(2, 0.0), (3, 0.5), (4, 0.5), (5, 1.0), (6, 0.0), (7, 1.5), (8, 1.5), (9, 0.5)];
     for (last, delay) in delays {
-        assert_about(daemon.client(&format!("127.0.0.{last}")).read_line().1, delay);
+        assert_waited(daemon.client(&format!("127.0.0.{last}")).read_line().1, delay..);
+        let line = daemon.log(&format!("pass ip=127.0.0.{last} "));
+        assert!(line.contains(&format!(" delay={delay} ")), "{line}");
     }
     assert!(daemon.text().contains("unable to use SMTPDELAY=\"soon\": it takes seconds"));
 }
@@ -393,11 +395,12 @@ fn an_ident_server_that_keeps_silent_has_its_own_deadline() {
     let daemon = Daemon::setup().option("-rH -t 1 --delay 0.1").run(&[program().to_str().unwrap()]);
     let mut client = daemon.client("127.0.0.23");
     let report = Report::read(&client.read_all());
-    assert_about(client.connected.elapsed(), 1.0);
+    assert_waited(client.connected.elapsed(), 1.0..20.0);
     assert_eq!(report.env("TCPREMOTEINFO"), None);
+    let daemon = Daemon::setup().option("-rH -t 25 --delay 0.1").run(&["false"]);
     let mut talker = daemon.client("127.0.0.23");
     assert!(talker.is_silent_for(Duration::from_millis(300)));
     talker.say("EHLO\r\n");
     assert!(talker.read_all().starts_with("421 4.7.0 "), "it is watched meanwhile");
-    assert_about(talker.connected.elapsed(), 0.3);
+    assert_waited(talker.connected.elapsed(), 0.3..20.0);
 }

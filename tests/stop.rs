@@ -12,10 +12,15 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::lab::daemon::Setup;
 use crate::lab::heirs::{slow_to_start, stopped_heir};
-use crate::lab::{Alone, Client, Daemon, assert_about, wait_until};
+use crate::lab::{Alone, Client, Daemon, assert_waited, wait_until};
 
 fn setup(delay: &str) -> Setup {
     Daemon::setup().option("-H").option_with("--delay", delay)
+}
+
+/// Whether a client's delay of so many seconds cannot be over.
+fn is_before(client: &Client, seconds: u64) -> bool {
+    client.connected.elapsed() < Duration::from_secs(seconds)
 }
 
 /// Whether a client could be connected; closes it at once if so.
@@ -26,18 +31,19 @@ fn port_answers(daemon: &Daemon) -> bool {
 #[test]
 fn term_lets_waiting_clients_finish_and_frees_the_port() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let mut daemon = setup("1.5").run(&["sh", "-c", "echo 220; exec cat"]);
+        let mut daemon = setup("5").run(&["sh", "-c", "echo 220; exec cat"]);
         let mut waiting = daemon.client("127.0.0.1");
         assert!(waiting.is_silent_for(Duration::from_millis(300)));
         daemon.signal(signal);
         wait_until("the port to be free", || (!port_answers(&daemon)).then_some(()));
-        assert!(!daemon.has_ended(), "a client is waiting");
         assert!(daemon.log("stopping ").starts_with("stopping waiting=1 sessions=0 pid="));
+        let ended = daemon.has_ended();
+        assert!(!ended || !is_before(&waiting, 5), "a client is waiting");
         let next = setup("0").port(daemon.port).run(&["echo", "220 next"]);
         assert_eq!(next.client("127.0.0.1").read_all(), "220 next\n");
         let (line, waited) = waiting.read_line();
         assert_eq!(line, "220\n");
-        assert_about(waited, 1.5);
+        assert_waited(waited, 5.0..);
         assert_eq!(daemon.wait().code(), Some(0));
         daemon.log("stats pass=1 ");
         assert!(daemon.log("stop ").starts_with("stop sessions=1 "));
@@ -48,20 +54,20 @@ fn term_lets_waiting_clients_finish_and_frees_the_port() {
 
 #[test]
 fn a_second_term_ends_the_supervisor_and_nobody_else() {
-    let mut daemon = setup("1.5").run(&["echo", "220"]);
+    let mut daemon = setup("9").run(&["echo", "220"]);
     let mut waiting = daemon.client("127.0.0.1");
     assert!(waiting.is_silent_for(Duration::from_millis(200)));
     daemon.signal(Signal::SIGTERM);
     wait_until("the port to be free", || (!port_answers(&daemon)).then_some(()));
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(waiting.connected.elapsed() < Duration::from_millis(1400));
+    assert!(is_before(&waiting, 9));
     assert_eq!(waiting.read_all(), "220\n");
 }
 
 #[test]
 fn without_its_supervisor_nobody_goes_on_listening() {
-    let mut daemon = setup("1").option("--min-idle 10").run(&["sh", "-c", "echo 220; exec cat"]);
+    let mut daemon = setup("4").option("--min-idle 10").run(&["sh", "-c", "echo 220; exec cat"]);
     let children = daemon.children();
     assert_eq!(children.len(), 10);
     let mut session = daemon.client("127.0.0.1");
@@ -143,7 +149,7 @@ fn fifty_kills_under_load_and_as_many_starts() {
 
 #[test]
 fn places_for_programs_are_no_matter_once_nobody_counts_them() {
-    let mut daemon = setup("1").option("--max-prog 1").run(&["echo", "220"]);
+    let mut daemon = setup("4").option("--max-prog 1").run(&["echo", "220"]);
     let mut clients: Vec<Client> = (0..5).map(|_| daemon.client("127.0.0.1")).collect();
     assert!(clients[4].is_silent_for(Duration::from_millis(300)));
     daemon.kill();
@@ -166,7 +172,7 @@ fn a_port_in_use_is_told() {
         daemon.port
     );
     assert_eq!((other.status.code(), text), (Some(111), expected));
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(15), "as long as it waits for a pidfile");
 }
 
 #[test]
