@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -29,13 +30,30 @@ const INTERVAL: Duration = Duration::from_millis(50);
 pub struct Readiness {
     pipe: Option<File>,
     detached: bool,
+    announce: Option<Announce>,
 }
+
+/// Tells, once, where the daemon listens.
+type Announce = Box<dyn FnOnce(SocketAddr)>;
 
 impl Readiness {
     /// Nobody waits.
     #[must_use]
     pub fn in_foreground() -> Self {
-        Self { pipe: None, detached: false }
+        Self { pipe: None, detached: false, announce: None }
+    }
+
+    /// In the foreground, where `announce` is told the address once all is up.
+    #[must_use]
+    pub fn announced_by(announce: impl FnOnce(SocketAddr) + 'static) -> Self {
+        Self { announce: Some(Box::new(announce)), ..Self::in_foreground() }
+    }
+
+    /// Clients are accepted at `address`.
+    pub fn listens_at(&mut self, address: SocketAddr) {
+        if let Some(announce) = self.announce.take() {
+            announce(address);
+        }
     }
 
     /// All is up, but for what the warning says.
@@ -84,7 +102,7 @@ pub fn launch(
     let (mut theirs, ours) = (Some(File::from(pipe.0)), File::from(pipe.1));
     let leader = sys::spawn(|| {
         theirs = None;
-        let mut readiness = Readiness { pipe: Some(ours), detached: false };
+        let mut readiness = Readiness { pipe: Some(ours), detached: false, announce: None };
         lead_session(log, &mut readiness, daemon)
     });
     let leader = leader.map_err(unable_to_fork)?;

@@ -109,6 +109,7 @@ pub fn run(
     }
     log.start(local, slots, idle);
     cleanup.into_iter().for_each(Cleanup::succeeded);
+    readiness.listens_at(local);
     readiness.ready(log.lack_of_syslog().as_deref(), &log);
     supervisor.run();
     Ok(())

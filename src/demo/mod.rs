@@ -2,9 +2,11 @@
 //! it, so that a newcomer sees what it does without qmail, root or a name
 //! server.  Look-ups, delays and the hand-over are the real ones.
 
+mod commands;
 mod names;
 mod smtp;
 
+use std::io::{self, Write};
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsFd;
 
@@ -20,6 +22,7 @@ use crate::log::Log;
 use crate::options::Options;
 use crate::sys;
 
+use commands::Commands;
 pub use smtp::respond;
 
 /// The name under which the program runs itself as the SMTP server of the
@@ -50,7 +53,12 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
         options.local_nets.clear();
     }
     let program = Program::at("/proc/self/exe", &[RESPONDER]).map_err(Fatal::trouble)?;
-    start::run(options, program, log, &mut Readiness::in_foreground())
+    let delays = options.delays.clone();
+    let announce = move |address| {
+        let commands = Commands { address, delays };
+        let _ = write!(io::stderr(), "\nTo be tried in another terminal:\n\n{commands}");
+    };
+    start::run(options, program, log, &mut Readiness::announced_by(announce))
 }
 
 /// Forks a name server that knows a few loopback addresses, and ends with us.
