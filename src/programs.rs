@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::ctl;
-use crate::daemon::background::{self, Readiness};
-use crate::daemon::check;
-use crate::daemon::{signals, start};
+use crate::daemon::startup::background::{self, Readiness};
+use crate::daemon::startup::check;
+use crate::daemon::startup::{signals, start};
 use crate::demo;
 use crate::error::{Fatal, TROUBLE, USAGE, keep};
 use crate::log::{Log, Syslog};

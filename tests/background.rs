@@ -20,7 +20,7 @@ use crate::lab::syslog::FakeSyslog;
 use crate::lab::{
     Client, assert_waited, directory, is_root, needs, one_is_quicker_than, only, wait_until,
 };
-use smtp_delay::daemon::board::VERSION;
+use smtp_delay::daemon::scoreboard::layout::VERSION;
 
 /// A daemon that has gone into the background, and its files.
 pub(crate) struct Background {

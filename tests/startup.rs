@@ -19,7 +19,7 @@ use crate::background::{Background, ctl, is_there};
 use crate::lab::chain::clean_command;
 use crate::lab::daemon::children_of;
 use crate::lab::{directory, is_root, wait_until};
-use smtp_delay::daemon::board::{MAGIC, VERSION};
+use smtp_delay::daemon::scoreboard::layout::{MAGIC, VERSION};
 
 /// A user that has nothing.
 const NOBODY: u32 = 65534;

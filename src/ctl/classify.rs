@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::{Failure, unprintable};
 use crate::connection::class::classify;
 use crate::connection::hosts::{HostName, host_name_of};
-use crate::daemon::host_name::ask;
+use crate::daemon::startup::host_name::ask;
 use crate::dns::Question;
 use crate::error::{Fatal, USAGE};
 use crate::log::escape::Printable;

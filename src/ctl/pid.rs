@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use super::{Failure, unprintable};
-use crate::daemon::lock::{Holder, owner};
-use crate::daemon::pidfile::{Content, content};
+use crate::daemon::startup::lock::{Holder, owner};
+use crate::daemon::startup::pidfile::{Content, content};
 use crate::error::{TROUBLE, USAGE};
 use crate::file;
 

@@ -15,10 +15,10 @@ use lexopt::Arg;
 use serde_json::{Value, json};
 
 use super::{Failure, unprintable};
-use crate::daemon::board::{Board, HEADER, Stage, size, slots_in};
-use crate::daemon::lock::{Holder, owner, owner_at};
-use crate::daemon::scoreboard::RUN;
-use crate::daemon::shown::Child;
+use crate::daemon::scoreboard::file::RUN;
+use crate::daemon::scoreboard::layout::{Board, HEADER, Stage, size, slots_in};
+use crate::daemon::scoreboard::status::Child;
+use crate::daemon::startup::lock::{Holder, owner, owner_at};
 use crate::error::{TROUBLE, USAGE};
 use crate::file;
 use crate::log::{Stats, stats_keys};
@@ -303,7 +303,7 @@ fn child_in_json(child: &Child) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::board::{MAGIC, VERSION};
+    use crate::daemon::scoreboard::layout::{MAGIC, VERSION};
 
     #[test]
     fn times_are_brief() {

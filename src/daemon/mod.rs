@@ -1,39 +1,7 @@
-//! The supervisor's side: the listener, the pool, and who looks after it.
+//! The supervisor's side, in four rooms: what a start does, who looks after the
+//! pool, the memory that all share, and one process of the pool.
 
-mod addresses;
-pub mod background;
-pub mod backoff;
-pub mod board;
-pub mod check;
 pub mod child;
-mod cleanup;
-pub mod demand;
-mod descriptors;
-mod entry;
-mod files;
-pub mod host_name;
-pub mod listen;
-pub mod local_names;
-pub mod lock;
-mod lookout;
-mod networks;
-mod oom;
-pub mod pidfile;
-pub mod pool;
-pub mod privileges;
-mod proc;
-pub mod processors;
-mod queue;
-mod reap;
-mod refused;
-pub mod relay;
-mod reload;
 pub mod scoreboard;
-pub mod shown;
-pub mod signals;
-mod slots;
-pub mod start;
+pub mod startup;
 pub mod supervisor;
-mod texts;
-mod warnings;
-pub mod worker;

@@ -15,8 +15,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 
 use crate::connection::handoff::Program;
-use crate::daemon::background::Readiness;
-use crate::daemon::start;
+use crate::daemon::startup::background::Readiness;
+use crate::daemon::startup::start;
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::options::Options;

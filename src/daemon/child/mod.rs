@@ -1,0 +1,185 @@
+//! One child of the pool: it blocks in accept(2), serves the client that it
+//! gets, and comes back, unless it became the program.
+
+pub(in crate::daemon) mod oom;
+pub mod processors;
+pub mod worker;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal};
+
+use socket2::{SockAddr, Socket};
+
+use crate::connection::acceptor::Counter;
+use crate::connection::client::Client;
+use crate::connection::serve::{Service, serve};
+use crate::daemon::child::worker::Worker;
+use crate::daemon::scoreboard::pool::{Complaint, Pool, Stage};
+use crate::daemon::scoreboard::process_state::is_stopped;
+use crate::error::TROUBLE;
+use crate::log::contain_panics;
+use crate::sys;
+
+/// How long a child waits when descriptors or memory ran out.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How old the supervisor's beat may be before a child looks whether it is stopped.
+const BEAT_PATIENCE: Duration = Duration::from_millis(2500);
+/// How often a child looks whether it still is.
+const PAUSE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A child, and what it was born with.
+pub struct Child<'a> {
+    /// What it serves clients with.
+    pub service: &'a Service,
+    /// Its place in the pool.
+    pub worker: Worker<'a>,
+    /// The socket that it accepts from.
+    pub listener: &'a Socket,
+    /// The set of files that it has.
+    pub generation: u64,
+}
+
+/// How a turn at accept(2) ended.
+enum Turn {
+    Again,
+    Finished,
+    Failed,
+}
+
+impl Child<'_> {
+    /// Serves clients until there is no more use for it; the exit code.
+    #[must_use]
+    pub fn run(&self) -> u8 {
+        contain_panics(|| self.work())
+    }
+
+    fn work(&self) -> u8 {
+        if let Err(why) = self.settle_signals() {
+            self.service.log.error(format_args!("unable to set up signals: {why}"));
+            return TROUBLE;
+        }
+        self.worker.score.raise();
+        while self.is_wanted() {
+            match self.turn() {
+                Turn::Again => (),
+                Turn::Finished => break,
+                Turn::Failed => return TROUBLE,
+            }
+        }
+        0
+    }
+
+    /// Not where its files are old, or where there are idle children enough.
+    fn is_wanted(&self) -> bool {
+        let (pool, slot) = (self.pool(), self.worker.slot);
+        if pool.generation() != self.generation {
+            pool.retire(slot);
+            return false;
+        }
+        !pool.retire_beyond(slot, self.service.options.max_idle())
+    }
+
+    /// Until the hand-over, signals to the process group are counted and do
+    /// nothing; SIGURG is how the supervisor, or its death, wakes accept(2).
+    fn settle_signals(&self) -> nix::Result<()> {
+        sys::reset(Signal::SIGCHLD)?;
+        sys::shut_down_when_orphaned()?;
+        set_pdeathsig(Signal::SIGURG)?;
+        if self.worker.is_orphaned() {
+            let _ = self.listener.shutdown(std::net::Shutdown::Both);
+        }
+        SigSet::empty().thread_set_mask()
+    }
+
+    fn turn(&self) -> Turn {
+        match self.listener.accept() {
+            Ok((socket, peer)) => {
+                let code = self.host(socket, &peer);
+                self.come_back(code);
+                Turn::Again
+            }
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => self.shut_out(),
+            Err(error) if sys::is_shortage(&error) => {
+                self.complain(&error);
+                thread::sleep(SHORTAGE_PAUSE);
+                if self.is_over() { Turn::Finished } else { Turn::Again }
+            }
+            Err(_) => Turn::Again,
+        }
+    }
+
+    fn complain(&self, why: &std::io::Error) {
+        if self.pool().may_complain(Complaint::Accept) {
+            self.service.log.error(format_args!("unable to accept: {why}"));
+        }
+    }
+
+    /// Whether the daemon stops, or its supervisor is gone.
+    fn is_over(&self) -> bool {
+        self.pool().is_stopping() || self.worker.is_orphaned()
+    }
+
+    /// The listener was shut down: by the supervisor, for its death, or by a
+    /// stranger.
+    fn shut_out(&self) -> Turn {
+        if self.is_over() {
+            return Turn::Finished;
+        }
+        self.complain(&Errno::EINVAL.into());
+        Turn::Failed
+    }
+
+    /// The exit code that tcpserver's child would have had.
+    fn host(&self, socket: Socket, peer: &SockAddr) -> u8 {
+        let accepted = Instant::now();
+        let Some(peer) = peer.as_socket() else { return TROUBLE };
+        let (pool, slot) = (self.pool(), self.worker.slot);
+        pool.set_client(slot, peer.ip());
+        pool.wake_if_short();
+        self.wait_while_paused();
+        let log = &self.service.log;
+        match Client::accepted(socket, peer, accepted) {
+            Ok(client) => {
+                log.tcpserver_status(|| pool.clients(), pool.slots());
+                log.tcpserver_pid(client.peer);
+                serve(self.service, &self.worker, client)
+            }
+            Err(why) => {
+                log.dropping(Some(peer), "get local address", &why);
+                TROUBLE
+            }
+        }
+    }
+
+    /// As long as the supervisor is stopped (`svc -p`) nobody is served, as with
+    /// tcpserver, whose clients would queue: ours are kept in silence.
+    fn wait_while_paused(&self) {
+        let supervisor = self.worker.supervisor.as_raw().unsigned_abs();
+        while self.pool().since_beat() > BEAT_PATIENCE
+            && !self.worker.is_orphaned()
+            && is_stopped(supervisor)
+        {
+            thread::sleep(PAUSE_INTERVAL);
+        }
+    }
+
+    /// The client was refused, or left.
+    fn come_back(&self, code: u8) {
+        let pool = self.pool();
+        // Of none that was served the verdict is due still.
+        pool.count_verdict(self.worker.slot, Counter::Error);
+        pool.leave(self.worker.slot);
+        pool.enter(self.worker.slot, Stage::Idle);
+        self.service.log.tcpserver_lives_on(code);
+        self.service.log.tcpserver_status(|| pool.clients(), pool.slots());
+    }
+
+    fn pool(&self) -> &Pool {
+        self.worker.pool
+    }
+}

@@ -1,0 +1,83 @@
+//! Where a program starts.  Beside other clients the kernel knows best.  For a
+//! client that is alone it often chooses a processor that sleeps, though all that
+//! is needed is in the caches of the one that its child runs on.
+
+use std::fs;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// The caller, to the scheduler.
+const SELF: Pid = Pid::from_raw(0);
+
+/// All processors that there can be, where we may run on each of them: then
+/// nothing is lost by asking for all of them.  Where not, nothing is touched.
+pub struct Processors {
+    all: Option<CpuSet>,
+}
+
+impl Processors {
+    /// As this process finds them (`proc_pid_status(5)`, and the kernel's cputopology).
+    #[must_use]
+    pub fn find() -> Self {
+        let [possible, online] = ["possible", "online"]
+            .map(|name| fs::read_to_string(format!("/sys/devices/system/cpu/{name}")).ok());
+        let possible = possible.filter(|list| Some(list) == online.as_ref());
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let is_free = |(possible, allowed): (String, &str)| possible.trim() == allowed.trim();
+        // Where there is one alone nobody has a choice.
+        let several = possible.as_ref().is_some_and(|list| list.trim() != "0");
+        let free = several && possible.zip(allowed).is_some_and(is_free);
+        Self { all: free.then(|| sched_getaffinity(SELF).ok()).flatten() }
+    }
+
+    /// Binds this process, and those that it makes, to the processor that it runs
+    /// on; `false` where it is left as it is, because an affinity was set.
+    #[must_use]
+    pub fn stay(&self) -> bool {
+        let mut one = CpuSet::new();
+        self.all.is_some()
+            && sched_getaffinity(SELF).ok() == self.all
+            && sched_getcpu().and_then(|here| one.set(here)).is_ok()
+            && sched_setaffinity(SELF, &one).is_ok()
+    }
+
+    /// Lets it run on all of them again.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn leave(&self) -> nix::Result<()> {
+        self.all.as_ref().map_or(Ok(()), |all| sched_setaffinity(SELF, all))
+    }
+
+    /// Whether [`Self::stay`] may do something.
+    #[cfg(test)]
+    pub(in crate::daemon) fn are_free(&self) -> bool {
+        self.all.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // An affinity is a thread's own, and each test has a thread.
+    #[test]
+    fn a_process_stays_where_it_is_and_may_go_anywhere_again() {
+        let (processors, before) = (Processors::find(), sched_getaffinity(SELF).unwrap());
+        if !processors.are_free() {
+            assert!(!processors.stay());
+            return eprintln!("skipped: it takes two processors, and leave to run on all");
+        }
+        assert!(processors.stay());
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu().unwrap()).unwrap();
+        assert_eq!(sched_getaffinity(SELF), Ok(here));
+        assert!(!processors.stay(), "what was there could not be given back");
+        assert!(!Processors::find().are_free(), "nor is it to be taken for all");
+        processors.leave().unwrap();
+        assert_eq!(sched_getaffinity(SELF), Ok(before));
+        assert!(Processors::find().are_free());
+    }
+}

@@ -1,0 +1,311 @@
+//! A child of the pool, as the connections that it serves see it.
+
+use std::cell::{Cell, OnceCell};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, raise};
+use nix::unistd::{Pid, getppid};
+
+use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
+use crate::connection::class::Class;
+use crate::connection::crowd::Crowd;
+use crate::connection::lookup::LocalName;
+use crate::connection::verdict::is_crowded;
+use crate::daemon::child::oom::ChildScore;
+use crate::daemon::child::processors::Processors;
+use crate::daemon::scoreboard::pool::{Complaint, Pool, Slot, Stage, wake_child};
+use crate::daemon::scoreboard::stuck::Start;
+use crate::daemon::supervisor::relay::part_from_others;
+use crate::error::TROUBLE;
+use crate::sys::{self, Birth, Stack};
+
+/// Clients that are handed over closer together than this belong to one burst.
+const REST: Duration = Duration::from_millis(1);
+
+/// A child and its place in the pool.
+pub struct Worker<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// The child's slot in it.
+    pub slot: Slot,
+    /// The child's parent.
+    pub supervisor: Pid,
+    /// Places for sessions (`--max-prog`).
+    pub max_prog: usize,
+    /// Slots for hosts that are not suspicious (`--reserve`).
+    pub reserve: usize,
+    /// Whether standard error is read by a relay.
+    pub relayed: bool,
+    /// Children that may be idle at once (`--max-idle`).
+    pub max_idle: usize,
+    /// Whether the log says of a process that it has a client: it is that process
+    /// that has to become the program then.
+    pub announces: bool,
+    /// Where heirs run until they exec.
+    pub stack: OnceCell<Option<Stack>>,
+    /// The number of the slot that the last heir had.
+    pub last_heir: Cell<usize>,
+    /// Where heirs are born.
+    pub processors: &'a Processors,
+    /// Whether this process is bound to one of them.
+    pub bound: Cell<bool>,
+    /// Whether it is killed before others where memory runs out.
+    pub score: ChildScore<'a>,
+}
+
+impl Worker<'_> {
+    /// Whether the supervisor is gone.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        getppid() != self.supervisor
+    }
+
+    /// A slot for a process that becomes the program in this one's stead: where
+    /// this one is still of use, and somebody is there to reap the other.
+    fn claim_for_heir(&self) -> Option<Slot> {
+        let superfluous = self.pool.ready() >= self.max_idle;
+        if self.announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
+            return None;
+        }
+        let heir = self.pool.claim(Some(self.slot), self.last_heir.get())?;
+        self.last_heir.set(heir.0);
+        Some(heir)
+    }
+
+    /// Keeps an heir where its client's data is, if the client is alone: in a burst a
+    /// processor's queue is the longer wait.
+    fn stay_if_alone(&self, since_last: Duration) -> Stay<'_> {
+        let alone = since_last >= REST && self.pool.count(Stage::Busy) == 0;
+        if alone && !self.bound.get() {
+            self.bound.set(self.processors.stay());
+        }
+        Stay(self)
+    }
+
+    /// Wakes the client that has waited for a place for longest.
+    fn wake_next_in_line(&self) {
+        if let Some(pid) = self.pool.first_in_line() {
+            wake_child(pid);
+        }
+    }
+
+    /// The process that shares our memory was killed in the middle of what both of us
+    /// use: nothing can be relied on but what other processes share with us as well.
+    fn end_at_once(&self) -> ! {
+        self.pool.count_verdict(self.slot, Counter::Error);
+        sys::exit_now(TROUBLE);
+    }
+}
+
+/// The time for which a child may be bound to a processor.
+struct Stay<'a>(&'a Worker<'a>);
+
+impl Drop for Stay<'_> {
+    /// What fails now is tried again by the next heir, and after it.
+    fn drop(&mut self) {
+        if self.0.bound.get() {
+            self.0.bound.set(self.0.processors.leave().is_err());
+        }
+    }
+}
+
+impl Acceptor for Worker<'_> {
+    fn count_verdict(&self, counter: Counter) {
+        self.pool.count_verdict(self.slot, counter);
+    }
+
+    fn count_class(&self, class: Class) {
+        self.pool.count_class(class);
+    }
+
+    fn local_name(&self, ip: IpAddr) -> Option<Option<String>> {
+        self.pool.local_names().get(ip)
+    }
+
+    fn learn_local_name(&self, ip: IpAddr, name: &LocalName) {
+        let names = self.pool.local_names();
+        match name {
+            LocalName::Learnt(name) => names.put(ip, name.as_deref()),
+            LocalName::Failed => names.put_failure(ip),
+            LocalName::Known(_) => (),
+        }
+    }
+
+    fn describe(&self, class: Class, host: Option<&str>) {
+        self.pool.describe(self.slot, class, host);
+    }
+
+    fn earlier_from(&self, ip: IpAddr) -> usize {
+        self.pool.earlier_from(self.slot, ip)
+    }
+
+    fn note_refusal(&self) {
+        self.pool.note_refusal(self.slot);
+    }
+
+    fn crowd(&self) -> Crowd {
+        let others = self.pool.clients().saturating_sub(1);
+        Crowd { slots: self.pool.slots(), reserve: self.reserve, others }
+    }
+
+    fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
+        self.pool.recently_refused(ip)
+    }
+
+    fn remember_refusal(&self, ip: IpAddr, class: Class) {
+        self.pool.remember_refusal(ip, class);
+    }
+
+    fn may_complain_of_lists(&self) -> bool {
+        self.pool.may_complain(Complaint::List)
+    }
+
+    fn may_log_shortage(&self) -> bool {
+        self.pool.may_complain(Complaint::Shortage)
+    }
+
+    fn note_answer(&self) {
+        self.pool.note_answer();
+    }
+
+    fn silence_of_name_servers(&self) -> Duration {
+        self.pool.since_answer()
+    }
+
+    fn is_crowded(&self) -> bool {
+        is_crowded(self.pool.clients(), self.pool.slots())
+    }
+
+    /// With the supervisor gone nobody tells which places are free again: the
+    /// clients that are left must not pay for it.
+    fn claim_session(&self) -> bool {
+        self.pool.claim_prog(self.slot, self.max_prog)
+            || (self.is_orphaned() && self.pool.claim_prog(self.slot, self.pool.slots()))
+    }
+
+    /// Whoever is next may find a place.
+    fn leave_line(&self) {
+        if self.pool.leave_line(self.slot) {
+            self.wake_next_in_line();
+        }
+    }
+
+    fn release_session(&self) {
+        self.pool.enter(self.slot, Stage::Busy);
+        self.wake_next_in_line();
+    }
+
+    fn sessions(&self) -> usize {
+        self.pool.count(Stage::Prog)
+    }
+
+    fn begin_wait(&self) {
+        self.score.raise();
+    }
+
+    fn spawn_program(
+        &self,
+        work: &mut dyn FnMut() -> Errno,
+        announce: &dyn Fn(Pid),
+    ) -> Option<SpawnOutcome> {
+        let since_last = self.pool.note_hand_over();
+        self.score.restore();
+        let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
+        let (pool, heir) = (self.pool, self.claim_for_heir()?);
+        pool.bequeath(self.slot, heir);
+        let mut panic = None;
+        let mut work = || {
+            let why = catch_unwind(AssertUnwindSafe(&mut *work)).unwrap_or_else(|payload| {
+                panic = Some(payload);
+                Errno::ECANCELED
+            });
+            pool.disinherit(heir);
+            why
+        };
+        let stay = self.stay_if_alone(since_last);
+        let start = Start::begin(pool, self.slot);
+        let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
+        if begotten == Ok(Birth::Killed) {
+            self.end_at_once();
+        }
+        drop(stay);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+        match begotten {
+            Ok(Birth::Program(pid)) => {
+                announce(pid);
+                drop(start);
+                Some(SpawnOutcome::Started)
+            }
+            Ok(Birth::Killed) => None,
+            Ok(Birth::Failure(why)) => Some(SpawnOutcome::Failed(why)),
+            Err(_) => {
+                pool.take_back(self.slot, heir);
+                None
+            }
+        }
+    }
+
+    fn prepare_exec(&self) -> nix::Result<()> {
+        if self.relayed {
+            part_from_others();
+        }
+        if self.bound.get() {
+            self.processors.leave()?;
+        }
+        // Handlers are reset by exec, ignored signals are not.
+        sys::reset(Signal::SIGPIPE)?;
+        set_pdeathsig(None)
+    }
+
+    fn exec_failed(&self) {
+        let _ = set_pdeathsig(Signal::SIGURG);
+        // The supervisor may have died meanwhile; the handler finds out.
+        let _ = raise(Signal::SIGURG);
+        let _ = sys::ignore(Signal::SIGPIPE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::scoreboard::pool::test_pool;
+
+    #[test]
+    fn an_heir_stays_on_the_processor_of_a_client_that_is_alone() {
+        let (pool, processors) = (test_pool(4, 1), Processors::find());
+        let [slot, other] = [(); 2].map(|()| pool.claim(None, 0).unwrap());
+        let worker = Worker {
+            pool: &pool,
+            slot,
+            supervisor: getppid(),
+            max_prog: 4,
+            reserve: 0,
+            relayed: false,
+            max_idle: 4,
+            announces: false,
+            stack: OnceCell::new(),
+            last_heir: Cell::new(0),
+            processors: &processors,
+            bound: Cell::new(false),
+            score: ChildScore::inherited(None),
+        };
+        let stays = |since_last| {
+            let stay = worker.stay_if_alone(since_last);
+            let bound = worker.bound.get();
+            drop(stay);
+            assert!(!worker.bound.get());
+            bound
+        };
+        // Not where there is one processor, or an affinity was set.
+        assert_eq!(stays(REST), processors.are_free());
+        assert!(!stays(REST / 2), "in a burst");
+        pool.enter(other, Stage::Busy);
+        assert!(!stays(REST), "beside another client");
+    }
+}

@@ -1,0 +1,276 @@
+//! Where the scoreboard lies: in memory, or in a file that the administrator's
+//! tool can read.
+
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+
+use crate::daemon::scoreboard::layout::{MAGIC, size};
+use crate::daemon::startup::entry::Entry;
+use crate::daemon::startup::lock::{Holder, lock, owner};
+use crate::error::{Fatal, Reason};
+use crate::log::Log;
+use crate::options::Options;
+use crate::sys;
+
+/// Where `smtp-delayctl status` looks for the scoreboards of daemons.
+pub const RUN: &str = "/run";
+/// Most scoreboards of daemons on one port that are looked for.
+const MOST: usize = 100;
+
+/// A scoreboard's memory.
+pub struct Scoreboard {
+    /// Shared by all that are forked from here on.
+    pub memory: &'static [AtomicU64],
+    /// The file, if there is one, locked; whoever holds its lock is the supervisor.
+    file: Option<(File, Entry)>,
+}
+
+/// A start that failed leaves no file behind, as far as it has the right to
+/// remove it.
+impl Drop for Scoreboard {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Scoreboard {
+    /// In the file that the options name, or in memory.  Called as root, where
+    /// that is who starts us.
+    ///
+    /// # Errors
+    /// A file that cannot be made, or no memory: 111.
+    pub fn make(options: &Options, port: u16, log: &Log) -> Result<Self, Fatal> {
+        match &options.scoreboard {
+            Some(path) => in_file(path, options.slots)
+                .map_err(|why| Fatal::unable(format_args!("make {}", path.display()), why)),
+            None if options.daemon => in_usual_place(Path::new(RUN), options.slots, port, log),
+            None => in_memory(options.slots),
+        }
+    }
+
+    /// Whether the file that the options name could be made, as far as that can be
+    /// told without making it.  It does not matter whether another daemon has it.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make).
+    pub fn check(options: &Options) -> Result<(), Fatal> {
+        let Some(path) = &options.scoreboard else { return Ok(()) };
+        let checked = Entry::at(path).and_then(|entry| {
+            holder(&entry)?;
+            Ok(entry.check_directory()?)
+        });
+        checked.map_err(|why| Fatal::unable(format_args!("make {}", path.display()), why))
+    }
+
+    /// Whether there is a file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The file, which stays in its place and is locked for as long as it is open.
+    #[must_use]
+    pub fn hold(mut self) -> Option<File> {
+        self.file.take().map(|(file, _)| file)
+    }
+
+    /// Removes the file.
+    pub(in crate::daemon) fn release(&self) {
+        if let Some((file, entry)) = &self.file {
+            entry.remove(file);
+        }
+    }
+}
+
+/// The first of the daemons on a port has the first of these files, and so on.
+fn usual_path(directory: &Path, port: u16, number: usize) -> PathBuf {
+    directory.join(match number {
+        0 => format!("smtp-delayd.{port}.sb"),
+        other => format!("smtp-delayd.{port}.{other}.sb"),
+    })
+}
+
+/// In the first usual file that no other daemon has.
+fn in_usual_place(
+    directory: &Path,
+    slots: usize,
+    port: u16,
+    log: &Log,
+) -> Result<Scoreboard, Fatal> {
+    let has_another = |path: &PathBuf| {
+        let holder = Entry::at(path).and_then(|entry| holder(&entry));
+        holder.is_ok_and(|holder| holder != Holder::Nobody)
+    };
+    let path = |number| usual_path(directory, port, number);
+    let path = (0..MOST).map(path).find(|path| !has_another(path)).unwrap_or_else(|| path(MOST));
+    in_file(&path, slots).or_else(|why| {
+        let file = path.display();
+        log.warning(format_args!("unable to make {file}: {why}: there will be no status"));
+        in_memory(slots)
+    })
+}
+
+fn in_memory(slots: usize) -> Result<Scoreboard, Fatal> {
+    let memory = sys::shared_words(size(slots))
+        .map_err(|why| Fatal::unable("share memory with children", Reason(&why.into())))?;
+    Ok(Scoreboard { memory, file: None })
+}
+
+/// Who has the scoreboard that there is.
+///
+/// # Errors
+/// Something that is no scoreboard, which must not be replaced by one.
+fn holder(entry: &Entry) -> io::Result<Holder> {
+    let file = match entry.open(OFlag::O_RDONLY) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Holder::Nobody),
+        opened => opened?,
+    };
+    let mut start = [0; size_of::<u64>()];
+    match file.read_at(&mut start, 0)? {
+        0 => (),
+        // One that its daemon has not laid out yet, or never has.
+        _ if [0, MAGIC].contains(&u64::from_ne_bytes(start)) => (),
+        _ => return Err(io::Error::other("it is no scoreboard: remove it, or name another file")),
+    }
+    owner(&file)
+}
+
+/// Under a new name first: those that still have an old one mapped keep it, nobody
+/// reads half of a new one, and nobody can lock it before us.
+fn in_file(path: &Path, slots: usize) -> io::Result<Scoreboard> {
+    let entry = Entry::at(path)?;
+    match holder(&entry)? {
+        Holder::Nobody => (),
+        other => return Err(io::Error::other(format!("{other} has it"))),
+    }
+    let (beside, file) = entry.create_beside()?;
+    let mut board = Scoreboard { memory: &[], file: Some((file, beside)) };
+    if let Some((file, beside)) = &mut board.file {
+        lock(file)?;
+        allocate(file, slots)?;
+        board.memory = sys::shared_words_of(file, size(slots))?;
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        beside.rename(&entry)?;
+        *beside = entry;
+    }
+    Ok(board)
+}
+
+/// A page that is missing later would end whoever touches it (SIGBUS).
+fn allocate(file: &File, slots: usize) -> io::Result<()> {
+    let bytes = i64::try_from(size(slots) * size_of::<AtomicU64>()).map_err(io::Error::other)?;
+    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Err(Errno::EOPNOTSUPP) => {
+            io::copy(&mut io::repeat(0).take(bytes.unsigned_abs()), &mut &*file).map(drop)
+        }
+        done => Ok(done?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::process;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::daemon::startup::lock::of_open_files::{lock_to_read, lock_to_write};
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("scoreboard.{name}.{}", process::id()))
+    }
+
+    fn options(path: &Path) -> Options {
+        Options { scoreboard: Some(path.into()), ..Options::default() }
+    }
+
+    fn make(path: &Path) -> Result<Scoreboard, Fatal> {
+        let log = Log::new("test", crate::options::Verbosity::Quiet);
+        Scoreboard::make(&options(path), 25, &log)
+    }
+
+    #[test]
+    fn a_file_is_made_anew_and_never_truncated() {
+        let path = path("new");
+        let first = make(&path).unwrap();
+        first.memory[0].store(MAGIC, Ordering::SeqCst);
+        let inode = fs::metadata(&path).unwrap().ino();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!((&bytes[..8], bytes.len()), (&b"smtpdely"[..], 8 * size(40)));
+        let second = make(&path).unwrap();
+        assert_ne!(fs::metadata(&path).unwrap().ino(), inode);
+        assert_eq!(second.memory[0].load(Ordering::SeqCst), 0);
+        assert_eq!(first.memory[0].load(Ordering::SeqCst), MAGIC, "it is still mapped");
+        assert!(first.hold().is_some());
+        drop(second);
+        assert!(!path.exists(), "a start that failed leaves none behind");
+        assert!(make(Path::new("/nonexistent/x")).is_err());
+    }
+
+    #[test]
+    fn nobody_can_lock_a_file_before_its_daemon() {
+        let path = path("lock");
+        let board = make(&path).unwrap();
+        let reader = File::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
+        assert_eq!(lock_to_read(&reader), Err(Errno::EAGAIN));
+        drop(board);
+    }
+
+    #[test]
+    fn each_daemon_of_a_port_has_a_file_of_its_own() {
+        let directory = path("run");
+        fs::create_dir(&directory).unwrap();
+        let log = Log::new("test", crate::options::Verbosity::Quiet);
+        let mut others = Vec::new();
+        for name in ["smtp-delayd.25.sb", "smtp-delayd.25.1.sb", "smtp-delayd.25.2.sb"] {
+            drop(in_usual_place(&directory, 9, 25, &log).unwrap());
+            let board = in_usual_place(&directory, 9, 25, &log).unwrap();
+            assert!(directory.join(name).exists(), "{name}");
+            // Our own lock is none to us: another's takes its place.
+            drop(board.hold());
+            let other = File::options().write(true).open(directory.join(name)).unwrap();
+            lock_to_write(&other).unwrap();
+            others.push(other);
+        }
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_scoreboard_is_left_alone() {
+        let path = path("other");
+        let [link, pipe] = ["link", "pipe"].map(|end| path.with_extension(end));
+        let why = |path: &Path| {
+            let message = make(path).err().unwrap().message;
+            assert_eq!(Scoreboard::check(&options(path)).unwrap_err().message, message);
+            message
+        };
+        for content in ["--delay 5\n", "x"] {
+            fs::write(&path, content).unwrap();
+            assert!(why(&path).contains("it is no scoreboard: remove it"), "{content}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(why(&link).ends_with("it is a symbolic link"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(why(&pipe).ends_with("it is a pipe, not a regular file"));
+        assert!(why(&std::env::temp_dir()).contains("Is a directory"));
+        assert!(why(Path::new("/dev/null")).ends_with("it is a device, not a regular file"));
+        for path in [link, pipe] {
+            fs::remove_file(path).unwrap();
+        }
+        fs::write(&path, "").unwrap();
+        Scoreboard::check(&options(&path)).unwrap();
+        drop(make(&path).unwrap());
+        assert!(!path.exists());
+        Scoreboard::check(&options(&path)).unwrap();
+        assert!(!path.exists(), "a check makes nothing");
+    }
+}

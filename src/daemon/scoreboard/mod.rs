@@ -1,0 +1,15 @@
+//! What each child is doing, in memory that the supervisor, its children and the
+//! administrator's tool share.
+
+pub(in crate::daemon) mod address;
+pub mod file;
+pub mod layout;
+pub mod local_names;
+pub(in crate::daemon) mod per_network;
+pub mod pool;
+pub(in crate::daemon) mod process_state;
+pub(in crate::daemon) mod refusals;
+mod slots;
+pub mod status;
+mod stopped;
+pub(in crate::daemon) mod stuck;

@@ -1,0 +1,29 @@
+//! What /proc says of our own processes.
+
+use std::fs;
+
+/// Whether the process `pid` is stopped by a signal (`proc_pid_stat(5)`, state `T`):
+/// `svc -p`, `kill -STOP`.  One that a debugger holds is not.
+#[must_use]
+pub(in crate::daemon) fn is_stopped(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/stat")).is_ok_and(|stat| state(&stat) == Some(b'T'))
+}
+
+/// The state stands behind the name, which may itself hold parentheses and blanks.
+fn state(stat: &[u8]) -> Option<u8> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    stat.get(name_end + 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_is_found_behind_any_name() {
+        assert_eq!(state(b"7 (smtp-delayd) S 1 7 7 0"), Some(b'S'));
+        assert_eq!(state(b"7 (a) T (b) T 1 7 7 0"), Some(b'T'));
+        assert_eq!((state(b"7 (a)"), state(b"")), (None, None));
+        assert!(!is_stopped(std::process::id()));
+    }
+}

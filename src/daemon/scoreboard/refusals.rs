@@ -1,0 +1,103 @@
+//! Clients that were refused for the reserve a moment ago: those that come back
+//! at once need not be looked up again.  One table for all children, of one word
+//! an entry; where it is full the oldest entry of a row is forgotten.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::connection::class::Class;
+use crate::daemon::scoreboard::layout::CLASSES;
+
+/// Entries, and the words that they take.
+pub(in crate::daemon) const WORDS: usize = 4096;
+/// Entries that share a row: a cache line.
+const ROW: usize = 8;
+/// Seconds for which a client is remembered.
+const KEPT: u64 = 30;
+
+/// An entry: what is left of the client's hash, its class, and when it was
+/// refused, in seconds.
+const HASH_BITS: u32 = 40;
+const CLASS_BITS: u32 = 3;
+const TIME_BITS: u32 = 64 - HASH_BITS - CLASS_BITS;
+
+/// The table.
+#[derive(Clone, Copy)]
+pub(in crate::daemon) struct Refused<'a> {
+    words: &'a [AtomicU64],
+}
+
+impl<'a> Refused<'a> {
+    pub(in crate::daemon) fn new(words: &'a [AtomicU64]) -> Self {
+        Self { words }
+    }
+
+    /// Where the client with this hash may be, and what it is known by there.
+    fn row(&self, hash: u64) -> (&'a [AtomicU64], u64) {
+        let index = usize::try_from(hash % (WORDS / ROW) as u64).unwrap_or_default();
+        (&self.words[index * ROW..][..ROW], hash >> (64 - HASH_BITS))
+    }
+
+    /// Remembers the client with this hash, refused as one of `class` at `now`.
+    pub(in crate::daemon) fn put(&self, hash: u64, class: Class, now: u64) {
+        let Some(class) = CLASSES.iter().position(|known| *known == class) else { return };
+        let (row, hash) = self.row(hash);
+        let priority = |entry: &&AtomicU64| {
+            let value = entry.load(Ordering::Relaxed);
+            if value == 0 || hash_in(value) == hash { u64::MAX } else { age(value, now) }
+        };
+        let value = (hash << CLASS_BITS | class as u64) << TIME_BITS | time(now);
+        if let Some(entry) = row.iter().max_by_key(priority) {
+            entry.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// As which class it was refused, if that is not long ago.
+    pub(in crate::daemon) fn get(&self, hash: u64, now: u64) -> Option<Class> {
+        let (row, hash) = self.row(hash);
+        let values = row.iter().map(|entry| entry.load(Ordering::Relaxed));
+        let mut known = values.filter(|value| *value != 0 && hash_in(*value) == hash);
+        let value = known.find(|value| age(*value, now) < KEPT)?;
+        let class = value >> TIME_BITS & ((1 << CLASS_BITS) - 1);
+        usize::try_from(class).ok().and_then(|index| CLASSES.get(index)).copied()
+    }
+}
+
+fn hash_in(value: u64) -> u64 {
+    value >> (CLASS_BITS + TIME_BITS)
+}
+
+fn age(value: u64, now: u64) -> u64 {
+    time(now).wrapping_sub(time(value)) % (1 << TIME_BITS)
+}
+
+fn time(seconds: u64) -> u64 {
+    seconds % (1 << TIME_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_remembered_for_a_while() {
+        let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
+        let refused = Refused::new(&words);
+        let (hash, other) = (0x0123_4567_89ab_cdef, 0xf123_4567_89ab_cdef);
+        assert_eq!([refused.get(hash, 5), refused.get(0, 0)], [None, None]);
+        for (class, now) in [(Class::Unknown, 5), (Class::None, (1 << TIME_BITS) - 2)] {
+            refused.put(hash, class, now);
+            assert_eq!(refused.get(hash, now), Some(class));
+            assert_eq!(refused.get(hash, now + KEPT - 1), Some(class), "also past the wrap");
+            assert_eq!(refused.get(hash, now + KEPT), None);
+            assert_eq!(refused.get(other, now), None, "in the same place");
+        }
+        refused.put(hash, Class::None, 5);
+        let others: Vec<u64> = (1..=ROW as u64).map(|number| hash ^ number << 40).collect();
+        for (other, now) in others.iter().zip(6..) {
+            assert_eq!(refused.get(hash, now), Some(Class::None));
+            refused.put(*other, Class::Dynamic, now);
+        }
+        assert_eq!(refused.get(hash, 20), None, "it was the oldest in its row");
+        assert!(others.iter().all(|other| refused.get(*other, 20) == Some(Class::Dynamic)));
+    }
+}

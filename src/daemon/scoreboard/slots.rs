@@ -1,0 +1,482 @@
+//! The slots of the scoreboard: who has one, what he is doing, and for whom.
+//!
+//! A slot is taken by the supervisor for a child that it forks, or by a child for
+//! the process that becomes the program in its stead: its heir.  Whoever takes a
+//! slot names himself with one atomic operation, so that the slot of an heir that
+//! was never born can be found, and the supervisor alone gives back a slot that a
+//! process has had.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::connection::class::Class;
+use crate::daemon::scoreboard::address::address_words;
+use crate::daemon::scoreboard::layout::{
+    ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, WAITING, now,
+};
+use crate::daemon::scoreboard::per_network::UNPLACED;
+use crate::daemon::scoreboard::pool::Pool;
+use crate::sys;
+
+/// The supervisor, as an owner of slots.
+const SUPERVISOR: u64 = u64::MAX;
+
+fn owner(child: Option<Slot>) -> u64 {
+    child.map_or(SUPERVISOR, |slot| slot.0 as u64 + 1)
+}
+
+/// Puts a slot into a set, or takes it out.
+pub(in crate::daemon) fn mark(set: &[AtomicU64], slot: Slot, on: bool) {
+    let (word, bit) = (&set[slot.0 / 64], 1 << (slot.0 % 64));
+    if on {
+        word.fetch_or(bit, Ordering::SeqCst);
+    } else {
+        word.fetch_and(!bit, Ordering::SeqCst);
+    }
+}
+
+impl Pool {
+    /// Takes a free slot, the first behind `from` where there is one, for the
+    /// supervisor or for the heir of a child.
+    #[must_use]
+    pub fn claim(&self, child: Option<Slot>, from: usize) -> Option<Slot> {
+        let owners = self.column(Column::Owner);
+        let take = |word: &AtomicU64| {
+            let (free, mine) = (0, owner(child));
+            word.load(Ordering::Relaxed) == free
+                && word.compare_exchange(free, mine, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        };
+        let (before, behind) = owners.split_at(from.min(owners.len()));
+        let found = behind.iter().position(take).map(|number| before.len() + number);
+        found.or_else(|| before.iter().position(take)).map(Slot)
+    }
+
+    /// The child that took `slot` for its heir, if that is how it was taken.
+    pub(in crate::daemon) fn owner(&self, slot: Slot) -> Option<Slot> {
+        let owner = self.column(Column::Owner)[slot.0].load(Ordering::SeqCst);
+        let child = owner.checked_sub(1).filter(|_| owner != SUPERVISOR)?;
+        usize::try_from(child).ok().map(Slot)
+    }
+
+    /// Whether the child of `slot`, which is gone, had a client become a session: the
+    /// heir is still there.
+    pub(in crate::daemon) fn has_heir(&self, slot: Slot) -> bool {
+        let accepted = |slot: Slot| self.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
+        let heirs = (0..self.slots()).map(Slot).filter(|heir| self.owner(*heir) == Some(slot));
+        let mut born =
+            heirs.filter(|heir| self.board.is(*heir, Stage::Prog) && self.pid(*heir).is_some());
+        born.any(|heir| accepted(heir) == accepted(slot))
+    }
+
+    /// How many slots are taken.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        let owners = self.column(Column::Owner).iter();
+        owners.filter(|word| word.load(Ordering::Relaxed) != 0).count()
+    }
+
+    /// Empties a slot.
+    pub fn vacate(&self, slot: Slot) {
+        for stage in Stage::ALL {
+            self.mark(slot, stage, false);
+        }
+        self.mark_mover(slot, false);
+        self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.count_out(slot);
+        self.leave_line(slot);
+        for column in [Column::Pid, Column::Birth, Column::Owner] {
+            self.column(column)[slot.0].store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Empties the slots that the child of `slot`, who is gone, had taken for heirs
+    /// that were never born.
+    pub fn vacate_for_heirs_of(&self, slot: Slot) {
+        let heirs = (0..self.slots()).map(Slot).filter(|heir| self.owner(*heir) == Some(slot));
+        heirs.filter(|heir| self.pid(*heir).is_none()).for_each(|heir| self.vacate(heir));
+    }
+
+    /// The process that has `slot`, if it is there.
+    #[must_use]
+    pub fn pid(&self, slot: Slot) -> Option<u32> {
+        self.board.pid(slot)
+    }
+
+    /// Where the process id of `slot` is written.
+    #[must_use]
+    pub fn pid_word(&self, slot: Slot) -> &AtomicU64 {
+        &self.column(Column::Pid)[slot.0]
+    }
+
+    /// The slot that a process has.
+    #[must_use]
+    pub fn slot_of(&self, pid: u32) -> Option<Slot> {
+        let mut pids = self.column(Column::Pid).iter();
+        pids.position(|word| sys::pid_in(word) == pid).map(Slot)
+    }
+
+    /// Notes which set of files the child of `slot` is born with.
+    pub fn set_files(&self, slot: Slot, generation: u64) {
+        self.slot_words(slot)[FILES].store(generation, Ordering::Relaxed);
+    }
+
+    /// Idle children that have an older set of files than new ones get.
+    pub fn outdated(&self) -> impl Iterator<Item = u32> {
+        let current = self.generation();
+        let idle = (0..self.slots()).map(Slot).filter(|slot| self.board.is(*slot, Stage::Idle));
+        let old = idle
+            .filter(move |slot| self.slot_words(*slot)[FILES].load(Ordering::Relaxed) != current);
+        old.filter_map(|slot| self.pid(slot))
+    }
+
+    /// The processes that are programs, or are about to be.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<(Slot, u32)> {
+        let mut sessions = Vec::new();
+        for (index, word) in self.board.set(Stage::Prog).iter().enumerate() {
+            let mut bits = word.load(Ordering::SeqCst);
+            while bits != 0 {
+                let slot = Slot(64 * index + bits.trailing_zeros() as usize);
+                sessions.extend(self.pid(slot).map(|pid| (slot, pid)));
+                bits &= bits - 1;
+            }
+        }
+        sessions
+    }
+
+    fn mark(&self, slot: Slot, stage: Stage, on: bool) {
+        mark(self.board.set(stage), slot, on);
+    }
+
+    /// Moves the child of `slot` to `stage`.
+    pub fn enter(&self, slot: Slot, stage: Stage) {
+        self.mark(slot, stage, true);
+        for other in Stage::ALL {
+            if other != stage && self.board.is(slot, other) {
+                self.mark(slot, other, false);
+            }
+        }
+    }
+
+    /// The child of `slot`, which is idle, ends.  Nobody counts on it from now on, and
+    /// not only once it is reaped: idle children that are gone already would hide
+    /// that there are too few.
+    pub fn retire(&self, slot: Slot) {
+        self.mark(slot, Stage::Idle, false);
+    }
+
+    /// The same if there are more than `most` idle children, it among them, that may be
+    /// counted on; whether there were.
+    #[must_use]
+    pub fn retire_beyond(&self, slot: Slot, most: usize) -> bool {
+        if self.ready() <= most {
+            return false;
+        }
+        self.retire(slot);
+        // Others may have had the same thought.
+        let enough = self.ready() >= most;
+        if !enough {
+            self.mark(slot, Stage::Idle, true);
+        }
+        enough
+    }
+
+    /// What the child of `slot` was last doing, if there is one.
+    #[must_use]
+    pub fn stage(&self, slot: Slot) -> Option<Stage> {
+        self.board.stage(slot)
+    }
+
+    /// Hands the client of `slot`, who has a place for his session, to an heir;
+    /// the child of `slot` is idle then.  The session always has its place
+    /// meanwhile.  Its verdict stays due in `slot`, whose child counts it.
+    pub fn bequeath(&self, slot: Slot, heir: Slot) {
+        for (to, from) in self.slot_words(heir).iter().zip(self.slot_words(slot)) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.take_due(heir);
+        self.move_count(slot, slot, heir, || {
+            self.enter(heir, Stage::Prog);
+            self.enter(slot, Stage::Idle);
+        });
+    }
+
+    /// Takes the client back from an heir that was never born.
+    pub fn take_back(&self, slot: Slot, heir: Slot) {
+        self.move_count(slot, heir, slot, || self.enter(slot, Stage::Prog));
+        self.vacate(heir);
+    }
+
+    /// The process of `slot` has not become a program, and ends.
+    pub fn disinherit(&self, heir: Slot) {
+        self.mark(heir, Stage::Prog, false);
+    }
+
+    /// Takes one of `most` places for programs, if one is free and nobody has
+    /// been waiting for longer.  Two that reach for the last one at the same
+    /// time may both miss it.
+    #[must_use]
+    pub fn claim_prog(&self, slot: Slot, most: usize) -> bool {
+        if most < self.slots() && !self.is_first_in_line(slot) {
+            return false;
+        }
+        let won = self.reach_for_place(slot, most);
+        if won {
+            self.leave_line(slot);
+        }
+        won
+    }
+
+    /// Puts the child of `slot` at the end of the line, if it is not in it.
+    fn is_first_in_line(&self, slot: Slot) -> bool {
+        let line = self.column(Column::Line);
+        let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mine = line[slot.0].compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        if mine.is_ok() {
+            self.board.words[WAITING].fetch_add(1, Ordering::SeqCst);
+        }
+        let mine = mine.map_or_else(|since| since, |_| now);
+        let before = |(number, word): (usize, &AtomicU64)| {
+            let since = word.load(Ordering::SeqCst);
+            since > 0 && (since, number) < (mine, slot.0)
+        };
+        !line.iter().enumerate().any(before)
+    }
+
+    /// The child of `slot` does not wait for a place any more; whether it did.
+    #[allow(clippy::must_use_candidate)]
+    pub fn leave_line(&self, slot: Slot) -> bool {
+        let waited = self.column(Column::Line)[slot.0].swap(0, Ordering::SeqCst) != 0;
+        if waited {
+            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+        }
+        waited
+    }
+
+    /// The process that has waited for a place for longest.
+    #[must_use]
+    pub fn first_in_line(&self) -> Option<u32> {
+        if self.board.words[WAITING].load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let line = self.column(Column::Line).iter().map(|word| word.load(Ordering::SeqCst));
+        let waiting = line.enumerate().filter(|(_, since)| *since > 0);
+        let first = waiting.min_by_key(|(number, since)| (*since, *number));
+        first.and_then(|(number, _)| self.pid(Slot(number)))
+    }
+
+    /// Whether the verdict of the client of `slot` is due; it is not any more.
+    pub(in crate::daemon) fn take_due(&self, slot: Slot) -> bool {
+        self.slot_words(slot)[DUE].swap(0, Ordering::Relaxed) != 0
+    }
+
+    fn reach_for_place(&self, slot: Slot, most: usize) -> bool {
+        self.mark(slot, Stage::Prog, true);
+        let won = most >= self.slots() || self.count(Stage::Prog) <= most;
+        self.mark(slot, if won { Stage::Busy } else { Stage::Prog }, false);
+        won
+    }
+
+    fn column(&self, column: Column) -> &[AtomicU64] {
+        self.board.column(column)
+    }
+
+    fn slot_words(&self, slot: Slot) -> &[AtomicU64] {
+        self.board.slot_words(slot)
+    }
+
+    /// Notes whom the child of `slot`, which is busy from now on, has accepted just
+    /// now.
+    pub fn set_client(&self, slot: Slot, ip: IpAddr) {
+        let [high, low] = address_words(ip);
+        let words = self.slot_words(slot);
+        let cleared = [(CLASS, 0), (HOST, 0), (REFUSED, 0), (DUE, 1), (ADDRESS, high)];
+        for (place, value) in cleared.into_iter().chain([(ACCEPTED, UNPLACED)]) {
+            words[place].store(value, Ordering::Relaxed);
+        }
+        words[ADDRESS + 1].store(low, Ordering::Relaxed);
+        self.column(Column::Birth)[slot.0].store(0, Ordering::Relaxed);
+        self.count_out(slot);
+        self.count_in(slot, ip);
+        self.enter(slot, Stage::Busy);
+        // Its place in the order is taken once others can see it, and that it has none
+        // yet: two that come at the same time would overlook each other.
+        words[ACCEPTED].store(now(), Ordering::SeqCst);
+    }
+
+    /// It is gone.
+    pub fn leave(&self, slot: Slot) {
+        self.count_out(slot);
+    }
+
+    /// Notes that it is being refused.
+    pub fn note_refusal(&self, slot: Slot) {
+        self.slot_words(slot)[REFUSED].store(1, Ordering::Relaxed);
+    }
+
+    /// Notes what is known of it.
+    pub fn describe(&self, slot: Slot, class: Class, host: Option<&str>) {
+        self.board.describe(slot, class, host);
+    }
+
+    /// Whom it has accepted, and for how long it has had him.
+    #[must_use]
+    pub fn client(&self, slot: Slot) -> Option<(IpAddr, Duration)> {
+        self.board.client(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::scoreboard::pool::test_pool;
+    use crate::daemon::scoreboard::stuck::Start;
+
+    fn words_of(pool: &Pool, slot: Slot) -> impl Iterator<Item = &AtomicU64> {
+        let columns = [Column::Owner, Column::Pid, Column::Network, Column::Line, Column::Birth];
+        let columns = columns.map(|column| &pool.column(column)[slot.0]);
+        pool.slot_words(slot).iter().chain(columns)
+    }
+
+    #[test]
+    fn a_child_is_at_one_stage_at_a_time() {
+        let pool = test_pool(70, 5);
+        let slot = Slot(69);
+        assert_eq!(pool.stage(slot), None);
+        for stage in [Stage::Idle, Stage::Busy, Stage::Idle, Stage::Prog, Stage::Busy] {
+            pool.enter(slot, stage);
+            assert_eq!(pool.stage(slot), Some(stage));
+            assert_eq!(Stage::ALL.map(|other| pool.count(other)).iter().sum::<usize>(), 1);
+        }
+        pool.vacate(slot);
+        assert_eq!(pool.stage(slot), None);
+    }
+
+    #[test]
+    fn a_child_that_ends_is_not_idle_any_more() {
+        let pool = test_pool(5, 1);
+        let slots: Vec<Slot> = (0..5).filter_map(|_| pool.claim(None, 0)).collect();
+        for slot in &slots {
+            pool.enter(*slot, Stage::Idle);
+        }
+        let ended: Vec<&Slot> = slots.iter().filter(|slot| pool.retire_beyond(**slot, 3)).collect();
+        assert_eq!(ended, [&slots[0], &slots[1]]);
+        assert_eq!((pool.count(Stage::Idle), pool.taken()), (3, 5));
+        pool.retire(slots[2]);
+        assert_eq!((pool.stage(slots[2]), pool.stage(slots[3])), (None, Some(Stage::Idle)));
+    }
+
+    #[test]
+    fn places_for_programs_are_bounded() {
+        let pool = test_pool(130, 5);
+        let claimed = (0..130).filter(|n| {
+            let slot = Slot(*n);
+            pool.enter(slot, Stage::Busy);
+            pool.claim_prog(slot, 128)
+        });
+        assert_eq!(claimed.count(), 128);
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Busy)), (128, 2));
+        pool.vacate(Slot(0));
+        assert!(!pool.claim_prog(Slot(129), 128), "another has waited for longer");
+        assert!(pool.claim_prog(Slot(128), 128));
+    }
+
+    #[test]
+    fn clients_are_remembered_by_slot() {
+        let pool = test_pool(2, 1);
+        let slot = Slot(1);
+        assert!(pool.client(slot).is_none());
+        for ip in ["192.0.2.7", "2001:db8::7"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            pool.set_client(slot, ip);
+            assert_eq!(pool.client(slot).unwrap().0, ip);
+        }
+        pool.vacate(slot);
+        assert!(pool.client(slot).is_none());
+    }
+
+    #[test]
+    fn a_child_changes_its_own_slot_and_no_other() {
+        let pool = test_pool(130, 5);
+        let mine = Slot(64);
+        let others = || (0..130).map(Slot).filter(|slot| *slot != mine);
+        for slot in others() {
+            words_of(&pool, slot).for_each(|word| word.store(u64::MAX - 7, Ordering::SeqCst));
+            pool.mark(slot, Stage::ALL[slot.0 % 3], true);
+        }
+        let long = "x".repeat(300);
+        for stage in [Stage::Idle, Stage::Busy, Stage::Prog, Stage::Busy] {
+            sys::put_pid(pool.pid_word(mine), 1);
+            pool.set_client(mine, "2001:db8::1".parse().unwrap());
+            pool.describe(mine, Class::Dynamic, Some(&long));
+            pool.note_refusal(mine);
+            std::mem::forget(Start::begin(&pool, mine));
+            pool.enter(mine, stage);
+            let _ = pool.claim_prog(mine, 3);
+            pool.leave_line(mine);
+        }
+        pool.vacate(mine);
+        for slot in others() {
+            let words = words_of(&pool, slot).map(|word| word.load(Ordering::SeqCst));
+            assert!(words.into_iter().all(|word| word == u64::MAX - 7));
+            assert_eq!(pool.stage(slot), Some(Stage::ALL[slot.0 % 3]));
+        }
+    }
+
+    #[test]
+    fn slots_are_taken_once_and_found_by_their_process() {
+        let pool = test_pool(3, 1);
+        let slots: Vec<Slot> = (0..4).filter_map(|_| pool.claim(None, 0)).collect();
+        assert_eq!((slots.len(), pool.taken()), (3, 3));
+        for (slot, pid) in slots.iter().zip([70_001, 2, 3]) {
+            sys::put_pid(pool.pid_word(*slot), pid);
+        }
+        assert_eq!([pool.slot_of(70_001), pool.slot_of(9)], [Some(slots[0]), None]);
+        pool.vacate(slots[1]);
+        assert_eq!((pool.taken(), pool.slot_of(2)), (2, None));
+        assert_eq!(pool.claim(None, 0), Some(slots[1]));
+    }
+
+    #[test]
+    fn an_heir_has_the_client_and_the_place() {
+        let pool = test_pool(4, 1);
+        let [first, second] = [pool.claim(None, 0).unwrap(), pool.claim(None, 0).unwrap()];
+        let ip: IpAddr = "192.0.2.7".parse().unwrap();
+        for slot in [first, second] {
+            pool.set_client(slot, ip);
+            pool.enter(slot, Stage::Busy);
+        }
+        pool.describe(first, Class::Static, Some("mx.example.org"));
+        assert!(pool.claim_prog(first, 1));
+        let heir = pool.claim(Some(first), 1).unwrap();
+        pool.bequeath(first, heir);
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 1, 2));
+        assert_eq!(pool.client(heir).unwrap().0, ip);
+        assert_eq!(pool.earlier_from(second, ip), 1, "counted once");
+        assert!(!pool.claim_prog(second, 1));
+        pool.take_back(first, heir);
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.taken()), (1, 0, 2));
+        assert_eq!(pool.earlier_from(second, ip), 1);
+    }
+
+    #[test]
+    fn the_slots_of_heirs_that_were_never_born_are_given_back() {
+        let pool = test_pool(5, 1);
+        let [child, other] = [pool.claim(None, 0).unwrap(), pool.claim(None, 0).unwrap()];
+        let born = pool.claim(Some(child), 4).unwrap();
+        sys::put_pid(pool.pid_word(born), 4711);
+        let unborn = pool.claim(Some(child), 4).unwrap();
+        let another = pool.claim(Some(other), 0).unwrap();
+        let ip = "192.0.2.7".parse().unwrap();
+        pool.set_client(child, ip);
+        pool.bequeath(child, unborn);
+        pool.vacate(child);
+        pool.vacate_for_heirs_of(child);
+        assert_eq!((pool.taken(), pool.clients()), (3, 0));
+        assert_eq!(pool.slot_of(4711), Some(born));
+        let free = [pool.claim(None, 0), pool.claim(None, 0), pool.claim(None, 0)];
+        assert_eq!(free, [Some(child), Some(unborn), None]);
+        assert_ne!(Some(another), free[1]);
+    }
+}

@@ -1,0 +1,76 @@
+//! What the administrator is shown of a scoreboard: each child, and the counters.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::connection::acceptor::Counter;
+use crate::connection::class::Class;
+use crate::daemon::scoreboard::layout::{
+    Board, CLASS, CLASSES, CLASSES_COUNTED, COUNTED, COUNTERS, DUE, HOST, HOST_BYTES, Slot, Stage,
+};
+use crate::log::Stats;
+
+/// A child, as the scoreboard shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// What it is doing.
+    pub stage: Stage,
+    /// Its process id.
+    pub pid: u64,
+    /// Its client's address, and for how long it has had him.
+    pub client: Option<(IpAddr, Duration)>,
+    /// The client's class, once it is known.
+    pub class: Option<Class>,
+    /// The first bytes of the client's name.
+    pub host: Option<Vec<u8>>,
+}
+
+impl Board<'_> {
+    /// All children.
+    pub fn children(&self) -> impl Iterator<Item = Child> {
+        (0..self.slots()).filter_map(|number| self.child(Slot(number)))
+    }
+
+    fn child(&self, slot: Slot) -> Option<Child> {
+        let stage = self.stage(slot)?;
+        let words = self.slot_words(slot);
+        let word = |place: usize| words[place].load(Ordering::Acquire);
+        let client = self.client(slot).filter(|_| stage != Stage::Idle);
+        let class = usize::try_from(word(CLASS)).ok().and_then(|number| number.checked_sub(1));
+        let length = usize::try_from(word(HOST)).unwrap_or(0).min(HOST_BYTES);
+        let host =
+            words[HOST + 1..].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        Some(Child {
+            stage,
+            pid: self.pid(slot).unwrap_or_default().into(),
+            class: class.and_then(|index| CLASSES.get(index)).copied().filter(|_| client.is_some()),
+            host: (length > 0 && client.is_some()).then(|| host.take(length).collect()),
+            client,
+        })
+    }
+
+    /// Children that have become the program themselves: their verdict is counted
+    /// when they have ended.
+    fn uncounted_passes(&self) -> u64 {
+        let is_due = |slot: Slot| self.slot_words(slot)[DUE].load(Ordering::Relaxed) != 0;
+        let sessions = (0..self.slots()).map(Slot).filter(|slot| self.is(*slot, Stage::Prog));
+        sessions.filter(|slot| is_due(*slot)).count() as u64
+    }
+
+    /// All counters, and the children.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counters = &self.words[COUNTERS..][..COUNTED];
+        let count = |index: usize| counters[index].load(Ordering::Relaxed);
+        let mut verdicts = std::array::from_fn(count);
+        verdicts[Counter::Pass as usize] += self.uncounted_passes();
+        Stats {
+            verdicts,
+            classes: std::array::from_fn(|index| count(CLASSES_COUNTED + index)),
+            idle: self.count(Stage::Idle),
+            busy: self.clients(),
+            max: self.slots(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Clients that queue while children that count as idle accept none: somebody has
+//! stopped those, and others have to be made in their place.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::daemon::scoreboard::layout::{ACCEPTED, Column, Slot, Stage, now};
+use crate::daemon::scoreboard::per_network::UNPLACED;
+use crate::daemon::scoreboard::pool::Pool;
+use crate::daemon::scoreboard::process_state::is_stopped;
+
+/// Written as the time since when a child waits for a program to start: it has been
+/// out of reach for ever.
+const FOR_EVER: u64 = 1;
+
+impl Pool {
+    /// Notes which idle children are stopped, if none has accepted a client for as
+    /// long as `interval`.  They count as idle again once they accept one.
+    pub(in crate::daemon) fn note_stopped(&self, interval: Duration) {
+        if self.ready() == 0 || self.since_accept() < interval {
+            return;
+        }
+        let column = self.board.column(Column::Birth);
+        let idle = (0..self.slots()).map(Slot).filter(|slot| self.board.is(*slot, Stage::Idle));
+        for slot in idle.filter(|slot| self.pid(*slot).is_some_and(is_stopped)) {
+            let (free, gone) = (0, FOR_EVER);
+            // One that waits for a program to start is found by that.
+            let _ =
+                column[slot.0].compare_exchange(free, gone, Ordering::SeqCst, Ordering::Relaxed);
+        }
+    }
+
+    /// Since a client was last accepted, as far as the slots still know.
+    fn since_accept(&self) -> Duration {
+        let accepted = |slot| self.board.slot_words(Slot(slot))[ACCEPTED].load(Ordering::SeqCst);
+        let times = (0..self.slots()).map(accepted).filter(|time| *time != UNPLACED);
+        Duration::from_micros(now().saturating_sub(times.max().unwrap_or_default()))
+    }
+}

@@ -1,0 +1,73 @@
+//! How many descriptors a child may need: with too few of them it has no sockets for
+//! look-ups, and every client is `unknown`.
+
+use std::collections::BTreeSet;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::dns::{MOST_NAMES, most_sockets};
+use crate::options::Options;
+
+/// Those that a child has whatever the options: the three standard ones, the listener,
+/// the eventfd, syslog, the relay, the pidfile, the scoreboard and the client; and one
+/// for a file, or for TCP while UDP is still open.
+const ALWAYS: usize = 11;
+
+/// What to warn of if this process may have fewer open files than a child needs.
+pub(in crate::daemon) fn warning(options: &Options) -> Option<String> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let needed = needed(options, options.resolvers().servers().len());
+    (limit < needed as u64).then(|| {
+        format!(
+            "the limit of open files is {limit}, and a child may need {needed} for look-ups: raise \
+             it (ulimit -n, softlimit -o)"
+        )
+    })
+}
+
+/// Where none of `servers` name servers answers a single question.
+fn needed(options: &Options, servers: usize) -> usize {
+    let each = most_sockets(servers, options.dns_timeout);
+    // Once names are confirmed the question for them is over.
+    let names = match (options.look_up, options.paranoid) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => MOST_NAMES,
+    };
+    let local_name = usize::from(options.local_name.is_none());
+    let lists = options.lists.blocklists.iter().chain(&options.lists.allowlists);
+    let zones = lists.map(|list| list.zone.as_str()).collect::<BTreeSet<_>>().len();
+    // The list that decides is asked why.
+    let reason = usize::from(!options.lists.blocklists.is_empty());
+    let probes = if options.look_up { servers } else { 0 };
+    let ident = usize::from(options.ident);
+    ALWAYS + each * (names + local_name + zones + reason) + probes + ident
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::list::List;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    #[test]
+    fn every_question_may_need_a_socket_for_each_of_its_tries() {
+        let options = |change: &dyn Fn(&mut Options)| {
+            let mut options = Options { dns_timeout: Duration::from_secs(8), ..Options::default() };
+            change(&mut options);
+            needed(&options, 1) - ALWAYS
+        };
+        // Tries after 0, 1, 3 and 7 s.
+        assert_eq!(options(&|_| ()), 2 * 4 + 1);
+        assert_eq!(options(&|options| options.look_up = false), 4);
+        assert_eq!(options(&|options| options.local_name = Some("mx.example".into())), 4 + 1);
+        assert_eq!(options(&|options| options.paranoid = true), 9 * 4 + 1);
+        assert_eq!(options(&|options| options.dns_timeout = Duration::from_secs(1)), 2 + 1);
+        assert_eq!(options(&|options| options.ident = true), 2 * 4 + 1 + 1);
+        let zone = |text: &str| Rc::new(List::parse_blocklist(text).unwrap());
+        let lists = ["a.example=127.0.0.2", "a.example=127.0.0.3", "b.example"].map(zone);
+        assert_eq!(options(&|options| options.lists.blocklists = lists.to_vec()), 5 * 4 + 1);
+        assert_eq!(options(&|options| options.lists.allowlists = lists.to_vec()), 4 * 4 + 1);
+    }
+}

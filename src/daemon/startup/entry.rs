@@ -1,0 +1,124 @@
+//! A name in a directory.  The directory is opened once: whoever may rename it, or
+//! put a link in its place, does not make us write or remove what is elsewhere.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
+
+use crate::{file, sys};
+
+/// How often a name is tried that nothing else has.
+const TRIES: u32 = 100;
+
+/// A name, and the directory that it is in.
+pub(in crate::daemon) struct Entry {
+    directory: File,
+    name: OsString,
+}
+
+impl Entry {
+    /// Opens the directory of `path`.
+    ///
+    /// # Errors
+    /// Those of open(2); EISDIR for a path that ends in no name.
+    pub(in crate::daemon) fn at(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let directory = directory.unwrap_or(Path::new("."));
+        let directory = File::options().read(true).custom_flags(flags).open(directory)?;
+        Ok(Self { directory, name })
+    }
+
+    /// Whether a file can be made in the directory.
+    ///
+    /// # Errors
+    /// EACCES, EROFS.
+    pub(in crate::daemon) fn check_directory(&self) -> nix::Result<()> {
+        let access = AccessFlags::W_OK | AccessFlags::X_OK;
+        faccessat(&self.directory, ".", access, AtFlags::AT_EACCESS)
+    }
+
+    /// A new file, which nobody but its owner may open yet.
+    ///
+    /// # Errors
+    /// Those of open(2); EEXIST where the name is taken.
+    pub(in crate::daemon) fn create(&self) -> io::Result<File> {
+        self.open_with(OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL)
+    }
+
+    /// The regular file that has the name; nothing is waited for.
+    ///
+    /// # Errors
+    /// Those of open(2), and whatever is no regular file, links included.
+    pub(in crate::daemon) fn open(&self, access: OFlag) -> io::Result<File> {
+        let opened = self.open_with(access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY);
+        let opened = opened.map_err(|why| match why.raw_os_error() {
+            Some(libc::ELOOP) => io::Error::other("it is a symbolic link"),
+            _ => why,
+        })?;
+        file::check_regular(&opened)?;
+        Ok(opened)
+    }
+
+    fn open_with(&self, how: OFlag) -> io::Result<File> {
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | how;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        Ok(openat(&self.directory, self.name.as_os_str(), flags, mode)?.into())
+    }
+
+    /// A new file under another name of the same directory, which nobody could
+    /// guess.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(in crate::daemon) fn create_beside(&self) -> io::Result<(Self, File)> {
+        let mut tries = 0;
+        loop {
+            let mut name = self.name.clone();
+            name.push(format!(".{:04x}.new", sys::random_u16()?));
+            let beside = Self { directory: self.directory.try_clone()?, name };
+            tries += 1;
+            match beside.create() {
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => (),
+                created => return created.map(|file| (beside, file)),
+            }
+        }
+    }
+
+    fn stat(&self) -> nix::Result<FileStat> {
+        fstatat(&self.directory, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// Whether `file` has the name.
+    pub(in crate::daemon) fn is(&self, file: &File) -> bool {
+        let identity = file.metadata().map(|file| (file.dev(), file.ino()));
+        let found = self.stat().map(|found| (found.st_dev, found.st_ino));
+        identity.is_ok_and(|identity| found == Ok(identity))
+    }
+
+    /// Gives this file the name `to`, which is in the same directory, whatever had
+    /// it before.
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    pub(in crate::daemon) fn rename(&self, to: &Self) -> nix::Result<()> {
+        let (from, to_directory) = (self.directory.as_fd(), to.directory.as_fd());
+        renameat(from, self.name.as_os_str(), to_directory, to.name.as_os_str())
+    }
+
+    /// Removes the name if it is `file` that has it.
+    pub(in crate::daemon) fn remove(&self, file: &File) {
+        if self.is(file) {
+            let _ = unlinkat(&self.directory, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}

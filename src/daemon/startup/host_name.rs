@@ -1,0 +1,105 @@
+//! Listening on a host name: to which address it leads.
+
+use std::io::{Error, ErrorKind};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollTimeout, poll};
+
+use crate::dns::message::query;
+use crate::dns::{Answer, Failure, Query, Question, Records};
+use crate::error::Fatal;
+use crate::options::Options;
+
+/// The address that the system has for `name`, /etc/hosts included; an IPv4
+/// address where there is one.
+///
+/// # Errors
+/// Where there is none: 111.
+pub(in crate::daemon) fn on_this_system(name: &str) -> Result<IpAddr, Fatal> {
+    let found = (name, 0).to_socket_addrs();
+    let found = found.map_err(|why| Fatal::unable(format!("find IP address for {name}"), why))?;
+    let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    let best = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
+    best.copied().ok_or_else(|| Fatal::trouble(format!("no IP address for {name}")))
+}
+
+/// The address that the name server has, as tcpserver asks it.  Addresses with
+/// leading zeros or in brackets are taken as they are.
+///
+/// # Errors
+/// Where there is none, or nobody can say: 111, in tcpserver's words.
+pub(in crate::daemon) fn in_dns(options: &Options) -> Result<IpAddr, Fatal> {
+    let name = options.host.as_str();
+    if let Some(ip) = literal(name) {
+        return Ok(ip);
+    }
+    match look_up(name, options) {
+        Ok(Some(ip)) => Ok(ip),
+        Ok(None) => Err(Fatal::trouble(format!("no IP address for {name}"))),
+        Err(why) => {
+            let what = format!("temporarily unable to figure out IP address for {name}");
+            let mut fatal = Fatal::trouble(format!("{what}: {why}"));
+            fatal.in_djbs_words = Some(format!("{what}: {}", crate::djb::words(&why)));
+            Err(fatal)
+        }
+    }
+}
+
+fn literal(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let octets: Option<Vec<u8>> = bare.split('.').map(|part| part.parse().ok()).collect();
+    let octets: [u8; 4] = octets?.try_into().ok()?;
+    Some(octets.into())
+}
+
+fn look_up(name: &str, options: &Options) -> Result<Option<IpAddr>, Error> {
+    let question = Question::Ipv4(name.trim_end_matches('.').into());
+    // djb calls a name that DNS cannot have a protocol error.
+    query(&question, 0, false).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
+    match ask(question, options.resolvers().servers(), options.dns_timeout) {
+        Answer::Found(Records::Addresses(found)) => Ok(found.first().copied()),
+        Answer::Found(_) | Answer::Absent => Ok(None),
+        Answer::Failed(Failure::TimedOut) => Err(Error::from_raw_os_error(libc::ETIMEDOUT)),
+        Answer::Failed(Failure::ServersFailed) => Err(Error::from_raw_os_error(libc::EAGAIN)),
+        Answer::Failed(Failure::Shortage(why)) => Err(why.into()),
+    }
+}
+
+/// Asks, and waits for the answer.
+pub(crate) fn ask(
+    question: Question,
+    servers: Rc<[std::net::SocketAddr]>,
+    patience: Duration,
+) -> Answer {
+    let start = Instant::now();
+    let mut query = Query::ask(question, servers, start, start + patience);
+    loop {
+        if let Some(answer) = query.answer() {
+            return answer.clone();
+        }
+        let wait = query.due().saturating_duration_since(Instant::now());
+        let wait = PollTimeout::try_from(wait + Duration::from_millis(1));
+        let mut fds: Vec<PollFd<'_>> =
+            query.interests().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
+        let _ = poll(&mut fds, wait.unwrap_or(PollTimeout::MAX));
+        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
+        drop(fds);
+        query.advance(Instant::now(), &ready);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_djb_reads_them() {
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        assert_eq!(literal("127.000.000.001"), Some(ip));
+        assert_eq!(literal("[127.0.0.1]"), Some(ip));
+        assert_eq!(literal("1.2.3"), None);
+        assert_eq!(literal("host.example"), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! Binding the port.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use nix::unistd::geteuid;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::daemon::startup::host_name;
+use crate::error::{Fatal, Mistakes};
+use crate::log::Log;
+use crate::options::Options;
+use crate::sys;
+
+/// How long a port may stay in use: the idle children of a supervisor that
+/// was killed need a moment to let go of it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What to do about a port that only root may bind.
+const NEEDS_ROOT: &str = ": start as root, and use -u USER to give root up";
+
+/// Where to listen.
+enum Host {
+    /// All addresses of both families.
+    Any,
+    /// One address, or all of one family, in a scope (IPv6 link-local).
+    One(IpAddr, u32),
+}
+
+/// Where to listen, with all names looked up.
+pub struct Place {
+    host: Host,
+    port: u16,
+}
+
+impl Place {
+    /// Finds out where the options say.
+    ///
+    /// # Errors
+    /// An unknown host or port, or both: 111.
+    pub fn find(options: &Options) -> Result<Self, Mistakes> {
+        match (host(options), port(&options.port)) {
+            (Ok(host), Ok(port)) => Ok(Self { host, port }),
+            (Err(host), Err(port)) => Err(Mistakes::from(host).and(port)),
+            (Err(why), Ok(_)) | (Ok(_), Err(why)) => Err(why.into()),
+        }
+    }
+
+    /// Whether this process could bind it, as far as that can be told without
+    /// taking the port.
+    ///
+    /// # Errors
+    /// A port that only root may bind, or an address that is not ours: 111.
+    pub fn check(&self) -> Result<(), Fatal> {
+        let address = self.address();
+        if (1..first_free_port()).contains(&self.port) && !may_bind_all() {
+            return Err(cannot_bind(address, &Errno::EACCES.into()));
+        }
+        // The kernel alone knows which addresses are ours, and no TCP client can see
+        // a UDP port.
+        let mut any_port = address;
+        any_port.set_port(0);
+        match (UdpSocket::bind(any_port), &self.host) {
+            (Err(why), Host::One(..)) => Err(cannot_bind(address, &why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The address and port; both families have the IPv6 one.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        match self.host {
+            Host::Any => SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.port)),
+            Host::One(IpAddr::V6(ip), scope) => SocketAddrV6::new(ip, self.port, 0, scope).into(),
+            Host::One(ip, _) => SocketAddr::new(ip, self.port),
+        }
+    }
+}
+
+/// The first port that anybody may bind.
+fn first_free_port() -> u16 {
+    let limit = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    limit.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
+}
+
+/// Whether this process has `CAP_NET_BIND_SERVICE`, as root has (proc(5)).
+fn may_bind_all() -> bool {
+    const NET_BIND_SERVICE: u64 = 1 << 10;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.map_or_else(|| geteuid().is_root(), |set| set & NET_BIND_SERVICE != 0)
+}
+
+/// Binds and listens as asked.
+///
+/// # Errors
+/// An address that is not ours, a port in use: 111.
+pub fn listen(place: &Place, options: &Options, log: &Log) -> Result<Socket, Fatal> {
+    let socket = match place.host {
+        Host::One(..) => bound(place.address())?,
+        Host::Any => bound_to_both(place.port, log)?,
+    };
+    let backlog = options.backlog();
+    warn_of_kernel_limit(backlog, log);
+    let listening = socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
+    listening.map_err(|why| Fatal::unable("listen", &why).or_djb("listen", &why))?;
+    Ok(socket)
+}
+
+fn port(text: &str) -> Result<u16, Fatal> {
+    let number = text.parse().ok().or_else(|| sys::service_port(text));
+    number.ok_or_else(|| Fatal::trouble(format!("unable to figure out port number for {text}")))
+}
+
+fn host(options: &Options) -> Result<Host, Fatal> {
+    let text = options.host.as_str();
+    if text.is_empty() || text == "0" {
+        let any = Host::One(Ipv4Addr::UNSPECIFIED.into(), 0);
+        return Ok(if options.as_tcpserver { any } else { Host::Any });
+    }
+    if let Ok(ip) = text.parse() {
+        return Ok(Host::One(ip, 0));
+    }
+    match text.split_once('%') {
+        Some((ip, zone)) => scoped(ip, zone),
+        None if options.as_tcpserver => host_name::in_dns(options).map(|ip| Host::One(ip, 0)),
+        None => host_name::on_this_system(text).map(|ip| Host::One(ip, 0)),
+    }
+}
+
+fn scoped(ip: &str, zone: &str) -> Result<Host, Fatal> {
+    let scope = if_nametoindex(zone);
+    let scope = scope.map_err(|why| Fatal::unable(format_args!("find interface {zone}"), why))?;
+    let ip: Ipv6Addr =
+        ip.parse().map_err(|why| Fatal::unable(format_args!("use host {ip}"), why))?;
+    Ok(Host::One(ip.into(), scope))
+}
+
+fn bound_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
+    let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match bind_patiently(six, false) {
+        Ok(socket) => Ok(socket),
+        Err(error) if error.raw_os_error() == Some(Errno::EADDRINUSE as i32) => {
+            Err(cannot_bind(six, &error))
+        }
+        Err(why) => {
+            log.warning(format_args!("unable to bind {six}: {why}: listening on IPv4 alone"));
+            bound(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        }
+    }
+}
+
+fn bound(address: SocketAddr) -> Result<Socket, Fatal> {
+    bind_patiently(address, true).map_err(|why| cannot_bind(address, &why))
+}
+
+fn cannot_bind(address: SocketAddr, why: &io::Error) -> Fatal {
+    let needs_root = why.kind() == io::ErrorKind::PermissionDenied;
+    let hint = if needs_root { NEEDS_ROOT } else { "" };
+    Fatal::unable(format_args!("bind {address}"), format_args!("{why}{hint}")).or_djb("bind", why)
+}
+
+fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match bind(address, only_v6) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn warn_of_kernel_limit(backlog: u32, log: &Log) {
+    let limit = fs::read_to_string("/proc/sys/net/core/somaxconn");
+    let limit = limit.ok().and_then(|text| text.trim().parse::<u32>().ok());
+    if let Some(limit) = limit.filter(|limit| *limit < backlog) {
+        log.warning(format_args!(
+            "backlog {backlog} is cut to {limit}: raise net.core.somaxconn, or set -b"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_only_root_may_bind_says_what_is_needed() {
+        let fatal = |why: Errno| {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 25));
+            cannot_bind(address, &why.into())
+        };
+        let denied = fatal(Errno::EACCES);
+        assert!(denied.message.starts_with("unable to bind 0.0.0.0:25: Permission denied"));
+        assert!(denied.message.ends_with(": start as root, and use -u USER to give root up"));
+        assert_eq!(denied.in_djbs_words.as_deref(), Some("unable to bind: access denied"));
+        assert!(!fatal(Errno::EADDRINUSE).message.contains("root"));
+    }
+}

@@ -1,0 +1,15 @@
+//! From the options to a pool that accepts clients; `start` tells the story.
+
+pub mod background;
+pub mod check;
+mod cleanup;
+mod descriptors;
+pub(in crate::daemon) mod entry;
+pub mod host_name;
+pub mod listen;
+pub mod lock;
+pub mod pidfile;
+pub mod privileges;
+pub mod signals;
+pub mod start;
+mod warnings;

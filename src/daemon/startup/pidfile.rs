@@ -1,0 +1,325 @@
+//! `--pidfile`: whoever holds its lock owns it.  A process id alone proves
+//! nothing, for another process may have it by now.
+
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use crate::daemon::startup::entry::Entry;
+use crate::daemon::startup::lock::{Holder, lock, obstacle, owner};
+use crate::daemon::startup::privileges::Identity;
+use crate::error::Fatal;
+
+/// How long a file may stay locked: a daemon that was told to stop lets go of it
+/// at once.
+const PATIENCE: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(2);
+/// The permission of everybody to write.
+const WRITABLE_BY_ALL: u32 = 0o002;
+
+/// A file that this process owns.  When it is dropped it is removed, if a start
+/// that has not succeeded made it, and otherwise emptied: a daemon without
+/// privileges cannot remove it.  The lock goes with the process at the latest.
+pub struct Pidfile {
+    file: File,
+    /// Where the file was made by this start.
+    made: Option<Entry>,
+}
+
+impl Pidfile {
+    /// Makes `path` ours, and writes our process id into it.
+    ///
+    /// # Errors
+    /// A file that cannot be written, that another process holds, or that was
+    /// there before and is no pidfile, or one of another user's: 111.
+    pub fn claim(path: &Path, identity: &Identity) -> Result<Self, Fatal> {
+        let unable = |why: io::Error| Fatal::unable(format_args!("write {}", path.display()), why);
+        let until = Instant::now() + PATIENCE;
+        let entry = Entry::at(path).map_err(unable)?;
+        loop {
+            let (file, origin) = open(&entry, identity).map_err(unable)?;
+            match lock(&file) {
+                Ok(()) if entry.is(&file) => {
+                    let made = (origin == Origin::New).then_some(entry);
+                    return Self { file, made }.filled().map_err(unable);
+                }
+                // A script has removed it between the open and the lock.
+                Ok(()) => (),
+                Err(Errno::EAGAIN | Errno::EACCES) if Instant::now() < until => {
+                    make_way(&entry, &file);
+                    thread::sleep(INTERVAL);
+                }
+                Err(why) => return Err(held(path, &file, why)),
+            }
+        }
+    }
+
+    /// Whether `path` could be claimed, as far as that can be told without making
+    /// the file.  Whoever holds its lock does not matter.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub fn check(path: &Path, identity: &Identity) -> Result<(), Fatal> {
+        let checked = Entry::at(path).and_then(|entry| match found(&entry, identity) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(entry.check_directory()?),
+            found => found.map(drop),
+        });
+        checked.map_err(|why| Fatal::unable(format_args!("write {}", path.display()), why))
+    }
+
+    fn filled(self) -> io::Result<Self> {
+        self.file.set_len(0)?;
+        writeln!(&self.file, "{}", process::id())?;
+        // Others may open it only now that their locks come too late.
+        self.file.set_permissions(Permissions::from_mode(0o644))?;
+        Ok(self)
+    }
+
+    /// Leaves the file in its place from now on, as the start has succeeded.
+    #[must_use]
+    pub fn keep(mut self) -> Self {
+        self.made = None;
+        self
+    }
+
+    /// Removes the file, or empties it.
+    pub(in crate::daemon) fn release(&self) {
+        if let Some(entry) = &self.made {
+            entry.remove(&self.file);
+        }
+        let _ = self.file.set_len(0);
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Where a file comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// We have made it.
+    New,
+    /// It was there before.
+    Found,
+}
+
+fn open(entry: &Entry, identity: &Identity) -> io::Result<(File, Origin)> {
+    loop {
+        match entry.create() {
+            Err(why) if why.kind() == ErrorKind::AlreadyExists => (),
+            created => return created.map(|file| (file, Origin::New)),
+        }
+        match found(entry, identity) {
+            // It was removed since.
+            Err(why) if why.kind() == ErrorKind::NotFound => (),
+            found => return found.map(|file| (file, Origin::Found)),
+        }
+    }
+}
+
+/// The file that was there before, if it may become ours.
+fn found(entry: &Entry, identity: &Identity) -> io::Result<File> {
+    let file = entry.open(OFlag::O_RDWR)?;
+    match distrust(&file, identity)? {
+        None => Ok(file),
+        Some(why) => Err(io::Error::other(format!("{why}: remove it, or name another file"))),
+    }
+}
+
+/// What is wrong with a file that was there before.
+fn distrust(file: &File, identity: &Identity) -> io::Result<Option<String>> {
+    let data = file.metadata()?;
+    Ok(if !identity.trusts(data.uid()) {
+        Some(format!("it belongs to user {}", data.uid()))
+    } else if data.mode() & WRITABLE_BY_ALL != 0 {
+        Some("all users may write to it".into())
+    } else if data.nlink() > 1 {
+        Some("it has another name as well (a hard link)".into())
+    } else if content(file)? == Content::Other {
+        Some("it is no pidfile".into())
+    } else {
+        None
+    })
+}
+
+/// What a file has in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing.
+    Empty,
+    /// A process id, on its first line.
+    Pid,
+    /// Something that no daemon writes into a pidfile.
+    Other,
+}
+
+/// What a pidfile has in it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn content(file: &File) -> io::Result<Content> {
+    let mut start = [0; 32];
+    let length = file.read_at(&mut start, 0)?;
+    let line = start[..length].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(match line {
+        _ if length == 0 => Content::Empty,
+        [] => Content::Other,
+        digits if digits.iter().all(u8::is_ascii_digit) => Content::Pid,
+        _ => Content::Other,
+    })
+}
+
+/// Anybody may read the file, and so lock it for reading: that makes nobody its
+/// owner, and keeps nobody from owning another of its name.
+fn make_way(entry: &Entry, file: &File) {
+    if owner(file).is_ok_and(|owner| owner == Holder::Nobody) {
+        entry.remove(file);
+    }
+}
+
+fn held(path: &Path, file: &File, why: Errno) -> Fatal {
+    let name = path.display();
+    let [owner, reader] = [owner(file), obstacle(file)].map(|who| who.unwrap_or(Holder::Nobody));
+    match (owner, reader) {
+        (Holder::Nobody, Holder::Nobody) => {
+            Fatal::unable(format_args!("lock {name}"), io::Error::from(why))
+        }
+        (Holder::Nobody, reader) => Fatal::trouble(format!(
+            "unable to lock {name}: {reader} has it locked for reading: remove the file"
+        )),
+        (owner, _) => {
+            Fatal::trouble(format!("unable to lock {name}: {owner} runs already and holds it"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::daemon::startup::lock::of_open_files::{lock_to_read, lock_to_write};
+    use crate::daemon::startup::lock::owner_at;
+
+    fn path(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("pidfile.{name}.{}", process::id()))
+    }
+
+    fn claim(path: &Path) -> Result<Pidfile, Fatal> {
+        Pidfile::claim(path, &Identity::default())
+    }
+
+    #[test]
+    fn a_reader_owns_nothing() {
+        let path = path("read");
+        fs::write(&path, "").unwrap();
+        let reader = File::open(&path).unwrap();
+        lock_to_read(&reader).unwrap();
+        assert_eq!(owner_at(&path).unwrap(), Holder::Nobody);
+        let pidfile = claim(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
+        drop(pidfile);
+        fs::write(&path, "").unwrap();
+        let writer = File::options().write(true).open(&path).unwrap();
+        lock_to_write(&writer).unwrap();
+        assert_eq!(owner_at(&path).unwrap(), Holder::Unknown, "no process id is made of it");
+        assert!(claim(&path).is_err());
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn nobody_may_open_a_new_file_before_it_is_locked() {
+        let path = path("mode");
+        let entry = Entry::at(&path).unwrap();
+        let (file, origin) = open(&entry, &Identity::default()).unwrap();
+        assert_eq!((file.metadata().unwrap().mode() & 0o777, origin), (0o600, Origin::New));
+        drop(claim(&path).unwrap().keep());
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_owned_until_it_is_released() {
+        let path = path("own");
+        fs::write(&path, "4194304\n and more that is stale").unwrap();
+        assert_eq!(owner_at(&path).unwrap(), Holder::Nobody);
+        let pidfile = claim(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
+        // Of our own lock F_GETLK says nothing; a child asks in its place.
+        drop(pidfile);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "", "it was there before");
+        fs::remove_file(&path).unwrap();
+        assert!(owner_at(&path).is_err());
+        assert!(claim(Path::new("/nonexistent/pid")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_a_failed_start_has_made_is_removed() {
+        let path = path("failed");
+        drop(claim(&path).unwrap());
+        assert!(!path.exists());
+        let pidfile = claim(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        drop(pidfile);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n", "that one is another's");
+        drop(claim(&path).unwrap().keep());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "", "this start has succeeded");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_pidfile_of_ours_is_left_alone() {
+        let path = path("other");
+        let [link, pipe] = ["link", "pipe"].map(|end| path.with_extension(end));
+        let why = |path: &Path| {
+            let message = claim(path).err().unwrap().message;
+            assert_eq!(Pidfile::check(path, &Identity::default()).unwrap_err().message, message);
+            message
+        };
+        for content in ["--delay 5\n", "10.0.0.0/8:allow\n", "\n", "root:x:0:0\n"] {
+            fs::write(&path, content).unwrap();
+            assert!(why(&path).contains("it is no pidfile: remove it"), "{content}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        assert!(why(&path).contains("all users may write to it"));
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        fs::hard_link(&path, &link).unwrap();
+        assert!(why(&path).contains("it has another name as well"));
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(why(&link).ends_with("it is a symbolic link"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(why(&pipe).ends_with("it is a pipe, not a regular file"));
+        assert!(why(&std::env::temp_dir()).contains("Is a directory"));
+        for path in [path, link, pipe] {
+            fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_check_makes_nothing() {
+        let path = path("check");
+        let check = |path: &Path| Pidfile::check(path, &Identity::default());
+        check(&path).unwrap();
+        assert!(!path.exists());
+        fs::write(&path, "4194304\n").unwrap();
+        check(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "4194304\n");
+        fs::remove_file(&path).unwrap();
+        let nowhere = check(Path::new("/nonexistent/pid")).unwrap_err().message;
+        assert!(nowhere.starts_with("unable to write /nonexistent/pid: "), "{nowhere}");
+    }
+}

@@ -1,0 +1,172 @@
+//! From the options to a pool that accepts clients.
+
+use std::cell::RefCell;
+use std::env;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
+use socket2::Socket;
+
+use crate::connection::environment::Environment;
+use crate::connection::handoff::Program;
+use crate::connection::serve::Service;
+use crate::connection::terms::terms;
+use crate::daemon::scoreboard::file::Scoreboard;
+use crate::daemon::scoreboard::pool::Pool;
+use crate::daemon::startup::background::Readiness;
+use crate::daemon::startup::cleanup::Cleanup;
+use crate::daemon::startup::listen::{Place, listen};
+use crate::daemon::startup::pidfile::Pidfile;
+use crate::daemon::startup::privileges::{Identity, identity};
+use crate::daemon::startup::signals;
+use crate::daemon::startup::warnings::warn;
+use crate::daemon::supervisor::checker::{self, Files};
+use crate::daemon::supervisor::relay::Relay;
+use crate::daemon::supervisor::{Keeps, Supervisor};
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::options::{LogTo, Options};
+use crate::sys::{self, Blocked};
+
+/// Runs the daemon in front of the program that the options name.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run_program(options: Options, log: &Log, readiness: &mut Readiness) -> Result<(), Fatal> {
+    let program = program(&options)?;
+    run(options, program, log, readiness)
+}
+
+pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
+    let path = env::var_os("PATH");
+    let path = path.as_ref().map(|path| path.as_bytes());
+    let program = Program::new(&options.program, path);
+    program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))
+}
+
+fn read_files(options: &Options, log: &Log) -> Result<Files, Fatal> {
+    let texts = checker::check(options)?;
+    let files = checker::compile(options, &texts)?;
+    for warning in &files.warnings {
+        log.warning(warning);
+    }
+    Ok(files)
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(
+    options: Options,
+    program: Program,
+    log: &Log,
+    readiness: &mut Readiness,
+) -> Result<(), Fatal> {
+    signals::settle(options.as_tcpserver).map_err(unable_to_catch_signals)?;
+    log.open();
+    let watched = log.also_on_standard_error();
+    let environment = Environment::inherit(env::vars_os());
+    if let Some((name, value)) = terms(|name| environment.get(name)).ignored {
+        watched.ignored_variable(name, &value, None);
+    }
+    let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
+    let Acquired { cleanup, pidfile, listener, local, scoreboard } =
+        acquire(&options, &identity, &watched)?;
+    identity.assume()?;
+    warn(&options, local, &watched);
+    let Files { names, rules, .. } = read_files(&options, &watched)?;
+    let resolvers = options.resolvers();
+    let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
+    let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
+    log.count_lost_lines(pool.losses());
+    let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
+    signals::take(options.as_tcpserver).map_err(unable_to_catch_signals)?;
+    release_standard_streams(options.print_port.then(|| local.port()))?;
+    let relay = relay(&options, log, readiness)?;
+    let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
+    let resolvers = RefCell::new(resolvers);
+    let log = log.clone();
+    let service =
+        Service { options, names, rules, log, program, environment, resolvers, host_name };
+    let log = service.log.clone();
+    let slots = pool.slots();
+    log.tcpserver_status(|| 0, slots);
+    log.tell_of_panics();
+    log.never_wait();
+    let supervisor = Supervisor::new(
+        service,
+        listener,
+        pool,
+        Keeps { pidfile: pidfile.map(Pidfile::keep), relay, scoreboard: scoreboard.hold() },
+    );
+    if in_background && !supervisor.is_up() {
+        return Err(Fatal::trouble("unable to fork a single child"));
+    }
+    log.start(local, slots, idle);
+    cleanup.into_iter().for_each(Cleanup::succeeded);
+    readiness.listens_at(local);
+    readiness.ready(log.lack_of_syslog().as_deref(), &log);
+    supervisor.run();
+    Ok(())
+}
+
+fn unable_to_catch_signals(why: Errno) -> Fatal {
+    Fatal::unable("catch signals", why)
+}
+
+/// What the privileges of whoever starts the daemon are needed for.
+struct Acquired {
+    cleanup: Option<Cleanup>,
+    pidfile: Option<Pidfile>,
+    listener: Socket,
+    local: SocketAddr,
+    scoreboard: Scoreboard,
+}
+
+/// Makes the files and binds the port.  Signals wait until somebody is there who
+/// would remove the files.
+fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired, Fatal> {
+    let place = Place::find(options)?;
+    let _blocked = Blocked::block(SigSet::all());
+    let pidfile = options.pidfile.as_deref();
+    let pidfile = pidfile.map(|path| Pidfile::claim(path, identity)).transpose();
+    let pidfile = pidfile.map_err(|why| options.with_origin("pidfile", why))?;
+    let listener = listen(&place, options, log)?;
+    let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
+    let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
+    let scoreboard = Scoreboard::make(options, local.port(), log);
+    let scoreboard = scoreboard.map_err(|why| options.with_origin("scoreboard", why))?;
+    let has_files = pidfile.is_some() || scoreboard.is_file();
+    let cleanup = has_files.then(|| Cleanup::start(pidfile.as_ref(), &scoreboard)).transpose();
+    let cleanup = cleanup.map_err(|why| Fatal::unable("fork", why))?;
+    Ok(Acquired { cleanup, pidfile, listener, local, scoreboard })
+}
+
+/// In the background what programs write on standard error goes to syslog.
+fn relay(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<Option<Relay>, Fatal> {
+    if !options.daemon || options.log_to() != LogTo::Syslog {
+        return Ok(None);
+    }
+    let relay = Relay::start(log);
+    let relay = relay.map_err(|why| Fatal::unable("make a relay of standard error", why))?;
+    readiness.detach();
+    Ok(Some(relay))
+}
+
+/// Prints the port if asked, and turns descriptors 0 and 1 into /dev/null:
+/// closed, they would be taken by the next socket.
+fn release_standard_streams(port: Option<u16>) -> Result<(), Fatal> {
+    if let Some(port) = port {
+        let mut output = std::io::stdout().lock();
+        let written = writeln!(output, "{port}").and_then(|()| output.flush());
+        written.map_err(|why| Fatal::unable("print the port", why))?;
+    }
+    let null = sys::null().map_err(|why| Fatal::unable("open /dev/null", why))?;
+    let replaced = dup2_stdin(&null).and_then(|()| dup2_stdout(&null));
+    replaced.map_err(|why| Fatal::unable("replace descriptors 0 and 1", why))
+}

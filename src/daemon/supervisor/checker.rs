@@ -1,0 +1,262 @@
+//! The files that the options name, expressions and rules: read at the start
+//! and on SIGHUP, each time by a child, which compiles them and hands over what
+//! it has read.  A list that takes too much memory or time to compile ends the
+//! child, and not the daemon; and so does a file system that does not answer.
+
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::{Pid, getpid, getppid};
+
+use crate::daemon::child::oom::Scores;
+use crate::daemon::supervisor::texts::{Handover, Texts};
+use crate::error::{Fatal, Reason, TROUBLE};
+use crate::file;
+use crate::names::{Names, Patterns};
+use crate::options::Options;
+use crate::options::daemon::DAEMON;
+use crate::options::files;
+use crate::options::parse::{Request, parse_with};
+use crate::rules::Rules;
+use crate::rules::lint_cdb::lint_cdb;
+use crate::rules::list::List;
+use crate::sys::{self, OnRefusal};
+
+/// How long reading them may take.
+pub(in crate::daemon) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What was read, ready for use.
+pub(in crate::daemon) struct Files {
+    pub(in crate::daemon) names: Names,
+    pub(in crate::daemon) rules: Rules,
+    /// What is worth a warning.
+    pub(in crate::daemon) warnings: Vec<String>,
+}
+
+/// The options, with what `texts` has of the file of `--config`.
+///
+/// # Errors
+/// A mistake in it: 100.
+pub(in crate::daemon) fn options_again(options: &Options, texts: &Texts) -> Result<Options, Fatal> {
+    let Some(config) = texts.config.as_deref().filter(|_| !options.demo) else {
+        return Ok(options.clone());
+    };
+    let base = if options.as_tcpserver { Options::for_tcpserver() } else { Options::default() };
+    match parse_with(&DAEMON, &options.arguments, base, Some(config)).request? {
+        Request::Run(options) => Ok(*options),
+        Request::Help | Request::Version => Ok(options.clone()),
+    }
+}
+
+/// Compiles what `texts` has of the files that `options` name.
+///
+/// # Errors
+/// A mistake in it: 100.
+pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Files, Fatal> {
+    let mut warnings: Vec<String> = texts.warnings().collect();
+    let Texts { dynamic_tables, exceptions_tables, .. } = texts;
+    let dynamic = (&texts.dynamic, dynamic_tables);
+    let dynamic = patterns(options.dynamic_file.as_ref(), dynamic)?;
+    let exceptions = (&texts.exceptions, exceptions_tables);
+    let exceptions = patterns(options.static_file.as_ref(), exceptions)?;
+    let names = Names::new(options.builtin_patterns, dynamic, exceptions);
+    warnings.extend(names.lists().into_iter().filter_map(slow));
+    let rules = rules(options, texts, &mut warnings)?;
+    Ok(Files { names, rules, warnings })
+}
+
+/// Of a text, and of the tables that were made of it, if they were.
+fn patterns(
+    path: Option<&PathBuf>,
+    (text, tables): (&Option<Vec<u8>>, &Option<Vec<u8>>),
+) -> Result<Patterns, Fatal> {
+    let Some((path, text)) = path.zip(text.as_ref()) else { return Ok(Patterns::default()) };
+    let origin = path.display().to_string();
+    let patterns = match tables {
+        Some(tables) => Patterns::with_tables(&origin, text, tables),
+        None => Patterns::parse(&origin, text),
+    };
+    patterns.map_err(|why| Fatal::usage(why.to_string()))
+}
+
+fn slow(patterns: &Patterns) -> Option<String> {
+    let first = patterns.slow().next()?;
+    let count = patterns.slow().count();
+    Some(format!("{count} expressions fit no table and are slow, first: {first}"))
+}
+
+fn rules(options: &Options, texts: &Texts, warnings: &mut Vec<String>) -> Result<Rules, Fatal> {
+    if let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) {
+        let path = path.display().to_string();
+        let (list, told) = List::parse(&path, text)?;
+        warnings.extend(told);
+        let needs_ident = list.asks_for_ident() && !options.ident;
+        warnings.extend(needs_ident.then(|| format!("{path}: keys with `@' need -r")));
+        return Ok(Rules::List(list));
+    }
+    let Some(path) = &options.cdb else { return Ok(Rules::None) };
+    if !options.as_tcpserver {
+        warnings.extend(check_cdb(options, path)?);
+    }
+    Ok(Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing })
+}
+
+/// A cdb that only root may read fails now, not at the first client.  One that
+/// is not there, or that is broken, may be replaced; what is worth a warning.
+pub(in crate::daemon) fn check_cdb(options: &Options, path: &Path) -> Result<Vec<String>, Fatal> {
+    let file = path.display();
+    match file::open(path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => {
+            let told = || format!("unable to read {file}: {why}: every client is dropped");
+            Ok((!options.cdb_may_be_missing).then(told).into_iter().collect())
+        }
+        Err(why) => {
+            let fatal = files::unable_to_read(options, "x", path, &why);
+            Err(Fatal { code: TROUBLE, ..fatal })
+        }
+        Ok(_) => Ok(lint_cdb(path)),
+    }
+}
+
+/// A child that reads the files, and hands them over.
+pub(in crate::daemon) struct Checker {
+    pub(in crate::daemon) pid: Pid,
+    started: Instant,
+    handover: Handover,
+}
+
+/// What the options are that name the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::daemon) enum Settings {
+    /// Those at hand.  The file of `--config` was read by whoever started us;
+    /// now it is read as the user who will have to on SIGHUP.
+    AsTheyAre,
+    /// Those, with what the file of `--config` says by now.
+    ReadAgain,
+}
+
+/// What a checker has found.
+pub(in crate::daemon) enum Outcome {
+    /// Files that can be used.
+    Usable(Texts),
+    /// One that cannot.
+    Mistake(Fatal),
+    /// It could not finish, for this reason.
+    Died(&'static str),
+}
+
+impl Checker {
+    /// Forks it.
+    ///
+    /// # Errors
+    /// As `memfd_create(2)` and fork(2).
+    pub(in crate::daemon) fn start(options: &Options, settings: Settings) -> nix::Result<Self> {
+        let (supervisor, handover) = (getpid(), Handover::new()?);
+        let read = || read(options, settings);
+        let pid = sys::spawn(|| hand_over(read, &handover, supervisor))?;
+        Ok(Self { pid, started: Instant::now(), handover })
+    }
+
+    /// How much time it has left.
+    pub(in crate::daemon) fn left(&self) -> Duration {
+        (self.started + PATIENCE).saturating_duration_since(Instant::now())
+    }
+
+    /// Ends it.
+    pub(in crate::daemon) fn kill(&self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+    }
+
+    /// Waits for its end, which comes within its time.
+    fn wait(&self) -> ExitStatus {
+        loop {
+            match sys::reap(None) {
+                Some((pid, status)) if pid == self.pid => return ExitStatus::from_raw(status),
+                Some(_) => (),
+                None if self.left().is_zero() => self.kill(),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// What it has found, now that it has ended with `status`.
+    pub(in crate::daemon) fn outcome(&self, status: ExitStatus) -> Outcome {
+        let unable = |why| Outcome::Mistake(Fatal::unable("take over what was read", Reason(&why)));
+        match (status.code(), status.signal()) {
+            (Some(0), _) => self.handover.take().map_or_else(unable, Outcome::Usable),
+            (Some(code), _) => self.handover.take_mistake().map_or_else(unable, |message| {
+                let code = u8::try_from(code).unwrap_or(TROUBLE);
+                Outcome::Mistake(Fatal { code, message, in_djbs_words: None })
+            }),
+            (None, Some(libc::SIGABRT)) => {
+                Outcome::Died("memory does not suffice: raise the limit (softlimit -m)")
+            }
+            (None, Some(libc::SIGKILL)) if self.left().is_zero() => {
+                Outcome::Died("it takes too long")
+            }
+            (None, Some(libc::SIGKILL)) => {
+                Outcome::Died("it was killed, as where the host has no memory left")
+            }
+            (None, _) => Outcome::Died("it crashed"),
+        }
+    }
+}
+
+/// The exit code says whether they can be used.
+fn hand_over(
+    read: impl FnOnce() -> Result<Texts, Fatal>,
+    handover: &Handover,
+    supervisor: Pid,
+) -> u8 {
+    // Nobody is left to answer then, and it holds the listener.
+    let _ = set_pdeathsig(Signal::SIGKILL);
+    if getppid() != supervisor {
+        return 0;
+    }
+    let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
+    let _ = SigSet::empty().thread_set_mask();
+    // The supervisor says so.
+    sys::on_refused_memory(OnRefusal::Abort);
+    Scores::of_this_process().iter().for_each(Scores::raise);
+    let unable = |why| Fatal::unable("hand over what was read", why);
+    let read = read().and_then(|texts| handover.put(&texts).map_err(unable));
+    let Err(mistake) = read else { return 0 };
+    handover.put_mistake(&mistake).map_or(TROUBLE, |()| mistake.code)
+}
+
+fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
+    let mut texts = Texts::read_config(options)?;
+    let options = match settings {
+        Settings::AsTheyAre => options.clone(),
+        Settings::ReadAgain => options_again(options, &texts)?,
+    };
+    texts.read_others(&options)?;
+    texts.look_at_expressions(&options);
+    let Files { names, .. } = compile(&options, &texts)?;
+    let [dynamic, exceptions] = names.lists().map(Patterns::tables);
+    Ok(Texts { dynamic_tables: Some(dynamic), exceptions_tables: Some(exceptions), ..texts })
+}
+
+/// Has a child read the files, and waits for it.
+///
+/// # Errors
+/// A file that cannot be used: 100; where they cannot be read within the
+/// limits: 111.
+pub(in crate::daemon) fn check(options: &Options) -> Result<Texts, Fatal> {
+    if !Texts::are_named_by(options) {
+        return Ok(Texts::default());
+    }
+    let checker = Checker::start(options, Settings::AsTheyAre);
+    let checker = checker.map_err(|why| Fatal::unable("fork", std::io::Error::from(why)))?;
+    match checker.outcome(checker.wait()) {
+        Outcome::Usable(texts) => Ok(texts),
+        Outcome::Mistake(fatal) => Err(fatal),
+        Outcome::Died(why) => Err(Fatal::unable("read expressions and rules", why)),
+    }
+}

@@ -1,0 +1,295 @@
+//! The supervisor: one poll loop that forks, reaps, reloads and stops.  It
+//! never touches a client.
+
+pub mod backoff;
+pub(in crate::daemon) mod checker;
+mod reap;
+pub mod relay;
+mod reload;
+pub mod spawn_rate;
+pub(in crate::daemon) mod texts;
+
+use std::cell::{Cell, OnceCell};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Pid, getpid};
+use socket2::Socket;
+
+use crate::connection::serve::Service;
+use crate::daemon::child::Child;
+use crate::daemon::child::oom::{ChildScore, Scores};
+use crate::daemon::child::processors::Processors;
+use crate::daemon::child::worker::Worker;
+use crate::daemon::scoreboard::pool::{Complaint, Pool, Slot, Stage, wake_child};
+use crate::daemon::scoreboard::stuck::{Lookout, Untold};
+use crate::daemon::startup::pidfile::Pidfile;
+use crate::daemon::startup::signals::told_to_stop;
+use crate::daemon::supervisor::backoff::Backoff;
+use crate::daemon::supervisor::checker::Checker;
+use crate::daemon::supervisor::reap::{Crashes, End, Rounds};
+use crate::daemon::supervisor::relay::Relay;
+use crate::daemon::supervisor::spawn_rate::Demand;
+use crate::error::Reason;
+use crate::sys;
+
+/// How often idle children of an older generation are nudged, and how often a
+/// supervisor that stops looks whether it may.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// The supervisor of a pool.
+pub struct Supervisor {
+    pub(in crate::daemon) service: Service,
+    listener: Socket,
+    pub(in crate::daemon) pool: Pool,
+    pub(in crate::daemon) demand: Demand,
+    pub(in crate::daemon) backoff: Backoff,
+    stopping: bool,
+    lookout: Lookout,
+    /// When forks that are owed are to be tried again.
+    retry_at: Option<Instant>,
+    pub(in crate::daemon) crashes: Crashes,
+    pub(in crate::daemon) rounds: Rounds,
+    /// Sessions that have ended before it was told that they began, and until when
+    /// that is waited for.
+    pub(in crate::daemon) ends: Vec<(Untold, Instant, End)>,
+    /// Who reads the files before they are used.
+    pub(in crate::daemon) checker: Option<Checker>,
+    /// When they are to be read again, if that was asked for.
+    pub(in crate::daemon) reload_due: Option<Instant>,
+    /// Whether there may be idle children with files of an older set.
+    pub(in crate::daemon) may_have_outdated: bool,
+    processors: Processors,
+    /// Who is killed where memory runs out.
+    scores: Option<Scores>,
+    /// What only some supervisors have.
+    pub(in crate::daemon) keeps: Keeps,
+}
+
+/// What a supervisor in the background has besides.
+#[derive(Default)]
+pub struct Keeps {
+    /// The file with its process id.
+    pub pidfile: Option<Pidfile>,
+    /// Who passes on what programs write on standard error.
+    pub relay: Option<Relay>,
+    /// The file of the scoreboard, locked.
+    pub scoreboard: Option<File>,
+}
+
+impl Supervisor {
+    /// Forks the first children.  The signals have to be taken over first.
+    #[must_use]
+    pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Self {
+        let demand = Demand::new(service.options.min_idle(), service.options.max_idle());
+        let backoff = Backoff::default();
+        let mut supervisor = Self {
+            service,
+            listener,
+            pool,
+            demand,
+            backoff,
+            stopping: false,
+            lookout: Lookout::start(),
+            retry_at: None,
+            crashes: Crashes::default(),
+            rounds: Rounds::default(),
+            ends: Vec::new(),
+            checker: None,
+            reload_due: None,
+            may_have_outdated: false,
+            processors: Processors::find(),
+            scores: Scores::of_this_process(),
+            keeps,
+        };
+        sys::be_parent(supervisor.listener.as_fd(), getpid());
+        supervisor.top_up();
+        supervisor
+    }
+
+    /// Whether clients can be served.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.pool.taken() > 0
+    }
+
+    /// Looks after the pool until the daemon is told to stop, and nobody waits
+    /// any more.
+    pub fn run(mut self) {
+        loop {
+            self.answer_signals();
+            self.pool.awake();
+            self.reap();
+            self.tell_ends();
+            // What nobody accepts any more does not queue: it counts as if it did.
+            let queue = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
+            self.lookout.look(&self.pool, queue);
+            if self.stopping && self.may_end() {
+                break;
+            }
+            self.top_up();
+            self.nudge_the_outdated();
+            self.checker.iter().filter(|checker| checker.left().is_zero()).for_each(Checker::kill);
+            if let Some(relay) = &mut self.keeps.relay {
+                relay.replace(&self.service.log);
+            }
+            self.sleep();
+        }
+        self.tell_all_ends();
+        self.service.log.stats(&self.pool.stats());
+        self.service.log.stop(self.pool.count(Stage::Prog));
+    }
+
+    fn answer_signals(&mut self) {
+        if sys::take_count(Signal::SIGHUP) > 0 {
+            self.reload_due = Some(Instant::now());
+        }
+        self.start_reload_if_due();
+        if sys::take_count(Signal::SIGUSR1) > 0 {
+            self.service.log.stats(&self.pool.stats());
+        }
+        if !self.stopping && told_to_stop() > 0 {
+            self.stop();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.pool.set_stopping();
+        // Wakes every accept(2), now and later, and frees the port.
+        let _ = self.listener.shutdown(std::net::Shutdown::Both);
+        // The next one need not wait for our last clients.
+        self.keeps.pidfile = None;
+        self.keeps.scoreboard = None;
+        let waiting = self.pool.count(Stage::Busy);
+        if waiting > 0 && !self.may_end() {
+            self.service.log.stopping(waiting, self.pool.count(Stage::Prog));
+        }
+    }
+
+    /// tcpserver ends at once; who waits goes on alone.
+    fn may_end(&self) -> bool {
+        self.service.options.as_tcpserver || told_to_stop() > 0 || !self.has_waiting_clients()
+    }
+
+    fn has_waiting_clients(&self) -> bool {
+        self.pool.ready() + self.pool.count(Stage::Busy) > 0
+    }
+
+    /// Forks what the demand asks for.  What it still owes, for a failure, is
+    /// left for `retry_at`.
+    fn top_up(&mut self) {
+        let now = Instant::now();
+        self.retry_at = None;
+        if self.stopping {
+            return;
+        }
+        let left = self.backoff.left(now);
+        let idle = self.pool.ready();
+        if idle >= self.service.options.min_idle() {
+            return;
+        }
+        let room = self.pool.slots() - self.pool.taken();
+        if !left.is_zero() {
+            self.retry_at = (room > 0).then(|| now + left);
+            return;
+        }
+        let wanted = self.demand.round(idle, room, now);
+        let wanted = if self.backoff.is_cautious() { wanted.min(1) } else { wanted };
+        if wanted > 0 {
+            self.service.resolvers.borrow_mut().refresh();
+        }
+        if !(0..wanted).all(|_| self.fork_one()) {
+            self.retry_at = Some(now + self.backoff.left(now));
+        }
+    }
+
+    fn fork_one(&mut self) -> bool {
+        let Some(slot) = self.pool.claim(None, 0) else { return true };
+        let generation = self.pool.generation();
+        let supervisor = getpid();
+        self.pool.set_files(slot, generation);
+        self.pool.enter(slot, Stage::Idle);
+        match sys::spawn(|| self.child(slot, supervisor, generation).run()) {
+            Ok(pid) => {
+                self.backoff.fork_succeeded();
+                sys::put_pid(self.pool.pid_word(slot), pid.as_raw().unsigned_abs());
+                true
+            }
+            Err(why) => {
+                self.pool.vacate(slot);
+                self.backoff.fork_failed(Instant::now());
+                self.log_fork_failure(why);
+                false
+            }
+        }
+    }
+
+    pub(in crate::daemon) fn log_fork_failure(&self, why: Errno) {
+        if !self.pool.may_complain(Complaint::Fork) {
+            return;
+        }
+        if self.service.options.as_tcpserver {
+            self.service.log.dropping(None, "fork", &why.into());
+        } else {
+            self.service
+                .log
+                .error(format_args!("unable to fork: {}: trying again", Reason(&why.into())));
+        }
+    }
+
+    fn child(&self, slot: Slot, supervisor: Pid, generation: u64) -> Child<'_> {
+        let worker = Worker {
+            pool: &self.pool,
+            slot,
+            supervisor,
+            max_prog: self.service.options.max_prog(),
+            reserve: self.service.options.reserve(),
+            relayed: self.keeps.relay.is_some(),
+            max_idle: self.service.options.max_idle(),
+            announces: self.service.log.announces_processes(),
+            stack: OnceCell::new(),
+            last_heir: Cell::new(0),
+            processors: &self.processors,
+            bound: Cell::new(false),
+            score: ChildScore::inherited(self.scores.as_ref()),
+        };
+        Child { service: &self.service, worker, listener: &self.listener, generation }
+    }
+
+    /// Wakes idle children that have old files, so that they end.  The signal
+    /// is one that a program ignores, should a child become one just now.
+    fn nudge_the_outdated(&mut self) {
+        if !self.may_have_outdated {
+            return;
+        }
+        self.may_have_outdated = false;
+        for pid in self.pool.outdated() {
+            self.may_have_outdated = true;
+            wake_child(pid);
+        }
+    }
+
+    fn sleep(&self) {
+        let now = Instant::now();
+        let relay = self.keeps.relay.as_ref().and_then(Relay::due);
+        let look = Some(self.lookout.due());
+        let reload = self.reload_due.filter(|_| self.checker.is_none());
+        let at = [self.retry_at, self.rounds.due(now), relay, look, reload].into_iter().flatten();
+        let due = at.map(|due| due.saturating_duration_since(now));
+        let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
+        let due = due.chain(checked).min();
+        let time = if self.stopping || self.may_have_outdated {
+            Some(due.map_or(INTERVAL, |due| due.min(INTERVAL)))
+        } else {
+            due
+        };
+        let mut fds = [PollFd::new(self.pool.waker().as_fd(), PollFlags::POLLIN)];
+        let _ = ppoll(&mut fds, time.map(TimeSpec::from), Some(SigSet::empty()));
+    }
+}

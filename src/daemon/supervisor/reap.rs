@@ -1,0 +1,240 @@
+//! Children that have ended: which they were, and what is said about it.
+
+use std::net::IpAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::connection::acceptor::Counter;
+use crate::daemon::scoreboard::pool::{Slot, Stage, as_pid, wake_child};
+use crate::daemon::scoreboard::stuck::Untold;
+use crate::daemon::supervisor::Supervisor;
+use crate::log::Log;
+use crate::sys;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Children that the kernel walks past in no time.
+const FEW: usize = 512;
+/// How long sessions are not asked for once all were, each of which costs a system
+/// call.
+const PAUSE_PER_SESSION: Duration = Duration::from_micros(20);
+/// And how long any child is not, where there are many: at least this, and so long
+/// that it takes a hundredth of a processor, but never longer than a second.
+const INTERVAL: Duration = Duration::from_millis(250);
+const RARITY: u32 = 100;
+
+/// When to ask for children that have ended.
+#[derive(Default)]
+pub(in crate::daemon) struct Rounds {
+    sessions: Round,
+    any: Round,
+}
+
+/// Whether a round is owed, and when it may come.
+#[derive(Default)]
+struct Round {
+    owed: bool,
+    next: Option<Instant>,
+}
+
+impl Round {
+    fn is_due(&self, now: Instant) -> bool {
+        self.owed && self.next.is_none_or(|next| next <= now)
+    }
+
+    fn done(&mut self, next: Instant) {
+        *self = Self { owed: false, next: Some(next) };
+    }
+
+    fn due(&self, now: Instant) -> Option<Instant> {
+        self.owed.then(|| self.next.unwrap_or(now))
+    }
+}
+
+impl Rounds {
+    /// A child has ended.
+    fn owe(&mut self) {
+        self.sessions.owed = true;
+        self.any.owed = true;
+    }
+
+    /// When the next round is.
+    pub(in crate::daemon) fn due(&self, now: Instant) -> Option<Instant> {
+        self.sessions.due(now).into_iter().chain(self.any.due(now)).min()
+    }
+}
+
+/// From one round for any child to the next, if one takes so long.
+fn pause_after(round: Duration) -> Duration {
+    (round * RARITY).clamp(INTERVAL, SECOND)
+}
+
+/// Crash lines that were kept back: a loop of them is told once a second.
+#[derive(Default)]
+pub(in crate::daemon) struct Crashes {
+    told: Option<Instant>,
+    untold: usize,
+}
+
+/// A session that has ended.
+pub(in crate::daemon) struct End {
+    pid: Pid,
+    ip: Option<IpAddr>,
+    status: ExitStatus,
+    time: Duration,
+}
+
+impl End {
+    fn tell(&self, log: &Log) {
+        log.end(self.pid, self.ip, self.status, self.time);
+    }
+}
+
+impl Supervisor {
+    /// Among few children any that has ended is asked for.  Among many that is slow,
+    /// and sessions, which are what ends, are asked for one by one, and any but
+    /// now and then.
+    pub(in crate::daemon) fn reap(&mut self) {
+        let ended = sys::take_count(Signal::SIGCHLD) > 0;
+        let [idle, busy, sessions] = Stage::ALL.map(|stage| self.pool.count(stage));
+        if idle + busy + sessions <= FEW {
+            self.rounds = Rounds::default();
+            return self.reap_any();
+        }
+        let now = Instant::now();
+        if ended {
+            self.rounds.owe();
+        }
+        if self.rounds.sessions.is_due(now) {
+            let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+            self.rounds.sessions.done(now + PAUSE_PER_SESSION * sessions);
+            for (slot, pid) in self.pool.sessions() {
+                if let Some((pid, status)) = sys::reap(Some(as_pid(pid))) {
+                    self.backoff.process_ended();
+                    self.on_exit(slot, pid, ExitStatus::from_raw(status));
+                }
+            }
+        }
+        if self.rounds.any.is_due(now) {
+            self.reap_any();
+            self.rounds.any.done(now + pause_after(now.elapsed()));
+        }
+    }
+
+    fn reap_any(&mut self) {
+        while let Some((pid, status)) = sys::reap(None) {
+            self.note_end(pid, status);
+        }
+    }
+
+    fn note_end(&mut self, pid: Pid, status: i32) {
+        self.backoff.process_ended();
+        if self.checker.as_ref().is_some_and(|checker| checker.pid == pid) {
+            return self.finish_reload(ExitStatus::from_raw(status));
+        }
+        if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
+            return;
+        }
+        if let Some(slot) = self.pool.slot_of(pid.as_raw().unsigned_abs()) {
+            self.on_exit(slot, pid, ExitStatus::from_raw(status));
+        }
+    }
+
+    /// Counts the verdict of a client that its child has not lived to count: it has
+    /// become the program itself, or was killed.  Whose verdict was due, if anybody's.
+    fn count_due_verdict(&self, slot: Slot, stage: Option<Stage>) -> Option<IpAddr> {
+        if !self.pool.take_due(slot) {
+            return None;
+        }
+        let passed = stage == Some(Stage::Prog) || self.pool.has_heir(slot);
+        self.pool.add(if passed { Counter::Pass } else { Counter::Error });
+        self.pool.client(slot).filter(|_| !passed).map(|client| client.0)
+    }
+
+    fn on_exit(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
+        let stage = self.pool.stage(slot);
+        let client = self.pool.client(slot);
+        let untold = self.pool.untold_start(slot);
+        let lost = self.count_due_verdict(slot, stage);
+        if !status.success() {
+            self.pool.vacate_for_heirs_of(slot);
+        }
+        self.pool.vacate(slot);
+        if stage == Some(Stage::Prog) {
+            let (ip, time) = client.unzip();
+            self.tell_end(End { pid, ip, status, time: time.unwrap_or_default() }, untold);
+            self.wake_next_in_line();
+        } else if !status.success() {
+            self.crashed(pid, lost, status);
+        }
+        if stage.is_some_and(|stage| stage != Stage::Idle) {
+            self.service.log.tcpserver_end(pid, status);
+            self.service.log.tcpserver_status(|| self.pool.clients(), self.pool.slots());
+        }
+    }
+
+    /// A session's place is free.
+    fn wake_next_in_line(&self) {
+        if let Some(pid) = self.pool.first_in_line() {
+            wake_child(pid);
+        }
+    }
+
+    /// Tells that a session has ended, but not before it was told that it began.
+    fn tell_end(&mut self, end: End, untold: Option<Untold>) {
+        match untold {
+            Some(start) => self.ends.push((start, Instant::now() + SECOND, end)),
+            None => end.tell(&self.service.log),
+        }
+    }
+
+    /// Tells what could not be told yet, and now can.
+    pub(in crate::daemon) fn tell_ends(&mut self) {
+        let now = Instant::now();
+        for (start, until, end) in std::mem::take(&mut self.ends) {
+            if now < until && self.pool.is_untold(start) {
+                self.ends.push((start, until, end));
+            } else {
+                end.tell(&self.service.log);
+            }
+        }
+    }
+
+    /// Tells the rest, for there is no later.
+    pub(in crate::daemon) fn tell_all_ends(&mut self) {
+        for (.., end) in std::mem::take(&mut self.ends) {
+            end.tell(&self.service.log);
+        }
+    }
+
+    fn crashed(&mut self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus) {
+        let now = Instant::now();
+        self.backoff.crashed(now);
+        let recent = self.crashes.told.is_some_and(|told| now.duration_since(told) < SECOND);
+        if recent && self.backoff.is_cautious() {
+            self.crashes.untold += 1;
+            return;
+        }
+        let Crashes { untold, .. } = std::mem::take(&mut self.crashes);
+        self.crashes.told = Some(now);
+        self.service.log.crash(pid, ip, status, untold);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_take_a_hundredth_of_a_processor_at_most_if_they_can() {
+        let pauses = [(0, 250), (2, 250), (4, 400), (10, 1000), (60, 1000)];
+        for (round, pause) in
+            pauses.map(|(a, b)| (Duration::from_millis(a), Duration::from_millis(b)))
+        {
+            assert_eq!(pause_after(round), pause);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! SIGHUP: files are read again, by a child first, and a mistake leaves
+//! everything as it is.
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use crate::daemon::supervisor::Supervisor;
+use crate::daemon::supervisor::checker::{self, Checker, Files, Outcome, Settings};
+use crate::daemon::supervisor::spawn_rate::Demand;
+use crate::daemon::supervisor::texts::Texts;
+use crate::error::Fatal;
+use crate::options::Options;
+
+/// How soon a child is forked again for a reload, where that has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Has a child read the files, if that is due; it ends with the answer.  One that
+    /// is at it is let finish, within its time: signals that come faster than files
+    /// can be read would have none ever read.
+    pub(in crate::daemon) fn start_reload_if_due(&mut self) {
+        let now = Instant::now();
+        if self.checker.is_some() || self.reload_due.is_none_or(|due| due > now) {
+            return;
+        }
+        match Checker::start(&self.service.options, Settings::ReadAgain) {
+            Ok(checker) => {
+                self.checker = Some(checker);
+                self.reload_due = None;
+            }
+            Err(why) => {
+                self.reload_due = Some(now + RETRY);
+                self.log_fork_failure(why);
+            }
+        }
+    }
+
+    /// A mistake leaves everything as it is.
+    pub(in crate::daemon) fn finish_reload(&mut self, status: ExitStatus) {
+        let Some(checker) = self.checker.take() else { return };
+        let log = &self.service.log;
+        let mistake = match checker.outcome(status) {
+            Outcome::Usable(texts) => match compile(&self.service.options, &texts) {
+                Ok((options, files)) => return self.use_files(options, files),
+                Err(mistake) => mistake,
+            },
+            Outcome::Mistake(mistake) => mistake,
+            Outcome::Died(why) => {
+                return log.error(format_args!("unable to reload: {why}: the old files stay"));
+            }
+        };
+        log.error(&mistake);
+        log.error("unable to reload: the old files stay");
+    }
+
+    fn use_files(&mut self, mut options: Options, Files { names, rules, warnings }: Files) {
+        let service = &mut self.service;
+        let kept = keep_what_needs_restart(&service.options, &mut options);
+        for name in kept {
+            service.log.warning(format_args!("{name} has changed: it needs restart"));
+        }
+        self.demand = Demand::new(options.min_idle(), options.max_idle());
+        self.pool.set_min_idle(options.min_idle());
+        if service.options.resolvers != options.resolvers {
+            service.resolvers.replace(options.resolvers());
+        }
+        service.options = options;
+        service.names = names;
+        service.rules = rules;
+        self.pool.next_generation();
+        self.may_have_outdated = true;
+        for warning in warnings {
+            service.log.warning(warning);
+        }
+        service.log.reload();
+    }
+}
+
+fn compile(options: &Options, texts: &Texts) -> Result<(Options, Files), Fatal> {
+    let options = checker::options_again(options, texts)?;
+    let files = checker::compile(&options, texts)?;
+    Ok((options, files))
+}
+
+/// The options that have changed and cannot do so now, which stay as they were.
+fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str> {
+    let mut changed = Vec::new();
+    macro_rules! keep {
+        ($($field:ident $name:literal),+) => {
+            $(if old.$field != new.$field {
+                new.$field.clone_from(&old.$field);
+                changed.push($name);
+            })+
+        };
+    }
+    keep!(daemon "daemon", pidfile "pidfile", scoreboard "scoreboard", log_to "log");
+    keep!(tag "tag", syslog_socket "syslog-socket");
+    if old.facility as i32 != new.facility as i32 {
+        new.facility = old.facility;
+        changed.push("facility");
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_options_need_a_restart() {
+        let old = Options { tag: Some("a".into()), ..Options::default() };
+        let mut new = Options {
+            daemon: true,
+            facility: syslog::Facility::LOG_DAEMON,
+            slots: 7,
+            ..Options::default()
+        };
+        assert_eq!(keep_what_needs_restart(&old, &mut new), ["daemon", "tag", "facility"]);
+        assert_eq!((new.daemon, new.tag.as_deref(), new.slots), (false, Some("a"), 7));
+        assert_eq!(keep_what_needs_restart(&old, &mut new), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,184 @@
+//! The bytes of the files that the options name, each read once, and the tables
+//! that were made of them: what a checker has found good is what the daemon uses,
+//! whatever the files have become meanwhile.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::path::PathBuf;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::error::Fatal;
+use crate::names::Patterns;
+use crate::options::{Options, config, files};
+use crate::rules::list::List;
+
+/// Stands for the length of a file that no option names.
+const NONE: u64 = u64::MAX;
+
+/// What the files say; `None` for one that no option names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::daemon) struct Texts {
+    /// `--config`.
+    pub(in crate::daemon) config: Option<Vec<u8>>,
+    /// `--dynamic-file`.
+    pub(in crate::daemon) dynamic: Option<Vec<u8>>,
+    /// `--static-file`.
+    pub(in crate::daemon) exceptions: Option<Vec<u8>>,
+    /// `--rules`.
+    pub(in crate::daemon) rules: Option<Vec<u8>>,
+    /// What [`Patterns::tables`] gives of `dynamic`, once it is compiled.
+    pub(in crate::daemon) dynamic_tables: Option<Vec<u8>>,
+    /// The same of `exceptions`.
+    pub(in crate::daemon) exceptions_tables: Option<Vec<u8>>,
+    /// What in the expressions is worth a warning, with a NUL behind each.
+    pub(in crate::daemon) warnings: Option<Vec<u8>>,
+}
+
+impl Texts {
+    /// Whether `options` name any file.
+    pub(in crate::daemon) fn are_named_by(options: &Options) -> bool {
+        let Options { config, dynamic_file, static_file, rules, .. } = options;
+        [config, dynamic_file, static_file, rules].into_iter().any(Option::is_some)
+    }
+
+    /// Reads the file of `--config`, which says what the others are.
+    ///
+    /// # Errors
+    /// A file that cannot be read: 100.
+    pub(in crate::daemon) fn read_config(options: &Options) -> Result<Self, Fatal> {
+        let config = read(options, "config", options.config.as_ref(), config::LARGEST)?;
+        Ok(Self { config, ..Self::default() })
+    }
+
+    /// Reads the others.
+    ///
+    /// # Errors
+    /// A file that cannot be read: 100.
+    pub(in crate::daemon) fn read_others(&mut self, options: &Options) -> Result<(), Fatal> {
+        let Options { dynamic_file, static_file, rules, .. } = options;
+        let most = Patterns::LARGEST_FILE;
+        self.dynamic = read(options, "dynamic-file", dynamic_file.as_ref(), most)?;
+        self.exceptions = read(options, "static-file", static_file.as_ref(), most)?;
+        self.rules = read(options, "rules", rules.as_ref(), List::LARGEST_FILE)?;
+        Ok(())
+    }
+
+    /// Looks for expressions that do something else than they seem to.
+    pub(in crate::daemon) fn look_at_expressions(&mut self, options: &Options) {
+        let Options { dynamic_file, static_file, .. } = options;
+        let files = [(dynamic_file, &self.dynamic), (static_file, &self.exceptions)];
+        let named = files.into_iter().filter_map(|(path, text)| path.as_ref().zip(text.as_ref()));
+        let warnings =
+            named.flat_map(|(path, text)| Patterns::warnings(&path.display().to_string(), text));
+        self.warnings = Some(warnings.flat_map(|warning| (warning + "\0").into_bytes()).collect());
+    }
+
+    /// What they have been found to be.
+    pub(in crate::daemon) fn warnings(&self) -> impl Iterator<Item = String> {
+        let told = self.warnings.as_deref().unwrap_or_default().split(|byte| *byte == 0);
+        let told = told.filter(|warning| !warning.is_empty());
+        told.map(|warning| String::from_utf8_lossy(warning).into_owned())
+    }
+}
+
+fn read(
+    options: &Options,
+    name: &str,
+    path: Option<&PathBuf>,
+    most: usize,
+) -> Result<Option<Vec<u8>>, Fatal> {
+    path.map(|path| files::read(options, name, path, most)).transpose()
+}
+
+/// How a checker hands over what it has read, or what is wrong with it: a file
+/// without a name, which both processes have open.
+#[derive(Debug)]
+pub(in crate::daemon) struct Handover(File);
+
+impl Handover {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// As `memfd_create(2)`.
+    pub(in crate::daemon) fn new() -> nix::Result<Self> {
+        memfd_create(c"smtp-delayd", MFdFlags::MFD_CLOEXEC).map(|fd| Self(fd.into()))
+    }
+
+    /// Hands over what was read.
+    pub(in crate::daemon) fn put(&self, texts: &Texts) -> io::Result<()> {
+        let Texts { config, dynamic, exceptions, rules, .. } = texts;
+        let made = [&texts.dynamic_tables, &texts.exceptions_tables, &texts.warnings];
+        [config, dynamic, exceptions, rules].into_iter().chain(made).try_for_each(|text| {
+            let length = text.as_ref().map_or(NONE, |text| text.len() as u64);
+            (&self.0).write_all(&length.to_ne_bytes())?;
+            (&self.0).write_all(text.as_deref().unwrap_or_default())
+        })
+    }
+
+    /// What was read.
+    ///
+    /// # Errors
+    /// Memory that is refused, or where nothing was handed over.
+    pub(in crate::daemon) fn take(&self) -> io::Result<Texts> {
+        (&self.0).rewind()?;
+        let (config, dynamic) = (self.take_one()?, self.take_one()?);
+        let (exceptions, rules) = (self.take_one()?, self.take_one()?);
+        let (dynamic_tables, exceptions_tables) = (self.take_one()?, self.take_one()?);
+        let warnings = self.take_one()?;
+        let made = Texts { dynamic_tables, exceptions_tables, warnings, ..Texts::default() };
+        Ok(Texts { config, dynamic, exceptions, rules, ..made })
+    }
+
+    fn take_one(&self) -> io::Result<Option<Vec<u8>>> {
+        let (mut length, mut text) = ([0; 8], Vec::new());
+        (&self.0).read_exact(&mut length)?;
+        let length = u64::from_ne_bytes(length);
+        if length == NONE {
+            return Ok(None);
+        }
+        let read = (&self.0).take(length).read_to_end(&mut text)?;
+        if read as u64 == length { Ok(Some(text)) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Hands over what is wrong instead.
+    pub(in crate::daemon) fn put_mistake(&self, fatal: &Fatal) -> io::Result<()> {
+        self.0.set_len(0)?;
+        (&self.0).rewind()?;
+        (&self.0).write_all(fatal.message.as_bytes())
+    }
+
+    /// What is wrong.
+    pub(in crate::daemon) fn take_mistake(&self) -> io::Result<String> {
+        let mut message = String::new();
+        (&self.0).rewind()?;
+        (&self.0).read_to_string(&mut message)?;
+        Ok(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_handed_over() {
+        let texts = Texts {
+            dynamic_tables: Some(vec![1; 5000]),
+            exceptions_tables: None,
+            warnings: Some(b"one\0two\0".to_vec()),
+            config: None,
+            dynamic: Some(b"^a\n".to_vec()),
+            exceptions: Some(Vec::new()),
+            rules: Some(vec![0xff; 100_000]),
+        };
+        let handover = Handover::new().unwrap();
+        assert!(handover.take().is_err(), "nothing has been handed over");
+        handover.put(&texts).unwrap();
+        assert_eq!(handover.take().unwrap(), texts);
+        assert_eq!(texts.warnings().collect::<Vec<_>>(), ["one", "two"]);
+        handover.put_mistake(&Fatal::usage("caf\u{e9}")).unwrap();
+        assert_eq!(handover.take_mistake().unwrap(), "caf\u{e9}");
+        assert!(handover.take().is_err());
+    }
+}
