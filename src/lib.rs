@@ -4,6 +4,7 @@
 //! [`daemon`] is the supervisor's side, [`link`] the chain link's,
 //! [`connection`] one client's.
 
+pub mod class;
 pub mod connection;
 pub mod ctl;
 pub mod daemon;
@@ -18,4 +19,6 @@ pub mod names;
 pub mod options;
 pub mod programs;
 pub mod rules;
+pub mod seconds;
+pub mod stdout;
 pub mod sys;

@@ -19,6 +19,7 @@ use crate::options::daemon::DAEMON;
 use crate::options::parse::{Parsed, Rejected, Request, parse};
 use crate::options::suggest::hint;
 use crate::options::{LogTo, Options, table};
+use crate::stdout::print;
 use crate::sys;
 
 const CTL: &str = "smtp-delayctl";
@@ -182,15 +183,6 @@ fn unknown_command(name: &str) -> u8 {
     let (shown, hint) = (name.escape_debug(), hint(name, "", ctl::COMMANDS));
     let _ = writeln!(io::stderr(), "{CTL}: fatal: unknown command {shown}{hint} (try --help)");
     USAGE
-}
-
-/// Writes the answer to a question such as `--help`.
-///
-/// # Errors
-/// Where it cannot be written: 111.
-pub(crate) fn print(text: &str) -> Result<(), Fatal> {
-    let written = io::stdout().write_all(text.as_bytes());
-    written.map_err(|why| Fatal::unable("write to standard output", why))
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::class::Class;
 use super::crowd::Crowd;
 use super::lookup::LocalName;
+use crate::class::Class;
 
 /// The verdicts that are counted, in the order of the `stats` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

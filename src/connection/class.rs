@@ -1,44 +1,12 @@
-//! The class of a client: how its name, or the lack of one, is judged.
+//! How a client's name, or the lack of one, is judged.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::lookup::HostName;
+use crate::class::Class;
 use crate::names::{Judgement, Names};
-
-/// How suspicious a client is before it has said anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// The name server says that it has no name, or none that is a host name.
-    None,
-    /// Its name looks like an end user's line.
-    Dynamic,
-    /// Nobody could say its name.
-    Unknown,
-    /// Every other client.
-    Static,
-    /// Names are not looked up (`-H`): there are no classes.
-    GivenUp,
-}
-
-impl Class {
-    /// What a client may turn out to be where names are looked up.
-    pub const JUDGED: [Self; 4] = [Self::None, Self::Dynamic, Self::Unknown, Self::Static];
-}
-
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Dynamic => "dynamic",
-            Self::Unknown => "unknown",
-            Self::Static => "static",
-            Self::GivenUp => "-",
-        })
-    }
-}
 
 /// The class of `ip`, known by `host`.  A client without a name in one of
 /// `local_nets` is `static`; of several names one that is no end user's line
@@ -47,7 +15,7 @@ impl fmt::Display for Class {
 pub fn classify(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]) -> Class {
     let is_local = || local_nets.iter().any(|net| net.contains(&ip));
     match host {
-        HostName::NotAsked => Class::GivenUp,
+        HostName::NotAsked => Class::NotLookedUp,
         HostName::Found(found) if found.iter().all(|name| is_line(names, name, ip)) => {
             Class::Dynamic
         }
@@ -65,6 +33,7 @@ fn is_line(names: &Names, name: &str, ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::class::Class;
     use crate::dns::Failure;
     use crate::names::Patterns;
 
@@ -92,7 +61,7 @@ mod tests {
         for failure in [Failure::TimedOut, Failure::ServersFailed] {
             assert_eq!(class(&HostName::Unknown(failure), ""), Class::Unknown);
         }
-        assert_eq!(class(&HostName::NotAsked, ""), Class::GivenUp);
+        assert_eq!(class(&HostName::NotAsked, ""), Class::NotLookedUp);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::acceptor::Counter;
-use super::class::Class;
 use super::handoff::run;
 use super::limits::SessionPlace;
 use super::lists::Late;
@@ -16,6 +15,7 @@ use super::serve::Connection;
 use super::talk::talk;
 use super::verdict::{Verdict, refuse_by};
 use super::watch::{Attention, Goal, Seen, watch};
+use crate::class::Class;
 use crate::error::{TROUBLE, USAGE};
 use crate::log::{Ends, Said, Subject};
 use crate::options::RefuseBy;
@@ -167,7 +167,7 @@ impl<'a> Connection<'a> {
         if !self.service.options.as_tcpserver {
             let waited = format!("{:.2}", waited.as_secs_f64());
             environment
-                .set("SMTPDELAY_CLASS", Some(self.class.unwrap_or(Class::GivenUp).to_string()));
+                .set("SMTPDELAY_CLASS", Some(self.class.unwrap_or(Class::NotLookedUp).to_string()));
             environment.set("SMTPDELAY_WAITED", Some(waited));
         }
         if verdict == Verdict::Condemned {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::class::Class;
+use crate::class::Class;
 
 /// The longest that a look-up may take once only the reserve is left.
 const LOOK_UP: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ impl Crowd {
     #[must_use]
     pub fn admit(self, class: Class, trusts_unknown: bool) -> Admission {
         let suspicious = match class {
-            Class::Static | Class::GivenUp => false,
+            Class::Static | Class::NotLookedUp => false,
             Class::Unknown => !trusts_unknown,
             Class::None | Class::Dynamic => true,
         };
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_policy_case_by_case() {
-        use Class::{Dynamic, GivenUp, None, Static, Unknown};
+        use Class::{Dynamic, None, NotLookedUp, Static, Unknown};
         let cases = [
             // Slots, reserve, others, class, dead name servers: what becomes of it.
             (100, 20, 0, None, false, Wait(1.0)),
@@ -122,7 +122,7 @@ mod tests {
             (100, 20, 80, Unknown, false, Refuse),
             (100, 20, 80, Unknown, true, Wait(1.0)),
             (100, 20, 80, Static, false, Wait(1.0)),
-            (100, 20, 80, GivenUp, false, Wait(1.0)),
+            (100, 20, 80, NotLookedUp, false, Wait(1.0)),
             (100, 20, 99, Static, false, Wait(1.0)),
             // More in the reserve than half: there is nothing to shrink.
             (100, 60, 39, None, false, Wait(1.0)),

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::acceptor::Acceptor;
-use super::class::Class;
 use super::crowd::{Admission, Crowd};
 use super::serve::{Connection, Step};
 use super::terms::{DelayBy, Offence};
 use super::verdict::Verdict;
 use super::watch::{Attention, Goal};
+use crate::class::Class;
 use crate::sys;
 
 /// How long name servers may be silent before they count as dead.

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::class::Class;
 use super::crowd::Admission;
-use super::lists::WantedLists;
 use super::serve::{Connection, Step};
 use super::terms::{DelayBy, delay};
 use super::verdict::Verdict;
 use super::watch::{Attention, Goal};
+use crate::class::Class;
+use crate::dns::list::WantedLists;
 
 impl Connection<'_> {
     /// Nobody asks about clients that are exempt, as far as that is known, nor
@@ -34,13 +34,13 @@ impl Connection<'_> {
             self.heed_lists()?;
         }
         let allowed = self.lookup.lists().allowed() == Some(true);
-        let changes = allowed && class != Class::GivenUp;
+        let changes = allowed && class != Class::NotLookedUp;
         Ok(if changes { Class::Static } else { class })
     }
 
     /// Whether an allowlist would shorten the delay.
     pub(super) fn needs_allowlists(&self, class: Class) -> bool {
-        self.terms.delay == DelayBy::Class && !matches!(class, Class::Static | Class::GivenUp)
+        self.terms.delay == DelayBy::Class && !matches!(class, Class::Static | Class::NotLookedUp)
     }
 
     fn worth_waiting_until(&self, class: Class) -> Instant {

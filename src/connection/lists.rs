@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::dns::list::{List, Listing, WhyNot};
+use crate::dns::list::{List, Listing, WantedLists, WhyNot};
 use crate::dns::{Answer, Failure, Query, Question, Records};
 
 /// Bytes of a list's own words that are passed on.
@@ -39,15 +39,6 @@ pub enum Late {
     HasFailed,
     /// Nothing: it might have answered yet.
     MayYetAnswer,
-}
-
-/// The lists to ask.
-#[derive(Clone, Debug, Default)]
-pub struct WantedLists {
-    /// Clients on them are refused, from a score on.
-    pub blocklists: Vec<Rc<List>>,
-    /// A client on one of them is `static`.
-    pub allowlists: Vec<Rc<List>>,
 }
 
 impl Lists {

@@ -13,8 +13,9 @@ use nix::poll::PollFlags;
 pub use super::hosts::{HostName, LocalName};
 use super::hosts::{confirmed, host_name_of};
 use super::ident::{Ident, Owner};
-use super::lists::{Lists, WantedLists};
+use super::lists::Lists;
 use super::wanted::Wanted;
+use crate::dns::list::WantedLists;
 use crate::dns::{Failure, Query, Question};
 
 /// The look-ups of one connection.

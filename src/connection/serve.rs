@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::acceptor::Acceptor;
-use super::class::{Class, classify};
+use super::class::classify;
 use super::client::Client;
 use super::environment::Environment;
 use super::handoff::Program;
@@ -15,6 +15,7 @@ use super::stream::Look;
 use super::terms::{Offence, Terms, delay};
 use super::verdict::{Next, Verdict, next};
 use super::watch::{Attention, Goal, Seen, watch};
+use crate::class::Class;
 use crate::dns::Resolvers;
 use crate::log::{EarlyBytes, Log};
 use crate::names::Names;
@@ -260,5 +261,5 @@ impl<'a> Connection<'a> {
 
 /// What a client may turn out to be.
 pub(super) fn possible_classes(options: &Options) -> &'static [Class] {
-    if options.look_up { &Class::JUDGED } else { &[Class::GivenUp] }
+    if options.look_up { &Class::JUDGED } else { &[Class::NotLookedUp] }
 }

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use super::class::Class;
-use crate::options::{Delays, values};
+use crate::class::Class;
+use crate::options::Delays;
 use crate::rules::record::DELAY_VARIABLES;
+use crate::seconds::seconds;
 
 /// Where the delay comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ fn delay_of_rule<'a>(get: &impl Fn(&str) -> Option<&'a [u8]>) -> (Option<Duratio
     let mut ignored = None;
     for variable in DELAY_VARIABLES {
         let Some(value) = get(variable) else { continue };
-        let delay = std::str::from_utf8(value).ok().and_then(values::seconds);
+        let delay = std::str::from_utf8(value).ok().and_then(seconds);
         if delay.is_some() {
             return (delay, ignored);
         }
@@ -94,7 +95,7 @@ pub fn delay(class: Class, by: DelayBy, delays: &Delays) -> Duration {
         Class::None => delays.none,
         Class::Dynamic => delays.dynamic,
         Class::Unknown => delays.unknown,
-        Class::Static | Class::GivenUp => delays.ordinary,
+        Class::Static | Class::NotLookedUp => delays.ordinary,
     };
     match by {
         DelayBy::Class => delays.all.unwrap_or(by_class),
@@ -192,7 +193,8 @@ mod tests {
     fn delays_by_class() {
         let mut delays = Options::default().delays;
         let seconds = |class, by, delays: &Delays| delay(class, by, delays).as_secs();
-        let classes = [Class::None, Class::Dynamic, Class::Unknown, Class::Static, Class::GivenUp];
+        let classes =
+            [Class::None, Class::Dynamic, Class::Unknown, Class::Static, Class::NotLookedUp];
         let all = classes.map(|class| seconds(class, DelayBy::Class, &delays));
         assert_eq!(all, [20, 12, 12, 2, 2]);
         assert_eq!(classes.map(|class| seconds(class, DelayBy::Trust, &delays)), [2; 5]);

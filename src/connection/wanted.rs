@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::hosts::HostName;
 use super::ident::Ident;
-use super::lists::WantedLists;
+use crate::dns::list::WantedLists;
 
 /// What to look up.
 pub struct Wanted {

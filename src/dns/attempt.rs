@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::answer::{Answer, Question};
 use super::message::{self, Reading, UDP_PAYLOAD};
-use super::{Answer, Question};
 use crate::sys;
 
 /// How far a try has come.

@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::str::FromStr;
 
-use super::{Answer, Failure, Records};
+use super::answer::{Answer, Failure, Records};
 
 /// The largest weight.
 const HEAVIEST: u32 = 1000;
@@ -62,6 +63,15 @@ impl fmt::Display for WhyNot {
             Self::Nonsense(address) => write!(f, "it answers {address}, which lists nobody"),
         }
     }
+}
+
+/// The lists to ask.
+#[derive(Clone, Debug, Default)]
+pub struct WantedLists {
+    /// Clients on them are refused, from a score on.
+    pub blocklists: Vec<Rc<List>>,
+    /// A client on one of them is `static`.
+    pub allowlists: Vec<Rc<List>>,
 }
 
 impl List {

@@ -12,7 +12,7 @@ use domain::base::opt::{Opt, OptRecord};
 use domain::base::{Message, MessageBuilder, Name, ParseRecordData, ParsedName, Rtype};
 use domain::rdata::{A, Aaaa, Cname, Ptr, Soa, Txt};
 
-use super::{Answer, Question, Records};
+use super::answer::{Answer, Question, Records};
 use crate::names::host_name;
 
 /// The UDP payload that we say we take: what passes unfragmented anywhere

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
+use super::answer::{Answer, Failure, Question};
 use super::attempt::{Attempt, Progress};
-use super::{Answer, Failure, Question};
 use crate::sys::{errno, is_shortage};
 
 /// Tries that listen at the same time; an older one is given up.  So many there are in

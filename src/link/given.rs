@@ -12,7 +12,8 @@ use crate::connection::lookup::HostName;
 use crate::connection::stream::Stream;
 use crate::error::Fatal;
 use crate::log::Log;
-use crate::options::{Options, values};
+use crate::options::Options;
+use crate::seconds::seconds;
 use crate::sys;
 
 /// Bytes of a bad value that are shown.
@@ -94,7 +95,7 @@ fn read_off_socket() -> Result<Ends, Fatal> {
 /// How long a server before us has made the client wait.
 fn waited(environment: &Environment, peer: SocketAddr, log: &Log) -> Duration {
     let Some(value) = environment.get("SMTPDELAY_WAITED") else { return Duration::ZERO };
-    let waited = std::str::from_utf8(value).ok().and_then(values::seconds);
+    let waited = std::str::from_utf8(value).ok().and_then(seconds);
     waited.unwrap_or_else(|| {
         log.ignored_variable("SMTPDELAY_WAITED", value, Some(peer));
         Duration::ZERO

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use nix::unistd::gethostname;
 
-use crate::connection::class::Class;
+use crate::class::Class;
 use crate::connection::environment::Environment;
 use crate::connection::handoff::Program;
 use crate::connection::serve::{Service, serve};
@@ -25,8 +25,8 @@ use crate::names::{Names, Patterns};
 use crate::options::link::LINK;
 use crate::options::parse::{Request, parse};
 use crate::options::{Options, Verbosity, table};
-use crate::programs::print;
 use crate::rules::Rules;
+use crate::stdout::print;
 use crate::sys;
 use ucspi::Ucspi;
 

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 
+use crate::class::Class;
 use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
-use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
 use crate::sys;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::connection::class::Class;
+use crate::class::Class;
 
 /// Every event and the keys of its line, in their order.
 pub const LINES: &[(&str, &[&str])] = &[

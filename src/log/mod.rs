@@ -289,7 +289,7 @@ fn about(event: &str, client: &Subject<'_>) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::class::Class;
+    use crate::class::Class;
 
     fn subject(host: Option<&str>, class: Option<Class>) -> Subject<'_> {
         Subject {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use syslog::Facility;
 
 use super::{Delays, EarlyTalk, Options, Origins, RefuseBy, Verbosity, values};
-use crate::connection::lists::WantedLists;
+use crate::dns::list::WantedLists;
 
 /// The networks whose nameless clients count as `static` unless
 /// `--local-nets` says otherwise.

@@ -26,8 +26,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use syslog::Facility;
 
-use crate::connection::lists::WantedLists;
 use crate::dns::Resolvers;
+use crate::dns::list::WantedLists;
 use crate::error::Fatal;
 use crate::names::{Names, Patterns};
 

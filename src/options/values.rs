@@ -10,10 +10,10 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 use syslog::Facility;
 
+use crate::seconds::seconds;
+
 use super::suggest::hint;
 
-/// The longest time that an option takes, in seconds: a day.
-const LONGEST: f64 = 86_400.0;
 /// The longest reply text, in bytes: RFC 5321, 4.5.3.1.5 allows 512 for the
 /// whole line, and the code, a host name and CR LF have to fit too.
 const LONGEST_TEXT: usize = 240;
@@ -22,13 +22,6 @@ pub(super) type Value<T> = Result<T, String>;
 
 pub(super) fn text(value: &OsStr) -> Value<&str> {
     value.to_str().ok_or_else(|| "it is not UTF-8".into())
-}
-
-/// Seconds with decimals: `2`, `0.5`.
-pub(crate) fn seconds(text: &str) -> Option<Duration> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let number = f64::from_str(text).ok().filter(|number| plain && *number <= LONGEST)?;
-    Duration::try_from_secs_f64(number).ok()
 }
 
 pub(super) fn seconds_value(value: &OsStr) -> Value<Duration> {
@@ -172,16 +165,6 @@ pub(super) fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Value<T> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seconds_are_plain_decimals() {
-        assert_eq!(seconds("2"), Some(Duration::from_secs(2)));
-        assert_eq!(seconds("0.25"), Some(Duration::from_millis(250)));
-        assert_eq!(seconds("0"), Some(Duration::ZERO));
-        for bad in ["", "-1", "1e3", "inf", "nan", "+2", "2s", "86401", " 2", "1.2.3", "."] {
-            assert_eq!(seconds(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn resolvers_take_a_port_or_not() {

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::record::DELAY_VARIABLES;
 use super::text::{Line, Parsed, keys, parse, parse_with_ipv6};
 use crate::names::host_name;
-use crate::options::values;
+use crate::seconds::seconds;
 
 /// Warnings that are told; what is wrong with a file is often wrong with all
 /// of its lines.
@@ -223,7 +223,7 @@ pub(super) fn why_useless(name: &[u8], value: &[u8]) -> Option<String> {
         return Some("not the name of a variable".into());
     }
     let name = std::str::from_utf8(name).unwrap_or_default();
-    let seconds = std::str::from_utf8(value).ok().and_then(values::seconds);
+    let seconds = std::str::from_utf8(value).ok().and_then(seconds);
     let is_delay = DELAY_VARIABLES.contains(&name);
     (is_delay && seconds.is_none()).then(|| format!("{} is not a number of seconds", quoted(value)))
 }

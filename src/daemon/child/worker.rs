@@ -10,8 +10,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
+use crate::class::Class;
 use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
-use crate::connection::class::Class;
 use crate::connection::crowd::Crowd;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_crowded;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::connection::class::Class;
+use crate::class::Class;
 use crate::daemon::scoreboard::address::ip_of;
 use crate::daemon::scoreboard::local_names;
 use crate::daemon::scoreboard::refusals;
@@ -64,7 +64,7 @@ pub(in crate::daemon) const HOST: usize = 7;
 pub(in crate::daemon) const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
 pub(in crate::daemon) const CLASSES: [Class; 5] =
-    [Class::Static, Class::Dynamic, Class::None, Class::Unknown, Class::GivenUp];
+    [Class::Static, Class::Dynamic, Class::None, Class::Unknown, Class::NotLookedUp];
 
 /// What is searched for among all slots stands together, a word a slot.
 #[derive(Clone, Copy, Debug)]

@@ -13,8 +13,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::class::Class;
 use crate::connection::acceptor::Counter;
-use crate::connection::class::Class;
 use crate::daemon::scoreboard::layout::{
     ANSWERED, BEAT, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT,
     LAST_SHORTAGE, LOSING, LOST, NAMES, RECENT, STOPPING, WAKE, now,

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::connection::class::Class;
+use crate::class::Class;
 use crate::daemon::scoreboard::layout::CLASSES;
 
 /// Entries, and the words that they take.

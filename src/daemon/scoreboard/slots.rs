@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::connection::class::Class;
+use crate::class::Class;
 use crate::daemon::scoreboard::address::address_words;
 use crate::daemon::scoreboard::layout::{
     ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, WAITING, now,

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::class::Class;
 use crate::connection::acceptor::Counter;
-use crate::connection::class::Class;
 use crate::daemon::scoreboard::layout::{
     Board, CLASS, CLASSES, CLASSES_COUNTED, COUNTED, COUNTERS, DUE, HOST, HOST_BYTES, Slot, Stage,
 };

@@ -2,13 +2,9 @@
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollTimeout, poll};
 
 use crate::dns::message::query;
-use crate::dns::{Answer, Failure, Query, Question, Records};
+use crate::dns::{Answer, Failure, Question, Records, ask};
 use crate::error::Fatal;
 use crate::options::Options;
 
@@ -64,29 +60,6 @@ fn look_up(name: &str, options: &Options) -> Result<Option<IpAddr>, Error> {
         Answer::Failed(Failure::TimedOut) => Err(Error::from_raw_os_error(libc::ETIMEDOUT)),
         Answer::Failed(Failure::ServersFailed) => Err(Error::from_raw_os_error(libc::EAGAIN)),
         Answer::Failed(Failure::Shortage(why)) => Err(why.into()),
-    }
-}
-
-/// Asks, and waits for the answer.
-pub(crate) fn ask(
-    question: Question,
-    servers: Rc<[std::net::SocketAddr]>,
-    patience: Duration,
-) -> Answer {
-    let start = Instant::now();
-    let mut query = Query::ask(question, servers, start, start + patience);
-    loop {
-        if let Some(answer) = query.answer() {
-            return answer.clone();
-        }
-        let wait = query.due().saturating_duration_since(Instant::now());
-        let wait = PollTimeout::try_from(wait + Duration::from_millis(1));
-        let mut fds: Vec<PollFd<'_>> =
-            query.interests().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
-        let _ = poll(&mut fds, wait.unwrap_or(PollTimeout::MAX));
-        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-        drop(fds);
-        query.advance(Instant::now(), &ready);
     }
 }
 

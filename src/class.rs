@@ -1,0 +1,35 @@
+//! The class of a client.
+
+use std::fmt;
+
+/// How suspicious a client is before it has said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The name server says that it has no name, or none that is a host name.
+    None,
+    /// Its name looks like an end user's line.
+    Dynamic,
+    /// Nobody could say its name.
+    Unknown,
+    /// Every other client.
+    Static,
+    /// Names are not looked up (`-H`): there are no classes.
+    NotLookedUp,
+}
+
+impl Class {
+    /// What a client may turn out to be where names are looked up.
+    pub const JUDGED: [Self; 4] = [Self::None, Self::Dynamic, Self::Unknown, Self::Static];
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Dynamic => "dynamic",
+            Self::Unknown => "unknown",
+            Self::Static => "static",
+            Self::NotLookedUp => "-",
+        })
+    }
+}
