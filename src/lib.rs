@@ -12,6 +12,7 @@ pub mod demo;
 pub mod djb;
 pub mod dns;
 pub mod error;
+pub mod escape;
 pub mod file;
 pub mod link;
 pub mod log;

@@ -11,7 +11,7 @@ use crate::connection::class::classify;
 use crate::connection::hosts::{HostName, host_name_of};
 use crate::dns::{Question, ask};
 use crate::error::{Fatal, USAGE};
-use crate::log::escape::Printable;
+use crate::escape::Printable;
 use crate::names::{Judgement, Names};
 use crate::options::Options;
 use crate::options::classify::CLASSIFY;

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use crate::error::TROUBLE;
-use crate::log::escape::Message;
+use crate::escape::Message;
 
 /// How a tool ended: what goes to standard error, and the exit code.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use cdb2::CDBMake;
 use super::Failure;
 use crate::djb::words;
 use crate::error::{TROUBLE, USAGE};
-use crate::log::escape::Message;
+use crate::escape::Message;
 use crate::rules::lint::Linter;
 use crate::rules::text::{Line, Parsed, keys, parse, trimmed};
 

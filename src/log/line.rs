@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::escape::Value;
 use super::syslog::Worth;
+use super::value::Value;
 
 /// A line with its newline is shorter than this: what a pipe takes whole
 /// (`PIPE_BUF`).

@@ -1,7 +1,6 @@
 //! What the daemon says, one named function a line.  The keys stand in the
 //! man page under LOG LINES; a test holds the two together.
 
-pub mod escape;
 mod facts;
 mod line;
 mod losses;
@@ -9,6 +8,7 @@ mod sink;
 mod stderr;
 mod syslog;
 mod tcpserver;
+mod value;
 
 use std::fmt;
 use std::io;
@@ -24,11 +24,12 @@ use nix::unistd::Pid;
 
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
+use crate::escape::{Escaped, Quoted};
 use crate::options::Verbosity;
-use escape::{Escaped, FromProgram, Quoted};
 use line::{Brief, Line, Peer, Rounded};
 use sink::Sink;
 use syslog::Worth;
+use value::FromProgram;
 
 pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, stats_keys};
 pub use losses::LossCounters;

@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use syslog::Severity;
 
-use super::escape::Message;
 use super::line::{LIMIT, Line};
 use super::losses::LossCounters;
 use super::stderr::{Stderr, put_blocking, put_once};
 use super::syslog::{Syslog, Worth};
 use super::{Echo, Log, Speaker};
 use crate::error::TROUBLE;
+use crate::escape::Message;
 use crate::options::Verbosity;
 
 /// The place for lines.

@@ -10,8 +10,8 @@ use std::{error, fmt};
 use super::lint;
 use super::matcher::{Expression, Findings, Matcher, check, find_once};
 use crate::error::Reason;
+use crate::escape::Printable;
 use crate::file;
-use crate::log::escape::Printable;
 
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;

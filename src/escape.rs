@@ -3,15 +3,13 @@
 
 use std::fmt::{self, Write as _};
 
-use super::facts::LINES;
-
 /// An equals sign that is none of ours.
-const EQUALS: &str = "\\x3d";
+pub const EQUALS: &str = "\\x3d";
 
 /// Bytes as a C string literal has them, without the quotes: printable ASCII
 /// stands for itself, `"` and `\` behind a `\`, the rest as `\n`, `\r`, `\t`
 /// or three octal digits.  `=` is `\x3d`, so that no `key=value` can stand in it.
-pub(super) struct Escaped<'a>(pub &'a [u8]);
+pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,7 +36,7 @@ fn stands_for_itself(byte: u8) -> bool {
 }
 
 /// Bytes in quotes, whatever they are.
-pub(super) struct Quoted<'a>(pub &'a [u8]);
+pub struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,51 +94,6 @@ impl fmt::Display for Message<'_> {
     }
 }
 
-/// A line that a program wrote: it may repeat what a client said, so that no key of
-/// ours can stand in it.  Other equals signs stay, as in URLs.
-pub(super) struct FromProgram<'a>(pub &'a [u8]);
-
-impl fmt::Display for FromProgram<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, word) in self.0.split(|byte| *byte == b' ').enumerate() {
-            if number > 0 {
-                f.write_char(' ')?;
-            }
-            match word.iter().position(|byte| *byte == b'=').filter(|end| is_key(&word[..*end])) {
-                None => write!(f, "{}", Printable(word))?,
-                Some(end) => {
-                    let (key, value) = (&word[..end], &word[end + 1..]);
-                    write!(f, "{}{EQUALS}{}", Printable(key), Printable(value))?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_key(word: &[u8]) -> bool {
-    LINES.iter().any(|(_, keys)| keys.iter().any(|key| key.as_bytes() == word))
-}
-
-/// A value behind `key=`: bare where that is unambiguous, else quoted and
-/// escaped; `-` where there is none.
-pub(super) struct Value<'a>(pub Option<&'a [u8]>);
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            None => f.write_str("-"),
-            Some(bytes) if is_bare(bytes) => write!(f, "{}", Escaped(bytes)),
-            Some(bytes) => write!(f, "{}", Quoted(bytes)),
-        }
-    }
-}
-
-fn is_bare(bytes: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
-    !bytes.is_empty() && bytes != b"-" && bytes.iter().all(plain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,25 +124,5 @@ mod tests {
         assert_eq!(text, "unable to use a\\033]0;x\\007\\npass ip=1: why\n    (\\033\n    ^");
         assert_eq!(Message("a\n").to_string(), "a\\n");
         assert_eq!(Message("caf\u{e9} `x'").to_string(), "caf\u{e9} `x'");
-    }
-
-    #[test]
-    fn a_program_cannot_forge_a_key() {
-        let shown = |text: &str| FromProgram(text.as_bytes()).to_string();
-        assert_eq!(shown("listed ip=192.0.2.1 port=25"), r"listed ip\x3d192.0.2.1 port\x3d25");
-        assert_eq!(shown("ip=::1\tpid=1"), r"ip\x3d::1\tpid=1");
-        assert_eq!(shown("  http://x.example/q?ip=1  a=b "), "  http://x.example/q?ip=1  a=b ");
-    }
-
-    #[test]
-    fn values_are_quoted_where_they_could_be_misread() {
-        let shown = |bytes: &[u8]| Value(Some(bytes)).to_string();
-        assert_eq!(shown(b"mx.example.org"), "mx.example.org");
-        assert_eq!(shown(b"a b"), "\"a b\"");
-        assert_eq!(shown(b"x=y"), r#""x\x3dy""#);
-        assert_eq!(shown(b""), "\"\"");
-        assert_eq!(shown(b"-"), "\"-\"");
-        assert_eq!(shown(b"a\nb"), r#""a\nb""#);
-        assert_eq!(Value(None).to_string(), "-");
     }
 }
