@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
+use super::descriptors::{standard_error, standard_error_is_the_client};
+use super::process::executed_path;
 use super::spawn::exit_now;
-use super::{executed_path, standard_error, standard_error_is_the_client};
 
 /// The exit code for trouble that may pass, as in ucspi-tcp.
 const TROUBLE: u8 = 111;

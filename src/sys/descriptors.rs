@@ -1,0 +1,77 @@
+//! Descriptors 0 to 2, and all the others.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::sys::stat::fstat;
+
+/// Descriptor 0.
+#[must_use]
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: nothing in this program closes descriptors 0 to 2; they are only
+    // replaced.
+    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
+}
+
+/// Descriptor 1.
+#[must_use]
+pub fn standard_output() -> BorrowedFd<'static> {
+    // SAFETY: as for descriptor 0.
+    unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
+/// Descriptor 2.
+#[must_use]
+pub fn standard_error() -> BorrowedFd<'static> {
+    // SAFETY: as for descriptor 0.
+    unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
+}
+
+/// Closes all descriptors from 3 on but `kept`.  For a process that goes on with
+/// those alone, and ends without dropping whatever else it owns.
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    let mut kept: Vec<libc::c_int> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    kept.push(libc::c_int::MAX);
+    let mut first = 3;
+    for fd in kept {
+        if first < fd {
+            close_range(first, fd - 1);
+        }
+        first = first.max(fd.saturating_add(1));
+    }
+}
+
+fn close_range(first: libc::c_int, last: libc::c_int) {
+    // SAFETY: closing touches no memory; the caller does not use them again.
+    let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if status != 0 {
+        // Linux before 5.9: those that a daemon can have opened itself.
+        for fd in first..=last.min(1023) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// /dev/null, to read and to write.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn null() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/null")
+}
+
+/// Whether what is written to standard error would reach the client: inetd makes
+/// descriptor 2 the connection, too.
+#[must_use]
+pub fn standard_error_is_the_client() -> bool {
+    let socket = |fd: BorrowedFd<'_>| {
+        let stat = fstat(fd).ok()?;
+        let is_socket = stat.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+        is_socket.then_some((stat.st_dev, stat.st_ino))
+    };
+    let client = socket(standard_input());
+    client.is_some() && client == socket(standard_error())
+}
