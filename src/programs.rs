@@ -15,10 +15,11 @@ use crate::daemon::startup::{signals, start};
 use crate::demo;
 use crate::error::{Fatal, TROUBLE, USAGE, keep};
 use crate::log::{Log, Syslog};
+use crate::options::command_line::help;
 use crate::options::daemon::DAEMON;
 use crate::options::parse::{Parsed, Rejected, Request, parse};
 use crate::options::suggest::hint;
-use crate::options::{LogTo, Options, table};
+use crate::options::{LogTo, Options};
 use crate::stdout::print;
 use crate::sys;
 
@@ -108,7 +109,7 @@ fn answer(request: Request, log: &Log) -> Result<u8, Fatal> {
     let done = match request {
         Request::Run(options) if options.demo => demo::run(*options, log),
         Request::Run(options) => return run_daemon(*options, log),
-        Request::Help => print(&table::help(&DAEMON)),
+        Request::Help => print(&help(&DAEMON)),
         Request::Version => print(&format!("{} {}\n", DAEMON.program, env!("CARGO_PKG_VERSION"))),
     };
     done.map(|()| 0)

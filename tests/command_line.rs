@@ -3,9 +3,9 @@
 use std::process::{Command, Output};
 
 use smtp_delay::log::LINES;
+use smtp_delay::options::command_line::CommandLine;
 use smtp_delay::options::daemon::DAEMON;
 use smtp_delay::options::link::LINK;
-use smtp_delay::options::parse::CommandLine;
 
 use crate::lab::{Daemon, directory, needs};
 

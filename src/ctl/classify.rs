@@ -15,8 +15,8 @@ use crate::escape::Printable;
 use crate::names::{Judgement, Names};
 use crate::options::Options;
 use crate::options::classify::CLASSIFY;
+use crate::options::command_line::help;
 use crate::options::parse::{Request, parse};
-use crate::options::table::help;
 
 /// Prints `CLASS: REASON`, and above it the names where they were looked up.
 ///

@@ -22,9 +22,10 @@ use crate::connection::terms::{common_delay, terms};
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
+use crate::options::command_line::help;
 use crate::options::link::LINK;
 use crate::options::parse::{Request, parse};
-use crate::options::{Options, Verbosity, table};
+use crate::options::{Options, Verbosity};
 use crate::rules::Rules;
 use crate::stdout::print;
 use crate::sys;
@@ -53,7 +54,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
 fn answer(request: Request, log: &Log, received: Instant) -> Result<u8, Fatal> {
     match request {
         Request::Run(options) => run(*options, log, received),
-        Request::Help => print(&table::help(&LINK)).map(|()| 0),
+        Request::Help => print(&help(&LINK)).map(|()| 0),
         Request::Version => {
             print(&format!("{} {}\n", LINK.program, env!("CARGO_PKG_VERSION"))).map(|()| 0)
         }

@@ -4,30 +4,17 @@
 use std::fmt::Display;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use syslog::Severity;
 
 use super::line::{LIMIT, Line};
+use super::logger::{Echo, Log, Sink, Speaker, Verbosity};
 use super::losses::LossCounters;
 use super::stderr::{Stderr, put_blocking, put_once};
 use super::syslog::{Syslog, Worth};
-use super::{Echo, Log, Speaker};
 use crate::error::TROUBLE;
 use crate::escape::Message;
-use crate::options::Verbosity;
-
-/// The place for lines.
-#[derive(Clone, Debug)]
-pub(super) enum Sink {
-    /// Standard error, opened once there is a line for it, or it has to survive a
-    /// change of user.
-    Stderr(Arc<OnceLock<Stderr>>),
-    /// Standard error, for as long as it takes.
-    Blocking,
-    /// The syslog daemon.
-    Syslog(Arc<Syslog>),
-}
 
 impl Log {
     /// Writes to the syslog daemon from now on.

@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use nix::unistd::Pid;
 use syslog::Severity;
 
-use super::Log;
+use super::logger::Log;
 use super::syslog::Worth;
 
 /// The two ends of a connection, with their names.

@@ -5,11 +5,11 @@
 
 use regex::bytes::RegexBuilder;
 use regex_automata::Input;
-use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::dfa::{StartKind, dense};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures, pikevm::PikeVM};
 use regex_automata::util::syntax;
 
-use super::tables;
+use super::tables::{self, Table};
 
 /// All tables of one list together, in bytes.
 const TABLES: usize = 4 << 20;
@@ -48,13 +48,6 @@ pub(super) fn check(text: &str) -> Result<(), regex::Error> {
 pub(super) struct Matcher {
     tables: Vec<Table>,
     slow: Vec<Slow>,
-}
-
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) dfa: dense::DFA<Vec<u32>>,
-    /// The line of each expression in the table.
-    pub(super) lines: Box<[u32]>,
 }
 
 #[derive(Debug)]
@@ -103,15 +96,6 @@ impl Matcher {
     /// The lines of the expressions that are in no table.
     pub(super) fn slow(&self) -> impl Iterator<Item = u32> {
         self.slow.iter().flat_map(|slow| slow.lines.iter().copied())
-    }
-}
-
-impl Table {
-    fn find(&self, name: &str) -> Option<u32> {
-        let found = self.dfa.try_search_fwd(&Input::new(name).earliest(true));
-        // An error needs a byte that makes the table give up; these have none.
-        let found = found.ok().flatten()?;
-        Some(self.lines[found.pattern().as_usize()])
     }
 }
 

@@ -1,12 +1,30 @@
-//! Tables as bytes, from the process that has made them to the one that uses them:
+//! Tables (DFAs) of expressions, also as bytes: from the process that has made them to the one that uses them:
 //! making them may take seconds, reading them takes milliseconds.
 
+use regex_automata::Input;
+use regex_automata::dfa::Automaton;
 use regex_automata::dfa::dense::DFA;
-
-use super::matcher::Table;
 
 /// What stands in front of a table: how many lines it has, and how many bytes.
 const HEADER: usize = 2 * size_of::<u32>();
+
+/// Expressions ready to match.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) dfa: DFA<Vec<u32>>,
+    /// The line of each expression in the table.
+    pub(super) lines: Box<[u32]>,
+}
+
+impl Table {
+    /// The line of an expression that matches `name`.
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        let found = self.dfa.try_search_fwd(&Input::new(name).earliest(true));
+        // An error needs a byte that makes the table give up; these have none.
+        let found = found.ok().flatten()?;
+        Some(self.lines[found.pattern().as_usize()])
+    }
+}
 
 /// Writes `tables` behind each other, in the byte order of this machine.
 pub(super) fn to_bytes<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<u8> {

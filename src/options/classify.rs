@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 
 use super::Options;
+use super::command_line::{CommandLine, usage};
 use super::delaying::DELAYS;
-use super::parse::{CommandLine, usage};
 use super::table::ANSWERS;
 use crate::error::Fatal;
 

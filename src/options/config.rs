@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::parse::{CommandLine, unusable};
+use super::command_line::{CommandLine, unusable};
 use super::suggest::hint;
 use super::table::{Opt, Setter};
 use super::{Options, files};

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::command_line::{CommandLine, usage};
 use super::delaying::{DELAYS, REFUSALS, early};
-use super::parse::{CommandLine, usage};
 use super::table::{ANSWERS, Opt, flag, letter, letter_with, store, with};
 use super::values::{
     Value, choice, count, facility, local_name, networks, number, reply_text, seconds_value, tag,

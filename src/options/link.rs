@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
+use super::command_line::{CommandLine, usage};
 use super::delaying::{DELAYS, REFUSALS, early};
-use super::parse::{CommandLine, usage};
 use super::table::{ANSWERS, Opt, flag, letter};
 use super::{EarlyTalk, Options, RefuseBy, Verbosity};
 use crate::error::Fatal;

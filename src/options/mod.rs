@@ -3,7 +3,7 @@
 //! reads them from the command line.
 
 pub mod classify;
-mod command_line;
+pub mod command_line;
 pub(crate) mod config;
 pub mod daemon;
 mod defaults;
@@ -12,6 +12,7 @@ pub(crate) mod files;
 pub mod link;
 mod origins;
 pub mod parse;
+mod places;
 pub(crate) mod suggest;
 pub mod table;
 mod unknown;
@@ -29,20 +30,10 @@ use syslog::Facility;
 use crate::dns::Resolvers;
 use crate::dns::list::WantedLists;
 use crate::error::Fatal;
+pub use crate::log::Verbosity;
 use crate::names::{Names, Patterns};
 
 pub use origins::Origins;
-
-/// How much goes to standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verbosity {
-    /// Nothing at all (`-q`).
-    Quiet,
-    /// A line for every decision, warnings and errors (`-Q`).
-    Normal,
-    /// tcpserver's own lines as well (`-v`).
-    Verbose,
-}
 
 /// What is done with a client that talks before the greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

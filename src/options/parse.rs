@@ -7,7 +7,7 @@ use std::{iter, mem};
 
 use lexopt::Arg;
 
-pub use super::command_line::CommandLine;
+use super::command_line::{CommandLine, unusable, usage};
 use super::table::{Opt, Setter};
 use super::unknown::Name;
 use super::{Options, Verbosity, config};
@@ -237,12 +237,6 @@ fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<
     Ok(())
 }
 
-/// Why `value` is of no use for an option.
-pub(super) fn unusable(name: &str, value: &str, why: &str) -> String {
-    let shown: String = value.chars().take(60).collect();
-    format!("unable to use {name} `{}': {why}", shown.escape_debug())
-}
-
 /// tcpserver takes the digits at the start of a number, and no mistake for
 /// one.
 fn as_djb_reads(opt: &Opt, value: OsString) -> OsString {
@@ -254,10 +248,6 @@ fn as_djb_reads(opt: &Opt, value: OsString) -> OsString {
     };
     let least = u64::from(opt.letter == Some('c'));
     djb::scan_ulong(value.as_encoded_bytes()).clamp(least, most).to_string().into()
-}
-
-pub(super) fn usage(message: &str) -> Fatal {
-    Fatal::usage(format!("{message} (try --help)"))
 }
 
 #[cfg(test)]

@@ -3,10 +3,8 @@
 //! all read the tables.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 
 use super::Options;
-use super::parse::CommandLine;
 use super::values::Value;
 
 /// What an option does.
@@ -119,63 +117,3 @@ pub(super) use store;
 /// The options that every program answers.
 pub(super) static ANSWERS: &[Opt] =
     &[answer("help", "print this text"), answer("version", "print the version")];
-
-/// The help text of a program.
-#[must_use]
-pub fn help(line: &CommandLine) -> String {
-    let mut text = format!("usage: {}\n\n{}\n\n", line.usage, line.about);
-    for opt in line.all() {
-        let names = match opt.long.and_then(|long| line.letter_of(long)) {
-            Some(letter) => format!("-{letter}, {}", opt.written()),
-            None => opt.written(),
-        };
-        let left = format!("{names}{}", opt.argument.map(|a| format!(" {a}")).unwrap_or_default());
-        let gap = if left.len() > 22 { format!("\n{:26}", "") } else { String::new() };
-        let _ = writeln!(text, "  {left:<22}  {gap}{}", opt.help);
-    }
-    let _ = writeln!(text, "\nSee {}.", line.page);
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::daemon::DAEMON;
-    use super::super::link::LINK;
-    use super::*;
-
-    #[test]
-    fn every_option_stands_in_the_help_text_once() {
-        for line in [&DAEMON, &LINK] {
-            let help = help(line);
-            for opt in line.all() {
-                let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
-                let heads = lines.filter_map(|line| line.split("  ").next());
-                let named =
-                    heads.filter(|head| head.split([' ', ',']).any(|word| word == opt.written()));
-                assert_eq!(named.count(), 1, "{}", opt.written());
-                assert!(help.contains(opt.help), "{}", opt.written());
-            }
-            assert!(help.lines().all(|line| line.len() <= 96), "{help}");
-        }
-        assert!(help(&LINK).contains("  -d, --delay-static SECS"));
-    }
-
-    #[test]
-    fn names_are_unique() {
-        for line in [&DAEMON, &LINK] {
-            let mut names: Vec<String> = line.all().map(Opt::written).collect();
-            names.extend(line.letters.iter().map(|(letter, _)| format!("-{letter}")));
-            names.sort();
-            let all = names.len();
-            names.dedup();
-            assert_eq!(names.len(), all, "{}", line.program);
-        }
-    }
-
-    #[test]
-    fn every_letter_stands_for_a_long_option() {
-        for (letter, long) in LINK.letters {
-            assert!(LINK.all().any(|opt| opt.long == Some(long)), "-{letter}");
-        }
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::parse::{CommandLine, usage};
+use super::command_line::{CommandLine, usage};
 use super::suggest::{hint, nearest};
 use super::table::Opt;
 use crate::error::Fatal;

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Match;
 use super::keys::Place;
 use super::lint::{Warnings, warn_of_line};
+use super::record::Match;
 use super::record::Rule;
 use super::text::{Parsed, keys, parse_with_ipv6, trimmed};
 use crate::error::{Fatal, Mistakes};

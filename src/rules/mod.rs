@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use cdb::Cdb;
 use keys::{Place, Subject, places};
 use list::List;
-use record::Rule;
+pub use record::Match;
 
 /// Where rules come from.
 pub enum Rules {
@@ -30,23 +30,6 @@ pub enum Rules {
     },
     /// Rules that were compiled at start (`--rules`).
     List(List),
-}
-
-/// The rule that decides about a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Match {
-    /// The key that it stands under; a network for one that stands there.
-    pub key: Vec<u8>,
-    /// What it says, in the form of a cdb.
-    pub record: Vec<u8>,
-}
-
-impl Match {
-    /// What it says.
-    #[must_use]
-    pub fn rule(&self) -> Rule {
-        Rule::decode(&self.record)
-    }
 }
 
 impl Rules {

@@ -41,6 +41,23 @@ impl Rule {
     }
 }
 
+/// The rule that decides about a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// The key that it stands under; a network for one that stands there.
+    pub key: Vec<u8>,
+    /// What it says, in the form of a cdb.
+    pub record: Vec<u8>,
+}
+
+impl Match {
+    /// What it says.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        Rule::decode(&self.record)
+    }
+}
+
 /// The parts of a record that end in NUL.
 pub(crate) fn parts(record: &[u8]) -> impl Iterator<Item = &[u8]> {
     let complete = record.iter().rposition(|byte| *byte == 0).unwrap_or(0);

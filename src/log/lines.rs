@@ -1,0 +1,249 @@
+//! What is said, one named function a line.  The keys stand in the man page under
+//! LOG LINES; a test holds the two together.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::ExitStatusExt;
+use std::panic::PanicHookInfo;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use ::syslog::Severity;
+use nix::unistd::Pid;
+
+use super::facts::{EarlyBytes, Said, Stats, Subject, stats_keys};
+use super::line::{Brief, Line, Peer, Rounded};
+use super::logger::{Log, Speaker, Verbosity};
+use super::syslog::Worth;
+use super::value::FromProgram;
+use crate::djb::{self, TCPSERVER_USAGE};
+use crate::error::Fatal;
+use crate::escape::{Escaped, Quoted};
+
+impl Log {
+    /// The daemon accepts clients from now on.
+    pub fn start(&self, local: SocketAddr, slots: usize, idle: (usize, usize)) {
+        let line = Line::new("start").plain("host", local.ip()).plain("port", local.port());
+        let line = line.plain("slots", slots).plain("min-idle", idle.0);
+        self.event(line.plain("max-idle", idle.1).plain("pid", std::process::id()));
+    }
+
+    /// A client waited out its delay and has the program, as the process `pid`.
+    pub fn pass(&self, client: &Subject<'_>, dns: Option<Duration>, pid: Pid) {
+        let line = about("pass", client).known("dns", dns.map(Rounded::<3>));
+        self.event(line.plain("pid", pid));
+    }
+
+    /// A client talked before the greeting.
+    pub fn early(
+        &self,
+        client: &Subject<'_>,
+        early: &EarlyBytes,
+        action: &str,
+        said: Option<&Said>,
+    ) {
+        let line = about("early", client).plain("bytes", early.bytes);
+        let line = match &early.text {
+            Some(text) => line.plain("text", Quoted(text)),
+            None => line.plain("text", "-"),
+        };
+        self.event(with_dialogue(line.plain("action", action), said));
+    }
+
+    /// A client left before the greeting.
+    pub fn hangup(&self, client: &Subject<'_>) {
+        self.event(about("hangup", client));
+    }
+
+    /// DNS lists have a client.
+    pub fn listed(&self, client: &Subject<'_>, zones: &str, score: u32, said: Option<&Said>) {
+        let line = about("listed", client).plain("zones", Quoted(zones.as_bytes()));
+        self.event(with_dialogue(line.plain("score", score), said));
+    }
+
+    /// A client found no place; `held` are taken.
+    pub fn limit(&self, client: &Subject<'_>, kind: &str, held: usize) {
+        self.event(about("limit", client).plain("kind", kind).plain("held", held));
+    }
+
+    /// A program that was run for a client ended.
+    pub fn end(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, time: Duration) {
+        let line = Line::new("end").plain("pid", pid);
+        let line = line.known("ip", ip);
+        let line = match (status.code(), status.signal()) {
+            (Some(code), _) => line.plain("exit", code),
+            (None, signal) => line.plain("signal", signal.unwrap_or_default()),
+        };
+        self.event(line.plain("secs", Rounded::<1>(time)));
+    }
+
+    /// A child died before it handed its client over, or before it had one.
+    /// `untold` others died since the last such line.
+    pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, untold: usize) {
+        let more = if untold > 0 { format!(" ({untold} more before)") } else { String::new() };
+        let text = format!("child {pid} died before the hand-over: {status}{more}");
+        match ip {
+            Some(ip) => self.error_about(SocketAddr::new(ip, 0), text),
+            None => self.error(text),
+        }
+    }
+
+    /// A bug in a child: it ends, and its connection with it.
+    pub fn panic(&self, panic: &PanicHookInfo<'_>) {
+        let text = panic.to_string();
+        self.error(format_args!("bug: {}", Escaped(text.as_bytes())));
+    }
+
+    /// New children use files that were read again.
+    pub fn reload(&self) {
+        self.event(Line::new("reload").plain("pid", std::process::id()));
+    }
+
+    /// The counters.
+    pub fn stats(&self, stats: &Stats) {
+        let counts = stats.verdicts.into_iter().chain(stats.classes);
+        let children = [stats.idle, stats.busy, stats.max].map(|number| number as u64);
+        let pairs = stats_keys().iter().zip(counts.chain(children));
+        self.event(pairs.fold(Line::new("stats"), |line, (key, count)| line.plain(key, count)));
+    }
+
+    /// The daemon has been told to stop, and ends once the clients that wait are
+    /// served or refused.
+    pub fn stopping(&self, waiting: usize, sessions: usize) {
+        let line = Line::new("stopping").plain("waiting", waiting).plain("sessions", sessions);
+        self.event(line.plain("pid", std::process::id()));
+    }
+
+    /// The daemon is gone; `sessions` programs go on without it.
+    pub fn stop(&self, sessions: usize) {
+        let line = Line::new("stop").plain("sessions", sessions);
+        self.event(line.plain("pid", std::process::id()));
+    }
+
+    /// A rule denies a client; `key` is where the rule stands.
+    pub fn deny(&self, client: &Subject<'_>, key: &[u8]) {
+        let line = Line::new("deny").peer(client.peer);
+        let line = line.name("host", client.host).seconds("waited", client.waited);
+        self.event(line.plain("rule", Quoted(&[key, b":"].concat())));
+    }
+
+    /// A client gets nothing, for a reason that lies with us; in tcpserver's
+    /// words.
+    pub fn dropping(&self, client: Option<SocketAddr>, what: impl fmt::Display, why: &io::Error) {
+        let (why, about) = (djb::words(why), client.map(|client| self.about(client)));
+        let about = about.unwrap_or_default();
+        let text = format_args!("dropping connection, unable to {what}: {why}{about}");
+        self.message("warning", text);
+    }
+
+    /// Something that works, but not as the administrator may expect.
+    pub fn warning(&self, message: impl fmt::Display) {
+        if self.speaker != Speaker::Tcpserver {
+            self.message("warning", message);
+        }
+    }
+
+    /// Something that did not work, and that the daemon survives.
+    pub fn error(&self, message: impl fmt::Display) {
+        self.message("error", message);
+    }
+
+    /// The same, for or because of one client.
+    pub fn warning_about(&self, client: SocketAddr, message: impl fmt::Display) {
+        self.warning(format_args!("{message}{}", self.about(client)));
+    }
+
+    /// The same, for or because of one client.
+    pub fn error_about(&self, client: SocketAddr, message: impl fmt::Display) {
+        self.error(format_args!("{message}{}", self.about(client)));
+    }
+
+    /// What ends a message that is about one client; tcpserver tells nobody.
+    fn about(&self, client: SocketAddr) -> String {
+        match self.speaker {
+            Speaker::Tcpserver => String::new(),
+            Speaker::Daemon | Speaker::Link => format!(" {}", Peer(client)),
+        }
+    }
+
+    /// A variable whose value is no number of seconds: one that we were started with,
+    /// or of a client.
+    pub fn ignored_variable(&self, name: &str, value: &[u8], client: Option<SocketAddr>) {
+        let value = Quoted(&value[..value.len().min(100)]);
+        let text = format!("unable to use {name}={value}: it takes seconds");
+        match client {
+            Some(client) => self.warning_about(client, text),
+            None => self.warning(text),
+        }
+    }
+
+    /// A program wrote a line on standard error.
+    pub fn program_said(&self, line: &[u8]) {
+        if self.verbosity > Verbosity::Quiet {
+            let line = format!("prog: {}", FromProgram(line));
+            self.put_message(Severity::LOG_INFO, &line, Worth::Patience);
+        }
+    }
+
+    /// Why the program ends.
+    pub fn fatal(&self, fatal: &Fatal) {
+        let as_tcpserver = self.speaker == Speaker::Tcpserver;
+        match &fatal.in_djbs_words {
+            Some(words) if as_tcpserver && words.contains(TCPSERVER_USAGE) => {
+                if self.verbosity > Verbosity::Quiet {
+                    self.put(format!("{words}\n").as_bytes());
+                }
+            }
+            Some(words) if as_tcpserver => self.message("fatal", words),
+            _ => self.message("fatal", fatal),
+        }
+    }
+}
+
+fn with_dialogue(line: Line, said: Option<&Said>) -> Line {
+    let Some(said) = said else { return line };
+    let line = line.text("helo", said.helo.as_deref());
+    line.text("mail", said.mail.as_deref()).text("rcpt", said.rcpt.as_deref())
+}
+
+fn about(event: &str, client: &Subject<'_>) -> Line {
+    let line = Line::new(event).peer(client.peer).name("host", client.host);
+    let mut line = line.known("class", client.class).known("delay", client.delay.map(Brief));
+    if let Some(part) = client.shrunk {
+        line = line.plain("shrunk", format_args!("{part:.2}"));
+    }
+    line.seconds("waited", client.waited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class::Class;
+
+    fn subject(host: Option<&str>, class: Option<Class>) -> Subject<'_> {
+        Subject {
+            peer: "192.0.2.7:40112".parse().unwrap(),
+            host,
+            class,
+            delay: class.map(|_| Duration::from_secs(2)),
+            shrunk: None,
+            waited: Duration::from_millis(2004),
+        }
+    }
+
+    #[test]
+    fn a_line_about_a_client() {
+        let line = about("pass", &subject(Some("mx1.example.org"), Some(Class::Static))).finish();
+        let expected = "pass ip=192.0.2.7 port=40112 host=mx1.example.org class=static delay=2 \
+                        waited=2.00\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let line = about("hangup", &subject(None, None)).finish();
+        let expected = "hangup ip=192.0.2.7 port=40112 host=- class=- delay=- waited=2.00\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+}

@@ -1,0 +1,56 @@
+//! What messages call a setting, by where it stands.
+
+use super::Options;
+use crate::error::Fatal;
+
+impl Options {
+    /// What a message calls a setting: `--rules`, or `rules in FILE line 3`.  One
+    /// that is a letter is `-x`.
+    #[must_use]
+    pub fn origin(&self, name: &str) -> String {
+        match self.file_line(name) {
+            Some(place) => format!("{name} in {place}"),
+            None if name.len() == 1 => format!("-{name}"),
+            None => format!("--{name}"),
+        }
+    }
+
+    /// The same mistake, and the setting that it comes from.
+    #[must_use]
+    pub fn with_origin(&self, name: &str, mistake: Fatal) -> Fatal {
+        Fatal { message: format!("{} ({})", mistake.message, self.origin(name)), ..mistake }
+    }
+
+    /// Behind a message about two settings: where each of them stands, unless both
+    /// stand on the command line.
+    pub(super) fn places(&self, one: &str, other: &str) -> String {
+        let places = [one, other].map(|name| self.file_line(name));
+        if places.iter().all(Option::is_none) {
+            return String::new();
+        }
+        let [one, other] = places.map(|place| place.unwrap_or_else(|| "command line".into()));
+        format!(" ({one}, {other})")
+    }
+
+    fn file_line(&self, name: &str) -> Option<String> {
+        let (file, line) = (self.config.as_ref()?, self.origins.line(name)?);
+        Some(format!("{} line {line}", file.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_called_by_where_it_stands() {
+        let mut options = Options { config: Some("/etc/x".into()), ..Options::default() };
+        options.origins.add_line("rules", 3);
+        options.origins.add_typed("pidfile");
+        assert_eq!(options.origin("rules"), "rules in /etc/x line 3");
+        assert_eq!(options.origin("pidfile"), "--pidfile");
+        assert_eq!(options.origin("x"), "-x");
+        assert_eq!(options.places("x", "rules"), " (command line, /etc/x line 3)");
+        assert_eq!(options.places("x", "pidfile"), "");
+    }
+}
