@@ -18,6 +18,10 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them; the scoreboard and its users number them so.
+    pub const ALL: [Self; 5] =
+        [Self::Static, Self::Dynamic, Self::None, Self::Unknown, Self::NotLookedUp];
+
     /// What a client may turn out to be where names are looked up.
     pub const JUDGED: [Self; 4] = [Self::None, Self::Dynamic, Self::Unknown, Self::Static];
 }

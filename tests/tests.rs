@@ -21,6 +21,7 @@ mod link;
 mod lists;
 mod log;
 mod lookup;
+mod modules;
 mod oom;
 mod pool;
 mod rules;

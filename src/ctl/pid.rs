@@ -6,10 +6,10 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use super::{Failure, unprintable};
-use crate::daemon::startup::lock::{Holder, owner};
 use crate::daemon::startup::pidfile::{Content, content};
 use crate::error::{TROUBLE, USAGE};
 use crate::file;
+use crate::file::lock::{Holder, owner};
 
 /// The daemon has died, and left its file behind.
 const DIED: u8 = 1;

@@ -18,9 +18,9 @@ use super::{Failure, unprintable};
 use crate::daemon::scoreboard::file::RUN;
 use crate::daemon::scoreboard::layout::{Board, HEADER, Stage, size, slots_in};
 use crate::daemon::scoreboard::status::Child;
-use crate::daemon::startup::lock::{Holder, owner, owner_at};
 use crate::error::{TROUBLE, USAGE};
 use crate::file;
+use crate::file::lock::{Holder, owner, owner_at};
 use crate::log::{Stats, stats_keys};
 use crate::options::suggest::hint;
 

@@ -11,9 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 
 use crate::daemon::scoreboard::layout::{MAGIC, size};
-use crate::daemon::startup::entry::Entry;
-use crate::daemon::startup::lock::{Holder, lock, owner};
 use crate::error::{Fatal, Reason};
+use crate::file::entry::Entry;
+use crate::file::lock::{Holder, lock, owner};
 use crate::log::Log;
 use crate::options::Options;
 use crate::sys;
@@ -181,7 +181,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::daemon::startup::lock::of_open_files::{lock_to_read, lock_to_write};
+    use crate::file::lock::of_open_files::{lock_to_read, lock_to_write};
 
     fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("scoreboard.{name}.{}", process::id()))

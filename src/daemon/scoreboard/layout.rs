@@ -63,8 +63,8 @@ pub(in crate::daemon) const HOST: usize = 7;
 /// Bytes of a name that are kept.
 pub(in crate::daemon) const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
-pub(in crate::daemon) const CLASSES: [Class; 5] =
-    [Class::Static, Class::Dynamic, Class::None, Class::Unknown, Class::NotLookedUp];
+/// When a client was accepted, where that is not written yet.
+pub(in crate::daemon) const UNPLACED: u64 = u64::MAX;
 
 /// What is searched for among all slots stands together, a word a slot.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +143,16 @@ pub fn slots_in(words: &[AtomicU64]) -> Result<usize, String> {
         return Err(format!("it has {slots} slots, and {MOST_SLOTS} is the most there can be"));
     }
     Ok(slots)
+}
+
+/// Puts a slot into a set, or takes it out.
+pub(in crate::daemon) fn mark(set: &[AtomicU64], slot: Slot, on: bool) {
+    let (word, bit) = (&set[slot.0 / 64], 1 << (slot.0 % 64));
+    if on {
+        word.fetch_or(bit, Ordering::SeqCst);
+    } else {
+        word.fetch_and(!bit, Ordering::SeqCst);
+    }
 }
 
 impl<'a> Board<'a> {
@@ -296,7 +306,7 @@ impl<'a> Board<'a> {
             word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
         }
         words[HOST].store(host.len() as u64, Ordering::Release);
-        let class = CLASSES.iter().position(|known| *known == class);
+        let class = Class::ALL.iter().position(|known| *known == class);
         words[CLASS].store(class.map_or(0, |index| index as u64 + 1), Ordering::Release);
     }
 }

@@ -11,12 +11,11 @@ use std::sync::atomic::Ordering;
 use std::thread::yield_now;
 
 use crate::daemon::scoreboard::address::network;
-use crate::daemon::scoreboard::layout::{ACCEPTED, Column, MOVED, REFUSED, Slot, Stage};
+use crate::daemon::scoreboard::layout::{
+    ACCEPTED, Column, MOVED, REFUSED, Slot, Stage, UNPLACED, mark,
+};
 use crate::daemon::scoreboard::pool::Pool;
-use crate::daemon::scoreboard::slots::mark;
 
-/// When a client was accepted, where that is not written yet.
-pub(in crate::daemon) const UNPLACED: u64 = u64::MAX;
 /// How often one that comes at the same time is waited for, to have its place, or
 /// one that is handed over meanwhile.
 const TURNS: u32 = 100;

@@ -5,7 +5,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::class::Class;
-use crate::daemon::scoreboard::layout::CLASSES;
 
 /// Entries, and the words that they take.
 pub(in crate::daemon) const WORDS: usize = 4096;
@@ -39,7 +38,7 @@ impl<'a> Refused<'a> {
 
     /// Remembers the client with this hash, refused as one of `class` at `now`.
     pub(in crate::daemon) fn put(&self, hash: u64, class: Class, now: u64) {
-        let Some(class) = CLASSES.iter().position(|known| *known == class) else { return };
+        let Some(class) = Class::ALL.iter().position(|known| *known == class) else { return };
         let (row, hash) = self.row(hash);
         let priority = |entry: &&AtomicU64| {
             let value = entry.load(Ordering::Relaxed);
@@ -58,7 +57,7 @@ impl<'a> Refused<'a> {
         let mut known = values.filter(|value| *value != 0 && hash_in(*value) == hash);
         let value = known.find(|value| age(*value, now) < KEPT)?;
         let class = value >> TIME_BITS & ((1 << CLASS_BITS) - 1);
-        usize::try_from(class).ok().and_then(|index| CLASSES.get(index)).copied()
+        usize::try_from(class).ok().and_then(|index| Class::ALL.get(index)).copied()
     }
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 use crate::class::Class;
 use crate::daemon::scoreboard::address::address_words;
 use crate::daemon::scoreboard::layout::{
-    ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, WAITING, now,
+    ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, UNPLACED, WAITING,
+    mark, now,
 };
-use crate::daemon::scoreboard::per_network::UNPLACED;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::sys;
 
@@ -24,16 +24,6 @@ const SUPERVISOR: u64 = u64::MAX;
 
 fn owner(child: Option<Slot>) -> u64 {
     child.map_or(SUPERVISOR, |slot| slot.0 as u64 + 1)
-}
-
-/// Puts a slot into a set, or takes it out.
-pub(in crate::daemon) fn mark(set: &[AtomicU64], slot: Slot, on: bool) {
-    let (word, bit) = (&set[slot.0 / 64], 1 << (slot.0 % 64));
-    if on {
-        word.fetch_or(bit, Ordering::SeqCst);
-    } else {
-        word.fetch_and(!bit, Ordering::SeqCst);
-    }
 }
 
 impl Pool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::class::Class;
 use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::layout::{
-    Board, CLASS, CLASSES, CLASSES_COUNTED, COUNTED, COUNTERS, DUE, HOST, HOST_BYTES, Slot, Stage,
+    Board, CLASS, CLASSES_COUNTED, COUNTED, COUNTERS, DUE, HOST, HOST_BYTES, Slot, Stage,
 };
 use crate::log::Stats;
 
@@ -44,7 +44,10 @@ impl Board<'_> {
         Some(Child {
             stage,
             pid: self.pid(slot).unwrap_or_default().into(),
-            class: class.and_then(|index| CLASSES.get(index)).copied().filter(|_| client.is_some()),
+            class: class
+                .and_then(|index| Class::ALL.get(index))
+                .copied()
+                .filter(|_| client.is_some()),
             host: (length > 0 && client.is_some()).then(|| host.take(length).collect()),
             client,
         })

@@ -4,8 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::daemon::scoreboard::layout::{ACCEPTED, Column, Slot, Stage, now};
-use crate::daemon::scoreboard::per_network::UNPLACED;
+use crate::daemon::scoreboard::layout::{ACCEPTED, Column, Slot, Stage, UNPLACED, now};
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::scoreboard::process_state::is_stopped;
 

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::daemon::startup::entry::Entry;
-use crate::daemon::startup::lock::{Holder, lock, obstacle, owner};
 use crate::daemon::startup::privileges::Identity;
 use crate::error::Fatal;
+use crate::file::entry::Entry;
+use crate::file::lock::{Holder, lock, obstacle, owner};
 
 /// How long a file may stay locked: a daemon that was told to stop lets go of it
 /// at once.
@@ -208,8 +208,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::daemon::startup::lock::of_open_files::{lock_to_read, lock_to_write};
-    use crate::daemon::startup::lock::owner_at;
+    use crate::file::lock::of_open_files::{lock_to_read, lock_to_write};
+    use crate::file::lock::owner_at;
 
     fn path(name: &str) -> std::path::PathBuf {
         std::env::temp_dir().join(format!("pidfile.{name}.{}", process::id()))

@@ -3,9 +3,11 @@
 
 pub mod backoff;
 pub(in crate::daemon) mod checker;
+mod ends;
 mod reap;
 pub mod relay;
 mod reload;
+mod rounds;
 pub mod spawn_rate;
 pub(in crate::daemon) mod texts;
 
@@ -32,8 +34,9 @@ use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::backoff::Backoff;
 use crate::daemon::supervisor::checker::Checker;
-use crate::daemon::supervisor::reap::{Crashes, End, Rounds};
+use crate::daemon::supervisor::ends::{Crashes, End};
 use crate::daemon::supervisor::relay::Relay;
+use crate::daemon::supervisor::rounds::Rounds;
 use crate::daemon::supervisor::spawn_rate::Demand;
 use crate::error::Reason;
 use crate::sys;
@@ -44,31 +47,31 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 /// The supervisor of a pool.
 pub struct Supervisor {
-    pub(in crate::daemon) service: Service,
+    service: Service,
     listener: Socket,
-    pub(in crate::daemon) pool: Pool,
-    pub(in crate::daemon) demand: Demand,
-    pub(in crate::daemon) backoff: Backoff,
+    pool: Pool,
+    demand: Demand,
+    backoff: Backoff,
     stopping: bool,
     lookout: Lookout,
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
-    pub(in crate::daemon) crashes: Crashes,
-    pub(in crate::daemon) rounds: Rounds,
+    crashes: Crashes,
+    rounds: Rounds,
     /// Sessions that have ended before it was told that they began, and until when
     /// that is waited for.
-    pub(in crate::daemon) ends: Vec<(Untold, Instant, End)>,
+    ends: Vec<(Untold, Instant, End)>,
     /// Who reads the files before they are used.
-    pub(in crate::daemon) checker: Option<Checker>,
+    checker: Option<Checker>,
     /// When they are to be read again, if that was asked for.
-    pub(in crate::daemon) reload_due: Option<Instant>,
+    reload_due: Option<Instant>,
     /// Whether there may be idle children with files of an older set.
-    pub(in crate::daemon) may_have_outdated: bool,
+    may_have_outdated: bool,
     processors: Processors,
     /// Who is killed where memory runs out.
     scores: Option<Scores>,
     /// What only some supervisors have.
-    pub(in crate::daemon) keeps: Keeps,
+    keeps: Keeps,
 }
 
 /// What a supervisor in the background has besides.
@@ -230,7 +233,7 @@ impl Supervisor {
         }
     }
 
-    pub(in crate::daemon) fn log_fork_failure(&self, why: Errno) {
+    fn log_fork_failure(&self, why: Errno) {
         if !self.pool.may_complain(Complaint::Fork) {
             return;
         }

@@ -12,7 +12,8 @@ use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::pool::{Slot, Stage, as_pid, wake_child};
 use crate::daemon::scoreboard::stuck::Untold;
 use crate::daemon::supervisor::Supervisor;
-use crate::log::Log;
+use crate::daemon::supervisor::ends::{Crashes, End};
+use crate::daemon::supervisor::rounds::{Rounds, pause_after};
 use crate::sys;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,83 +22,12 @@ const FEW: usize = 512;
 /// How long sessions are not asked for once all were, each of which costs a system
 /// call.
 const PAUSE_PER_SESSION: Duration = Duration::from_micros(20);
-/// And how long any child is not, where there are many: at least this, and so long
-/// that it takes a hundredth of a processor, but never longer than a second.
-const INTERVAL: Duration = Duration::from_millis(250);
-const RARITY: u32 = 100;
-
-/// When to ask for children that have ended.
-#[derive(Default)]
-pub(in crate::daemon) struct Rounds {
-    sessions: Round,
-    any: Round,
-}
-
-/// Whether a round is owed, and when it may come.
-#[derive(Default)]
-struct Round {
-    owed: bool,
-    next: Option<Instant>,
-}
-
-impl Round {
-    fn is_due(&self, now: Instant) -> bool {
-        self.owed && self.next.is_none_or(|next| next <= now)
-    }
-
-    fn done(&mut self, next: Instant) {
-        *self = Self { owed: false, next: Some(next) };
-    }
-
-    fn due(&self, now: Instant) -> Option<Instant> {
-        self.owed.then(|| self.next.unwrap_or(now))
-    }
-}
-
-impl Rounds {
-    /// A child has ended.
-    fn owe(&mut self) {
-        self.sessions.owed = true;
-        self.any.owed = true;
-    }
-
-    /// When the next round is.
-    pub(in crate::daemon) fn due(&self, now: Instant) -> Option<Instant> {
-        self.sessions.due(now).into_iter().chain(self.any.due(now)).min()
-    }
-}
-
-/// From one round for any child to the next, if one takes so long.
-fn pause_after(round: Duration) -> Duration {
-    (round * RARITY).clamp(INTERVAL, SECOND)
-}
-
-/// Crash lines that were kept back: a loop of them is told once a second.
-#[derive(Default)]
-pub(in crate::daemon) struct Crashes {
-    told: Option<Instant>,
-    untold: usize,
-}
-
-/// A session that has ended.
-pub(in crate::daemon) struct End {
-    pid: Pid,
-    ip: Option<IpAddr>,
-    status: ExitStatus,
-    time: Duration,
-}
-
-impl End {
-    fn tell(&self, log: &Log) {
-        log.end(self.pid, self.ip, self.status, self.time);
-    }
-}
 
 impl Supervisor {
     /// Among few children any that has ended is asked for.  Among many that is slow,
     /// and sessions, which are what ends, are asked for one by one, and any but
     /// now and then.
-    pub(in crate::daemon) fn reap(&mut self) {
+    pub(super) fn reap(&mut self) {
         let ended = sys::take_count(Signal::SIGCHLD) > 0;
         let [idle, busy, sessions] = Stage::ALL.map(|stage| self.pool.count(stage));
         if idle + busy + sessions <= FEW {
@@ -192,7 +122,7 @@ impl Supervisor {
     }
 
     /// Tells what could not be told yet, and now can.
-    pub(in crate::daemon) fn tell_ends(&mut self) {
+    pub(super) fn tell_ends(&mut self) {
         let now = Instant::now();
         for (start, until, end) in std::mem::take(&mut self.ends) {
             if now < until && self.pool.is_untold(start) {
@@ -204,7 +134,7 @@ impl Supervisor {
     }
 
     /// Tells the rest, for there is no later.
-    pub(in crate::daemon) fn tell_all_ends(&mut self) {
+    pub(super) fn tell_all_ends(&mut self) {
         for (.., end) in std::mem::take(&mut self.ends) {
             end.tell(&self.service.log);
         }
@@ -221,20 +151,5 @@ impl Supervisor {
         let Crashes { untold, .. } = std::mem::take(&mut self.crashes);
         self.crashes.told = Some(now);
         self.service.log.crash(pid, ip, status, untold);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounds_take_a_hundredth_of_a_processor_at_most_if_they_can() {
-        let pauses = [(0, 250), (2, 250), (4, 400), (10, 1000), (60, 1000)];
-        for (round, pause) in
-            pauses.map(|(a, b)| (Duration::from_millis(a), Duration::from_millis(b)))
-        {
-            assert_eq!(pause_after(round), pause);
-        }
     }
 }

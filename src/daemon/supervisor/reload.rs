@@ -18,7 +18,7 @@ impl Supervisor {
     /// Has a child read the files, if that is due; it ends with the answer.  One that
     /// is at it is let finish, within its time: signals that come faster than files
     /// can be read would have none ever read.
-    pub(in crate::daemon) fn start_reload_if_due(&mut self) {
+    pub(super) fn start_reload_if_due(&mut self) {
         let now = Instant::now();
         if self.checker.is_some() || self.reload_due.is_none_or(|due| due > now) {
             return;
@@ -36,7 +36,7 @@ impl Supervisor {
     }
 
     /// A mistake leaves everything as it is.
-    pub(in crate::daemon) fn finish_reload(&mut self, status: ExitStatus) {
+    pub(super) fn finish_reload(&mut self, status: ExitStatus) {
         let Some(checker) = self.checker.take() else { return };
         let log = &self.service.log;
         let mistake = match checker.outcome(status) {

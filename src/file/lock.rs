@@ -44,7 +44,7 @@ impl fmt::Display for Holder {
 ///
 /// # Errors
 /// EAGAIN where another process has one, for reading or writing.
-pub(in crate::daemon) fn lock(file: &File) -> nix::Result<()> {
+pub(crate) fn lock(file: &File) -> nix::Result<()> {
     fcntl(file, FcntlArg::F_SETLK(&whole_file(WRITE))).map(drop)
 }
 
@@ -69,7 +69,7 @@ pub fn owner_at(path: &Path) -> io::Result<Holder> {
 ///
 /// # Errors
 /// A file system without locks.
-pub(in crate::daemon) fn obstacle(file: &File) -> io::Result<Holder> {
+pub(crate) fn obstacle(file: &File) -> io::Result<Holder> {
     holder(file, WRITE)
 }
 
@@ -89,16 +89,16 @@ fn whole_file(kind: libc::c_short) -> libc::flock {
 
 /// Locks for tests, which the process itself is asked about as others are.
 #[cfg(test)]
-pub(in crate::daemon) mod of_open_files {
+pub(crate) mod of_open_files {
     use super::*;
 
     /// Locks an open file for reading, as any user may who can read it.
-    pub(in crate::daemon) fn lock_to_read(file: &File) -> nix::Result<()> {
+    pub(crate) fn lock_to_read(file: &File) -> nix::Result<()> {
         fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(READ))).map(drop)
     }
 
     /// Locks an open file for writing.
-    pub(in crate::daemon) fn lock_to_write(file: &File) -> nix::Result<()> {
+    pub(crate) fn lock_to_write(file: &File) -> nix::Result<()> {
         fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(WRITE))).map(drop)
     }
 }

@@ -3,6 +3,9 @@
 //! block open(2) for as long as nobody writes into it, and can be read only
 //! once.
 
+pub(crate) mod entry;
+pub mod lock;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};

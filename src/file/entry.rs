@@ -19,7 +19,7 @@ use crate::{file, sys};
 const TRIES: u32 = 100;
 
 /// A name, and the directory that it is in.
-pub(in crate::daemon) struct Entry {
+pub(crate) struct Entry {
     directory: File,
     name: OsString,
 }
@@ -29,7 +29,7 @@ impl Entry {
     ///
     /// # Errors
     /// Those of open(2); EISDIR for a path that ends in no name.
-    pub(in crate::daemon) fn at(path: &Path) -> io::Result<Self> {
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let flags = libc::O_PATH | libc::O_DIRECTORY;
@@ -42,7 +42,7 @@ impl Entry {
     ///
     /// # Errors
     /// EACCES, EROFS.
-    pub(in crate::daemon) fn check_directory(&self) -> nix::Result<()> {
+    pub(crate) fn check_directory(&self) -> nix::Result<()> {
         let access = AccessFlags::W_OK | AccessFlags::X_OK;
         faccessat(&self.directory, ".", access, AtFlags::AT_EACCESS)
     }
@@ -51,7 +51,7 @@ impl Entry {
     ///
     /// # Errors
     /// Those of open(2); EEXIST where the name is taken.
-    pub(in crate::daemon) fn create(&self) -> io::Result<File> {
+    pub(crate) fn create(&self) -> io::Result<File> {
         self.open_with(OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL)
     }
 
@@ -59,7 +59,7 @@ impl Entry {
     ///
     /// # Errors
     /// Those of open(2), and whatever is no regular file, links included.
-    pub(in crate::daemon) fn open(&self, access: OFlag) -> io::Result<File> {
+    pub(crate) fn open(&self, access: OFlag) -> io::Result<File> {
         let opened = self.open_with(access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY);
         let opened = opened.map_err(|why| match why.raw_os_error() {
             Some(libc::ELOOP) => io::Error::other("it is a symbolic link"),
@@ -80,7 +80,7 @@ impl Entry {
     ///
     /// # Errors
     /// Those of open(2).
-    pub(in crate::daemon) fn create_beside(&self) -> io::Result<(Self, File)> {
+    pub(crate) fn create_beside(&self) -> io::Result<(Self, File)> {
         let mut tries = 0;
         loop {
             let mut name = self.name.clone();
@@ -99,7 +99,7 @@ impl Entry {
     }
 
     /// Whether `file` has the name.
-    pub(in crate::daemon) fn is(&self, file: &File) -> bool {
+    pub(crate) fn is(&self, file: &File) -> bool {
         let identity = file.metadata().map(|file| (file.dev(), file.ino()));
         let found = self.stat().map(|found| (found.st_dev, found.st_ino));
         identity.is_ok_and(|identity| found == Ok(identity))
@@ -110,13 +110,13 @@ impl Entry {
     ///
     /// # Errors
     /// Those of rename(2).
-    pub(in crate::daemon) fn rename(&self, to: &Self) -> nix::Result<()> {
+    pub(crate) fn rename(&self, to: &Self) -> nix::Result<()> {
         let (from, to_directory) = (self.directory.as_fd(), to.directory.as_fd());
         renameat(from, self.name.as_os_str(), to_directory, to.name.as_os_str())
     }
 
     /// Removes the name if it is `file` that has it.
-    pub(in crate::daemon) fn remove(&self, file: &File) {
+    pub(crate) fn remove(&self, file: &File) {
         if self.is(file) {
             let _ = unlinkat(&self.directory, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
         }

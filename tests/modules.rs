@@ -1,0 +1,189 @@
+//! The graph of modules, as the `use` lines of `src/` draw it: no circle, and no
+//! arrow that leads back up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// From the lowest; a module of one may use those before it, and its own.
+const LAYERS: [&[&str]; 11] = [
+    &["djb"],
+    &["sys"],
+    &["class", "error", "escape", "file", "seconds", "stdout"],
+    &["names"],
+    &["dns", "log", "rules"],
+    &["options"],
+    &["connection"],
+    &["daemon", "link"],
+    &["ctl", "demo"],
+    &["programs"],
+    &["bin"],
+];
+
+/// A module's path below the crate, such as `daemon::child`.
+type Module = String;
+
+/// What each module uses, tests left out.
+struct Graph(BTreeMap<Module, BTreeSet<Module>>);
+
+impl Graph {
+    fn read() -> Self {
+        let mut texts = BTreeMap::new();
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut texts);
+        let names: BTreeSet<Module> = texts.keys().cloned().collect();
+        let uses = texts.iter().map(|(module, text)| {
+            let used = paths(text).into_iter().filter_map(|path| resolve(module, &path, &names));
+            (module.clone(), used.filter(|used| used != module).collect())
+        });
+        Self(uses.collect())
+    }
+
+    /// Modules that lead back to `start`, by way of each other.
+    fn circle<'a>(&'a self, start: &'a str) -> Option<Vec<&'a str>> {
+        let mut came_from = BTreeMap::new();
+        let mut next: Vec<&str> = vec![start];
+        while let Some(module) = next.pop() {
+            for used in &self.0[module] {
+                if used == start {
+                    return Some(way_back(module, start, &came_from));
+                }
+                if !came_from.contains_key(used.as_str()) {
+                    came_from.insert(used.as_str(), module);
+                    next.push(used);
+                }
+            }
+        }
+        None
+    }
+}
+
+fn way_back<'a>(
+    mut module: &'a str,
+    start: &'a str,
+    came_from: &BTreeMap<&'a str, &'a str>,
+) -> Vec<&'a str> {
+    let mut way = vec![start, module];
+    while module != start {
+        module = came_from[module];
+        way.push(module);
+    }
+    way.reverse();
+    way
+}
+
+/// The texts of all modules below `directory`, without comments and tests.
+fn collect(directory: &Path, above: &str, texts: &mut BTreeMap<Module, String>) {
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let module = |stem: &str| [above, stem].join("::").trim_start_matches("::").to_string();
+        if entry.path().is_dir() {
+            collect(&entry.path(), &module(&name), texts);
+            continue;
+        }
+        let text = fs::read_to_string(entry.path()).unwrap();
+        let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        let code = code.collect::<Vec<_>>().join("\n");
+        match name.strip_suffix(".rs").unwrap() {
+            "lib" => (),
+            "mod" => drop(texts.insert(above.to_string(), code)),
+            stem => drop(texts.insert(module(stem), code)),
+        }
+    }
+}
+
+/// What is behind each `use`, a path each, and paths that are written out.
+fn paths(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (place, _) in text.match_indices("use ") {
+        if text[..place].ends_with(['\n', ' ', ')']) || place == 0 {
+            let tree = text[place + 4..].split(';').next().unwrap_or_default();
+            flatten("", &tree.split_whitespace().collect::<Vec<_>>().join(" "), &mut found);
+        }
+    }
+    for start in ["crate::", "super::"] {
+        let written = text.match_indices(start).map(|(place, _)| &text[place..]);
+        found.extend(written.map(|path| {
+            let end = path.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+            path[..end.unwrap_or(path.len())].to_string()
+        }));
+    }
+    found
+}
+
+/// `a::{b, c::d}` as `a::b` and `a::c::d`.
+fn flatten(before: &str, tree: &str, found: &mut Vec<String>) {
+    let Some((head, rest)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default().trim();
+        return found.push(format!("{before}{path}").replace("::self", ""));
+    };
+    let inner = rest.rsplit_once('}').map_or(rest, |(inner, _)| inner);
+    let (mut depth, mut start) = (0, 0);
+    for (place, letter) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                flatten(&format!("{before}{}", head.trim()), inner[start..place].trim(), found);
+                start = place + 1;
+            }
+            _ => (),
+        }
+    }
+}
+
+/// The module in which what `path` names stands, if it is one of ours.
+fn resolve(module: &str, path: &str, names: &BTreeSet<Module>) -> Option<Module> {
+    let mut base: Vec<&str> = module.split("::").collect();
+    let mut parts: Vec<&str> = path.split("::").collect();
+    match parts[0] {
+        "crate" => base.clear(),
+        "super" => (),
+        _ => parts.insert(0, "self"),
+    }
+    while parts.first() == Some(&"super") {
+        base.pop();
+        parts.remove(0);
+    }
+    let own_child = parts.first() == Some(&"self");
+    let rest = parts.iter().filter(|part| !matches!(**part, "crate" | "self"));
+    let full: Vec<&str> = base.iter().chain(rest).copied().collect();
+    let longest = (1..=full.len()).rev().map(|length| full[..length].join("::"));
+    let found = longest.into_iter().find(|name| names.contains(name))?;
+    (!own_child || found.len() > module.len()).then_some(found)
+}
+
+#[test]
+fn no_modules_use_each_other_in_a_circle() {
+    let graph = Graph::read();
+    assert!(graph.0.len() > 100 && graph.0["connection::serve"].contains("connection::client"));
+    let circles: BTreeSet<Vec<&str>> =
+        graph.0.keys().filter_map(|module| graph.circle(module)).collect();
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn no_module_uses_one_of_a_higher_layer() {
+    let layer = |module: &str| {
+        let name = module.split("::").next().unwrap();
+        let layer = LAYERS.iter().position(|names| names.contains(&name));
+        layer.unwrap_or_else(|| panic!("{name} has no layer"))
+    };
+    let graph = Graph::read();
+    let arrows = graph.0.iter().flat_map(|(from, uses)| uses.iter().map(move |to| (from, to)));
+    let up: Vec<_> = arrows.filter(|(from, to)| layer(from) < layer(to)).collect();
+    assert!(up.is_empty(), "{up:#?}");
+}
+
+#[test]
+fn trees_of_paths_are_read() {
+    let mut found = Vec::new();
+    flatten("", "crate::{a::{self, B}, c as d}", &mut found);
+    assert_eq!(found, ["crate::a", "crate::a::B", "crate::c"]);
+    let names = ["a", "a::b", "a::b::c", "d"].map(String::from).into();
+    let resolved = |path| resolve("a::b", path, &names);
+    assert_eq!(resolved("super::X").as_deref(), Some("a"));
+    assert_eq!(resolved("c::Y").as_deref(), Some("a::b::c"));
+    assert_eq!(resolved("crate::d::f").as_deref(), Some("d"));
+    assert_eq!([resolved("std::fs"), resolved("X")], [None, None]);
+}
