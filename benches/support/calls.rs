@@ -120,7 +120,7 @@ fn without_rounds<'a>(lines: &[&'a str], supervisor: &str) -> Vec<&'a str> {
 
 /// What strace has written once nobody does anything any more but look around.
 fn settled(file: &Path) -> String {
-    let looks = ["ppoll", "EAGAIN", "WNOHANG, NULL) = 0"];
+    let looks = ["ppoll", "EAGAIN", "WNOHANG, NULL) = 0", "TCP_INFO"];
     let mut seen = 0;
     wait_until("all to wait", || {
         thread::sleep(REST);

@@ -1,0 +1,87 @@
+//! What is known of the names of the client and of our own address.
+
+use std::net::IpAddr;
+
+use crate::dns::{Answer, Failure, Query, Records};
+use crate::names::host_name;
+
+/// What is known of a client's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostName {
+    /// It was not looked up.
+    NotAsked,
+    /// These host names, at least one.
+    Found(Vec<String>),
+    /// The name server says that there is none, or none that is a host name or
+    /// that leads back to the address.
+    None,
+    /// Nobody could say.
+    Unknown(Failure),
+}
+
+impl HostName {
+    /// A name that was given, as a name server would have given it.
+    #[must_use]
+    pub fn told(name: &[u8]) -> Self {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let name = host_name(name.split(|byte| *byte == b'.'));
+        name.map_or(Self::None, |name| Self::Found(vec![name]))
+    }
+
+    /// All of its names.
+    #[must_use]
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::Found(names) => names,
+            _ => &[],
+        }
+    }
+
+    /// The name that the program is told.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        match self {
+            Self::Found(names) => names.first().map(String::as_str),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of our own name; `None` where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalName {
+    /// It was given, or is known from before.
+    Known(Option<String>),
+    /// A name server has told it just now: it is worth remembering.
+    Learnt(Option<String>),
+    /// No name server could tell just now.
+    Failed,
+}
+
+/// What an answer to a question for names means.
+pub(crate) fn host_name_of(answer: &Answer) -> HostName {
+    match answer {
+        Answer::Found(Records::Names(names)) if !names.is_empty() => HostName::Found(names.clone()),
+        Answer::Found(_) | Answer::Absent => HostName::None,
+        Answer::Failed(why) => HostName::Unknown(*why),
+    }
+}
+
+/// The names that lead back to `ip`.  One that cannot be checked is neither
+/// believed nor held against the client.
+pub(super) fn confirmed(queries: &[(String, Query)], ip: IpAddr) -> HostName {
+    let leads_back = |query: &Query| match query.answer() {
+        Some(Answer::Found(Records::Addresses(addresses))) => addresses.contains(&ip),
+        _ => false,
+    };
+    let kept = queries.iter().filter(|(_, query)| leads_back(query));
+    let kept: Vec<String> = kept.map(|(name, _)| name.clone()).collect();
+    if !kept.is_empty() {
+        return HostName::Found(kept);
+    }
+    let failure = queries.iter().find_map(|(_, query)| match query.answer() {
+        Some(Answer::Failed(why)) => Some(*why),
+        _ => None,
+    });
+    failure.map_or(HostName::None, HostName::Unknown)
+}

@@ -1,0 +1,41 @@
+//! Processes that are to become the program, met before they have.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Client, Daemon, wait_until};
+
+/// A daemon whose program is looked for for so long that [`stopped_heir`] meets the
+/// process that is to become it.
+pub(crate) fn slow_to_start(options: &str) -> Daemon {
+    let path = "/n:".repeat(40_000) + "/usr/bin:/bin";
+    let setup = Daemon::setup().option(options).env("PATH", &path);
+    setup.run(&["sh", "-c", "echo 220; exec cat"])
+}
+
+/// A client, and the process that is to become the program for it, stopped before
+/// it has done so; none where it was quicker, and its session is over then.
+pub(crate) fn stopped_heir(daemon: &Daemon) -> Option<(Client, Pid)> {
+    let old = daemon.children();
+    let mut client = daemon.client("127.0.0.1");
+    let heir = wait_until("another process with the client", || {
+        let link = |pid: &Pid| fs::read_link(format!("/proc/{pid}/fd/0")).unwrap_or_default();
+        let has_client = |pid: &Pid| link(pid).to_string_lossy().starts_with("socket:");
+        daemon.children().into_iter().find(|pid| !old.contains(pid) && has_client(pid))
+    });
+    kill(heir, Signal::SIGSTOP).unwrap();
+    wait_until("it to stop", || {
+        let stat = fs::read_to_string(format!("/proc/{heir}/stat")).unwrap();
+        stat.contains(") T ").then_some(())
+    });
+    let program = |pid: Pid| fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    if program(heir) == program(daemon.pid()) {
+        return Some((client, heir));
+    }
+    kill(heir, Signal::SIGCONT).unwrap();
+    client.finish();
+    client.read_all();
+    None
+}
