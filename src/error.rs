@@ -36,20 +36,20 @@ pub struct Fatal {
     /// The message, without the program's name.
     pub message: String,
     /// The same as tcpserver would put it, where that differs.
-    pub in_djbs_words: Option<String>,
+    pub tcpserver_message: Option<String>,
 }
 
 impl Fatal {
     /// Wrong usage or configuration: exit 100.
     #[must_use]
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { code: USAGE, message: message.into(), in_djbs_words: None }
+        Self { code: USAGE, message: message.into(), tcpserver_message: None }
     }
 
     /// System trouble: exit 111.
     #[must_use]
     pub fn trouble(message: impl Into<String>) -> Self {
-        Self { code: TROUBLE, message: message.into(), in_djbs_words: None }
+        Self { code: TROUBLE, message: message.into(), tcpserver_message: None }
     }
 
     /// System trouble: `unable to <what>: <why>`, exit 111.
@@ -60,8 +60,8 @@ impl Fatal {
 
     /// Says how tcpserver would put it: `what`, and djb's words for `why`.
     #[must_use]
-    pub fn or_djb(mut self, what: &str, why: &io::Error) -> Self {
-        self.in_djbs_words = Some(format!("unable to {what}: {}", djb::words(why)));
+    pub fn or_tcpserver(mut self, what: &str, why: &io::Error) -> Self {
+        self.tcpserver_message = Some(format!("unable to {what}: {}", djb::words(why)));
         self
     }
 }

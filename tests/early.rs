@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
+use crate::lab::descendants::{slow_to_start, stopped_heir};
 use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
-use crate::lab::heirs::{slow_to_start, stopped_heir};
 use crate::lab::{Client, Daemon, assert_waited, directory, needs, wait_until};
 
 const DIALOGUE: &str =

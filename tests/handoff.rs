@@ -13,8 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::chain::clean_command;
+use crate::lab::descendants::{slow_to_start, stopped_heir};
 use crate::lab::dns::{FakeDns, Fault};
-use crate::lab::heirs::{slow_to_start, stopped_heir};
 use crate::lab::report::{Report, program};
 use crate::lab::syslog::FakeSyslog;
 use crate::lab::{Client, Daemon, directory, is_root, needs, only, wait_until};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use crate::lab::daemon::Setup;
-use crate::lab::heirs::{slow_to_start, stopped_heir};
+use crate::lab::descendants::{slow_to_start, stopped_heir};
 use crate::lab::{Alone, Client, Daemon, assert_waited, wait_until};
 
 fn setup(delay: &str) -> Setup {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::crowd::Crowd;
+use super::load::Load;
 use super::lookup::LocalName;
 use crate::class::Class;
 
@@ -65,7 +65,7 @@ pub trait Acceptor {
     fn note_refusal(&self);
 
     /// How crowded it is.
-    fn crowd(&self) -> Crowd;
+    fn load(&self) -> Load;
 
     /// As which class a client of this address was refused for the reserve a
     /// moment ago.
@@ -76,7 +76,7 @@ pub trait Acceptor {
 
     /// Whether a list that fails may be complained of: not every client's share
     /// of the log.
-    fn may_complain_of_lists(&self) -> bool;
+    fn may_log_lists(&self) -> bool;
 
     /// Whether a shortage of this host's own may be logged, once a minute among all
     /// clients.
@@ -90,7 +90,7 @@ pub trait Acceptor {
 
     /// Whether so many clients are there that each has to be made short work
     /// of.
-    fn is_crowded(&self) -> bool;
+    fn is_under_pressure(&self) -> bool;
 
     /// Takes a place for the client's session, where one is free and no client has
     /// been waiting for one for longer; else the client waits in line from now on.

@@ -8,13 +8,13 @@ use super::acceptor::Counter;
 use super::handoff::run;
 use super::limits::SessionPlace;
 use super::lists::Late;
-use super::peer::{self, Names};
 use super::refusal::{Refusal, Why, our_name};
 use super::refuse::drop_with;
 use super::serve::Connection;
 use super::talk::talk;
+use super::variables::{self, Names};
 use super::verdict::{Verdict, refuse_by};
-use super::watch::{Attention, Goal, Seen, watch};
+use super::watch::{Seen, Until, WatchFor, watch};
 use crate::class::Class;
 use crate::error::{TROUBLE, USAGE};
 use crate::log::{Ends, Said, Subject};
@@ -37,10 +37,10 @@ impl<'a> Connection<'a> {
     /// have had.
     pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
         if verdict != Verdict::Pass {
-            self.complain_of_lists(Late::MayYetAnswer);
+            self.log_failed_lists(Late::MayYetAnswer);
         }
         match verdict {
-            Verdict::Pass | Verdict::Condemned => {
+            Verdict::Pass | Verdict::EarlyToProgram => {
                 return match self.prepare_for_program(verdict) {
                     Ok(place) => self.hand_over(verdict, place),
                     Err(verdict) => self.conclude(verdict),
@@ -51,7 +51,7 @@ impl<'a> Connection<'a> {
             Verdict::Listed => self.refuse_listed(),
             Verdict::HangUp => self.note_hangup(),
             Verdict::NoPlace => self.limit("max-prog", self.acceptor.sessions(), Why::AllBusy),
-            Verdict::NoRoom => self.limit("reserve", self.acceptor.crowd().others, Why::AllBusy),
+            Verdict::NoRoom => self.limit("reserve", self.acceptor.load().others, Why::AllBusy),
             Verdict::TooMany => self.limit("per-ip", self.earlier, Why::TooMany),
             Verdict::Denied => {
                 self.deny();
@@ -99,13 +99,13 @@ impl<'a> Connection<'a> {
     }
 
     fn prepare_for_program(&mut self, verdict: Verdict) -> Result<SessionPlace<'a>, Verdict> {
-        if verdict == Verdict::Condemned {
+        if verdict == Verdict::EarlyToProgram {
             self.count_verdict(Counter::Early);
             self.log_early("rblsmtpd", None);
             if self.hold() == Held::Gone {
                 return Err(Verdict::LeftWhileHeld);
             }
-            self.attention = Attention::Off;
+            self.watch_for = WatchFor::Off;
         }
         self.take_place()
     }
@@ -115,7 +115,7 @@ impl<'a> Connection<'a> {
         let waited = self.client.waited();
         self.set_environment(verdict, waited);
         if verdict == Verdict::Pass {
-            self.complain_of_lists(Late::HasFailed);
+            self.log_failed_lists(Late::HasFailed);
         }
         let announce = |pid| {
             if verdict == Verdict::Pass {
@@ -133,12 +133,12 @@ impl<'a> Connection<'a> {
             }
             Err(why) => {
                 drop(place);
-                self.complain_of_program(&why)
+                self.log_program_failure(&why)
             }
         }
     }
 
-    fn complain_of_program(&self, why: &io::Error) -> u8 {
+    fn log_program_failure(&self, why: &io::Error) -> u8 {
         self.count_verdict(Counter::Error);
         let (program, peer) = (self.service.program.name(), self.client.peer);
         if self.service.options.as_tcpserver {
@@ -158,7 +158,7 @@ impl<'a> Connection<'a> {
         let local_host = self.lookup.local_name_so_far();
         let names =
             Names { local_host, remote_host: remote_host.as_deref(), info: self.lookup.info() };
-        peer::set_variables(environment, &self.client, &names);
+        variables::set_variables(environment, &self.client, &names);
         for (name, value) in
             self.rule.as_ref().map(|rule| rule.rule().variables).unwrap_or_default()
         {
@@ -170,7 +170,7 @@ impl<'a> Connection<'a> {
                 .set("SMTPDELAY_CLASS", Some(self.class.unwrap_or(Class::NotLookedUp).to_string()));
             environment.set("SMTPDELAY_WAITED", Some(waited));
         }
-        if verdict == Verdict::Condemned {
+        if verdict == Verdict::EarlyToProgram {
             let refusal = self.early_refusal().rblsmtpd();
             self.environment.set("RBLSMTPD", Some(refusal));
         }
@@ -187,7 +187,7 @@ impl<'a> Connection<'a> {
         let refusal = self.early_refusal();
         self.count_verdict(Counter::Early);
         self.acceptor.note_refusal();
-        match refuse_by(options.refuse, self.acceptor.is_crowded()) {
+        match refuse_by(options.refuse, self.acceptor.is_under_pressure()) {
             RefuseBy::Drop => {
                 self.log_early("refuse", None);
                 self.hold();
@@ -215,7 +215,7 @@ impl<'a> Connection<'a> {
         let refusal = refusal.permanently_if(options.refuse_permanent);
         let (subject, log) = (self.subject(self.client.waited()), &self.service.log);
         self.acceptor.note_refusal();
-        match refuse_by(options.refuse, self.acceptor.is_crowded()) {
+        match refuse_by(options.refuse, self.acceptor.is_under_pressure()) {
             RefuseBy::Drop => {
                 log.listed(&subject, &zones, score, None);
                 self.refuse(&refusal);
@@ -228,11 +228,11 @@ impl<'a> Connection<'a> {
     }
 
     /// Of all at once: who is first must not hide the others.
-    fn complain_of_lists(&self, late: Late) {
+    fn log_failed_lists(&self, late: Late) {
         let needed = self.class.is_some_and(|class| self.needs_allowlists(class));
         let good = if needed { late } else { Late::MayYetAnswer };
         let mut failed = self.lookup.lists().failed(late, good).peekable();
-        if self.terms.lists && failed.peek().is_some() && self.acceptor.may_complain_of_lists() {
+        if self.exemptions.lists && failed.peek().is_some() && self.acceptor.may_log_lists() {
             let peer = self.client.peer;
             for (zone, why) in failed {
                 let log = &self.service.log;
@@ -245,20 +245,20 @@ impl<'a> Connection<'a> {
     /// are needed.
     fn hold(&mut self) -> Held {
         let until = Instant::now() + self.service.options.hold;
-        while Instant::now() < until && !self.acceptor.is_crowded() {
+        while Instant::now() < until && !self.acceptor.is_under_pressure() {
             let next = until.min(Instant::now() + HOLD_INTERVAL);
-            if self.look_for(Attention::Leaving, next) == Seen::Gone {
+            if self.look_for(WatchFor::Leaving, next) == Seen::Gone {
                 // It may still read what it is told, unless it is gone for good.
                 let now = Instant::now() + Duration::from_millis(1);
-                let reset = self.look_for(Attention::Reset, now) == Seen::Gone;
+                let reset = self.look_for(WatchFor::Reset, now) == Seen::Gone;
                 return if reset { Held::Gone } else { Held::Listens };
             }
         }
         Held::Listens
     }
 
-    fn look_for(&mut self, attention: Attention, until: Instant) -> Seen {
-        watch(&self.client, attention, &mut self.lookup, until, Goal::Time)
+    fn look_for(&mut self, watch_for: WatchFor, until: Instant) -> Seen {
+        watch(&self.client, watch_for, &mut self.lookup, until, Until::Time)
     }
 
     fn limit(&self, kind: &str, held: usize, why: Why) {
@@ -277,7 +277,7 @@ impl<'a> Connection<'a> {
         if !self.service.options.speaks {
             return;
         }
-        drop_with(&self.client, &refusal.closing_line(), self.acceptor.is_crowded());
+        drop_with(&self.client, &refusal.closing_line(), self.acceptor.is_under_pressure());
     }
 
     fn early_refusal(&self) -> Refusal {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::acceptor::Acceptor;
-use super::crowd::{Admission, Crowd};
+use super::exemptions::{DelayBy, EarlyTalkRule};
+use super::load::{Admission, Load};
 use super::serve::{Connection, Step};
-use super::terms::{DelayBy, Offence};
 use super::verdict::Verdict;
-use super::watch::{Attention, Goal};
+use super::watch::{Until, WatchFor};
 use crate::class::Class;
 use crate::sys;
 
@@ -63,14 +63,13 @@ impl<'a> Connection<'a> {
     /// Nor is one looked up that was refused a moment ago, and would be again.
     pub(super) fn refuse_again(&mut self) -> Step {
         let ip = self.client.ip();
-        if !self.is_limited() || self.terms.delay != DelayBy::Class || !self.has_reserve() {
+        if !self.is_limited() || self.exemptions.delay != DelayBy::Class || !self.has_reserve() {
             return Ok(());
         }
-        let crowd = self.acceptor.crowd();
-        let class =
-            crowd.is_down_to_reserve().then(|| self.acceptor.recently_refused(ip)).flatten();
+        let load = self.acceptor.load();
+        let class = load.is_down_to_reserve().then(|| self.acceptor.recently_refused(ip)).flatten();
         let dead = self.may_be_dead_by(Instant::now());
-        let again = |class: &Class| crowd.refuses_again(*class, dead);
+        let again = |class: &Class| load.refuses_again(*class, dead);
         let Some(class) = class.filter(again) else { return Ok(()) };
         self.class = Some(class);
         self.acceptor.count_class(class);
@@ -85,7 +84,7 @@ impl<'a> Connection<'a> {
 
     /// Whether limits hold for the client, as far as its address tells.
     pub(super) fn is_limited(&self) -> bool {
-        self.terms.limits && !self.service.options.trusts(self.client.ip())
+        self.exemptions.limits && !self.service.options.trusts(self.client.ip())
     }
 
     /// Nobody is to be refused because our own name servers are dead.  That none has
@@ -117,7 +116,7 @@ impl<'a> Connection<'a> {
     pub(super) fn wait_for_late_answer(&mut self, delay: Duration) -> Step {
         if self.lookup.has_found_nobody() {
             let deadline = self.client.received + self.service.options.dns_timeout;
-            self.watch_until(deadline.min(self.client.accepted + delay), Goal::Answer)?;
+            self.watch_until(deadline.min(self.client.accepted + delay), Until::Answer)?;
         }
         self.note_answer();
         Ok(())
@@ -133,8 +132,8 @@ impl<'a> Connection<'a> {
 
     /// How long a look-up may take where only the reserve is left.
     pub(super) fn look_up_limit(&self) -> Option<Duration> {
-        let crowd = self.is_limited().then(|| self.acceptor.crowd());
-        crowd.and_then(Crowd::look_up_limit)
+        let load = self.is_limited().then(|| self.acceptor.load());
+        load.and_then(Load::look_up_limit)
     }
 
     /// Until when name servers may answer.
@@ -146,12 +145,12 @@ impl<'a> Connection<'a> {
     /// Whether there is room for a client of `class`, and for what part of its
     /// delay.
     pub(super) fn admission(&self, class: Class) -> Admission {
-        let by_class = matches!(self.terms.delay, DelayBy::Class | DelayBy::Trust);
+        let by_class = matches!(self.exemptions.delay, DelayBy::Class | DelayBy::Trust);
         if !self.is_limited() || !by_class || !self.has_reserve() {
             return Admission::Wait(1.0);
         }
-        let class = if self.terms.delay == DelayBy::Trust { Class::Static } else { class };
-        self.acceptor.crowd().admit(class, self.is_our_fault(class))
+        let class = if self.exemptions.delay == DelayBy::Trust { Class::Static } else { class };
+        self.acceptor.load().admit(class, self.is_our_fault(class))
     }
 
     /// Once the class is known: whether there is room for it, and what a crowd
@@ -189,7 +188,7 @@ impl<'a> Connection<'a> {
             if now >= patience {
                 return Err(Verdict::NoPlace);
             }
-            self.watch_until(patience.min(now + PLACE_INTERVAL), Goal::Wake)?;
+            self.watch_until(patience.min(now + PLACE_INTERVAL), Until::Wake)?;
         }
         Ok(SessionPlace(self.acceptor))
     }
@@ -198,10 +197,10 @@ impl<'a> Connection<'a> {
     pub(super) fn settle_delay(&mut self, delay: Duration) {
         self.delay = Some(delay);
         if delay.is_zero() {
-            self.offence = Offence::Never;
-            self.attention = Attention::Off;
+            self.early_talk_rule = EarlyTalkRule::Never;
+            self.watch_for = WatchFor::Off;
         } else {
-            self.offence = Offence::Certain;
+            self.early_talk_rule = EarlyTalkRule::Certain;
         }
     }
 }

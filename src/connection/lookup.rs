@@ -10,8 +10,8 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-pub use super::hosts::{HostName, LocalName};
-use super::hosts::{confirmed, host_name_of};
+pub use super::host_name::{HostName, LocalName};
+use super::host_name::{confirmed, host_name_of};
 use super::ident::{Ident, Owner};
 use super::lists::Lists;
 use super::wanted::Wanted;

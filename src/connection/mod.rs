@@ -1,27 +1,27 @@
 //! One client's side, in the order of its life; `serve` tells the story.
 
 pub mod acceptor;
-mod ask;
 pub mod class;
 pub mod client;
 mod conclude;
-pub mod crowd;
+mod dnsbl;
 pub mod environment;
+pub mod exemptions;
 pub mod handoff;
-pub mod hosts;
+pub mod host_name;
 pub mod ident;
 mod limits;
-mod listed;
 pub mod lists;
+pub mod load;
 pub mod lookup;
-mod peer;
 pub mod refusal;
 mod refuse;
+mod resolve;
 mod rules;
 pub mod serve;
 pub mod stream;
 mod talk;
-pub mod terms;
+mod variables;
 pub mod verdict;
 pub mod wanted;
 pub mod watch;

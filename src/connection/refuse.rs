@@ -19,13 +19,13 @@ const MOST_BYTES: usize = 1 << 20;
 /// Sends `line` and closes the connection.  Where the slot is needed (`crowded`)
 /// nobody waits for a client that has said nothing: it is not likely to say
 /// something before it reads the line.
-pub(super) fn drop_with(client: &Client, line: &str, crowded: bool) {
+pub(super) fn drop_with(client: &Client, line: &str, under_pressure: bool) {
     let mut drain = Drain { left: MOST_BYTES };
     if drain.what_is_there(client) == Side::Reset || !send(client, line.as_bytes()) {
         return;
     }
     let silent = drain.left == MOST_BYTES;
-    let patience = match (crowded, silent) {
+    let patience = match (under_pressure, silent) {
         (false, _) => PATIENCE,
         (true, false) => SHORT_PATIENCE,
         (true, true) => Duration::ZERO,

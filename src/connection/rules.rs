@@ -1,11 +1,13 @@
 //! The rules' stage: what the administrator says about this client, first by
 //! its address alone, then by all that is known of it.
 
+use super::exemptions::{
+    DelayBy, EarlyTalkRule, Exemptions, common_delay, early_talk_rule, exemptions,
+};
 use super::lookup::HostName;
 use super::serve::{Connection, Step};
-use super::terms::{DelayBy, Offence, Terms, common_delay, offence, terms};
 use super::verdict::Verdict;
-use super::watch::Attention;
+use super::watch::WatchFor;
 use crate::rules::Match;
 use crate::rules::keys::{Subject, matched_host};
 
@@ -63,34 +65,37 @@ impl Connection<'_> {
         for (name, value) in rule.variables {
             self.environment.set_by_rule(name, value);
         }
-        self.settle_terms();
+        self.settle_exemptions();
         Ok(())
     }
 
     /// Works out on which terms the client is received, as far as the rules
     /// have been asked.
-    pub(super) fn settle_terms(&mut self) {
+    pub(super) fn settle_exemptions(&mut self) {
         let options = &self.service.options;
-        let mut terms: Terms = terms(|name| self.environment.get(name));
+        let mut exemptions: Exemptions = exemptions(|name| self.environment.get(name));
         if !options.banner.is_empty() {
-            terms = terms.without_delay();
+            exemptions = exemptions.without_delay();
         }
         let (classes, delays) = (super::serve::possible_classes(options), &options.delays);
-        self.offence = offence(classes, terms.delay, delays);
-        self.delay = common_delay(classes, terms.delay, delays);
-        if self.service.rules.exist() && !self.rules_asked && self.offence != Offence::Never {
-            self.offence = Offence::ByClass;
+        self.early_talk_rule = early_talk_rule(classes, exemptions.delay, delays);
+        self.delay = common_delay(classes, exemptions.delay, delays);
+        if self.service.rules.exist()
+            && !self.rules_asked
+            && self.early_talk_rule != EarlyTalkRule::Never
+        {
+            self.early_talk_rule = EarlyTalkRule::ByClass;
             self.delay = None;
         }
         if self.early.is_none() {
-            let watched = self.offence != Offence::Never;
-            self.attention = if watched { Attention::Talk } else { Attention::Off };
+            let watched = self.early_talk_rule != EarlyTalkRule::Never;
+            self.watch_for = if watched { WatchFor::Talk } else { WatchFor::Off };
         }
-        self.terms = terms;
+        self.exemptions = exemptions;
     }
 
     /// Whether the client was condemned before it was received.
-    pub(super) fn is_condemned(&self) -> bool {
-        self.terms.delay == DelayBy::Condemned
+    pub(super) fn is_rejected_upstream(&self) -> bool {
+        self.exemptions.delay == DelayBy::RejectedUpstream
     }
 }

@@ -8,13 +8,13 @@ use super::acceptor::Acceptor;
 use super::class::classify;
 use super::client::Client;
 use super::environment::Environment;
+use super::exemptions::{EarlyTalkRule, Exemptions, delay};
 use super::handoff::Program;
 use super::lookup::{HostName, Lookup};
 use super::refuse::send;
 use super::stream::Look;
-use super::terms::{Offence, Terms, delay};
 use super::verdict::{Next, Verdict, next};
-use super::watch::{Attention, Goal, Seen, watch};
+use super::watch::{Seen, Until, WatchFor, watch};
 use crate::class::Class;
 use crate::dns::Resolvers;
 use crate::log::{EarlyBytes, Log};
@@ -58,9 +58,9 @@ pub(super) struct Connection<'a> {
     pub(super) acceptor: &'a dyn Acceptor,
     pub(super) client: Client,
     pub(super) environment: Environment,
-    pub(super) terms: Terms,
-    pub(super) offence: Offence,
-    pub(super) attention: Attention,
+    pub(super) exemptions: Exemptions,
+    pub(super) early_talk_rule: EarlyTalkRule,
+    pub(super) watch_for: WatchFor,
     pub(super) lookup: Lookup,
     pub(super) answer_noted: bool,
     pub(super) dns_time: Option<Duration>,
@@ -104,9 +104,9 @@ impl<'a> Connection<'a> {
             acceptor,
             client,
             environment,
-            terms: Terms::OF_STRANGERS,
-            offence: Offence::Never,
-            attention: Attention::Off,
+            exemptions: Exemptions::NONE,
+            early_talk_rule: EarlyTalkRule::Never,
+            watch_for: WatchFor::Off,
             lookup,
             answer_noted: false,
             dns_time: None,
@@ -124,7 +124,7 @@ impl<'a> Connection<'a> {
 
     fn receive(&mut self) -> Step {
         self.set_up_socket();
-        self.settle_terms();
+        self.settle_exemptions();
         self.ask_rules_by_address()?;
         self.limit_address()?;
         self.refuse_again()?;
@@ -132,8 +132,8 @@ impl<'a> Connection<'a> {
         self.tease();
         self.look_up()?;
         self.ask_rules()?;
-        self.complain_of_terms();
-        self.heed_lists()?;
+        self.log_ignored_variable();
+        self.apply_lists()?;
         self.classify()?;
         self.admit()?;
         self.judge_talk()?;
@@ -152,16 +152,16 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn complain_of_terms(&self) {
+    fn log_ignored_variable(&self) {
         let by_rule = self.rule.is_some();
-        if let Some((name, value)) = self.terms.ignored.as_ref().filter(|_| by_rule) {
+        if let Some((name, value)) = self.exemptions.ignored.as_ref().filter(|_| by_rule) {
             self.service.log.ignored_variable(name, value, Some(self.client.peer));
         }
     }
 
     /// A client that is gone already costs no look-up.
     fn look_once(&mut self) -> Step {
-        if self.attention == Attention::Off {
+        if self.watch_for == WatchFor::Off {
             return Ok(());
         }
         match self.client.look() {
@@ -173,8 +173,12 @@ impl<'a> Connection<'a> {
 
     /// Only a client that is sure to be delayed is teased.
     fn tease(&self) {
-        let teaser =
-            self.service.options.teaser.as_ref().filter(|_| self.offence == Offence::Certain);
+        let teaser = self
+            .service
+            .options
+            .teaser
+            .as_ref()
+            .filter(|_| self.early_talk_rule == EarlyTalkRule::Certain);
         if let Some(text) = teaser {
             send(&self.client, format!("220-{text}\r\n").as_bytes());
         }
@@ -185,14 +189,14 @@ impl<'a> Connection<'a> {
         let Some(host) = self.lookup.name() else { return Ok(()) };
         // Of a client that does not wait nobody has to know, where its name has
         // come for nothing.
-        let needless = self.client.host.is_some() && self.offence == Offence::Never;
+        let needless = self.client.host.is_some() && self.early_talk_rule == EarlyTalkRule::Never;
         let host = if needless { &HostName::NotAsked } else { host };
         for why in self.service.names.prepare(host.all()) {
             self.service.log.error(why);
         }
         let class = classify(host, self.client.ip(), &self.service.names, &options.local_nets);
         let class = self.apply_allowlists(class)?;
-        let delay = delay(class, self.terms.delay, &options.delays);
+        let delay = delay(class, self.exemptions.delay, &options.delays);
         self.class = Some(class);
         self.settle_delay(delay);
         self.acceptor.count_class(class);
@@ -205,8 +209,8 @@ impl<'a> Connection<'a> {
     fn judge_talk(&mut self) -> Step {
         let Some(early) = self.early.as_mut().filter(|early| early.open) else { return Ok(()) };
         early.open = false;
-        match next(Seen::Talk, self.attention, self.offence, self.service.options.early) {
-            _ if self.offence == Offence::Never => self.early = None,
+        match next(Seen::Talk, self.watch_for, self.early_talk_rule, self.service.options.early) {
+            _ if self.early_talk_rule == EarlyTalkRule::Never => self.early = None,
             Next::End(verdict) => return Err(verdict),
             Next::GoOn(_) => self.log_early("log", None),
         }
@@ -224,15 +228,15 @@ impl<'a> Connection<'a> {
             // Our own name may be missing.
             Duration::ZERO => {
                 let deadline = self.client.received + self.service.options.dns_timeout;
-                self.watch_until(deadline, Goal::Names)
+                self.watch_until(deadline, Until::Names)
             }
-            delay => self.watch_until(self.client.accepted + delay, Goal::Time),
+            delay => self.watch_until(self.client.accepted + delay, Until::Time),
         }
     }
 
-    pub(super) fn watch_until(&mut self, until: Instant, goal: Goal) -> Step {
+    pub(super) fn watch_until(&mut self, until: Instant, goal: Until) -> Step {
         loop {
-            let seen = watch(&self.client, self.attention, &mut self.lookup, until, goal);
+            let seen = watch(&self.client, self.watch_for, &mut self.lookup, until, goal);
             self.act_on(seen)?;
             if matches!(seen, Seen::Elapsed | Seen::Known) {
                 return Ok(());
@@ -241,15 +245,15 @@ impl<'a> Connection<'a> {
     }
 
     pub(super) fn act_on(&mut self, seen: Seen) -> Step {
-        let open = self.offence == Offence::ByClass;
+        let open = self.early_talk_rule == EarlyTalkRule::ByClass;
         if seen == Seen::Talk {
             let (said, at) = (self.client.early_bytes(), self.client.waited());
             self.early = Some(Early { said, at, open });
         }
-        match next(seen, self.attention, self.offence, self.service.options.early) {
+        match next(seen, self.watch_for, self.early_talk_rule, self.service.options.early) {
             Next::End(verdict) => Err(verdict),
-            Next::GoOn(attention) => {
-                self.attention = attention;
+            Next::GoOn(watch_for) => {
+                self.watch_for = watch_for;
                 if seen == Seen::Talk && !open {
                     self.log_early("log", None);
                 }

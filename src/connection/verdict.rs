@@ -1,8 +1,8 @@
 //! What becomes of a client, and what follows from what was seen of it.  No
 //! I/O.
 
-use super::terms::Offence;
-use super::watch::{Attention, Seen};
+use super::exemptions::EarlyTalkRule;
+use super::watch::{Seen, WatchFor};
 use crate::options::{EarlyTalk, RefuseBy};
 
 /// What becomes of a client.
@@ -13,7 +13,7 @@ pub enum Verdict {
     /// It talked before the greeting, and is refused for it.
     Early,
     /// It talked before the greeting; the program gets to know, and refuses.
-    Condemned,
+    EarlyToProgram,
     /// That was told, and it left while it was held.
     LeftWhileHeld,
     /// It left.
@@ -38,24 +38,29 @@ pub enum Next {
     /// It ends so.
     End(Verdict),
     /// It goes on, watched like this.
-    GoOn(Attention),
+    GoOn(WatchFor),
 }
 
 /// What follows from `seen`, while the client was watched with `attention`.
 #[must_use]
-pub fn next(seen: Seen, attention: Attention, offence: Offence, early: EarlyTalk) -> Next {
-    match (seen, attention) {
-        (Seen::Elapsed | Seen::Known, _) => Next::GoOn(attention),
-        (Seen::Talk, _) => match (offence, early) {
-            (Offence::Never, _) => Next::GoOn(Attention::Off),
-            (Offence::Certain, EarlyTalk::Refuse) => Next::End(Verdict::Early),
-            (Offence::Certain, EarlyTalk::Rblsmtpd) => Next::End(Verdict::Condemned),
-            (Offence::ByClass, _) | (Offence::Certain, EarlyTalk::Log) => {
-                Next::GoOn(Attention::Leaving)
+pub fn next(
+    seen: Seen,
+    watch_for: WatchFor,
+    early_talk_rule: EarlyTalkRule,
+    early: EarlyTalk,
+) -> Next {
+    match (seen, watch_for) {
+        (Seen::Elapsed | Seen::Known, _) => Next::GoOn(watch_for),
+        (Seen::Talk, _) => match (early_talk_rule, early) {
+            (EarlyTalkRule::Never, _) => Next::GoOn(WatchFor::Off),
+            (EarlyTalkRule::Certain, EarlyTalk::Refuse) => Next::End(Verdict::Early),
+            (EarlyTalkRule::Certain, EarlyTalk::Rblsmtpd) => Next::End(Verdict::EarlyToProgram),
+            (EarlyTalkRule::ByClass, _) | (EarlyTalkRule::Certain, EarlyTalk::Log) => {
+                Next::GoOn(WatchFor::Leaving)
             }
         },
         // An end of file behind early bytes: it may still read what it is told.
-        (Seen::Gone, Attention::Leaving) => Next::GoOn(Attention::Reset),
+        (Seen::Gone, WatchFor::Leaving) => Next::GoOn(WatchFor::Reset),
         (Seen::Gone, _) => Next::End(Verdict::HangUp),
     }
 }
@@ -63,13 +68,13 @@ pub fn next(seen: Seen, attention: Attention, offence: Offence, early: EarlyTalk
 /// How an early talker is refused: an elaborate refusal is a luxury of a host
 /// that has room.
 #[must_use]
-pub fn refuse_by(wanted: RefuseBy, crowded: bool) -> RefuseBy {
-    if crowded { RefuseBy::Drop } else { wanted }
+pub fn refuse_by(wanted: RefuseBy, under_pressure: bool) -> RefuseBy {
+    if under_pressure { RefuseBy::Drop } else { wanted }
 }
 
 /// Whether more than half of the slots are taken.
 #[must_use]
-pub fn is_crowded(clients: usize, slots: usize) -> bool {
+pub fn is_under_pressure(clients: usize, slots: usize) -> bool {
     2 * clients > slots
 }
 
@@ -79,30 +84,30 @@ mod tests {
 
     #[test]
     fn talk_is_dealt_with_as_asked() {
-        let of = |offence, early| next(Seen::Talk, Attention::Talk, offence, early);
-        let certain = |early| of(Offence::Certain, early);
+        let of = |early_talk_rule, early| next(Seen::Talk, WatchFor::Talk, early_talk_rule, early);
+        let certain = |early| of(EarlyTalkRule::Certain, early);
         assert_eq!(certain(EarlyTalk::Refuse), Next::End(Verdict::Early));
-        assert_eq!(certain(EarlyTalk::Rblsmtpd), Next::End(Verdict::Condemned));
-        assert_eq!(certain(EarlyTalk::Log), Next::GoOn(Attention::Leaving));
+        assert_eq!(certain(EarlyTalk::Rblsmtpd), Next::End(Verdict::EarlyToProgram));
+        assert_eq!(certain(EarlyTalk::Log), Next::GoOn(WatchFor::Leaving));
         for early in [EarlyTalk::Refuse, EarlyTalk::Rblsmtpd, EarlyTalk::Log] {
-            assert_eq!(of(Offence::ByClass, early), Next::GoOn(Attention::Leaving));
-            assert_eq!(of(Offence::Never, early), Next::GoOn(Attention::Off));
+            assert_eq!(of(EarlyTalkRule::ByClass, early), Next::GoOn(WatchFor::Leaving));
+            assert_eq!(of(EarlyTalkRule::Never, early), Next::GoOn(WatchFor::Off));
         }
     }
 
     #[test]
     fn leaving_is_a_hang_up_unless_something_was_said() {
-        let of = |attention| next(Seen::Gone, attention, Offence::Certain, EarlyTalk::Log);
-        assert_eq!(of(Attention::Talk), Next::End(Verdict::HangUp));
-        assert_eq!(of(Attention::Leaving), Next::GoOn(Attention::Reset));
-        assert_eq!(of(Attention::Reset), Next::End(Verdict::HangUp));
+        let of = |watch_for| next(Seen::Gone, watch_for, EarlyTalkRule::Certain, EarlyTalk::Log);
+        assert_eq!(of(WatchFor::Talk), Next::End(Verdict::HangUp));
+        assert_eq!(of(WatchFor::Leaving), Next::GoOn(WatchFor::Reset));
+        assert_eq!(of(WatchFor::Reset), Next::End(Verdict::HangUp));
     }
 
     #[test]
     fn a_crowded_host_makes_it_short() {
         assert_eq!(refuse_by(RefuseBy::Talk, false), RefuseBy::Talk);
         assert_eq!(refuse_by(RefuseBy::Talk, true), RefuseBy::Drop);
-        assert!(!is_crowded(20, 40) && is_crowded(21, 40));
-        assert!(!is_crowded(0, 1) && is_crowded(1, 1));
+        assert!(!is_under_pressure(20, 40) && is_under_pressure(21, 40));
+        assert!(!is_under_pressure(0, 1) && is_under_pressure(1, 1));
     }
 }

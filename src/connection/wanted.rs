@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::hosts::HostName;
+use super::host_name::HostName;
 use super::ident::Ident;
 use crate::dns::list::WantedLists;
 

@@ -17,7 +17,7 @@ const RDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
 /// What of the client is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attention {
+pub enum WatchFor {
     /// Nothing: it may talk and leave as it likes.
     Off,
     /// Talk, and its leaving.
@@ -30,7 +30,7 @@ pub enum Attention {
 
 /// What the watch waits for, besides the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
+pub enum Until {
     /// Only for the time to pass.
     Time,
     /// For SIGURG, which is blocked but while this waits.
@@ -50,7 +50,7 @@ pub enum Goal {
     Reason,
 }
 
-impl Goal {
+impl Until {
     /// Whether `lookup` has come that far.
     #[must_use]
     pub fn is_reached(self, lookup: &Lookup) -> bool {
@@ -85,28 +85,28 @@ pub enum Seen {
 /// look-up on all the while.
 pub fn watch(
     client: &Client,
-    attention: Attention,
+    watch_for: WatchFor,
     lookup: &mut Lookup,
-    until: Instant,
-    goal: Goal,
+    deadline: Instant,
+    until: Until,
 ) -> Seen {
     loop {
         let now = Instant::now();
-        if goal.is_reached(lookup) {
+        if until.is_reached(lookup) {
             return Seen::Known;
         }
-        if now >= until {
+        if now >= deadline {
             return Seen::Elapsed;
         }
-        let due = lookup.due().map_or(until, |due| due.min(until));
+        let due = lookup.due().map_or(deadline, |due| due.min(deadline));
         let time = due.saturating_duration_since(now);
-        let woken = wait(client, attention, lookup, time, goal);
+        let woken = wait(client, watch_for, lookup, time, until);
         if woken.by_client {
-            if let Some(seen) = judge(client, attention) {
+            if let Some(seen) = judge(client, watch_for) {
                 return seen;
             }
         }
-        if woken.by_signal && goal == Goal::Wake {
+        if woken.by_signal && until == Until::Wake {
             return Seen::Known;
         }
         lookup.advance(Instant::now(), &woken.ready);
@@ -124,27 +124,27 @@ struct Woken {
 
 fn wait(
     client: &Client,
-    attention: Attention,
+    watch_for: WatchFor,
     lookup: &Lookup,
     time: Duration,
-    goal: Goal,
+    until: Until,
 ) -> Woken {
-    let interest = match attention {
-        Attention::Off | Attention::Reset => PollFlags::empty(),
-        Attention::Talk => PollFlags::POLLIN | RDHUP,
-        Attention::Leaving => RDHUP,
+    let interest = match watch_for {
+        WatchFor::Off | WatchFor::Reset => PollFlags::empty(),
+        WatchFor::Talk => PollFlags::POLLIN | RDHUP,
+        WatchFor::Leaving => RDHUP,
     };
     let mut fds: Vec<PollFd<'_>> =
         lookup.interests().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
-    let watched = match attention {
-        Attention::Off => None,
-        Attention::Talk | Attention::Leaving => Some(client.stream.input()),
+    let watched = match watch_for {
+        WatchFor::Off => None,
+        WatchFor::Talk | WatchFor::Leaving => Some(client.stream.input()),
         // A pipe that its writer has left says so for ever, and nothing more.
-        Attention::Reset => Some(client.stream.output()),
+        WatchFor::Reset => Some(client.stream.output()),
     };
     fds.extend(watched.map(|fd| PollFd::new(fd, interest)));
-    let end = match goal {
-        Goal::Wake => poll_with_signals(&mut fds, time),
+    let end = match until {
+        Until::Wake => poll_with_signals(&mut fds, time),
         _ => poll_for(&mut fds, time),
     };
     let is_ready = |fd: &PollFd<'_>| {
@@ -157,10 +157,10 @@ fn wait(
 }
 
 /// `None` where it was nothing to act on.
-fn judge(client: &Client, attention: Attention) -> Option<Seen> {
-    match (attention, client.look()) {
-        (Attention::Talk, Look::Talk) => Some(Seen::Talk),
-        (Attention::Talk, Look::Silence) | (Attention::Off, _) => None,
+fn judge(client: &Client, watch_for: WatchFor) -> Option<Seen> {
+    match (watch_for, client.look()) {
+        (WatchFor::Talk, Look::Talk) => Some(Seen::Talk),
+        (WatchFor::Talk, Look::Silence) | (WatchFor::Off, _) => None,
         _ => Some(Seen::Gone),
     }
 }
@@ -204,9 +204,9 @@ fn timeout(time: Duration) -> PollTimeout {
 
 /// Waits until `fd` can be read (or has failed), `until` at the latest.
 #[must_use]
-pub fn wait_readable(fd: BorrowedFd<'_>, until: Instant) -> bool {
+pub fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     loop {
-        let time = until.saturating_duration_since(Instant::now());
+        let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {
             return false;
         }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::{Failure, unprintable};
 use crate::connection::class::classify;
-use crate::connection::hosts::{HostName, host_name_of};
+use crate::connection::host_name::{HostName, host_name_of};
 use crate::dns::{Question, ask};
 use crate::error::{Fatal, USAGE};
 use crate::escape::Printable;
@@ -35,7 +35,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
 }
 
 fn describe(options: &Options) -> Result<String, Fatal> {
-    let bad = |why: String| Fatal { code: USAGE, message: why, in_djbs_words: None };
+    let bad = |why: String| Fatal { code: USAGE, message: why, tcpserver_message: None };
     let shown = options.host.escape_debug();
     let ip: IpAddr = options
         .host

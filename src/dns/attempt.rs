@@ -134,7 +134,7 @@ impl Attempt {
             None => Ok(Progress::Waiting),
             // A stream has one peer: what does not answer never will.
             Some(message) => match message::read(message, &self.query, question) {
-                Reading::Stranger | Reading::Truncated => Ok(Progress::Useless),
+                Reading::Unrelated | Reading::Truncated => Ok(Progress::Useless),
                 reading => Ok(progress(reading)),
             },
         }
@@ -146,7 +146,7 @@ fn progress(reading: Reading) -> Progress {
         Reading::Answer(answer) => Progress::Done(answer),
         Reading::NoEdns => Progress::NoEdns,
         Reading::Useless => Progress::Useless,
-        Reading::Stranger | Reading::Truncated => Progress::Waiting,
+        Reading::Unrelated | Reading::Truncated => Progress::Waiting,
     }
 }
 

@@ -39,7 +39,7 @@ pub enum Reading {
     /// This server cannot answer: ask another one.
     Useless,
     /// It is no answer to this question: go on waiting.
-    Stranger,
+    Unrelated,
 }
 
 /// Builds a query with recursion desired.
@@ -103,7 +103,7 @@ fn wanted_type(question: &Question) -> Rtype {
 #[must_use]
 pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
     let (Ok(message), Ok(asked)) = (Message::from_slice(bytes), Message::from_slice(asked)) else {
-        return Reading::Stranger;
+        return Reading::Unrelated;
     };
     let header = message.header();
     let matches = message.is_answer(asked);
@@ -113,7 +113,7 @@ pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
         && message.header_counts().qdcount() == 0
         && message.opt_rcode() != OptRcode::NOERROR;
     if !matches && !bare {
-        return Reading::Stranger;
+        return Reading::Unrelated;
     }
     if header.tc() {
         return Reading::Truncated;
@@ -625,12 +625,12 @@ mod tests {
     fn strangers_are_not_listened_to() {
         let (mut bytes, asked) = reply(Rcode::NXDOMAIN, |_| ());
         bytes[1] ^= 1;
-        assert_eq!(read(&bytes, &asked, &question()), Reading::Stranger, "another id");
+        assert_eq!(read(&bytes, &asked, &question()), Reading::Unrelated, "another id");
         let other = query(&Question::Names("192.0.2.8".parse().unwrap()), 7, true).unwrap();
         let (bytes, _) = reply(Rcode::NXDOMAIN, |_| ());
-        assert_eq!(read(&bytes, &other, &question()), Reading::Stranger, "another question");
-        assert_eq!(read(&asked, &asked, &question()), Reading::Stranger, "a query");
-        assert_eq!(read(b"short", &asked, &question()), Reading::Stranger);
+        assert_eq!(read(&bytes, &other, &question()), Reading::Unrelated, "another question");
+        assert_eq!(read(&asked, &asked, &question()), Reading::Unrelated, "a query");
+        assert_eq!(read(b"short", &asked, &question()), Reading::Unrelated);
     }
 
     #[test]

@@ -16,9 +16,9 @@ use nix::unistd::gethostname;
 
 use crate::class::Class;
 use crate::connection::environment::Environment;
+use crate::connection::exemptions::{common_delay, exemptions};
 use crate::connection::handoff::Program;
 use crate::connection::serve::{Service, serve};
-use crate::connection::terms::{common_delay, terms};
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
@@ -64,12 +64,12 @@ fn answer(request: Request, log: &Log, received: Instant) -> Result<u8, Fatal> {
 fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> {
     let environment = Environment::inherit(env::vars_os());
     let client = given::client(&environment, &options, log, received)?;
-    let terms = terms(|name| environment.get(name));
-    if let Some((name, value)) = &terms.ignored {
+    let exemptions = exemptions(|name| environment.get(name));
+    if let Some((name, value)) = &exemptions.ignored {
         log.ignored_variable(name, value, Some(client.peer));
     }
     // Where the name decides nothing it is not looked up.
-    options.look_up = common_delay(&Class::JUDGED, terms.delay, &options.delays).is_none();
+    options.look_up = common_delay(&Class::JUDGED, exemptions.delay, &options.delays).is_none();
     let acceptor = Ucspi { local_name: environment.text("TCPLOCALHOST").map(String::from) };
     let service = service(options, environment, log)?;
     Ok(serve(&service, &acceptor, client))

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::class::Class;
 use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
-use crate::connection::crowd::Crowd;
+use crate::connection::load::Load;
 use crate::connection::lookup::LocalName;
 use crate::sys;
 
@@ -41,8 +41,8 @@ impl Acceptor for Ucspi {
 
     fn note_refusal(&self) {}
 
-    fn crowd(&self) -> Crowd {
-        Crowd::NONE
+    fn load(&self) -> Load {
+        Load::NONE
     }
 
     fn recently_refused(&self, _: IpAddr) -> Option<Class> {
@@ -51,7 +51,7 @@ impl Acceptor for Ucspi {
 
     fn remember_refusal(&self, _: IpAddr, _: Class) {}
 
-    fn may_complain_of_lists(&self) -> bool {
+    fn may_log_lists(&self) -> bool {
         true
     }
 
@@ -67,7 +67,7 @@ impl Acceptor for Ucspi {
         Duration::ZERO
     }
 
-    fn is_crowded(&self) -> bool {
+    fn is_under_pressure(&self) -> bool {
         false
     }
 

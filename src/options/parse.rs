@@ -209,8 +209,8 @@ impl Reading<'_> {
 
 fn in_tcpservers_words(mut fatal: Fatal) -> Fatal {
     let usage = format!("tcpserver: {TCPSERVER_USAGE}");
-    let about = fatal.in_djbs_words.take().map(|what| format!("tcpserver: {what}\n"));
-    fatal.in_djbs_words = Some(about.unwrap_or_default() + &usage);
+    let about = fatal.tcpserver_message.take().map(|what| format!("tcpserver: {what}\n"));
+    fatal.tcpserver_message = Some(about.unwrap_or_default() + &usage);
     fatal
 }
 
@@ -226,7 +226,7 @@ fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<
                 let fatal = usage(&format!("{} takes {takes}", opt.written()));
                 let letter = opt.letter.unwrap_or_default();
                 let words = format!("option requires an argument -- {letter}");
-                Fatal { in_djbs_words: Some(words), ..fatal }
+                Fatal { tcpserver_message: Some(words), ..fatal }
             })?;
             let value = if options.as_tcpserver { as_djb_reads(opt, value) } else { value };
             set(options, &value)
@@ -389,7 +389,7 @@ mod tests {
         let words = |line: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             let parsed = parse(&DAEMON, &words, Options::for_tcpserver());
-            Fatal::from(parsed.request.unwrap_err()).in_djbs_words
+            Fatal::from(parsed.request.unwrap_err()).tcpserver_message
         };
         for line in ["-Z", "0 25", "-c", "--nonsense"] {
             assert!(words(line).unwrap().ends_with(TCPSERVER_USAGE), "{line}");

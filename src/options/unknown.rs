@@ -29,7 +29,7 @@ impl Name {
             Self::Letter(letter) => {
                 let hint = hint_for_letters(line, arguments);
                 let fatal = usage(&format!("unknown option -{}{hint}", letter.escape_debug()));
-                Fatal { in_djbs_words: Some(format!("illegal option -- {letter}")), ..fatal }
+                Fatal { tcpserver_message: Some(format!("illegal option -- {letter}")), ..fatal }
             }
             Self::Long(name) => {
                 let hint = hint(name, "--", line.names());

@@ -4,9 +4,9 @@
 #![allow(unsafe_code)]
 
 mod descriptors;
-mod heir;
 mod memory;
 mod process;
+mod program;
 mod shared;
 mod signals;
 mod sockets;
@@ -16,11 +16,11 @@ pub use descriptors::{
     close_all_but, null, standard_error, standard_error_is_the_client, standard_input,
     standard_output,
 };
-pub use heir::{Birth, Stack, Strings, beget, exec, pid_in, put_pid};
 pub use memory::{Allocator, OnRefusal, on_refused_memory};
 pub use process::{
     errno, executed_path, is_shortage, monotonic_micros, random_u16, reap, service_port,
 };
+pub use program::{Spawned, Stack, Strings, exec, pid_in, put_pid, spawn_program};
 pub use shared::{shared_words, shared_words_of};
 pub use signals::{
     Blocked, be_parent, count, ignore, reset, reset_all_signals, shut_down_when_orphaned,

@@ -5,8 +5,8 @@
 pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod daemon;
+pub(crate) mod descendants;
 pub(crate) mod dns;
-pub(crate) mod heirs;
 pub(crate) mod log;
 pub(crate) mod packages;
 pub(crate) mod rbl;

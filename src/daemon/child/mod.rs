@@ -18,7 +18,7 @@ use crate::connection::acceptor::Counter;
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
 use crate::daemon::child::worker::Worker;
-use crate::daemon::scoreboard::pool::{Complaint, Pool, Stage};
+use crate::daemon::scoreboard::pool::{Pool, Stage, Throttled};
 use crate::daemon::scoreboard::process_state::is_stopped;
 use crate::error::TROUBLE;
 use crate::log::contain_panics;
@@ -100,7 +100,7 @@ impl Child<'_> {
         match self.listener.accept() {
             Ok((socket, peer)) => {
                 let code = self.host(socket, &peer);
-                self.come_back(code);
+                self.become_idle(code);
                 Turn::Again
             }
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => self.shut_out(),
@@ -114,7 +114,7 @@ impl Child<'_> {
     }
 
     fn complain(&self, why: &std::io::Error) {
-        if self.pool().may_complain(Complaint::Accept) {
+        if self.pool().may_log(Throttled::Accept) {
             self.service.log.error(format_args!("unable to accept: {why}"));
         }
     }
@@ -169,7 +169,7 @@ impl Child<'_> {
     }
 
     /// The client was refused, or left.
-    fn come_back(&self, code: u8) {
+    fn become_idle(&self, code: u8) {
         let pool = self.pool();
         // Of none that was served the verdict is due still.
         pool.count_verdict(self.worker.slot, Counter::Error);

@@ -12,16 +12,16 @@ use nix::unistd::{Pid, getppid};
 
 use crate::class::Class;
 use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
-use crate::connection::crowd::Crowd;
+use crate::connection::load::Load;
 use crate::connection::lookup::LocalName;
-use crate::connection::verdict::is_crowded;
+use crate::connection::verdict::is_under_pressure;
 use crate::daemon::child::oom::ChildScore;
 use crate::daemon::child::processors::Processors;
-use crate::daemon::scoreboard::pool::{Complaint, Pool, Slot, Stage, wake_child};
+use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled, wake_child};
 use crate::daemon::scoreboard::stuck::Start;
 use crate::daemon::supervisor::relay::part_from_others;
 use crate::error::TROUBLE;
-use crate::sys::{self, Birth, Stack};
+use crate::sys::{self, Spawned, Stack};
 
 /// Clients that are handed over closer together than this belong to one burst.
 const REST: Duration = Duration::from_millis(1);
@@ -48,7 +48,7 @@ pub struct Worker<'a> {
     /// Where heirs run until they exec.
     pub stack: OnceCell<Option<Stack>>,
     /// The number of the slot that the last heir had.
-    pub last_heir: Cell<usize>,
+    pub last_program_slot: Cell<usize>,
     /// Where heirs are born.
     pub processors: &'a Processors,
     /// Whether this process is bound to one of them.
@@ -66,14 +66,14 @@ impl Worker<'_> {
 
     /// A slot for a process that becomes the program in this one's stead: where
     /// this one is still of use, and somebody is there to reap the other.
-    fn claim_for_heir(&self) -> Option<Slot> {
+    fn claim_for_program(&self) -> Option<Slot> {
         let superfluous = self.pool.ready() >= self.max_idle;
         if self.announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
             return None;
         }
-        let heir = self.pool.claim(Some(self.slot), self.last_heir.get())?;
-        self.last_heir.set(heir.0);
-        Some(heir)
+        let program_slot = self.pool.claim(Some(self.slot), self.last_program_slot.get())?;
+        self.last_program_slot.set(program_slot.0);
+        Some(program_slot)
     }
 
     /// Keeps an heir where its client's data is, if the client is alone: in a burst a
@@ -147,9 +147,9 @@ impl Acceptor for Worker<'_> {
         self.pool.note_refusal(self.slot);
     }
 
-    fn crowd(&self) -> Crowd {
+    fn load(&self) -> Load {
         let others = self.pool.clients().saturating_sub(1);
-        Crowd { slots: self.pool.slots(), reserve: self.reserve, others }
+        Load { slots: self.pool.slots(), reserve: self.reserve, others }
     }
 
     fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
@@ -160,12 +160,12 @@ impl Acceptor for Worker<'_> {
         self.pool.remember_refusal(ip, class);
     }
 
-    fn may_complain_of_lists(&self) -> bool {
-        self.pool.may_complain(Complaint::List)
+    fn may_log_lists(&self) -> bool {
+        self.pool.may_log(Throttled::List)
     }
 
     fn may_log_shortage(&self) -> bool {
-        self.pool.may_complain(Complaint::Shortage)
+        self.pool.may_log(Throttled::Shortage)
     }
 
     fn note_answer(&self) {
@@ -176,8 +176,8 @@ impl Acceptor for Worker<'_> {
         self.pool.since_answer()
     }
 
-    fn is_crowded(&self) -> bool {
-        is_crowded(self.pool.clients(), self.pool.slots())
+    fn is_under_pressure(&self) -> bool {
+        is_under_pressure(self.pool.clients(), self.pool.slots())
     }
 
     /// With the supervisor gone nobody tells which places are free again: the
@@ -215,37 +215,37 @@ impl Acceptor for Worker<'_> {
         let since_last = self.pool.note_hand_over();
         self.score.restore();
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
-        let (pool, heir) = (self.pool, self.claim_for_heir()?);
-        pool.bequeath(self.slot, heir);
+        let (pool, program_slot) = (self.pool, self.claim_for_program()?);
+        pool.transfer(self.slot, program_slot);
         let mut panic = None;
         let mut work = || {
             let why = catch_unwind(AssertUnwindSafe(&mut *work)).unwrap_or_else(|payload| {
                 panic = Some(payload);
                 Errno::ECANCELED
             });
-            pool.disinherit(heir);
+            pool.release(program_slot);
             why
         };
         let stay = self.stay_if_alone(since_last);
         let start = Start::begin(pool, self.slot);
-        let begotten = sys::beget(stack, pool.pid_word(heir), &mut work);
-        if begotten == Ok(Birth::Killed) {
+        let spawned = sys::spawn_program(stack, pool.pid_word(program_slot), &mut work);
+        if spawned == Ok(Spawned::Killed) {
             self.end_at_once();
         }
         drop(stay);
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
-        match begotten {
-            Ok(Birth::Program(pid)) => {
+        match spawned {
+            Ok(Spawned::Program(pid)) => {
                 announce(pid);
                 drop(start);
                 Some(SpawnOutcome::Started)
             }
-            Ok(Birth::Killed) => None,
-            Ok(Birth::Failure(why)) => Some(SpawnOutcome::Failed(why)),
+            Ok(Spawned::Killed) => None,
+            Ok(Spawned::Failure(why)) => Some(SpawnOutcome::Failed(why)),
             Err(_) => {
-                pool.take_back(self.slot, heir);
+                pool.take_back(self.slot, program_slot);
                 None
             }
         }
@@ -290,7 +290,7 @@ mod tests {
             max_idle: 4,
             announces: false,
             stack: OnceCell::new(),
-            last_heir: Cell::new(0),
+            last_program_slot: Cell::new(0),
             processors: &processors,
             bound: Cell::new(false),
             score: ChildScore::inherited(None),

@@ -79,7 +79,7 @@ pub(in crate::daemon) enum Column {
     Line,
     /// Since when its child has been waiting for a program to start, until it has
     /// told of it.
-    Birth,
+    Start,
 }
 
 const COLUMNS: usize = 5;

@@ -194,9 +194,9 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    pool.bequeath(slots[0], slots[1]);
+                    pool.transfer(slots[0], slots[1]);
                     pool.take_back(slots[0], slots[1]);
-                    pool.bequeath(slots[0], slots[1]);
+                    pool.transfer(slots[0], slots[1]);
                     slots.reverse();
                     yield_now();
                 }
@@ -251,11 +251,11 @@ mod tests {
         pool.count_out(slots[0]);
         pool.count_out(slots[0]);
         pool.vacate(slots[1]);
-        let heir = pool.claim(Some(slots[2]), 0).unwrap();
-        pool.bequeath(slots[2], heir);
+        let program_slot = pool.claim(Some(slots[2]), 0).unwrap();
+        pool.transfer(slots[2], program_slot);
         pool.vacate(slots[2]);
         assert!(counter(&pool, ips[2]) >= 2);
-        pool.vacate(heir);
+        pool.vacate(program_slot);
         pool.vacate(slots[3]);
         assert_eq!(counters(), [0; 4]);
     }

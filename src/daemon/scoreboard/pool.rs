@@ -27,7 +27,7 @@ pub use crate::daemon::scoreboard::layout::{Slot, Stage};
 
 /// What is complained of once a second at most, or once a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Complaint {
+pub enum Throttled {
     /// accept(2) fails.
     Accept,
     /// fork(2) fails.
@@ -38,7 +38,7 @@ pub enum Complaint {
     Shortage,
 }
 
-impl Complaint {
+impl Throttled {
     /// The word that tells when it was last made.
     fn last(self) -> usize {
         match self {
@@ -201,14 +201,14 @@ impl Pool {
     /// Whether a complaint may be logged: once a second among all children, or once a
     /// minute.
     #[must_use]
-    pub fn may_complain(&self, complaint: Complaint) -> bool {
-        self.may_complain_at(complaint, self.epoch.elapsed().as_secs() + 1)
+    pub fn may_log(&self, throttled: Throttled) -> bool {
+        self.may_complain_at(throttled, self.epoch.elapsed().as_secs() + 1)
     }
 
-    fn may_complain_at(&self, complaint: Complaint, now: u64) -> bool {
-        let word = &self.board.words[complaint.last()];
+    fn may_complain_at(&self, throttled: Throttled, now: u64) -> bool {
+        let word = &self.board.words[throttled.last()];
         let last = word.load(Ordering::Relaxed);
-        let is_due = last == 0 || now.saturating_sub(last) >= complaint.interval();
+        let is_due = last == 0 || now.saturating_sub(last) >= throttled.interval();
         let swap = || word.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
         is_due && swap().is_ok()
     }
@@ -311,12 +311,12 @@ mod tests {
     #[test]
     fn complaints_come_once_a_second_or_once_a_minute() {
         let pool = test_pool(8, 2);
-        for (complaint, again) in [(Complaint::List, 2), (Complaint::Shortage, 61)] {
-            assert!(pool.may_complain_at(complaint, 1), "{complaint:?}");
+        for (throttled, again) in [(Throttled::List, 2), (Throttled::Shortage, 61)] {
+            assert!(pool.may_complain_at(throttled, 1), "{throttled:?}");
             for now in 1..again {
-                assert!(!pool.may_complain_at(complaint, now), "{complaint:?} {now}");
+                assert!(!pool.may_complain_at(throttled, now), "{throttled:?} {now}");
             }
-            assert!(pool.may_complain_at(complaint, again), "{complaint:?}");
+            assert!(pool.may_complain_at(throttled, again), "{throttled:?}");
         }
     }
 

@@ -51,12 +51,15 @@ impl Pool {
 
     /// Whether the child of `slot`, which is gone, had a client become a session: the
     /// heir is still there.
-    pub(in crate::daemon) fn has_heir(&self, slot: Slot) -> bool {
+    pub(in crate::daemon) fn has_session(&self, slot: Slot) -> bool {
         let accepted = |slot: Slot| self.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
-        let heirs = (0..self.slots()).map(Slot).filter(|heir| self.owner(*heir) == Some(slot));
-        let mut born =
-            heirs.filter(|heir| self.board.is(*heir, Stage::Prog) && self.pid(*heir).is_some());
-        born.any(|heir| accepted(heir) == accepted(slot))
+        let programs = (0..self.slots())
+            .map(Slot)
+            .filter(|program_slot| self.owner(*program_slot) == Some(slot));
+        let mut started = programs.filter(|program_slot| {
+            self.board.is(*program_slot, Stage::Prog) && self.pid(*program_slot).is_some()
+        });
+        started.any(|program_slot| accepted(program_slot) == accepted(slot))
     }
 
     /// How many slots are taken.
@@ -75,16 +78,20 @@ impl Pool {
         self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.count_out(slot);
         self.leave_line(slot);
-        for column in [Column::Pid, Column::Birth, Column::Owner] {
+        for column in [Column::Pid, Column::Start, Column::Owner] {
             self.column(column)[slot.0].store(0, Ordering::SeqCst);
         }
     }
 
     /// Empties the slots that the child of `slot`, who is gone, had taken for heirs
     /// that were never born.
-    pub fn vacate_for_heirs_of(&self, slot: Slot) {
-        let heirs = (0..self.slots()).map(Slot).filter(|heir| self.owner(*heir) == Some(slot));
-        heirs.filter(|heir| self.pid(*heir).is_none()).for_each(|heir| self.vacate(heir));
+    pub fn vacate_unstarted_of(&self, slot: Slot) {
+        let programs = (0..self.slots())
+            .map(Slot)
+            .filter(|program_slot| self.owner(*program_slot) == Some(slot));
+        programs
+            .filter(|program_slot| self.pid(*program_slot).is_none())
+            .for_each(|program_slot| self.vacate(program_slot));
     }
 
     /// The process that has `slot`, if it is there.
@@ -181,26 +188,26 @@ impl Pool {
     /// Hands the client of `slot`, who has a place for his session, to an heir;
     /// the child of `slot` is idle then.  The session always has its place
     /// meanwhile.  Its verdict stays due in `slot`, whose child counts it.
-    pub fn bequeath(&self, slot: Slot, heir: Slot) {
-        for (to, from) in self.slot_words(heir).iter().zip(self.slot_words(slot)) {
+    pub fn transfer(&self, slot: Slot, program_slot: Slot) {
+        for (to, from) in self.slot_words(program_slot).iter().zip(self.slot_words(slot)) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        self.take_due(heir);
-        self.move_count(slot, slot, heir, || {
-            self.enter(heir, Stage::Prog);
+        self.take_due(program_slot);
+        self.move_count(slot, slot, program_slot, || {
+            self.enter(program_slot, Stage::Prog);
             self.enter(slot, Stage::Idle);
         });
     }
 
     /// Takes the client back from an heir that was never born.
-    pub fn take_back(&self, slot: Slot, heir: Slot) {
-        self.move_count(slot, heir, slot, || self.enter(slot, Stage::Prog));
-        self.vacate(heir);
+    pub fn take_back(&self, slot: Slot, program_slot: Slot) {
+        self.move_count(slot, program_slot, slot, || self.enter(slot, Stage::Prog));
+        self.vacate(program_slot);
     }
 
     /// The process of `slot` has not become a program, and ends.
-    pub fn disinherit(&self, heir: Slot) {
-        self.mark(heir, Stage::Prog, false);
+    pub fn release(&self, program_slot: Slot) {
+        self.mark(program_slot, Stage::Prog, false);
     }
 
     /// Takes one of `most` places for programs, if one is free and nobody has
@@ -286,7 +293,7 @@ impl Pool {
             words[place].store(value, Ordering::Relaxed);
         }
         words[ADDRESS + 1].store(low, Ordering::Relaxed);
-        self.column(Column::Birth)[slot.0].store(0, Ordering::Relaxed);
+        self.column(Column::Start)[slot.0].store(0, Ordering::Relaxed);
         self.count_out(slot);
         self.count_in(slot, ip);
         self.enter(slot, Stage::Busy);
@@ -324,7 +331,7 @@ mod tests {
     use crate::daemon::scoreboard::stuck::Start;
 
     fn words_of(pool: &Pool, slot: Slot) -> impl Iterator<Item = &AtomicU64> {
-        let columns = [Column::Owner, Column::Pid, Column::Network, Column::Line, Column::Birth];
+        let columns = [Column::Owner, Column::Pid, Column::Network, Column::Line, Column::Start];
         let columns = columns.map(|column| &pool.column(column)[slot.0]);
         pool.slot_words(slot).iter().chain(columns)
     }
@@ -439,13 +446,13 @@ mod tests {
         }
         pool.describe(first, Class::Static, Some("mx.example.org"));
         assert!(pool.claim_prog(first, 1));
-        let heir = pool.claim(Some(first), 1).unwrap();
-        pool.bequeath(first, heir);
+        let program_slot = pool.claim(Some(first), 1).unwrap();
+        pool.transfer(first, program_slot);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 1, 2));
-        assert_eq!(pool.client(heir).unwrap().0, ip);
+        assert_eq!(pool.client(program_slot).unwrap().0, ip);
         assert_eq!(pool.earlier_from(second, ip), 1, "counted once");
         assert!(!pool.claim_prog(second, 1));
-        pool.take_back(first, heir);
+        pool.take_back(first, program_slot);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.taken()), (1, 0, 2));
         assert_eq!(pool.earlier_from(second, ip), 1);
     }
@@ -454,19 +461,19 @@ mod tests {
     fn the_slots_of_heirs_that_were_never_born_are_given_back() {
         let pool = test_pool(5, 1);
         let [child, other] = [pool.claim(None, 0).unwrap(), pool.claim(None, 0).unwrap()];
-        let born = pool.claim(Some(child), 4).unwrap();
-        sys::put_pid(pool.pid_word(born), 4711);
-        let unborn = pool.claim(Some(child), 4).unwrap();
+        let started = pool.claim(Some(child), 4).unwrap();
+        sys::put_pid(pool.pid_word(started), 4711);
+        let unstarted = pool.claim(Some(child), 4).unwrap();
         let another = pool.claim(Some(other), 0).unwrap();
         let ip = "192.0.2.7".parse().unwrap();
         pool.set_client(child, ip);
-        pool.bequeath(child, unborn);
+        pool.transfer(child, unstarted);
         pool.vacate(child);
-        pool.vacate_for_heirs_of(child);
+        pool.vacate_unstarted_of(child);
         assert_eq!((pool.taken(), pool.clients()), (3, 0));
-        assert_eq!(pool.slot_of(4711), Some(born));
+        assert_eq!(pool.slot_of(4711), Some(started));
         let free = [pool.claim(None, 0), pool.claim(None, 0), pool.claim(None, 0)];
-        assert_eq!(free, [Some(child), Some(unborn), None]);
+        assert_eq!(free, [Some(child), Some(unstarted), None]);
         assert_ne!(Some(another), free[1]);
     }
 }

@@ -19,7 +19,7 @@ impl Pool {
         if self.ready() == 0 || self.since_accept() < interval {
             return;
         }
-        let column = self.board.column(Column::Birth);
+        let column = self.board.column(Column::Start);
         let idle = (0..self.slots()).map(Slot).filter(|slot| self.board.is(*slot, Stage::Idle));
         for slot in idle.filter(|slot| self.pid(*slot).is_some_and(is_stopped)) {
             let (free, gone) = (0, FOR_EVER);

@@ -13,11 +13,11 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// When children are looked at.
-pub(in crate::daemon) struct Lookout {
+pub(in crate::daemon) struct StuckCheck {
     next: Instant,
 }
 
-impl Lookout {
+impl StuckCheck {
     /// The first look is due at once.
     pub(in crate::daemon) fn start() -> Self {
         Self { next: Instant::now() }
@@ -57,14 +57,14 @@ impl<'a> Start<'a> {
     /// The child of `slot`, which is idle, waits for a program to start: as a rule that
     /// takes no time.
     pub(in crate::daemon) fn begin(pool: &'a Pool, slot: Slot) -> Self {
-        pool.board.column(Column::Birth)[slot.0].store(now(), Ordering::SeqCst);
+        pool.board.column(Column::Start)[slot.0].store(now(), Ordering::SeqCst);
         Self { pool, slot }
     }
 }
 
 impl Drop for Start<'_> {
     fn drop(&mut self) {
-        let word = &self.pool.board.column(Column::Birth)[self.slot.0];
+        let word = &self.pool.board.column(Column::Start)[self.slot.0];
         if word.swap(0, Ordering::SeqCst) & AWAITED != 0 {
             self.pool.wake();
         }
@@ -84,7 +84,7 @@ impl Pool {
     pub(in crate::daemon) fn untold_start(&self, slot: Slot) -> Option<Untold> {
         let child = self.owner(slot)?;
         let accepted = |slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
-        let word = &self.board.column(Column::Birth)[child.0];
+        let word = &self.board.column(Column::Start)[child.0];
         let since = word.load(Ordering::SeqCst) & !AWAITED;
         if since == 0 || accepted(child) != accepted(slot) {
             return None;
@@ -97,7 +97,7 @@ impl Pool {
 
     /// Whether that is still so.
     pub(in crate::daemon) fn is_untold(&self, start: Untold) -> bool {
-        let word = &self.board.column(Column::Birth)[start.child.0];
+        let word = &self.board.column(Column::Start)[start.child.0];
         word.load(Ordering::SeqCst) & !AWAITED == start.since
     }
 
@@ -112,7 +112,7 @@ impl Pool {
         let now = now();
         let since = self
             .board
-            .column(Column::Birth)
+            .column(Column::Start)
             .iter()
             .map(|word| word.load(Ordering::Relaxed) & !AWAITED);
         let is_old = |since| Duration::from_micros(now.saturating_sub(since)) > patience;
@@ -135,7 +135,7 @@ mod tests {
         }
         let _stuck = Start::begin(&pool, Slot(0));
         drop(Start::begin(&pool, Slot(1)));
-        pool.board.column(Column::Birth)[0].fetch_sub(2_000_000, Ordering::Relaxed);
+        pool.board.column(Column::Start)[0].fetch_sub(2_000_000, Ordering::Relaxed);
         assert_eq!(pool.ready(), 3, "nobody has looked");
         let ready = |seconds| {
             pool.note_stuck(Duration::from_secs(seconds));
@@ -152,13 +152,13 @@ mod tests {
     fn looks_are_rare() {
         let pool = test_pool(1, 1);
         pool.enter(Slot(0), Stage::Idle);
-        pool.board.column(Column::Birth)[0].store(1, Ordering::Relaxed);
-        let mut lookout = Lookout { next: Instant::now() + INTERVAL };
-        lookout.look(&pool, || false);
+        pool.board.column(Column::Start)[0].store(1, Ordering::Relaxed);
+        let mut stuck_check = StuckCheck { next: Instant::now() + INTERVAL };
+        stuck_check.look(&pool, || false);
         assert_eq!(pool.ready(), 1);
-        lookout.next = Instant::now();
-        lookout.look(&pool, || false);
+        stuck_check.next = Instant::now();
+        stuck_check.look(&pool, || false);
         assert_eq!(pool.ready(), 0);
-        assert!(lookout.due() > Instant::now());
+        assert!(stuck_check.due() > Instant::now());
     }
 }

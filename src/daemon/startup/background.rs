@@ -114,7 +114,7 @@ pub fn launch(
             log.warn_on_stderr(&message);
             Ok(0)
         }
-        code => Err(Fatal { code, message, in_djbs_words: None }),
+        code => Err(Fatal { code, message, tcpserver_message: None }),
     }
 }
 

@@ -5,7 +5,7 @@ use std::env;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::connection::terms::terms;
+use crate::connection::exemptions::exemptions;
 use crate::daemon::scoreboard::file::Scoreboard;
 use crate::daemon::startup::listen::Place;
 use crate::daemon::startup::pidfile::Pidfile;
@@ -59,7 +59,7 @@ fn warn_of_variables(log: &Log) {
         let found = variables.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_slice())
     };
-    if let Some((name, value)) = terms(get).ignored {
+    if let Some((name, value)) = exemptions(get).ignored {
         log.ignored_variable(name, &value, None);
     }
 }

@@ -37,7 +37,7 @@ pub(in crate::daemon) fn in_dns(options: &Options) -> Result<IpAddr, Fatal> {
         Err(why) => {
             let what = format!("temporarily unable to figure out IP address for {name}");
             let mut fatal = Fatal::trouble(format!("{what}: {why}"));
-            fatal.in_djbs_words = Some(format!("{what}: {}", crate::djb::words(&why)));
+            fatal.tcpserver_message = Some(format!("{what}: {}", crate::djb::words(&why)));
             Err(fatal)
         }
     }

@@ -109,7 +109,7 @@ pub fn listen(place: &Place, options: &Options, log: &Log) -> Result<Socket, Fat
     let backlog = options.backlog();
     warn_of_kernel_limit(backlog, log);
     let listening = socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
-    listening.map_err(|why| Fatal::unable("listen", &why).or_djb("listen", &why))?;
+    listening.map_err(|why| Fatal::unable("listen", &why).or_tcpserver("listen", &why))?;
     Ok(socket)
 }
 
@@ -163,7 +163,8 @@ fn bound(address: SocketAddr) -> Result<Socket, Fatal> {
 fn cannot_bind(address: SocketAddr, why: &io::Error) -> Fatal {
     let needs_root = why.kind() == io::ErrorKind::PermissionDenied;
     let hint = if needs_root { NEEDS_ROOT } else { "" };
-    Fatal::unable(format_args!("bind {address}"), format_args!("{why}{hint}")).or_djb("bind", why)
+    Fatal::unable(format_args!("bind {address}"), format_args!("{why}{hint}"))
+        .or_tcpserver("bind", why)
 }
 
 fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
@@ -211,7 +212,7 @@ mod tests {
         let denied = fatal(Errno::EACCES);
         assert!(denied.message.starts_with("unable to bind 0.0.0.0:25: Permission denied"));
         assert!(denied.message.ends_with(": start as root, and use -u USER to give root up"));
-        assert_eq!(denied.in_djbs_words.as_deref(), Some("unable to bind: access denied"));
+        assert_eq!(denied.tcpserver_message.as_deref(), Some("unable to bind: access denied"));
         assert!(!fatal(Errno::EADDRINUSE).message.contains("root"));
     }
 }

@@ -143,10 +143,10 @@ impl Identity {
     }
 }
 
-fn denied(what: &str, in_djbs_words: &str, why: Errno) -> Fatal {
+fn denied(what: &str, tcpserver_message: &str, why: Errno) -> Fatal {
     let hint = if why == Errno::EPERM { ": -u, -g and -U need root" } else { "" };
     let why = why.into();
-    Fatal::unable(what, format_args!("{why}{hint}")).or_djb(in_djbs_words, &why)
+    Fatal::unable(what, format_args!("{why}{hint}")).or_tcpserver(tcpserver_message, &why)
 }
 
 #[cfg(test)]

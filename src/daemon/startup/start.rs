@@ -12,9 +12,9 @@ use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 use socket2::Socket;
 
 use crate::connection::environment::Environment;
+use crate::connection::exemptions::exemptions;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Service;
-use crate::connection::terms::terms;
 use crate::daemon::scoreboard::file::Scoreboard;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::startup::background::Readiness;
@@ -71,7 +71,7 @@ pub fn run(
     log.open();
     let watched = log.also_on_standard_error();
     let environment = Environment::inherit(env::vars_os());
-    if let Some((name, value)) = terms(|name| environment.get(name)).ignored {
+    if let Some((name, value)) = exemptions(|name| environment.get(name)).ignored {
         watched.ignored_variable(name, &value, None);
     }
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;

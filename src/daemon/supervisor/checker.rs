@@ -192,7 +192,7 @@ impl Checker {
             (Some(0), _) => self.handover.take().map_or_else(unable, Outcome::Usable),
             (Some(code), _) => self.handover.take_mistake().map_or_else(unable, |message| {
                 let code = u8::try_from(code).unwrap_or(TROUBLE);
-                Outcome::Mistake(Fatal { code, message, in_djbs_words: None })
+                Outcome::Mistake(Fatal { code, message, tcpserver_message: None })
             }),
             (None, Some(libc::SIGABRT)) => {
                 Outcome::Died("memory does not suffice: raise the limit (softlimit -m)")

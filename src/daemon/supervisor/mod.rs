@@ -28,8 +28,8 @@ use crate::daemon::child::Child;
 use crate::daemon::child::oom::{ChildScore, Scores};
 use crate::daemon::child::processors::Processors;
 use crate::daemon::child::worker::Worker;
-use crate::daemon::scoreboard::pool::{Complaint, Pool, Slot, Stage, wake_child};
-use crate::daemon::scoreboard::stuck::{Lookout, Untold};
+use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled, wake_child};
+use crate::daemon::scoreboard::stuck::{StuckCheck, Untold};
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::backoff::Backoff;
@@ -37,7 +37,7 @@ use crate::daemon::supervisor::checker::Checker;
 use crate::daemon::supervisor::ends::{Crashes, End};
 use crate::daemon::supervisor::relay::Relay;
 use crate::daemon::supervisor::rounds::Rounds;
-use crate::daemon::supervisor::spawn_rate::Demand;
+use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::error::Reason;
 use crate::sys;
 
@@ -50,10 +50,10 @@ pub struct Supervisor {
     service: Service,
     listener: Socket,
     pool: Pool,
-    demand: Demand,
+    spawn_rate: SpawnRate,
     backoff: Backoff,
     stopping: bool,
-    lookout: Lookout,
+    stuck_check: StuckCheck,
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
     crashes: Crashes,
@@ -89,16 +89,16 @@ impl Supervisor {
     /// Forks the first children.  The signals have to be taken over first.
     #[must_use]
     pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Self {
-        let demand = Demand::new(service.options.min_idle(), service.options.max_idle());
+        let spawn_rate = SpawnRate::new(service.options.min_idle(), service.options.max_idle());
         let backoff = Backoff::default();
         let mut supervisor = Self {
             service,
             listener,
             pool,
-            demand,
+            spawn_rate,
             backoff,
             stopping: false,
-            lookout: Lookout::start(),
+            stuck_check: StuckCheck::start(),
             retry_at: None,
             crashes: Crashes::default(),
             rounds: Rounds::default(),
@@ -131,12 +131,12 @@ impl Supervisor {
             self.tell_ends();
             // What nobody accepts any more does not queue: it counts as if it did.
             let queue = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
-            self.lookout.look(&self.pool, queue);
+            self.stuck_check.look(&self.pool, queue);
             if self.stopping && self.may_end() {
                 break;
             }
             self.top_up();
-            self.nudge_the_outdated();
+            self.wake_outdated();
             self.checker.iter().filter(|checker| checker.left().is_zero()).for_each(Checker::kill);
             if let Some(relay) = &mut self.keeps.relay {
                 relay.replace(&self.service.log);
@@ -202,7 +202,7 @@ impl Supervisor {
             self.retry_at = (room > 0).then(|| now + left);
             return;
         }
-        let wanted = self.demand.round(idle, room, now);
+        let wanted = self.spawn_rate.round(idle, room, now);
         let wanted = if self.backoff.is_cautious() { wanted.min(1) } else { wanted };
         if wanted > 0 {
             self.service.resolvers.borrow_mut().refresh();
@@ -234,7 +234,7 @@ impl Supervisor {
     }
 
     fn log_fork_failure(&self, why: Errno) {
-        if !self.pool.may_complain(Complaint::Fork) {
+        if !self.pool.may_log(Throttled::Fork) {
             return;
         }
         if self.service.options.as_tcpserver {
@@ -257,7 +257,7 @@ impl Supervisor {
             max_idle: self.service.options.max_idle(),
             announces: self.service.log.announces_processes(),
             stack: OnceCell::new(),
-            last_heir: Cell::new(0),
+            last_program_slot: Cell::new(0),
             processors: &self.processors,
             bound: Cell::new(false),
             score: ChildScore::inherited(self.scores.as_ref()),
@@ -267,7 +267,7 @@ impl Supervisor {
 
     /// Wakes idle children that have old files, so that they end.  The signal
     /// is one that a program ignores, should a child become one just now.
-    fn nudge_the_outdated(&mut self) {
+    fn wake_outdated(&mut self) {
         if !self.may_have_outdated {
             return;
         }
@@ -281,7 +281,7 @@ impl Supervisor {
     fn sleep(&self) {
         let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
-        let look = Some(self.lookout.due());
+        let look = Some(self.stuck_check.due());
         let reload = self.reload_due.filter(|_| self.checker.is_none());
         let at = [self.retry_at, self.rounds.due(now), relay, look, reload].into_iter().flatten();
         let due = at.map(|due| due.saturating_duration_since(now));

@@ -79,7 +79,7 @@ impl Supervisor {
         if !self.pool.take_due(slot) {
             return None;
         }
-        let passed = stage == Some(Stage::Prog) || self.pool.has_heir(slot);
+        let passed = stage == Some(Stage::Prog) || self.pool.has_session(slot);
         self.pool.add(if passed { Counter::Pass } else { Counter::Error });
         self.pool.client(slot).filter(|_| !passed).map(|client| client.0)
     }
@@ -90,7 +90,7 @@ impl Supervisor {
         let untold = self.pool.untold_start(slot);
         let lost = self.count_due_verdict(slot, stage);
         if !status.success() {
-            self.pool.vacate_for_heirs_of(slot);
+            self.pool.vacate_unstarted_of(slot);
         }
         self.pool.vacate(slot);
         if stage == Some(Stage::Prog) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::supervisor::checker::{self, Checker, Files, Outcome, Settings};
-use crate::daemon::supervisor::spawn_rate::Demand;
+use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::daemon::supervisor::texts::Texts;
 use crate::error::Fatal;
 use crate::options::Options;
@@ -59,7 +59,7 @@ impl Supervisor {
         for name in kept {
             service.log.warning(format_args!("{name} has changed: it needs restart"));
         }
-        self.demand = Demand::new(options.min_idle(), options.max_idle());
+        self.spawn_rate = SpawnRate::new(options.min_idle(), options.max_idle());
         self.pool.set_min_idle(options.min_idle());
         if service.options.resolvers != options.resolvers {
             service.resolvers.replace(options.resolvers());

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_secs(1);
 
 /// The course of the demand so far.
-pub struct Demand {
+pub struct SpawnRate {
     min_idle: usize,
     max_idle: usize,
     last: Option<(Instant, usize)>,
 }
 
-impl Demand {
+impl SpawnRate {
     /// Keeps `min_idle` children idle, and never makes more than `max_idle`.
     #[must_use]
     pub fn new(min_idle: usize, max_idle: usize) -> Self {
@@ -44,26 +44,26 @@ mod tests {
     #[test]
     fn idle_children_are_topped_up() {
         let now = Instant::now();
-        let mut demand = Demand::new(5, 20);
-        assert_eq!(demand.round(0, 40, now), 5);
-        assert_eq!(demand.round(5, 35, now), 0);
-        assert_eq!(demand.round(3, 35, now), 2);
-        assert_eq!(demand.round(9, 35, now), 0);
+        let mut spawn_rate = SpawnRate::new(5, 20);
+        assert_eq!(spawn_rate.round(0, 40, now), 5);
+        assert_eq!(spawn_rate.round(5, 35, now), 0);
+        assert_eq!(spawn_rate.round(3, 35, now), 2);
+        assert_eq!(spawn_rate.round(9, 35, now), 0);
     }
 
     #[test]
     fn a_burst_doubles_each_round_up_to_the_most() {
         let now = Instant::now();
-        let mut demand = Demand::new(5, 30);
-        let rounds: Vec<usize> = (0..5).map(|_| demand.round(0, 1000, now)).collect();
+        let mut spawn_rate = SpawnRate::new(5, 30);
+        let rounds: Vec<usize> = (0..5).map(|_| spawn_rate.round(0, 1000, now)).collect();
         assert_eq!(rounds, [5, 10, 20, 30, 30]);
-        assert_eq!(demand.round(0, 1000, now + BURST), 5, "the burst is over");
+        assert_eq!(spawn_rate.round(0, 1000, now + BURST), 5, "the burst is over");
     }
 
     #[test]
     fn there_is_never_more_than_the_room_allows() {
-        let mut demand = Demand::new(5, 20);
-        assert_eq!(demand.round(0, 3, Instant::now()), 3);
-        assert_eq!(demand.round(0, 0, Instant::now()), 0);
+        let mut spawn_rate = SpawnRate::new(5, 20);
+        assert_eq!(spawn_rate.round(0, 3, Instant::now()), 3);
+        assert_eq!(spawn_rate.round(0, 0, Instant::now()), 0);
     }
 }
