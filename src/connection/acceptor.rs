@@ -64,7 +64,7 @@ pub trait Acceptor {
     /// The client is being refused.
     fn note_refusal(&self);
 
-    /// How crowded it is.
+    /// How many slots are taken.
     fn load(&self) -> Load;
 
     /// As which class a client of this address was refused for the reserve a

@@ -20,7 +20,7 @@ use crate::error::{TROUBLE, USAGE};
 use crate::log::{Ends, Said, Subject};
 use crate::options::RefuseBy;
 
-/// How often a held early talker is checked against a crowd.
+/// How often a held early talker is checked against the load.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What became of a client that was held.

@@ -21,7 +21,7 @@ pub enum DelayBy {
     /// There is none (`RELAYCLIENT`).
     Exempt,
     /// There is none, and the program is run without a look-up: the client is
-    /// condemned already (`RBLSMTPD` set and not empty).
+    /// rejected upstream (`RBLSMTPD` set and not empty).
     RejectedUpstream,
 }
 
@@ -123,7 +123,7 @@ pub enum EarlyTalkRule {
     ByClass,
 }
 
-/// Whether early talk is an offence whatever the class; `classes` are those
+/// Whether early talk counts whatever the class; `classes` are those
 /// that are possible.
 #[must_use]
 pub fn early_talk_rule(classes: &[Class], by: DelayBy, delays: &Delays) -> EarlyTalkRule {

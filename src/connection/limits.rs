@@ -153,7 +153,7 @@ impl<'a> Connection<'a> {
         self.acceptor.load().admit(class, self.is_our_fault(class))
     }
 
-    /// Once the class is known: whether there is room for it, and what a crowd
+    /// Once the class is known: whether there is room for it, and what the load
     /// leaves of its delay.
     pub(super) fn admit(&mut self) -> Step {
         let (Some(class), Some(delay)) = (self.class, self.delay) else { return Ok(()) };
@@ -193,7 +193,7 @@ impl<'a> Connection<'a> {
         Ok(SessionPlace(self.acceptor))
     }
 
-    /// The delay is known, and with it whether early talk is an offence.
+    /// The delay is known, and with it whether early talk counts.
     pub(super) fn settle_delay(&mut self, delay: Duration) {
         self.delay = Some(delay);
         if delay.is_zero() {

@@ -1,4 +1,4 @@
-//! What a crowd changes: the reserve of slots for hosts that are not suspicious,
+//! What the load changes: the reserve of slots for hosts that are not suspicious,
 //! and delays that shrink before it is reached.  No I/O.
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Load {
     pub others: usize,
 }
 
-/// What becomes of a client in a crowd.
+/// What becomes of a client under this load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Admission {
     /// It waits for this part of its delay, from 0 to 1.

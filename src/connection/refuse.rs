@@ -16,7 +16,7 @@ const SHORT_PATIENCE: Duration = Duration::from_millis(250);
 /// How much of it is read.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Sends `line` and closes the connection.  Where the slot is needed (`crowded`)
+/// Sends `line` and closes the connection.  Where the slot is needed (`under_pressure`)
 /// nobody waits for a client that has said nothing: it is not likely to say
 /// something before it reads the line.
 pub(super) fn drop_with(client: &Client, line: &str, under_pressure: bool) {

@@ -80,7 +80,7 @@ impl Connection<'_> {
     /// Where the client's name is not known it is asked for.
     fn start_look_up(&mut self, name: Option<HostName>) {
         let options = &self.service.options;
-        let condemned = self.is_rejected_upstream();
+        let rejected = self.is_rejected_upstream();
         let local_ip = self.client.local.ip();
         let known = match &options.local_name {
             Some(name) => Some(Some(name.clone())),
@@ -91,10 +91,10 @@ impl Connection<'_> {
             ip: self.client.ip(),
             name,
             paranoid: options.paranoid,
-            local: (known.is_none() && !condemned).then_some(local_ip),
+            local: (known.is_none() && !rejected).then_some(local_ip),
             local_name: known.flatten(),
             raw_names: options.as_tcpserver,
-            ident: self.ident().filter(|_| !condemned),
+            ident: self.ident().filter(|_| !rejected),
             lists: self.wanted_lists(),
         };
         let lists = !wanted.lists.blocklists.is_empty() || !wanted.lists.allowlists.is_empty();

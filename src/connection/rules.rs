@@ -94,7 +94,7 @@ impl Connection<'_> {
         self.exemptions = exemptions;
     }
 
-    /// Whether the client was condemned before it was received.
+    /// Whether the client was rejected upstream, before it was received.
     pub(super) fn is_rejected_upstream(&self) -> bool {
         self.exemptions.delay == DelayBy::RejectedUpstream
     }

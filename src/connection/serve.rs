@@ -85,7 +85,7 @@ pub(super) struct Early {
     pub(super) said: EarlyBytes,
     /// Since the accept.
     pub(super) at: Duration,
-    /// Whether the class has still to tell if it was an offence.
+    /// Whether the class has still to tell if it is held against the client.
     pub(super) open: bool,
 }
 
@@ -204,7 +204,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// What was said before the class was known is an offence only in a class
+    /// What was said before the class was known is early talk only in a class
     /// that has a delay.
     fn judge_talk(&mut self) -> Step {
         let Some(early) = self.early.as_mut().filter(|early| early.open) else { return Ok(()) };

@@ -32,7 +32,7 @@ const BEAT_PATIENCE: Duration = Duration::from_millis(2500);
 /// How often a child looks whether it still is.
 const PAUSE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A child, and what it was born with.
+/// A child, and what it was started with.
 pub struct Child<'a> {
     /// What it serves clients with.
     pub service: &'a Service,

@@ -45,11 +45,11 @@ pub struct Worker<'a> {
     /// Whether the log says of a process that it has a client: it is that process
     /// that has to become the program then.
     pub announces: bool,
-    /// Where heirs run until they exec.
+    /// Where program processes run until they exec.
     pub stack: OnceCell<Option<Stack>>,
-    /// The number of the slot that the last heir had.
+    /// The number of the slot that the last program process had.
     pub last_program_slot: Cell<usize>,
-    /// Where heirs are born.
+    /// Where program processes start.
     pub processors: &'a Processors,
     /// Whether this process is bound to one of them.
     pub bound: Cell<bool>,
@@ -76,7 +76,7 @@ impl Worker<'_> {
         Some(program_slot)
     }
 
-    /// Keeps an heir where its client's data is, if the client is alone: in a burst a
+    /// Keeps a program process where its client's data is, if the client is alone: in a burst a
     /// processor's queue is the longer wait.
     fn stay_if_alone(&self, since_last: Duration) -> Stay<'_> {
         let alone = since_last >= REST && self.pool.count(Stage::Busy) == 0;
@@ -105,7 +105,7 @@ impl Worker<'_> {
 struct Stay<'a>(&'a Worker<'a>);
 
 impl Drop for Stay<'_> {
-    /// What fails now is tried again by the next heir, and after it.
+    /// What fails now is tried again with the next client.
     fn drop(&mut self) {
         if self.0.bound.get() {
             self.0.bound.set(self.0.processors.leave().is_err());

@@ -1,6 +1,6 @@
 //! The scoreboard: what each child is doing, in memory that the supervisor and
 //! all children share.  A child changes only the bits and words of its own slot and
-//! of one that it has taken for its heir, each with one atomic operation, so that
+//! of one that it has taken for a program process, each with one atomic operation, so that
 //! whoever is killed at any point leaves nothing that the supervisor cannot put
 //! right when it reaps.
 

@@ -1,9 +1,9 @@
 //! The slots of the scoreboard: who has one, what he is doing, and for whom.
 //!
 //! A slot is taken by the supervisor for a child that it forks, or by a child for
-//! the process that becomes the program in its stead: its heir.  Whoever takes a
-//! slot names himself with one atomic operation, so that the slot of an heir that
-//! was never born can be found, and the supervisor alone gives back a slot that a
+//! the process that becomes the program in its stead.  Whoever takes a slot writes
+//! that with one atomic operation, so that the slot of a program that never started
+//! can be found, and the supervisor alone gives back a slot that a
 //! process has had.
 
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ fn owner(child: Option<Slot>) -> u64 {
 
 impl Pool {
     /// Takes a free slot, the first behind `from` where there is one, for the
-    /// supervisor or for the heir of a child.
+    /// supervisor or for the program process of a child.
     #[must_use]
     pub fn claim(&self, child: Option<Slot>, from: usize) -> Option<Slot> {
         let owners = self.column(Column::Owner);
@@ -42,7 +42,7 @@ impl Pool {
         found.or_else(|| before.iter().position(take)).map(Slot)
     }
 
-    /// The child that took `slot` for its heir, if that is how it was taken.
+    /// The child that took `slot` for its program process, if that is how it was taken.
     pub(in crate::daemon) fn owner(&self, slot: Slot) -> Option<Slot> {
         let owner = self.column(Column::Owner)[slot.0].load(Ordering::SeqCst);
         let child = owner.checked_sub(1).filter(|_| owner != SUPERVISOR)?;
@@ -50,7 +50,7 @@ impl Pool {
     }
 
     /// Whether the child of `slot`, which is gone, had a client become a session: the
-    /// heir is still there.
+    /// process is still there.
     pub(in crate::daemon) fn has_session(&self, slot: Slot) -> bool {
         let accepted = |slot: Slot| self.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
         let programs = (0..self.slots())
@@ -83,8 +83,8 @@ impl Pool {
         }
     }
 
-    /// Empties the slots that the child of `slot`, who is gone, had taken for heirs
-    /// that were never born.
+    /// Empties the slots that the child of `slot`, which is gone, had taken for
+    /// processes that never started.
     pub fn vacate_unstarted_of(&self, slot: Slot) {
         let programs = (0..self.slots())
             .map(Slot)
@@ -113,7 +113,7 @@ impl Pool {
         pids.position(|word| sys::pid_in(word) == pid).map(Slot)
     }
 
-    /// Notes which set of files the child of `slot` is born with.
+    /// Notes which set of files the child of `slot` is started with.
     pub fn set_files(&self, slot: Slot, generation: u64) {
         self.slot_words(slot)[FILES].store(generation, Ordering::Relaxed);
     }
@@ -185,7 +185,7 @@ impl Pool {
         self.board.stage(slot)
     }
 
-    /// Hands the client of `slot`, who has a place for his session, to an heir;
+    /// Hands the client of `slot`, which has a place for its session, to a new process;
     /// the child of `slot` is idle then.  The session always has its place
     /// meanwhile.  Its verdict stays due in `slot`, whose child counts it.
     pub fn transfer(&self, slot: Slot, program_slot: Slot) {
@@ -199,7 +199,7 @@ impl Pool {
         });
     }
 
-    /// Takes the client back from an heir that was never born.
+    /// Takes the client back from a process that never started.
     pub fn take_back(&self, slot: Slot, program_slot: Slot) {
         self.move_count(slot, program_slot, slot, || self.enter(slot, Stage::Prog));
         self.vacate(program_slot);

@@ -109,7 +109,7 @@ impl Identity {
         Ok(())
     }
 
-    /// Whether a file of user `owner` is no stranger's: root's, that of whoever
+    /// Whether a file of user `owner` is trusted: root's, that of whoever
     /// starts the daemon, or that of the user it is to run as.
     #[must_use]
     pub fn trusts(&self, owner: u32) -> bool {
