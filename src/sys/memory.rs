@@ -49,7 +49,8 @@ pub struct Allocator {
 
 impl Allocator {
     fn check_headroom(&self) {
-        if IS_CHECKED.swap(true, Ordering::Relaxed) {
+        // Read first: what is written by each child is a page of its own.
+        if IS_CHECKED.load(Ordering::Relaxed) || IS_CHECKED.swap(true, Ordering::Relaxed) {
             return;
         }
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;

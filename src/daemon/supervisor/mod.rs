@@ -212,6 +212,9 @@ impl Supervisor {
         }
     }
 
+    /// In a frame of its own: what a child writes on the stack is its own, and begins
+    /// here.
+    #[inline(never)]
     fn fork_one(&mut self) -> bool {
         let Some(slot) = self.pool.claim(None, 0) else { return true };
         let generation = self.pool.generation();
