@@ -86,12 +86,14 @@ pub struct Keeps {
 }
 
 impl Supervisor {
-    /// Forks the first children.  The signals have to be taken over first.
+    /// Forks the first children.  On the heap: what it writes from one fork to the next
+    /// is a page of its own in every child, and so is the end of the heap already.
+    ///  The signals have to be taken over first.
     #[must_use]
-    pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Self {
+    pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Box<Self> {
         let spawn_rate = SpawnRate::new(service.options.min_idle(), service.options.max_idle());
         let backoff = Backoff::default();
-        let mut supervisor = Self {
+        let mut supervisor = Box::new(Self {
             service,
             listener,
             pool,
@@ -109,7 +111,7 @@ impl Supervisor {
             processors: Processors::find(),
             scores: Scores::of_this_process(),
             keeps,
-        };
+        });
         sys::be_parent(supervisor.listener.as_fd(), getpid());
         supervisor.top_up();
         supervisor
@@ -123,7 +125,7 @@ impl Supervisor {
 
     /// Looks after the pool until the daemon is told to stop, and nobody waits
     /// any more.
-    pub fn run(mut self) {
+    pub fn run(mut self: Box<Self>) {
         loop {
             self.answer_signals();
             self.pool.awake();
