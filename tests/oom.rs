@@ -19,8 +19,9 @@ const RAISED: &str = "350\n";
 
 const SHOW: [&str; 2] = ["cat", "/proc/self/oom_score_adj"];
 
+/// Nothing of a process that has ended meanwhile.
 fn score(pid: Pid) -> String {
-    fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap()
+    fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap_or_default()
 }
 
 /// A daemon that has a score already.
@@ -52,7 +53,7 @@ fn only_programs_are_as_the_daemon_was_started(daemon: &Daemon) {
 
 #[test]
 fn children_are_killed_first_and_programs_as_without_us() {
-    only_programs_are_as_the_daemon_was_started(&daemon("--delay 0.5"));
+    only_programs_are_as_the_daemon_was_started(&daemon("--delay 2"));
     let at_once = daemon("--delay 0");
     for _ in 0..3 {
         assert_eq!(at_once.client("127.0.0.1").read_all(), GIVEN);
@@ -65,7 +66,7 @@ fn children_are_killed_first_and_programs_as_without_us() {
 #[test]
 fn so_it_is_for_a_daemon_that_has_changed_its_user() {
     if is_root("so_it_is_for_a_daemon_that_has_changed_its_user") {
-        only_programs_are_as_the_daemon_was_started(&daemon("-u nobody --delay 0.5"));
+        only_programs_are_as_the_daemon_was_started(&daemon("-u nobody --delay 2"));
     }
 }
 
