@@ -200,9 +200,8 @@ fn is_denial(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
     if counts.ancount() == 0 && counts.nscount() == 0 {
         return Some(true);
     }
-    let aliased = counts.ancount() > 0;
     let mut zones = message.authority().ok()?.limit_to_in::<Soa<_>>();
-    let denied = zones.any(|soa| soa.is_ok_and(|soa| !aliased || owner.ends_with(soa.owner())));
+    let denied = zones.any(|soa| soa.is_ok_and(|soa| owner.ends_with(soa.owner())));
     Some(denied && aliases_alone(message, owner)?)
 }
 
@@ -467,6 +466,14 @@ mod tests {
     }
 
     const TARGET: &str = "7.0-127.2.0.192.in-addr.arpa";
+
+    #[test]
+    fn the_soa_of_another_zone_denies_nothing() {
+        let other = |authority: &mut AuthorityBuilder<Vec<u8>>| {
+            authority.push(soa("com")).unwrap();
+        };
+        assert_eq!(reading(Rcode::NOERROR, |_| (), other), Reading::Useless);
+    }
 
     #[test]
     fn a_referral_is_no_absence() {
