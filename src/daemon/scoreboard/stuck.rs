@@ -78,6 +78,13 @@ pub(in crate::daemon) struct Untold {
     since: u64,
 }
 
+impl Untold {
+    /// The child that has still to tell of it.
+    pub(in crate::daemon) fn child(self) -> Slot {
+        self.child
+    }
+}
+
 impl Pool {
     /// Whether the child that had the program of `slot` started has still to tell of
     /// it; it wakes the supervisor then.

@@ -88,6 +88,10 @@ impl Supervisor {
         let stage = self.pool.stage(slot);
         let client = self.pool.client(slot);
         let untold = self.pool.untold_start(slot);
+        if let Some(start) = untold {
+            // Whoever had it started may be killed before it counts.
+            self.pool.count_verdict(start.child(), Counter::Pass);
+        }
         let lost = self.count_due_verdict(slot, stage);
         if !status.success() {
             self.pool.vacate_unstarted_of(slot);
