@@ -316,7 +316,8 @@ fn an_answer_that_is_neither_one_nor_a_denial_fails_a_list() {
     needs!("nsd");
     let nsd = Nsd::start();
     let codes = [OptRcode::BADVERS, OptRcode::BADCOOKIE].map(Fault::ExtendedCode);
-    for fault in codes.into_iter().chain([Fault::DanglingAlias]) {
+    let lame = [Rcode::NOERROR, Rcode::NXDOMAIN].map(Fault::Lame);
+    for fault in codes.into_iter().chain(lame).chain([Fault::DanglingAlias]) {
         let dns = FakeDns::start(fault.clone());
         let daemon = beside(&dns, &nsd, "--dnsbl bad.example").run(&["echo", "220"]);
         assert_eq!(daemon.client(ORDINARY).read_line().0, "220\n");

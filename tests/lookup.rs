@@ -31,7 +31,9 @@ fn a_dead_name_server_costs_the_delay_of_the_unknown() {
 fn a_name_server_that_fails_is_not_taken_for_an_answer() {
     let codes = [Rcode::SERVFAIL, Rcode::REFUSED, Rcode::NOTIMP, Rcode::FORMERR].map(Fault::Code);
     let extended = [OptRcode::BADVERS, OptRcode::BADCOOKIE].map(Fault::ExtendedCode);
-    for fault in codes.into_iter().chain(extended).chain([Fault::DanglingAlias]) {
+    let lame = [Rcode::NOERROR, Rcode::NXDOMAIN].map(Fault::Lame);
+    let codes = codes.into_iter().chain(extended).chain(lame);
+    for fault in codes.chain([Fault::DanglingAlias]) {
         let dns = FakeDns::start(fault.clone());
         let daemon = Daemon::setup()
             .option(&dns.option())

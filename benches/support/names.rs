@@ -61,6 +61,7 @@ fn answer(query: &[u8]) -> Option<(Vec<u8>, bool)> {
     let host = asked.strip_suffix(".10.127.in-addr.arpa");
     let rcode = if host.is_some() { Rcode::NOERROR } else { Rcode::NXDOMAIN };
     let mut reply = MessageBuilder::new_vec().start_answer(&query, rcode).ok()?;
+    reply.header_mut().set_aa(true);
     if let Some(host) = host {
         let name =
             Name::<Vec<u8>>::vec_from_str(&format!("mx{}.example.org", host.replace('.', "-")))

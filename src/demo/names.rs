@@ -55,6 +55,7 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let name = known.into_iter().find(is_it).map_or(Err(Rcode::NXDOMAIN), name_of);
     let rcode = name.err().unwrap_or(Rcode::NOERROR);
     let mut reply = MessageBuilder::new_vec().start_answer(&query, rcode).ok()?;
+    reply.header_mut().set_aa(true);
     if let Ok(name) = name {
         let target = Name::<Vec<u8>>::vec_from_str(name).ok()?;
         reply.push((question.qname(), TTL, Ptr::new(target))).ok()?;

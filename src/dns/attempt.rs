@@ -79,12 +79,15 @@ impl Attempt {
         })
     }
 
+    /// A datagram that is longer than was asked for is cut, and as good as truncated.
     fn receive(&mut self, question: &Question) -> io::Result<Progress> {
-        let mut buffer = [0; UDP_PAYLOAD as usize];
+        let mut buffer = [0; UDP_PAYLOAD as usize + 1];
         let length = (&self.socket).read(&mut buffer)?;
         self.heard = true;
         match message::read(&buffer[..length], &self.query, question) {
+            Reading::Unrelated => Ok(Progress::Waiting),
             Reading::Truncated => self.turn_to_tcp(),
+            _ if length == buffer.len() => self.turn_to_tcp(),
             reading => Ok(progress(reading)),
         }
     }

@@ -154,7 +154,8 @@ fn code(message: &Message<[u8]>) -> Option<OptRcode> {
 /// contradicts records of it.
 fn no_such_name(message: &Message<[u8]>) -> Option<Reading> {
     let owner = canonical_name(message)?;
-    aliases_alone(message, &owner)?.then_some(Reading::Answer(Answer::Absent))
+    let denied = may_deny(message) || has_soa_of(message, &owner)?;
+    (denied && aliases_alone(message, &owner)?).then_some(Reading::Answer(Answer::Absent))
 }
 
 /// `None` where the message is malformed, or is neither an answer nor a denial.
@@ -198,11 +199,21 @@ fn canonical_name(message: &Message<[u8]>) -> Option<Owner<'_>> {
 fn is_denial(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
     let counts = message.header_counts();
     if counts.ancount() == 0 && counts.nscount() == 0 {
-        return Some(true);
+        return Some(may_deny(message));
     }
+    Some(has_soa_of(message, owner)? && aliases_alone(message, owner)?)
+}
+
+/// Whether the server recurses, or has the zone.  One that does neither knows nothing
+/// of the name (RFC 1912, 2.8: a lame delegation).
+fn may_deny(message: &Message<[u8]>) -> bool {
+    message.header().ra() || message.header().aa()
+}
+
+/// Whether the authority section has the SOA record of a zone that `owner` is in.
+fn has_soa_of(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
     let mut zones = message.authority().ok()?.limit_to_in::<Soa<_>>();
-    let denied = zones.any(|soa| soa.is_ok_and(|soa| owner.ends_with(soa.owner())));
-    Some(denied && aliases_alone(message, owner)?)
+    Some(zones.any(|soa| soa.is_ok_and(|soa| owner.ends_with(soa.owner()))))
 }
 
 /// Whether the answer holds nothing but aliases, none of which leads on from `owner`:
@@ -329,10 +340,17 @@ mod tests {
         Name::vec_from_str(text).unwrap()
     }
 
+    /// An answer of a server that recurses.
+    fn start_answer(asked: &[u8], rcode: Rcode) -> AnswerBuilder<Vec<u8>> {
+        let asked = Message::from_octets(asked).unwrap();
+        let mut answer = MessageBuilder::new_vec().start_answer(&asked, rcode).unwrap();
+        answer.header_mut().set_ra(true);
+        answer
+    }
+
     fn reply(rcode: Rcode, build: impl Fn(&mut AnswerBuilder<Vec<u8>>)) -> (Vec<u8>, Vec<u8>) {
         let asked = query(&question(), 7, true).unwrap();
-        let message = Message::from_octets(asked.as_slice()).unwrap();
-        let mut answer = MessageBuilder::new_vec().start_answer(&message, rcode).unwrap();
+        let mut answer = start_answer(&asked, rcode);
         build(&mut answer);
         (answer.finish(), asked)
     }
@@ -448,8 +466,7 @@ mod tests {
         authorities: impl Fn(&mut AuthorityBuilder<Vec<u8>>),
     ) -> Reading {
         let asked = query(&question(), 7, true).unwrap();
-        let message = Message::from_octets(asked.as_slice()).unwrap();
-        let mut answer = MessageBuilder::new_vec().start_answer(&message, rcode).unwrap();
+        let mut answer = start_answer(&asked, rcode);
         answers(&mut answer);
         let mut authority = answer.authority();
         authorities(&mut authority);
@@ -473,6 +490,46 @@ mod tests {
             authority.push(soa("com")).unwrap();
         };
         assert_eq!(reading(Rcode::NOERROR, |_| (), other), Reading::Useless);
+    }
+
+    #[test]
+    fn a_server_that_neither_recurses_nor_has_the_zone_denies_nothing() {
+        let [aa, ra] = [(2, 0x04_u8), (3, 0x80)];
+        for rcode in [Rcode::NOERROR, Rcode::NXDOMAIN] {
+            let (mut lame, asked) = reply(rcode, |_| ());
+            lame[ra.0] &= !ra.1;
+            assert_eq!(read(&lame, &asked, &question()), Reading::Useless, "{rcode}");
+            for (byte, flag) in [aa, ra] {
+                let mut told = lame.clone();
+                told[byte] |= flag;
+                let absent = Reading::Answer(Answer::Absent);
+                assert_eq!(read(&told, &asked, &question()), absent, "{rcode}");
+            }
+        }
+        let (mut cached, asked) = reply(Rcode::NOERROR, |answer| {
+            answer.push(ptr(OWNER, "mx.example.org")).unwrap();
+        });
+        cached[ra.0] &= !ra.1;
+        let expected = found(&["mx.example.org"]);
+        assert_eq!(read(&cached, &asked, &question()), expected, "from a cache");
+    }
+
+    #[test]
+    fn a_server_that_shows_the_zone_need_not_say_that_it_has_it() {
+        for (zone, expected) in [
+            ("2.0.192.in-addr.arpa", Reading::Answer(Answer::Absent)),
+            ("3.0.192.in-addr.arpa", Reading::Useless),
+        ] {
+            for rcode in [Rcode::NOERROR, Rcode::NXDOMAIN] {
+                let asked = query(&question(), 7, true).unwrap();
+                let mut answer = start_answer(&asked, rcode);
+                answer.header_mut().set_ra(false);
+                let mut authority = answer.authority();
+                authority.push(soa(zone)).unwrap();
+                let reading = read(&authority.finish(), &asked, &question());
+                assert_eq!(reading, expected, "{rcode} {zone}");
+            }
+        }
     }
 
     #[test]
@@ -575,9 +632,7 @@ mod tests {
     /// A reply with so many OPT records, which carry `code`.
     fn extended(code: OptRcode, edns: bool, opts: usize) -> Reading {
         let asked = query(&question(), 7, edns).unwrap();
-        let message = Message::from_octets(asked.as_slice()).unwrap();
-        let answer = MessageBuilder::new_vec().start_answer(&message, code.rcode()).unwrap();
-        let mut additional = answer.additional();
+        let mut additional = start_answer(&asked, code.rcode()).additional();
         for _ in 0..opts {
             let set = |opt: &mut OptBuilder<'_, Vec<u8>>| {
                 opt.set_rcode(code);
@@ -657,8 +712,7 @@ mod tests {
     fn addresses_of_the_family_asked_for() {
         let question = Question::Ipv4("mx.example.org".into());
         let asked = query(&question, 7, true).unwrap();
-        let message = Message::from_octets(asked.as_slice()).unwrap();
-        let mut answer = MessageBuilder::new_vec().start_answer(&message, Rcode::NOERROR).unwrap();
+        let mut answer = start_answer(&asked, Rcode::NOERROR);
         answer.push((name("mx.example.org"), 60, A::from_octets(192, 0, 2, 7))).unwrap();
         let expected = Records::Addresses(vec!["192.0.2.7".parse().unwrap()]);
         let expected = Reading::Answer(Answer::Found(expected));

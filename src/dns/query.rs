@@ -266,7 +266,9 @@ impl Query {
 mod tests {
     use super::*;
     use crate::dns::Records;
+    use crate::dns::message::UDP_PAYLOAD;
     use domain::base::iana::Rcode;
+    use domain::base::message_builder::AnswerBuilder;
     use domain::base::{Message, MessageBuilder};
     use nix::poll::{PollFd, PollTimeout, poll};
     use std::net::UdpSocket;
@@ -279,13 +281,20 @@ mod tests {
         (socket, address)
     }
 
+    /// As a server that recurses begins an answer.
+    fn start_answer(asked: &[u8], rcode: Rcode) -> AnswerBuilder<Vec<u8>> {
+        let asked = Message::from_octets(asked).unwrap();
+        let mut reply = MessageBuilder::new_vec().start_answer(&asked, rcode).unwrap();
+        reply.header_mut().set_ra(true);
+        reply
+    }
+
     /// Answers one query with `rcode`.
     fn answer(socket: &UdpSocket, rcode: Rcode) -> Vec<u8> {
         let mut buffer = [0; 512];
         let (length, from) = socket.recv_from(&mut buffer).unwrap();
-        let asked = Message::from_octets(&buffer[..length]).unwrap();
-        let reply = MessageBuilder::new_vec().start_answer(&asked, rcode).unwrap().finish();
-        socket.send_to(&reply, from).unwrap();
+        let reply = start_answer(&buffer[..length], rcode);
+        socket.send_to(&reply.finish(), from).unwrap();
         buffer[..length].to_vec()
     }
 
@@ -512,8 +521,7 @@ mod tests {
             let (length, from) = slow.recv_from(&mut buffer).unwrap();
             let first = buffer[..length].to_vec();
             slow.recv_from(&mut buffer).unwrap();
-            let asked = Message::from_octets(first.as_slice()).unwrap();
-            let reply = MessageBuilder::new_vec().start_answer(&asked, Rcode::NXDOMAIN).unwrap();
+            let reply = start_answer(&first, Rcode::NXDOMAIN);
             slow.send_to(&reply.finish(), from).unwrap();
         });
         let (answer, _) = run(&[address], Duration::from_secs(8));
@@ -535,30 +543,35 @@ mod tests {
         assert!(without < with);
     }
 
-    #[test]
-    fn a_truncated_answer_is_fetched_by_tcp() {
+    /// So many names for the address that `asked` is about.
+    fn names_for(asked: &[u8], count: usize) -> Vec<u8> {
+        let mut reply = start_answer(asked, Rcode::NOERROR);
+        let asked = Message::from_octets(asked).unwrap();
+        let owner = asked.first_question().unwrap().into_qname();
+        for number in 0..count {
+            let target = format!("a-rather-long-host-name-{number:02}.mail.example.org");
+            let target = domain::base::Name::vec_from_str(&target).unwrap();
+            reply.push((&owner, 60, domain::rdata::Ptr::new(target))).unwrap();
+        }
+        reply.finish()
+    }
+
+    /// What comes of a question to which `by_udp` makes the datagram, and which is
+    /// answered by TCP.
+    fn answered_by_tcp(by_udp: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> Answer {
         let (udp, address) = server();
         let tcp = std::net::TcpListener::bind(address).unwrap();
         let servers = thread::spawn(move || {
             use std::io::{Read, Write};
             let mut buffer = [0; 512];
             let (length, from) = udp.recv_from(&mut buffer).unwrap();
-            buffer[2] |= 0x82;
-            udp.send_to(&buffer[..length], from).unwrap();
+            udp.send_to(&by_udp(&buffer[..length]), from).unwrap();
             let (mut stream, _) = tcp.accept().unwrap();
             let mut size = [0; 2];
             stream.read_exact(&mut size).unwrap();
             let mut asked = vec![0; usize::from(u16::from_be_bytes(size))];
             stream.read_exact(&mut asked).unwrap();
-            let asked = Message::from_octets(asked).unwrap();
-            let mut reply = MessageBuilder::new_vec().start_answer(&asked, Rcode::NOERROR).unwrap();
-            let owner = asked.first_question().unwrap().into_qname();
-            for number in 0..16 {
-                let target = format!("a-rather-long-host-name-{number}.mail.example.org");
-                let target = domain::base::Name::vec_from_str(&target).unwrap();
-                reply.push((&owner, 60, domain::rdata::Ptr::new(target))).unwrap();
-            }
-            let reply = reply.finish();
+            let reply = names_for(&asked, 16);
             let size = u16::try_from(reply.len()).unwrap().to_be_bytes();
             for part in [&size[..1], &size[1..], &reply[..100], &reply[100..]] {
                 stream.write_all(part).unwrap();
@@ -566,9 +579,36 @@ mod tests {
             }
         });
         let (answer, _) = run(&[address], Duration::from_secs(5));
-        servers.join().unwrap();
+        if matches!(answer, Answer::Found(_)) {
+            servers.join().unwrap();
+        }
+        answer
+    }
+
+    #[track_caller]
+    fn assert_complete(answer: Answer) {
         let Answer::Found(Records::Names(names)) = answer else { panic!("{answer:?}") };
         assert_eq!(names.len(), 8);
-        assert_eq!(names[1], "a-rather-long-host-name-1.mail.example.org");
+        assert_eq!(names[1], "a-rather-long-host-name-01.mail.example.org");
+    }
+
+    #[test]
+    fn a_truncated_answer_is_fetched_by_tcp() {
+        assert_complete(answered_by_tcp(|asked| {
+            let mut reply = asked.to_vec();
+            reply[2] |= 0x82;
+            reply
+        }));
+    }
+
+    #[test]
+    fn a_datagram_that_is_longer_than_asked_for_is_fetched_by_tcp() {
+        let bytes = usize::from(UDP_PAYLOAD);
+        assert_complete(answered_by_tcp(move |asked| {
+            let mut reply = names_for(asked, 60);
+            reply.truncate(bytes + 1);
+            reply
+        }));
+        assert_complete(answered_by_tcp(|asked| names_for(asked, 60)));
     }
 }

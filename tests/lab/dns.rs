@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use domain::base::iana::{OptRcode, Rcode};
-use domain::base::message_builder::OptBuilder;
+use domain::base::message_builder::{AnswerBuilder, OptBuilder};
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::{A, Cname, Ptr, Txt};
 
@@ -179,7 +179,9 @@ pub(crate) enum Fault {
     OwnNamesOnly(Duration),
     /// It answers with this code.
     Code(Rcode),
-    /// The same, with the bits that EDNS0 adds.
+    /// The same, as a server does that neither recurses nor has the zone.
+    Lame(Rcode),
+    /// The same as `Code`, with the bits that EDNS0 adds.
     ExtendedCode(OptRcode),
     /// It answers with an alias, and with nothing that it leads to.
     DanglingAlias,
@@ -252,6 +254,7 @@ fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) 
             }
         }
         Fault::Code(code) => send(&reply(query, *code, None)),
+        Fault::Lame(code) => send(&lame(query, *code)),
         Fault::ExtendedCode(code) => send(&extended(query, *code)),
         Fault::DanglingAlias => send(&dangling_alias(query)),
         Fault::Late(delay, name) => {
@@ -284,9 +287,16 @@ fn reply(query: &[u8], code: Rcode, name: Option<&str>) -> Vec<u8> {
     reply_with(query, code, name.as_slice())
 }
 
+/// As a server that recurses begins an answer.
+fn start_answer(query: &Message<&[u8]>, code: Rcode) -> AnswerBuilder<Vec<u8>> {
+    let mut reply = MessageBuilder::new_vec().start_answer(query, code).unwrap();
+    reply.header_mut().set_ra(true);
+    reply
+}
+
 fn reply_with(query: &[u8], code: Rcode, names: &[&str]) -> Vec<u8> {
     let query = Message::from_octets(query).unwrap();
-    let mut reply = MessageBuilder::new_vec().start_answer(&query, code).unwrap();
+    let mut reply = start_answer(&query, code);
     for name in names {
         let question = query.first_question().unwrap();
         let (kind, owner) = (question.qtype(), question.into_qname());
@@ -300,10 +310,16 @@ fn reply_with(query: &[u8], code: Rcode, names: &[&str]) -> Vec<u8> {
     reply.finish()
 }
 
+fn lame(query: &[u8], code: Rcode) -> Vec<u8> {
+    let query = Message::from_octets(query).unwrap();
+    let mut reply = start_answer(&query, code);
+    reply.header_mut().set_ra(false);
+    reply.finish()
+}
+
 fn extended(query: &[u8], code: OptRcode) -> Vec<u8> {
     let query = Message::from_octets(query).unwrap();
-    let reply = MessageBuilder::new_vec().start_answer(&query, code.rcode()).unwrap();
-    let mut reply = reply.additional();
+    let mut reply = start_answer(&query, code.rcode()).additional();
     let bits = |opt: &mut OptBuilder<'_, Vec<u8>>| {
         opt.set_rcode(code);
         Ok(())
@@ -314,7 +330,7 @@ fn extended(query: &[u8], code: OptRcode) -> Vec<u8> {
 
 fn dangling_alias(query: &[u8]) -> Vec<u8> {
     let query = Message::from_octets(query).unwrap();
-    let mut reply = MessageBuilder::new_vec().start_answer(&query, Rcode::NOERROR).unwrap();
+    let mut reply = start_answer(&query, Rcode::NOERROR);
     let owner = query.first_question().unwrap().into_qname();
     let target = Name::vec_from_str("elsewhere.example").unwrap();
     reply.push((owner, 60, Cname::new(target))).unwrap();
@@ -323,7 +339,7 @@ fn dangling_alias(query: &[u8]) -> Vec<u8> {
 
 fn listing(query: &[u8], address: [u8; 4], texts: &[&[u8]]) -> Vec<u8> {
     let query = Message::from_octets(query).unwrap();
-    let mut reply = MessageBuilder::new_vec().start_answer(&query, Rcode::NOERROR).unwrap();
+    let mut reply = start_answer(&query, Rcode::NOERROR);
     let question = query.first_question().unwrap();
     let (kind, owner) = (question.qtype(), question.into_qname());
     if kind == Rtype::A {
