@@ -99,7 +99,7 @@ fn without_numbers(line: &str) -> String {
 /// The lines of the README's table.
 fn readme() -> Vec<String> {
     let readme = include_str!("../README.md");
-    let section = readme.split("### What the demo shows").nth(1).unwrap();
+    let section = readme.split("## What the demo shows").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|row| row.strip_prefix("| ")?.split('`').nth(1));
     rows.map(without_numbers).collect()

@@ -45,7 +45,7 @@ const TIMEOUT: &str = "(Timeout)";
 const SOURCE: &str = "127.10.0.1";
 
 /// Prints the calls of a client that talks early, and of two that are handed over to
-/// `program`, if there is an strace.  CONTRIBUTING.md has the reasons.
+/// `program`, if there is an strace.  benches/README.md has the reasons.
 pub(crate) fn print(program: &str) {
     let version = Command::new("strace").arg("-V").output();
     if !version.is_ok_and(|told| told.status.success()) {
