@@ -88,8 +88,9 @@ impl Supervisor {
         let stage = self.pool.stage(slot);
         let client = self.pool.client(slot);
         let untold = self.pool.untold_start(slot);
-        if let Some(start) = untold {
-            // Whoever had it started may be killed before it counts.
+        if let Some(start) = untold.filter(|_| stage == Some(Stage::Prog)) {
+            // Whoever had it started may be killed before it counts.  One that has not
+            // become the program has left that stage.
             self.pool.count_verdict(start.child(), Counter::Pass);
         }
         let lost = self.count_due_verdict(slot, stage);
