@@ -122,6 +122,23 @@ fn has_client(pid: Pid) -> bool {
     [libc::SYS_poll, libc::SYS_ppoll].iter().any(|poll| number == Some(*poll))
 }
 
+/// Its line is written when it has said for whom it came, and would have been the only
+/// one with its address.
+#[test]
+fn a_client_whose_child_is_killed_while_it_talks_is_an_error_with_its_address() {
+    let daemon = setup("--delay 20 --refuse talk").run(&["false"]);
+    let mut client = daemon.client("127.0.0.1");
+    client.say("EHLO x\r\n");
+    assert!(client.read_line().0.starts_with("220 "));
+    let victim = wait_until("a child that listens to it", || {
+        daemon.children().into_iter().find(|pid| has_client(*pid))
+    });
+    kill(victim, Signal::SIGKILL).unwrap();
+    let crash = daemon.log("smtp-delayd: error: child ");
+    assert!(crash.contains(" ip=127.0.0.1 "), "{crash}");
+    assert_eq!(verdicts(&daemon), [("error", 1)]);
+}
+
 #[test]
 fn clients_of_killed_children_are_counted() {
     const CLIENTS: u64 = 120;

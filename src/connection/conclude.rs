@@ -17,7 +17,7 @@ use super::verdict::{Verdict, refuse_by};
 use super::watch::{Seen, Until, WatchFor, watch};
 use crate::class::Class;
 use crate::error::{TROUBLE, USAGE};
-use crate::log::{Ends, Said, Subject};
+use crate::log::{Ends, Log, Said, Subject};
 use crate::options::RefuseBy;
 
 /// How often a held early talker is checked against the load.
@@ -67,25 +67,25 @@ impl<'a> Connection<'a> {
 
     /// Monitors connect and leave all day.
     fn note_hangup(&self) {
-        self.count_verdict(Counter::HangUp);
-        if !self.service.options.is_quiet(self.client.ip()) {
-            self.service.log.hangup(&self.subject(self.client.waited()));
-        }
+        self.tell(Counter::HangUp, |log| {
+            if !self.service.options.is_quiet(self.client.ip()) {
+                log.hangup(&self.subject(self.client.waited()));
+            }
+        });
     }
 
     fn deny(&self) {
-        self.count_verdict(Counter::Deny);
         let key = self.rule.as_ref().map(|rule| rule.key.as_slice()).unwrap_or_default();
-        self.service.log.deny(&self.subject(self.client.waited()), key);
+        self.tell(Counter::Deny, |log| log.deny(&self.subject(self.client.waited()), key));
         self.service.log.tcpserver_decision("deny", &self.ends());
     }
 
     fn drop_for_lack_of_rules(&self) {
-        self.count_verdict(Counter::Error);
-        if let (Some(why), Some(file)) = (&self.unreadable, &self.service.options.cdb) {
-            let what = format_args!("read {}", file.display());
-            self.service.log.dropping(Some(self.client.peer), what, why);
-        }
+        self.tell(Counter::Error, |log| {
+            if let (Some(why), Some(file)) = (&self.unreadable, &self.service.options.cdb) {
+                log.dropping(Some(self.client.peer), format_args!("read {}", file.display()), why);
+            }
+        });
     }
 
     fn ends(&self) -> Ends<'_> {
@@ -100,8 +100,7 @@ impl<'a> Connection<'a> {
 
     fn prepare_for_program(&mut self, verdict: Verdict) -> Result<SessionPlace<'a>, Verdict> {
         if verdict == Verdict::EarlyToProgram {
-            self.count_verdict(Counter::Early);
-            self.log_early("rblsmtpd", None);
+            self.tell(Counter::Early, |_| self.log_early("rblsmtpd", None));
             if self.hold() == Held::Gone {
                 return Err(Verdict::LeftWhileHeld);
             }
@@ -128,7 +127,6 @@ impl<'a> Connection<'a> {
         match run(program, &self.client, &self.environment, self.acceptor, &announce) {
             Ok(()) => {
                 place.transfer();
-                self.count_verdict(Counter::Pass);
                 0
             }
             Err(why) => {
@@ -139,12 +137,15 @@ impl<'a> Connection<'a> {
     }
 
     fn log_program_failure(&self, why: &io::Error) -> u8 {
-        self.count_verdict(Counter::Error);
         let (program, peer) = (self.service.program.name(), self.client.peer);
         if self.service.options.as_tcpserver {
-            self.service.log.dropping(Some(peer), format_args!("run {program}"), why);
+            self.tell(Counter::Error, |log| {
+                log.dropping(Some(peer), format_args!("run {program}"), why);
+            });
         } else {
-            self.service.log.error_about(peer, format_args!("unable to run {program}: {why}"));
+            self.tell(Counter::Error, |log| {
+                log.error_about(peer, format_args!("unable to run {program}: {why}"));
+            });
             self.refuse(&Refusal::temporary(Why::NoProgram, None, &self.our_name()));
         }
         TROUBLE
@@ -185,24 +186,22 @@ impl<'a> Connection<'a> {
     fn refuse_early_talker(&mut self) {
         let options = &self.service.options;
         let refusal = self.early_refusal();
-        self.count_verdict(Counter::Early);
         self.acceptor.note_refusal();
         match refuse_by(options.refuse, self.acceptor.is_under_pressure()) {
             RefuseBy::Drop => {
-                self.log_early("refuse", None);
+                self.tell(Counter::Early, |_| self.log_early("refuse", None));
                 self.hold();
                 self.refuse(&refusal);
             }
             RefuseBy::Talk => {
                 self.hold();
                 let said = talk(&self.client, &self.our_name(), &refusal);
-                self.log_early("talk", Some(&said));
+                self.tell(Counter::Early, |_| self.log_early("talk", Some(&said)));
             }
         }
     }
 
     fn refuse_listed(&mut self) {
-        self.count_verdict(Counter::Listed);
         let lists = self.lookup.lists();
         let (zones, score) = (lists.zones(), lists.score());
         let zone = lists.first().map(|list| list.zone.clone()).unwrap_or_default();
@@ -213,16 +212,16 @@ impl<'a> Connection<'a> {
         let options = &self.service.options;
         let refusal = Refusal::temporary(Why::Listed, Some(&words), &self.our_name());
         let refusal = refusal.permanently_if(options.refuse_permanent);
-        let (subject, log) = (self.subject(self.client.waited()), &self.service.log);
+        let subject = self.subject(self.client.waited());
         self.acceptor.note_refusal();
         match refuse_by(options.refuse, self.acceptor.is_under_pressure()) {
             RefuseBy::Drop => {
-                log.listed(&subject, &zones, score, None);
+                self.tell(Counter::Listed, |log| log.listed(&subject, &zones, score, None));
                 self.refuse(&refusal);
             }
             RefuseBy::Talk => {
                 let said = talk(&self.client, &self.our_name(), &refusal);
-                log.listed(&subject, &zones, score, Some(&said));
+                self.tell(Counter::Listed, |log| log.listed(&subject, &zones, score, Some(&said)));
             }
         }
     }
@@ -262,8 +261,9 @@ impl<'a> Connection<'a> {
     }
 
     fn limit(&self, kind: &str, held: usize, why: Why) {
-        self.count_verdict(Counter::Limit);
-        self.service.log.limit(&self.subject(self.client.waited()), kind, held);
+        self.tell(Counter::Limit, |log| {
+            log.limit(&self.subject(self.client.waited()), kind, held);
+        });
         let options = &self.service.options;
         let words = match why {
             Why::TooMany => &options.text_limit,
@@ -312,7 +312,10 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn count_verdict(&self, counter: Counter) {
+    /// Writes the line of the client's verdict and counts it, with nothing between: of a
+    /// client whose child is killed before that the supervisor does both.
+    fn tell(&self, counter: Counter, write: impl FnOnce(&Log)) {
+        write(&self.service.log);
         self.acceptor.count_verdict(counter);
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, access, getpid};
 
-use super::acceptor::{Acceptor, SpawnOutcome};
+use super::acceptor::{Acceptor, Counter, SpawnOutcome};
 use super::client::Client;
 use super::environment::Environment;
 use crate::file;
@@ -165,7 +165,12 @@ pub fn run(
         let prepared = client.stream.become_standard().and_then(|()| acceptor.prepare_exec());
         prepared.map_or_else(|errno| errno, |()| program.exec(&environment))
     };
-    match acceptor.spawn_program(&mut become_program, announce) {
+    // Of this process, once it is the program, the supervisor counts that it passed.
+    let started = |pid| {
+        announce(pid);
+        acceptor.count_verdict(Counter::Pass);
+    };
+    match acceptor.spawn_program(&mut become_program, &started) {
         Some(SpawnOutcome::Started) => Ok(()),
         Some(SpawnOutcome::Failed(why)) => Err(why.into()),
         None => {

@@ -267,3 +267,225 @@ impl<'a> Connection<'a> {
 pub(super) fn possible_classes(options: &Options) -> &'static [Class] {
     if options.look_up { &Class::JUDGED } else { &[Class::NotLookedUp] }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+    use std::os::unix::net::UnixDatagram;
+    use std::path::{Path, PathBuf};
+    use std::process;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use nix::errno::Errno;
+    use nix::unistd::Pid;
+    use socket2::Socket;
+
+    use super::*;
+    use crate::connection::acceptor::{Counter, SpawnOutcome};
+    use crate::connection::load::Load;
+    use crate::connection::lookup::LocalName;
+    use crate::log::{Syslog, Verbosity};
+    use crate::names::Patterns;
+    use crate::options::{EarlyTalk, RefuseBy};
+    use crate::rules::list::List;
+
+    /// A pool that notes which verdicts it is told to count, each with the lines that
+    /// were there by then.
+    struct Notes {
+        lines: UnixDatagram,
+        counted: RefCell<Vec<(Counter, Vec<String>)>>,
+        earlier: usize,
+        others: usize,
+        outcome: SpawnOutcome,
+    }
+
+    impl Notes {
+        fn new(lines: UnixDatagram) -> Self {
+            let (counted, outcome) = (RefCell::default(), SpawnOutcome::Started);
+            Self { lines, counted, earlier: 0, others: 0, outcome }
+        }
+
+        fn read_lines(&self) -> Vec<String> {
+            let mut buffer = [0; 4096];
+            let lengths = std::iter::from_fn(|| {
+                let length = self.lines.recv(&mut buffer).ok()?;
+                Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+            });
+            lengths.map(|line| line.split_once("]: ").unwrap().1.to_string()).collect()
+        }
+    }
+
+    impl Acceptor for Notes {
+        fn count_verdict(&self, counter: Counter) {
+            self.counted.borrow_mut().push((counter, self.read_lines()));
+        }
+        fn count_class(&self, _: Class) {}
+        fn local_name(&self, _: IpAddr) -> Option<Option<String>> {
+            Some(None)
+        }
+        fn learn_local_name(&self, _: IpAddr, _: &LocalName) {}
+        fn describe(&self, _: Class, _: Option<&str>) {}
+        fn earlier_from(&self, _: IpAddr) -> usize {
+            self.earlier
+        }
+        fn note_refusal(&self) {}
+        fn load(&self) -> Load {
+            Load { slots: 10, reserve: 2, others: self.others }
+        }
+        fn recently_refused(&self, _: IpAddr) -> Option<Class> {
+            Some(Class::None)
+        }
+        fn remember_refusal(&self, _: IpAddr, _: Class) {}
+        fn may_log_lists(&self) -> bool {
+            true
+        }
+        fn may_log_shortage(&self) -> bool {
+            true
+        }
+        fn note_answer(&self) {}
+        fn silence_of_name_servers(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn is_under_pressure(&self) -> bool {
+            false
+        }
+        fn claim_session(&self) -> bool {
+            true
+        }
+        fn leave_line(&self) {}
+        fn release_session(&self) {}
+        fn sessions(&self) -> usize {
+            0
+        }
+        fn begin_wait(&self) {}
+        fn spawn_program(
+            &self,
+            _: &mut dyn FnMut() -> Errno,
+            announce: &dyn Fn(Pid),
+        ) -> Option<SpawnOutcome> {
+            if self.outcome == SpawnOutcome::Started {
+                announce(Pid::from_raw(1));
+            }
+            Some(self.outcome)
+        }
+        fn prepare_exec(&self) -> nix::Result<()> {
+            Ok(())
+        }
+        fn exec_failed(&self) {}
+    }
+
+    /// Serves a client of 127.0.0.1.
+    fn served(
+        options: Options,
+        rules: Rules,
+        change: impl FnOnce(&mut Notes),
+        does: Does,
+    ) -> Notes {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("serve.{}.{number}", process::id()));
+        let lines = UnixDatagram::bind(&path).unwrap();
+        lines.set_nonblocking(true).unwrap();
+        let syslog = Syslog::new(&path, options.facility, "t").unwrap();
+        let mut pool = Notes::new(lines);
+        change(&mut pool);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stays = does.act(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let (stream, peer) = listener.accept().unwrap();
+        let client = Client::accepted(Socket::from(stream), peer, Instant::now()).unwrap();
+        let service = Service {
+            options: Options { look_up: false, local_nets: Vec::new(), ..options },
+            names: Names::new(true, Patterns::default(), Patterns::default()),
+            rules,
+            log: Log::new("t", Verbosity::Normal).to_syslog(Arc::new(syslog)),
+            program: Program::at("/nonexistent/prog", &["prog"]).unwrap(),
+            environment: Environment::inherit([]),
+            resolvers: RefCell::new(Resolvers::new(&[], None, Path::new("/nonexistent"))),
+            host_name: None,
+        };
+        serve(&service, &pool, client);
+        std::fs::remove_file(path).unwrap();
+        drop(stays);
+        pool
+    }
+
+    #[track_caller]
+    fn assert_told_and_counted(pool: &Notes, counter: Counter, line: &str) {
+        let all = pool.counted.borrow();
+        let (first, lines) = all.first().expect(line);
+        assert_eq!(*first, counter, "{all:?}");
+        assert!(lines.last().is_some_and(|last| last.starts_with(line)), "{line}: {all:?}");
+    }
+
+    /// What a client does at once.
+    #[derive(PartialEq, Eq)]
+    enum Does {
+        Leaves,
+        Stays,
+        Talks,
+    }
+
+    impl Does {
+        /// The client's end, if it stays.
+        fn act(self, mut stream: TcpStream) -> Option<TcpStream> {
+            if self == Self::Talks {
+                stream.write_all(b"QUIT\r\n").unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            (self != Self::Leaves).then_some(stream)
+        }
+    }
+
+    fn nothing(_: &mut Notes) {}
+
+    fn list(text: &str) -> Rules {
+        Rules::List(List::parse("", text.as_bytes()).unwrap().0)
+    }
+
+    // Of a client whose child is killed before it is told of and counted, the supervisor
+    // does both.
+
+    #[test]
+    fn an_early_talker_is_counted_when_its_line_is_written() {
+        for early in [EarlyTalk::Refuse, EarlyTalk::Rblsmtpd] {
+            for refuse in [RefuseBy::Drop, RefuseBy::Talk] {
+                for hold in [0, 1].map(Duration::from_millis) {
+                    let options = Options { early, refuse, hold, ..Options::default() };
+                    let pool = served(options, Rules::None, nothing, Does::Talks);
+                    assert_told_and_counted(&pool, Counter::Early, "early ip=127.0.0.1 ");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_get_the_program_is_counted_when_its_line_is_written() {
+        let options = Options::default;
+        let pool = served(options(), Rules::None, nothing, Does::Leaves);
+        assert_told_and_counted(&pool, Counter::HangUp, "hangup ip=127.0.0.1 ");
+        let pool = served(options(), list("127.:deny"), nothing, Does::Stays);
+        assert_told_and_counted(&pool, Counter::Deny, "deny ip=127.0.0.1 ");
+        let pool = served(options(), Rules::None, |pool| pool.earlier = 100, Does::Leaves);
+        assert_told_and_counted(&pool, Counter::Limit, "limit ip=127.0.0.1 ");
+        let pool = served(options(), Rules::None, |pool| pool.others = 9, Does::Leaves);
+        assert_told_and_counted(&pool, Counter::Limit, "limit ip=127.0.0.1 ");
+        let path: PathBuf = "/nonexistent/rules.cdb".into();
+        let options = Options { cdb: Some(path.clone()), ..options() };
+        let pool =
+            served(options, Rules::Cdb { path, may_be_missing: false }, nothing, Does::Stays);
+        let line = "warning: dropping connection, unable to read /nonexistent/rules.cdb: ";
+        assert_told_and_counted(&pool, Counter::Error, line);
+    }
+
+    #[test]
+    fn a_client_that_passes_is_counted_when_its_line_is_written() {
+        let rules = || list("127.0.0.1:allow,SMTPDELAY=\"0\"");
+        let pool = served(Options::default(), rules(), nothing, Does::Stays);
+        assert_told_and_counted(&pool, Counter::Pass, "pass ip=127.0.0.1 ");
+        let fails = |pool: &mut Notes| pool.outcome = SpawnOutcome::Failed(Errno::ENOENT);
+        let pool = served(Options::default(), rules(), fails, Does::Stays);
+        assert_told_and_counted(&pool, Counter::Error, "error: unable to run prog: ");
+    }
+}
