@@ -20,10 +20,6 @@
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
-#[path = "../tests/lab/mod.rs"]
-#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
-#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
-mod lab;
 #[allow(dead_code)]
 mod support;
 
@@ -39,7 +35,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use lab::chain::clean_command;
+use lab::command::clean_command;
 use support::names::{Names, Patience};
 use support::server::{DAEMON, Server};
 use support::{Figures, arguments};

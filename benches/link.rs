@@ -6,15 +6,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/lab/mod.rs"]
-#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
-#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
-#[allow(clippy::similar_names)]
-mod lab;
 #[allow(dead_code)]
 mod support;
 
-use lab::chain::LINK;
+use lab::command;
 use support::cgroup::{Cgroup, Kind};
 use support::memory::of_held;
 use support::server::Server;
@@ -26,7 +21,7 @@ fn main() {
         arguments([("rounds", 7), ("starts", 100), ("held", 300)], "cargo bench --bench link --");
     let plugin = compile("plugin.c", &["-O2"]);
     let peers: [(&str, Vec<&str>); 2] =
-        [("smtp-delay", vec![LINK]), ("C stand-in", vec![plugin.as_str(), "60000"])];
+        [("smtp-delay", vec![command::link()]), ("C stand-in", vec![plugin.as_str(), "60000"])];
     println!("{rounds} rounds of {starts} starts, {held} held; medians (least to most)\n");
     let cpu = measure(rounds, &peers, |words| cpu_to_poll(words, starts));
     report("CPU from exec to poll, µs", &peers, &cpu, 2.0);

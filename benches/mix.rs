@@ -18,11 +18,6 @@
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
-#[path = "../tests/lab/mod.rs"]
-#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
-#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
-#[allow(clippy::similar_names)]
-mod lab;
 #[allow(dead_code)]
 mod support;
 
@@ -30,7 +25,8 @@ use std::fmt::Write as _;
 use std::process::{ExitCode, exit};
 use std::thread;
 
-use lab::chain::{Chain, LINK, clean_command};
+use lab::chain::Chain;
+use lab::command::{self, clean_command, words};
 use lab::dns::{EMPTY, FORWARD, Nsd};
 use lab::rbl::{Rbldnsd, ZONE};
 use support::arguments;
@@ -63,7 +59,7 @@ fn daemon(resolver: &str, speed: f64, clients: u32, more: &[&str], behind: &str)
     for (option, delay) in DELAYS {
         command.args([option, &(delay / speed).to_string()]);
     }
-    let behind = lab::chain::words(behind);
+    let behind = words(behind);
     let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
     Chain::printing_its_port(command, &[&["127.0.0.1", "0"], &behind[..]].concat())
 }
@@ -81,13 +77,13 @@ const DELAYS: [(&str, f64); 4] = [
 
 /// The chains to compare: what stands behind tcpserver.
 fn chains(resolver: &str, speed: f64) -> [(&'static str, Vec<String>); 3] {
-    let words = |text: &str| lab::chain::words(text);
     let delays: Vec<String> = DELAYS
         .iter()
         .flat_map(|(option, delay)| [String::from(*option), (delay / speed).to_string()])
         .collect();
     let link = |option: &str| {
-        let ours = words(&format!("{LINK} {option} --local-nets none --resolver {resolver}"));
+        let ours =
+            words(&format!("{} {option} --local-nets none --resolver {resolver}", command::link()));
         [ours, delays.clone()].concat()
     };
     let (rblsmtpd, smtp) =

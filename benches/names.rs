@@ -5,10 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::similar_names, unsafe_code)]
 
-#[path = "../tests/lab/mod.rs"]
-#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
-#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
-mod lab;
 #[allow(dead_code)]
 mod support;
 

@@ -11,10 +11,6 @@
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
-#[path = "../tests/lab/mod.rs"]
-#[allow(dead_code, unused_imports, unsafe_code, clippy::format_collect)]
-#[allow(clippy::format_push_string, clippy::cast_possible_wrap, clippy::needless_pass_by_value)]
-mod lab;
 #[allow(dead_code)]
 mod support;
 
@@ -23,7 +19,7 @@ use std::process::exit;
 use std::thread;
 use std::time::Duration;
 
-use lab::chain::LINK;
+use lab::command;
 use support::calls;
 use support::cgroup::{Cgroup, Kind};
 use support::crowd::Crowd;
@@ -267,7 +263,7 @@ impl Lab {
     }
 
     fn link(&self) {
-        let peers = [vec![LINK], vec![self.plugin.as_str(), "60000"]];
+        let peers = [vec![command::link()], vec![self.plugin.as_str(), "60000"]];
         let cpu = self.measure(&peers, |words: &Words<'_>| cpu_to_poll(words, self.starts));
         let what = "µs of CPU from exec to poll, smtp-delay, C stand-in";
         row(what, &cpu[0], &cpu[1], Bound::AtMost(2.0));

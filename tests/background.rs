@@ -14,10 +14,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::chain::clean_command;
-use crate::lab::daemon::children_of;
-use crate::lab::syslog::FakeSyslog;
-use crate::lab::{
+use lab::command::clean_command;
+use lab::daemon::children_of;
+use lab::syslog::FakeSyslog;
+use lab::{
     Client, assert_waited, directory, is_root, needs, one_is_quicker_than, only, wait_until,
 };
 use smtp_delay::daemon::scoreboard::layout::VERSION;

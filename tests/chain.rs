@@ -4,12 +4,13 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::lab::chain::{Chain, LINK};
-use crate::lab::dns::{LINE, NAMELESS, Nsd, ORDINARY};
-use crate::lab::rbl::{LISTED, Rbldnsd, WHY, ZONE};
-use crate::lab::report::{Report, program};
-use crate::lab::smtp::SmtpServer;
-use crate::lab::{Client, Daemon, assert_waited, directory, is_root, needs, waited};
+use lab::chain::Chain;
+use lab::command;
+use lab::dns::{LINE, NAMELESS, Nsd, ORDINARY};
+use lab::rbl::{LISTED, Rbldnsd, WHY, ZONE};
+use lab::report::{Report, program};
+use lab::smtp::SmtpServer;
+use lab::{Client, Daemon, assert_waited, directory, is_root, needs, waited};
 
 const DIALOGUE: &str =
     "EHLO spam.example\r\nMAIL FROM:<a@spam.example>\r\nRCPT TO:<b@example.org>\r\nQUIT\r\n";
@@ -46,7 +47,8 @@ fn before_rblsmtpd_an_early_talker_hears_from_it_and_others_are_served() {
     let smtp = SmtpServer::msmtpd();
     let nsd = Nsd::start();
     let [resolver, address] = names_in(&nsd);
-    let link = chain(&[&[LINK], &QUICK, &[&resolver, &address], &NO_LIST, &smtp.program()]);
+    let link =
+        chain(&[&[command::link()], &QUICK, &[&resolver, &address], &NO_LIST, &smtp.program()]);
     let server = Chain::tcpserver("-RHl mx.test.example", &[], &link);
     let mut early = server.client(NAMELESS);
     early.say(DIALOGUE);
@@ -78,7 +80,7 @@ fn after_rblsmtpd_a_listed_client_never_comes_to_the_link() {
     let marks = directory().join("marks");
     let script = format!("echo >> {}; exec \"$@\"", marks.display());
     let link = chain(&[
-        &["rblsmtpd", "-r", ZONE, "sh", "-c", &script, "sh", LINK],
+        &["rblsmtpd", "-r", ZONE, "sh", "-c", &script, "sh", command::link()],
         &QUICK,
         &[&resolver, &address],
         &smtp.program(),
@@ -104,7 +106,7 @@ fn a_listed_client_is_refused_by_the_rblsmtpd_behind_the_link_too() {
     let smtp = SmtpServer::msmtpd();
     let _list = Rbldnsd::start_at("127.53.1.2");
     let options = ["--no-lookup", "--delay", "0.3"];
-    let link = chain(&[&[LINK], &options, &["rblsmtpd", "-r", ZONE], &smtp.program()]);
+    let link = chain(&[&[command::link()], &options, &["rblsmtpd", "-r", ZONE], &smtp.program()]);
     let server = Chain::tcpserver("-RHl mx.test.example", &[("DNSCACHEIP", "127.53.1.2")], &link);
     let mut listed = server.client(LISTED);
     let (greeting, waited) = listed.read_line();
@@ -123,7 +125,7 @@ fn the_name_that_tcpserver_has_looked_up_is_used() {
     let _nsd = Nsd::start_at("127.53.1.3", 53);
     // Whoever asks again gets no answer before the deadline.
     let options = ["--resolver", "127.53.1.9", "--dns-timeout", "4", "--delay-unknown", "5"];
-    let link = chain(&[&[LINK], &QUICK, &options, &["echo", "220"]]);
+    let link = chain(&[&[command::link()], &QUICK, &options, &["echo", "220"]]);
     let server = Chain::tcpserver("-Rl mx.test.example", &[("DNSCACHEIP", "127.53.1.3")], &link);
     for (source, class, delay) in [(ORDINARY, "static", 0.3), (LINE, "dynamic", 1.0)] {
         assert_waited(server.client(source).read_line().1, delay..);
@@ -134,13 +136,13 @@ fn the_name_that_tcpserver_has_looked_up_is_used() {
 
 #[test]
 fn under_the_daemon_what_was_waited_there_counts() {
-    let link = chain(&[&[LINK], &QUICK, &["--no-lookup", "-N", "6"], &["echo", "220"]]);
+    let link = chain(&[&[command::link()], &QUICK, &["--no-lookup", "-N", "6"], &["echo", "220"]]);
     let daemon = Daemon::setup().option("-H --delay 5").run(&link);
     assert_waited(daemon.client("127.0.0.1").read_line().1, 6.0..11.0);
     let lines = daemon.log_lines("pass ", 2);
     assert!(lines[1].contains(" class=none delay=6 "), "{lines:?}");
     assert_waited(waited(&lines[1]), 6.0..11.0);
-    let link = chain(&[&[LINK], &QUICK, &["--no-lookup", "-N", "25"], &["echo", "220"]]);
+    let link = chain(&[&[command::link()], &QUICK, &["--no-lookup", "-N", "25"], &["echo", "220"]]);
     let daemon = Daemon::setup().option("-H --delay 0.7").run(&link);
     let mut early = daemon.client("127.0.0.1");
     daemon.log("pass ");
@@ -152,7 +154,8 @@ fn under_the_daemon_what_was_waited_there_counts() {
 fn under_tcpsvd() {
     needs!("tcpsvd", "msmtpd");
     let smtp = SmtpServer::msmtpd();
-    let link = chain(&[&[LINK, "-S"], &QUICK, &["--no-lookup", "-N", "0.5"], &smtp.program()]);
+    let link =
+        chain(&[&[command::link(), "-S"], &QUICK, &["--no-lookup", "-N", "0.5"], &smtp.program()]);
     let server = Chain::tcpsvd("-l mx.test.example", &link);
     let mut early = server.client("127.0.0.1");
     early.say(DIALOGUE);
@@ -170,7 +173,7 @@ fn under_xinetd_the_socket_tells_what_no_variable_does() {
     }
     let options = ["-S", "-v", "--no-lookup", "--local-nets", "none", "-N", "0.5"];
     let report = program().to_str().unwrap();
-    let server = Chain::xinetd(&chain(&[&[LINK], &options, &[report]]));
+    let server = Chain::xinetd(&chain(&[&[command::link()], &options, &[report]]));
     let mut client = server.client("127.0.0.7");
     let port = client.stream.local_addr().unwrap().port().to_string();
     let report = Report::read(&client.read_all());
@@ -197,7 +200,7 @@ fn under_xinetd_rblsmtpd_gets_to_know_the_client() {
     let smtp = SmtpServer::msmtpd();
     let _list = Rbldnsd::start_at("127.53.1.4");
     let options = ["--delay", "0.3", "env", "DNSCACHEIP=127.53.1.4", "rblsmtpd", "-r", ZONE];
-    let server = Chain::xinetd(&chain(&[&[LINK], &options, &smtp.program()]));
+    let server = Chain::xinetd(&chain(&[&[command::link()], &options, &smtp.program()]));
     let mut listed = server.client(LISTED);
     listed.read_line();
     listed.say(DIALOGUE);
@@ -217,7 +220,7 @@ fn not_one_early_byte_is_lost_through_sockets_or_pipes() {
     for before in [&[][..], &["recordio"]] {
         for (action, delay) in [("rblsmtpd", 0.0), ("log", 0.5)] {
             let options = ["--early", action, "--delay", "0.5"];
-            let link = chain(&[before, &[LINK], &QUICK, &options, &["cat"]]);
+            let link = chain(&[before, &[command::link()], &QUICK, &options, &["cat"]]);
             let server = Chain::tcpserver("-RHl0", &[], &link);
             let mut client = server.client("127.0.0.1");
             client.say(&said);
@@ -234,7 +237,11 @@ fn not_one_early_byte_is_lost_through_sockets_or_pipes() {
 }
 
 fn behind_recordio(options: &[&str], program: &[&str]) -> Chain {
-    Chain::tcpserver("-RHl0", &[], &chain(&[&["recordio", LINK], &QUICK, options, program]))
+    Chain::tcpserver(
+        "-RHl0",
+        &[],
+        &chain(&[&["recordio", command::link()], &QUICK, options, program]),
+    )
 }
 
 #[test]

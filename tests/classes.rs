@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use crate::lab::dns::{
+use lab::dns::{
     CROWDED, DELEGATED, FakeDns, Fault, HOSTILE, LIAR, LINE, NAMELESS, Nsd, ORDINARY, REFUSED,
     UNCHECKABLE,
 };
-use crate::lab::report::{Report, program};
-use crate::lab::smtp::SmtpServer;
-use crate::lab::{Daemon, assert_waited, directory, is_root, needs, waited};
+use lab::report::{Report, program};
+use lab::smtp::SmtpServer;
+use lab::{Daemon, assert_waited, directory, is_root, needs, waited};
 
 /// A program that only greets.
 const GREETING: [&str; 2] = ["echo", "220 mx.test.example"];

@@ -7,7 +7,7 @@ use smtp_delay::options::command_line::CommandLine;
 use smtp_delay::options::daemon::DAEMON;
 use smtp_delay::options::link::LINK;
 
-use crate::lab::{Daemon, directory, needs};
+use lab::{Daemon, directory, needs};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_smtp-delayd")).args(arguments).output().unwrap()
@@ -60,7 +60,7 @@ fn quiet_says_nothing_at_all() {
     let stdout = daemon.stdout.take().unwrap();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut port).unwrap();
     let address = format!("127.0.0.1:{}", port.trim()).parse().unwrap();
-    assert_eq!(crate::lab::Client::connect("127.0.0.1", address).read_all(), "220\n");
+    assert_eq!(lab::Client::connect("127.0.0.1", address).read_all(), "220\n");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     let output = daemon.wait_with_output().unwrap();
@@ -265,7 +265,7 @@ fn classify_tells_the_class_and_what_decides_it() {
         let (code, text) = classify(arguments);
         assert_eq!((code, text.contains(message)), (Some(100), true), "{text}");
     }
-    let nsd = crate::lab::dns::Nsd::start();
+    let nsd = lab::dns::Nsd::start();
     let resolver =
         ["--local-nets", "none", "--resolver", &nsd.address.to_string()].map(String::from);
     let of = |ip: &str| {

@@ -11,8 +11,8 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::lab::dns::{FakeDns, Fault};
-use crate::lab::{Daemon, assert_waited, directory, is_root, wait_until};
+use lab::dns::{FakeDns, Fault};
+use lab::{Daemon, assert_waited, directory, is_root, wait_until};
 
 fn config(text: &str) -> PathBuf {
     let file = directory().join("config");

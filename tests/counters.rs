@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::daemon::Setup;
-use crate::lab::{Alone, Daemon, directory, wait_until};
+use lab::daemon::Setup;
+use lab::{Alone, Daemon, directory, wait_until};
 
 const VERDICTS: [&str; 7] = ["pass", "early", "hangup", "deny", "listed", "limit", "error"];
 

@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::lab::log::Log;
-use crate::lab::{Client, needs, wait_until};
+use lab::log::Log;
+use lab::{Client, needs, wait_until};
 
 struct Demo {
     child: Child,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::lab::descendants::{slow_to_start, stopped_heir};
-use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
-use crate::lab::{Client, Daemon, assert_waited, directory, needs, wait_until};
+use lab::descendants::{slow_to_start, stopped_heir};
+use lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
+use lab::{Client, Daemon, assert_waited, directory, needs, wait_until};
 
 const DIALOGUE: &str =
     "EHLO spam.example\r\nMAIL FROM:<a@spam.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n";

@@ -12,23 +12,23 @@ use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::chain::clean_command;
-use crate::lab::descendants::{slow_to_start, stopped_heir};
-use crate::lab::dns::{FakeDns, Fault};
-use crate::lab::report::{Report, program};
-use crate::lab::syslog::FakeSyslog;
-use crate::lab::{Client, Daemon, directory, is_root, needs, only, wait_until};
+use lab::command::clean_command;
+use lab::descendants::{slow_to_start, stopped_heir};
+use lab::dns::{FakeDns, Fault};
+use lab::report::{Report, program};
+use lab::syslog::FakeSyslog;
+use lab::{Client, Daemon, directory, is_root, needs, only, wait_until};
 
 /// The caller, to the scheduler.
 const SELF: Pid = Pid::from_raw(0);
 
-fn report_with(setup: crate::lab::daemon::Setup) -> (Daemon, Report) {
+fn report_with(setup: lab::daemon::Setup) -> (Daemon, Report) {
     let daemon = setup.run(&[program().to_str().unwrap(), "first", "", "a b"]);
     let report = Report::read(&daemon.client("127.0.0.1").read_all());
     (daemon, report)
 }
 
-fn setup() -> crate::lab::daemon::Setup {
+fn setup() -> lab::daemon::Setup {
     Daemon::setup().option("-H --delay 0.1")
 }
 
@@ -177,20 +177,17 @@ fn what_was_set_outside_is_left_alone() {
     one_processor.set(here).unwrap();
     let changed = setup().command(|command| {
         command.current_dir(&cwd);
-        // SAFETY: system calls only.
-        unsafe {
-            command.pre_exec(move || {
-                nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
-                nix::sys::resource::setrlimit(
-                    nix::sys::resource::Resource::RLIMIT_NOFILE,
-                    321,
-                    321,
-                )?;
-                libc::setpriority(libc::PRIO_PROCESS, 0, 7);
-                sched_setaffinity(SELF, &one_processor)?;
-                Ok(())
-            })
+        let prepare = move || {
+            nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
+            let files = nix::sys::resource::Resource::RLIMIT_NOFILE;
+            nix::sys::resource::setrlimit(files, 321, 321)?;
+            // SAFETY: it takes no pointers.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 7) };
+            sched_setaffinity(SELF, &one_processor)?;
+            Ok(())
         };
+        // SAFETY: it makes system calls only.
+        unsafe { command.pre_exec(prepare) };
     });
     let (_daemon, report) = report_with(changed);
     assert_eq!(report.one("umask"), "27");
@@ -226,13 +223,13 @@ fn inherited_descriptors_are_passed_on() {
     let file = File::open("/dev/null").unwrap();
     let number = file.as_raw_fd();
     let inheriting = setup().command(move |command| {
-        // SAFETY: dup2 is a system call.
-        unsafe {
-            command.pre_exec(move || {
-                libc::dup2(number, 77);
-                Ok(())
-            })
+        let prepare = move || {
+            // SAFETY: it takes no pointers, and nothing is open there.
+            unsafe { libc::dup2(number, 77) };
+            Ok(())
         };
+        // SAFETY: it makes one system call.
+        unsafe { command.pre_exec(prepare) };
     });
     let (_daemon, report) = report_with(inheriting);
     assert_eq!(report.all("fd"), ["0 socket", "1 socket", "2 other", "77 other"]);
@@ -379,16 +376,20 @@ fn supplementary_groups_come_with_a_user() {
 }
 
 fn mount_group_file(file: &std::ffi::CStr) -> std::io::Result<()> {
-    let (none, null) = (c"none".as_ptr(), std::ptr::null());
-    // SAFETY: all strings end in NUL, and null stands for no data.
-    let failed = unsafe {
-        libc::unshare(libc::CLONE_NEWNS) != 0
-            || libc::mount(none, c"/".as_ptr(), null, libc::MS_REC | libc::MS_PRIVATE, null.cast())
-                != 0
-            || libc::mount(file.as_ptr(), c"/etc/group".as_ptr(), null, libc::MS_BIND, null.cast())
-                != 0
-    };
-    if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+    mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(file, c"/etc/group", libc::MS_BIND)
+}
+
+fn mount(
+    source: &std::ffi::CStr,
+    target: &std::ffi::CStr,
+    flags: libc::c_ulong,
+) -> std::io::Result<()> {
+    let null = std::ptr::null();
+    // SAFETY: both strings end in NUL, and null stands for no type and no data.
+    let status = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), null, flags, null.cast()) };
+    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 #[test]

@@ -10,10 +10,8 @@ use domain::base::iana::Rcode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
-use crate::lab::{
-    Alone, Client, Daemon, assert_waited, needs, one_is_quicker_than, wait_until, waited,
-};
+use lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
+use lab::{Alone, Client, Daemon, assert_waited, needs, one_is_quicker_than, wait_until, waited};
 
 const TOO_MANY: &str = "421 4.7.0 mx.test.example too many connections from your address\r\n";
 /// A client that is refused while it is not known that name servers are dead.
@@ -147,7 +145,7 @@ fn who_is_exempt_is_not_refused_for_the_reserve() {
     let options = "-c 10 --reserve 30 --delay-dynamic 0.4 --delay-none 25 --per-ip 0";
     let setup = || Daemon::setup().option(&nsd.option()).option(options);
     let program = ["sh", "-c", "echo 220; exec sleep 99"];
-    let rules = crate::lab::directory().join("rules");
+    let rules = lab::directory().join("rules");
     let daemon_with = |line: &str| {
         std::fs::write(&rules, format!("{line}\n:allow\n")).unwrap();
         setup().option_with("--rules", rules.display()).run(&program)
@@ -290,7 +288,7 @@ fn a_look_up_gets_a_second_at_most_once_the_reserve_is_reached() {
 #[test]
 fn our_own_dead_name_server_shuts_nobody_out() {
     let dns = FakeDns::start(Fault::Silence);
-    let rules = crate::lab::directory().join("rules");
+    let rules = lab::directory().join("rules");
     std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
     let daemon = Daemon::setup()
         .option(&dns.option())
@@ -328,7 +326,7 @@ struct Crowded {
 
 impl Crowded {
     fn start(options: &str) -> Self {
-        let rules = crate::lab::directory().join("rules");
+        let rules = lab::directory().join("rules");
         std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
         let since = Instant::now();
         let daemon = Daemon::setup()

@@ -9,10 +9,11 @@ use std::process::{Output, Stdio};
 
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
-use crate::lab::chain::{Chain, LINK, Link, clean_command, words};
-use crate::lab::dns::{FakeDns, Fault, Nsd};
-use crate::lab::report::{Report, program};
-use crate::lab::{Client, assert_waited, directory, needs, waited};
+use lab::chain::{Chain, Link};
+use lab::command::{self, clean_command, words};
+use lab::dns::{FakeDns, Fault, Nsd};
+use lab::report::{Report, program};
+use lab::{Client, assert_waited, directory, needs, waited};
 
 /// What tcpserver says of a client that looks like an end user's line.
 const DYNAMIC: [(&str, &str); 5] = [
@@ -199,7 +200,7 @@ fn a_client_that_is_gone_before_anything_is_known_of_it_has_hung_up() {
     let client = Client::connect("127.0.0.1", listener.local_addr().unwrap());
     let socket = std::os::fd::OwnedFd::from(listener.accept().unwrap().0);
     client.reset();
-    let mut command = clean_command(LINK);
+    let mut command = clean_command(command::link());
     command.args(["-v", "--delay", "1", "echo", "220"]).stdin(socket);
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
@@ -213,10 +214,10 @@ fn nothing_is_said_where_the_client_would_hear_it() {
     let options = words(&format!("{DELAYS} -D 0.2"));
     let mut link = Link::run_with_stderr_to_client(&variables, &options, &["echo", "220 hello"]);
     assert_eq!(link.client.read_all(), "220 hello\n");
-    let mut command = clean_command(LINK);
+    let mut command = clean_command(command::link());
     let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     // The same terminal or file on both is no client.
-    let script = format!("exec 2>&1; {LINK} --nonsense <&2");
+    let script = format!("exec 2>&1; {} --nonsense <&2", command::link());
     let output = clean_command("sh").args(["-c", &script]).stdin(null()).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("unknown option --nonsense"));
     command.arg("--nonsense").stdin(null()).stderr(null());
@@ -274,7 +275,7 @@ fn what_is_missing_or_malformed_is_told() {
         ("", "unable to use TCPREMOTEIP=\"\": it is no IP address"),
         ("192.0.2.7\nforged", "unable to use TCPREMOTEIP=\"192.0.2.7\\nforged\": it is no IP"),
     ] {
-        let mut command = clean_command(LINK);
+        let mut command = clean_command(command::link());
         command.envs(with(&[("TCPREMOTEIP", ip)])).args(["-d", "0", "echo", "220"]);
         let output = command.stdin(Stdio::piped()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
@@ -285,7 +286,7 @@ fn what_is_missing_or_malformed_is_told() {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    clean_command(LINK).args(arguments).output().unwrap()
+    clean_command(command::link()).args(arguments).output().unwrap()
 }
 
 #[test]
@@ -357,7 +358,7 @@ fn the_program_gets_what_it_would_get_without_the_link() {
         Report::read(&server.client("127.0.0.1").read_all())
     };
     let without = facts(&[report, "first", ""]);
-    let with = facts(&[LINK, "--delay", "0.1", report, "first", ""]);
+    let with = facts(&[command::link(), "--delay", "0.1", report, "first", ""]);
     for kind in ["fd", "signal", "timer", "uid", "gid", "groups", "umask", "cwd", "files", "nice"] {
         assert_eq!(with.all(kind), without.all(kind), "{kind}");
     }

@@ -7,12 +7,10 @@ use std::time::Duration;
 use domain::base::Rtype;
 use domain::base::iana::{OptRcode, Rcode};
 
-use crate::lab::daemon::Setup;
-use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY, SILENT};
-use crate::lab::rbl::{LISTED, Rbldnsd, WHY, ZONE, ZONE6};
-use crate::lab::{
-    Client, Daemon, assert_waited, directory, is_root, needs, packages, wait_until, waited,
-};
+use lab::daemon::Setup;
+use lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY, SILENT};
+use lab::rbl::{LISTED, Rbldnsd, WHY, ZONE, ZONE6};
+use lab::{Client, Daemon, assert_waited, directory, is_root, needs, packages, wait_until, waited};
 
 /// A daemon that asks `list`, and for names `nsd`.
 fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {

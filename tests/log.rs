@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 
 use crate::background::{Background, ctl};
-use crate::lab::chain::clean_command;
-use crate::lab::{Client, directory, needs, packages, wait_until};
+use lab::command::clean_command;
+use lab::{Client, directory, needs, packages, wait_until};
 
 /// Whom clients try to have banned.
 const VICTIM: &str = "198.51.100.9";
@@ -142,7 +142,7 @@ fn a_program_waits_for_standard_error_as_it_always_did() {
     let mut client = daemon.client();
     client.read_line();
     let program = wait_until("the program", || {
-        let children = crate::lab::daemon::children_of(daemon.pid()).into_iter();
+        let children = lab::daemon::children_of(daemon.pid()).into_iter();
         let mut children = children.map(|pid| format!("/proc/{pid}"));
         children.find(|proc| fs::read_to_string(format!("{proc}/comm")).is_ok_and(|n| n == "cat\n"))
     });

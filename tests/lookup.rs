@@ -8,9 +8,9 @@ use std::time::Duration;
 use domain::base::iana::{OptRcode, Rcode};
 use nix::unistd::Pid;
 
-use crate::lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
-use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, assert_waited, needs, seconds, waited};
+use lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
+use lab::report::{Report, program};
+use lab::{Daemon, assert_waited, needs, seconds, waited};
 
 #[test]
 fn a_dead_name_server_costs_the_delay_of_the_unknown() {
@@ -121,7 +121,7 @@ fn a_client_that_is_gone_already_costs_no_query() {
     let dns = FakeDns::start(Fault::Silence);
     let daemon = Daemon::setup().option("-c 1").option(&dns.option()).run(&["false"]);
     let first = daemon.client("127.0.0.1");
-    crate::lab::wait_until("the first query", || (dns.queries() > 0).then_some(()));
+    lab::wait_until("the first query", || (dns.queries() > 0).then_some(()));
     (0..5).for_each(|_| drop(daemon.client("127.0.0.2")));
     let asked = dns.queries();
     drop(first);

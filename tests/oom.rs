@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use crate::lab::{Client, Daemon, is_root, packages, wait_until};
+use lab::{Client, Daemon, is_root, packages, wait_until};
 
 /// What a daemon is started with here, and its children's score then.
 const GIVEN: &str = "50\n";

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::dns::{FakeDns, Fault, NAMELESS, Nsd};
-use crate::lab::{
+use lab::dns::{FakeDns, Fault, NAMELESS, Nsd};
+use lab::{
     Alone, Client, Daemon, assert_waited, directory, is_root, needs, one_is_quicker_than,
     wait_until,
 };
@@ -507,7 +507,7 @@ fn new_expressions_are_used_after_a_hup_and_bad_ones_never() {
         .option("--delay 0.1")
         .option_with("--dynamic-file", file.display())
         .run(&["sh", "-c", "echo $SMTPDELAY_CLASS"]);
-    let class = || daemon.client(crate::lab::dns::ORDINARY).read_all();
+    let class = || daemon.client(lab::dns::ORDINARY).read_all();
     assert_eq!(class(), "static\n");
     fs::write(&file, "mx1\\.example\n").unwrap();
     let old = daemon.children();

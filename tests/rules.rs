@@ -13,9 +13,9 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
-use crate::lab::report::{Report, program};
-use crate::lab::{Daemon, assert_waited, directory, needs, wait_until};
+use lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
+use lab::report::{Report, program};
+use lab::{Daemon, assert_waited, directory, needs, wait_until};
 
 /// Compiles rules with the real tcprules; the cdb.
 fn cdb(rules: &str) -> PathBuf {
@@ -367,7 +367,7 @@ fn ident_server(address: &str, answer: &'static [u8]) -> Option<thread::JoinHand
 fn the_ident_server_is_asked_and_rules_may_depend_on_it() {
     needs!("tcprules");
     let Some(server) = ident_server("127.0.0.21", b"1,2 : USERID : UNIX : jo\te :x\r\n") else {
-        assert!(!crate::lab::is_root("the_ident_server_is_asked"), "port 113 is taken");
+        assert!(!lab::is_root("the_ident_server_is_asked"), "port 113 is taken");
         return;
     };
     let rules = "joe:x@127.0.0.21:allow,WHICH=/joe/\n127.0.0.21:deny\n";
@@ -389,7 +389,7 @@ fn the_ident_server_is_asked_and_rules_may_depend_on_it() {
 #[test]
 fn an_ident_server_that_keeps_silent_has_its_own_deadline() {
     let Ok(_silent) = TcpListener::bind(("127.0.0.23", 113)) else {
-        assert!(!crate::lab::is_root("an_ident_server_that_keeps_silent"), "port 113 is taken");
+        assert!(!lab::is_root("an_ident_server_that_keeps_silent"), "port 113 is taken");
         return;
     };
     let daemon = Daemon::setup().option("-rH -t 1 --delay 0.1").run(&[program().to_str().unwrap()]);

@@ -16,9 +16,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, geteuid, mkfifo, pipe};
 
 use crate::background::{Background, ctl, is_there};
-use crate::lab::chain::clean_command;
-use crate::lab::daemon::children_of;
-use crate::lab::{directory, is_root, wait_until};
+use lab::command::clean_command;
+use lab::daemon::children_of;
+use lab::{directory, is_root, wait_until};
 use smtp_delay::daemon::scoreboard::layout::{MAGIC, VERSION};
 
 /// A user that has nothing.

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::lab::daemon::Setup;
-use crate::lab::descendants::{slow_to_start, stopped_heir};
-use crate::lab::{Alone, Client, Daemon, assert_waited, wait_until};
+use lab::daemon::Setup;
+use lab::descendants::{slow_to_start, stopped_heir};
+use lab::{Alone, Client, Daemon, assert_waited, wait_until};
 
 fn setup(delay: &str) -> Setup {
     Daemon::setup().option("-H").option_with("--delay", delay)

@@ -4,8 +4,8 @@
 use std::fs;
 use std::process::Output;
 
-use crate::lab::twins::{Dice, ours, run, theirs};
-use crate::lab::{directory, needs};
+use lab::twins::{Dice, ours, run, theirs};
+use lab::{directory, needs};
 
 const ADDRESSES: &[&str] = &[
     "1.2.3.4",

@@ -11,10 +11,10 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::lab::dns::{LIAR, LINE, NAMELESS, Nsd, ORDINARY};
-use crate::lab::report::program;
-use crate::lab::twins::{Dice, Server, ours, run, theirs};
-use crate::lab::{Client, directory, is_root, needs};
+use lab::dns::{LIAR, LINE, NAMELESS, Nsd, ORDINARY};
+use lab::report::program;
+use lab::twins::{Dice, Server, ours, run, theirs};
+use lab::{Client, directory, is_root, needs};
 
 /// Where the name server for both listens: neither can be told a port.
 const NAME_SERVER: &str = "127.0.0.77";
@@ -324,7 +324,7 @@ fn ip_options_are_taken_away_or_left() {
     needs!("tcpserver");
     let seen = |program: &Path, option: &str| {
         let options = ["-RHl0", option].map(String::from);
-        let report = [crate::lab::report::program().to_str().unwrap()];
+        let report = [lab::report::program().to_str().unwrap()];
         let server = Server::start(program, &options, &report, NAME_SERVER);
         let text = client_with_ip_options(server.address()).read_all();
         text.lines().find(|line| line.starts_with("ip_options")).map(String::from)

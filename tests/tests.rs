@@ -1,11 +1,13 @@
 //! Whole processes: the daemon with real clients, servers and name servers.
-//! One file a subject; `lab` has what they stand on.
+//! One file a subject; `tests/lab` is what they stand on.
 
-#![allow(clippy::unwrap_used, clippy::format_collect, clippy::format_push_string)]
-#![allow(clippy::multiple_unsafe_ops_per_block, clippy::needless_pass_by_value)]
-#![allow(clippy::cast_possible_wrap, clippy::similar_names)]
-
-mod lab;
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::similar_names,
+    reason = "a test is short, and runs once"
+)]
 
 mod background;
 mod chain;

@@ -14,7 +14,7 @@ use super::Figures;
 use super::crowd::{raise_file_limit, source};
 use super::load::visit_from;
 use super::server::{DAEMON, Server};
-use crate::lab::{directory, wait_until};
+use lab::{directory, wait_until};
 
 /// What they wait for.
 const DELAY: Duration = Duration::from_secs(30);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::names::{Names, Patience};
 use super::server::{DAEMON, Server};
-use crate::lab::Client;
-use crate::lab::chain::clean_command;
-use crate::lab::{directory, wait_until};
+use lab::Client;
+use lab::command::clean_command;
+use lab::{directory, wait_until};
 
 /// Without a call for so long, all processes wait.
 const REST: Duration = Duration::from_millis(500);

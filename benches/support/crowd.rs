@@ -11,8 +11,8 @@ use super::load::{AT_ONCE, Load, Manner, Outcome, address, visit_from};
 use super::memory::settle;
 use super::processor::Meter;
 use super::server::{DAEMON, Server};
-use crate::lab::chain::clean_command;
-use crate::lab::directory;
+use lab::command::clean_command;
+use lab::directory;
 
 /// Slots besides those of the clients that are held.
 const ROOM: usize = 60;

@@ -11,7 +11,7 @@ use socket2::Socket;
 
 use super::cgroup::Cgroup;
 use super::load::visit_from;
-use crate::lab::daemon::children_of;
+use lab::daemon::children_of;
 
 /// Clients that are there before the counting starts.
 const FEW: usize = 10;

@@ -91,7 +91,7 @@ pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -
 
 /// Compiles a program of this folder; where it is.
 pub(crate) fn compile(source: &str, flags: &[&str]) -> String {
-    let program = super::lab::directory().join(source.trim_end_matches(".c"));
+    let program = lab::directory().join(source.trim_end_matches(".c"));
     let source = format!("{}/benches/peers/{source}", env!("CARGO_MANIFEST_DIR"));
     let done = Command::new("cc").args(flags).arg("-o").arg(&program).arg(source).status();
     assert!(done.expect("a C compiler").success());

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::lab::{directory, wait_until};
+use lab::{directory, wait_until};
 
 pub(crate) struct Postscreen {
     config: PathBuf,

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::lab::chain::clean_command;
+use lab::command::clean_command;
 
 /// The daemon.
 pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::Figures;
 use super::memory::polls;
-use crate::lab::wait_until;
+use lab::wait_until;
 
 /// What tcpserver says of a client whose name has to be judged.
 pub(crate) const CLIENT: [(&str, &str); 6] = [

@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lab::Client;
-use crate::lab::chain::Chain;
-use crate::lab::twins::Dice;
+use lab::Client;
+use lab::chain::Chain;
+use lab::twins::Dice;
 
 /// How long a client that is served takes for its dialogue, in seconds.
 const SESSION: f64 = 1.0;

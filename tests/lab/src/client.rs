@@ -6,18 +6,27 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    pub(crate) connected: Instant,
+/// A connection to a server.
+pub struct Client {
+    /// It gives up reading after 40 s.
+    pub stream: TcpStream,
+    /// When it began to connect.
+    pub connected: Instant,
 }
 
 impl Client {
+    /// Connects from the address `source`.
     #[track_caller]
-    pub(crate) fn connect(source: &str, server: SocketAddr) -> Self {
+    pub fn connect(source: &str, server: SocketAddr) -> Self {
         Self::try_connect(source, server).unwrap()
     }
 
-    pub(crate) fn try_connect(source: &str, server: SocketAddr) -> std::io::Result<Self> {
+    /// The same where it may fail.
+    ///
+    /// # Errors
+    ///
+    /// Those of bind(2) and connect(2).
+    pub fn try_connect(source: &str, server: SocketAddr) -> std::io::Result<Self> {
         let source: IpAddr = source.parse().unwrap();
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
         socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -28,32 +37,37 @@ impl Client {
         Ok(Self { stream, connected })
     }
 
-    pub(crate) fn say(&mut self, text: &str) {
+    /// Sends `text`.
+    pub fn say(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
 
     /// Ends our side of the conversation; the server may still talk.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     /// Everything up to the end of file.
     #[track_caller]
-    pub(crate) fn read_all(&mut self) -> String {
+    pub fn read_all(&mut self) -> String {
         let mut bytes = Vec::new();
         self.stream.read_to_end(&mut bytes).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// The same for a client that may be cut off.
-    pub(crate) fn try_read_all(&mut self) -> std::io::Result<String> {
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2), and text that is not UTF-8.
+    pub fn try_read_all(&mut self) -> std::io::Result<String> {
         let mut text = String::new();
         self.stream.read_to_string(&mut text).map(|_| text)
     }
 
     /// One line, and the time from the connect to its first byte.
     #[track_caller]
-    pub(crate) fn read_line(&mut self) -> (String, Duration) {
+    pub fn read_line(&mut self) -> (String, Duration) {
         let (mut line, mut byte) = (Vec::new(), [0]);
         let mut time = None;
         while !line.ends_with(b"\n") {
@@ -72,7 +86,7 @@ impl Client {
     }
 
     /// Whether nothing can be read for `time`.
-    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut result = Err(ErrorKind::Interrupted.into());
         while result.as_ref().is_err_and(|why: &Error| why.kind() == ErrorKind::Interrupted) {
@@ -86,7 +100,7 @@ impl Client {
     }
 
     /// Closes the connection with a reset.
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }

@@ -7,24 +7,26 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::wait_until;
+use crate::wait_until;
 
-pub(crate) struct FakeSyslog {
+/// A socket like /dev/log, and what has come in by it.
+pub struct FakeSyslog {
     path: PathBuf,
     lines: Arc<Mutex<Vec<String>>>,
     reads: Arc<AtomicBool>,
-    lives: Arc<AtomicBool>,
+    runs: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl FakeSyslog {
-    pub(crate) fn start(path: &Path) -> Self {
+    /// Binds a socket at `path`, and reads from it.
+    pub fn start(path: &Path) -> Self {
         let _ = std::fs::remove_file(path);
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        let (reads, lives) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
-        let (to, on, live) = (Arc::clone(&lines), Arc::clone(&reads), Arc::clone(&lives));
+        let (reads, runs) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+        let (to, on, live) = (Arc::clone(&lines), Arc::clone(&reads), Arc::clone(&runs));
         let reader = thread::spawn(move || {
             let mut buffer = [0; 9000];
             while live.load(Ordering::SeqCst) {
@@ -35,17 +37,17 @@ impl FakeSyslog {
                 }
             }
         });
-        Self { path: path.into(), lines, reads, lives, reader: Some(reader) }
+        Self { path: path.into(), lines, reads, runs, reader: Some(reader) }
     }
 
     /// Leaves what comes in the queue.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.reads.store(false, Ordering::SeqCst);
     }
 
     /// Goes, and its socket with it.
-    pub(crate) fn stop(&mut self) {
-        self.lives.store(false, Ordering::SeqCst);
+    pub fn stop(&mut self) {
+        self.runs.store(false, Ordering::SeqCst);
         // Another one may have its place already.
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -54,25 +56,26 @@ impl FakeSyslog {
     }
 
     /// The messages that start with `start`, behind the tag.
-    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+    pub fn lines(&self, start: &str) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
         let behind = lines.iter().filter_map(|line| line.split_once("]: ").map(|(_, text)| text));
         behind.filter(|text| text.starts_with(start)).map(String::from).collect()
     }
 
     /// All messages, without their priority.
-    pub(crate) fn messages(&self) -> Vec<String> {
+    pub fn messages(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
         lines.iter().filter_map(|line| Some(line.split_once('>')?.1.to_string())).collect()
     }
 
     /// Whether a whole message starts so, priority and tag included.
-    pub(crate) fn has(&self, start: &str) -> bool {
+    pub fn has(&self, start: &str) -> bool {
         self.lines.lock().unwrap().iter().any(|line| line.starts_with(start))
     }
 
+    /// Waits for a message that starts with `start`, behind the tag.
     #[track_caller]
-    pub(crate) fn wait_for(&self, start: &str) -> String {
+    pub fn wait_for(&self, start: &str) -> String {
         let what = format!("`{start}' in syslog");
         wait_until(&what, || self.lines(start).pop())
     }

@@ -1,58 +1,22 @@
 //! A chain of programs under a real UCSPI server, and the link alone on a socket
 //! of the test's.
-#![allow(unsafe_code)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use super::daemon::{Share, close_inherited_descriptors};
-use super::log::Log;
-use super::{Client, directory, wait_until};
-
-/// The chain link.
-pub(crate) const LINK: &str = env!("CARGO_BIN_EXE_smtp-delay");
-
-/// What `smtp-delay` and UCSPI servers read from the environment.
-const VARIABLES: [&str; 15] = [
-    "RELAYCLIENT",
-    "SMTPDELAY",
-    "GREETDELAY",
-    "SMTPD_GREETDELAY",
-    "RBLSMTPD",
-    "DNSCACHEIP",
-    "SMTPDELAY_CLASS",
-    "SMTPDELAY_WAITED",
-    "PROTO",
-    "TCPREMOTEIP",
-    "TCPREMOTEPORT",
-    "TCPREMOTEHOST",
-    "TCPLOCALIP",
-    "TCPLOCALPORT",
-    "TCPLOCALHOST",
-];
-
-/// A command without anything in its environment, or on its descriptors, that
-/// the test runner was given.
-pub(crate) fn clean_command(program: &str) -> Command {
-    let mut command = Command::new(program);
-    for name in VARIABLES {
-        command.env_remove(name);
-    }
-    command.process_group(0).env("RUST_BACKTRACE", "0");
-    // SAFETY: close_range is a system call.
-    unsafe { command.pre_exec(close_inherited_descriptors) };
-    command
-}
+use crate::command::{self, clean_command, use_stdin_as_stderr, words};
+use crate::daemon::Share;
+use crate::log::Log;
+use crate::{Client, directory, wait_until};
 
 /// A server that runs a chain for each client.
-pub(crate) struct Chain {
+pub struct Chain {
     child: Child,
     port: u16,
     log: Log,
@@ -60,16 +24,11 @@ pub(crate) struct Chain {
     _share: Option<Share>,
 }
 
-/// Words on a command line, split at blanks.
-pub(crate) fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(String::from).collect()
-}
-
 impl Chain {
     /// The real tcpserver with `options` in front of `chain`, in an environment
     /// with `variables`.
     #[track_caller]
-    pub(crate) fn tcpserver(options: &str, variables: &[(&str, &str)], chain: &[&str]) -> Self {
+    pub fn tcpserver(options: &str, variables: &[(&str, &str)], chain: &[&str]) -> Self {
         let mut command = clean_command("tcpserver");
         command.arg("-1").args(words(options)).envs(variables.iter().copied());
         Self::printing_its_port(command, &[&["127.0.0.1", "0"], chain].concat())
@@ -77,7 +36,7 @@ impl Chain {
 
     /// A server that prints its port, with the rest of its command line.
     #[track_caller]
-    pub(crate) fn printing_its_port(mut command: Command, rest: &[&str]) -> Self {
+    pub fn printing_its_port(mut command: Command, rest: &[&str]) -> Self {
         command.args(rest).stdout(Stdio::piped());
         let mut chain = Self::start(command, 0);
         let mut port = String::new();
@@ -88,7 +47,7 @@ impl Chain {
 
     /// The real tcpsvd of ipsvd.
     #[track_caller]
-    pub(crate) fn tcpsvd(options: &str, chain: &[&str]) -> Self {
+    pub fn tcpsvd(options: &str, chain: &[&str]) -> Self {
         Self::on_a_free_port(|port| {
             let mut command = clean_command("tcpsvd");
             command.args(words(options)).args(["127.0.0.1", &port.to_string()]).args(chain);
@@ -98,7 +57,7 @@ impl Chain {
 
     /// The real xinetd, with a service that says nothing of its client.
     #[track_caller]
-    pub(crate) fn xinetd(chain: &[&str]) -> Self {
+    pub fn xinetd(chain: &[&str]) -> Self {
         let directory = directory();
         let config = directory.join("xinetd.conf");
         let program = which(chain[0]);
@@ -150,29 +109,35 @@ impl Chain {
         Self { child, port, log, shown, _share: share }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// A client from the address `source`.
     #[track_caller]
-    pub(crate) fn client(&self, source: &str) -> Client {
+    pub fn client(&self, source: &str) -> Client {
         Client::connect(source, self.address())
     }
 
-    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+    /// The lines that have come so far and start with `start`.
+    pub fn lines(&self, start: &str) -> Vec<String> {
         self.log.lines(start)
     }
 
+    /// Waits for a line that starts with `start`.
     #[track_caller]
-    pub(crate) fn log(&self, start: &str) -> String {
+    pub fn log(&self, start: &str) -> String {
         self.log.wait_for(start)
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// All that it has written to standard error so far.
+    pub fn text(&self) -> String {
         self.log.text()
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// The process id of the server.
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 }
@@ -198,38 +163,35 @@ fn which(program: &str) -> String {
 }
 
 /// The link alone, with a socket of the test's on descriptors 0 and 1.
-pub(crate) struct Link {
-    pub(crate) child: Child,
-    pub(crate) client: Client,
+pub struct Link {
+    /// The link, and the program once it has become that.
+    pub child: Child,
+    /// The other end of its socket.
+    pub client: Client,
     log: Log,
 }
 
 impl Link {
     /// Runs it as a server that says `variables` of the client would.
     #[track_caller]
-    pub(crate) fn run(variables: &[(&str, &str)], options: &str, program: &[&str]) -> Self {
+    pub fn run(variables: &[(&str, &str)], options: &str, program: &[&str]) -> Self {
         Self::run_with(variables, &words(options), program, |_| ())
     }
 
     /// The same with the socket on descriptor 2 as well, as inetd runs it.
     #[track_caller]
-    pub(crate) fn run_with_stderr_to_client(
+    pub fn run_with_stderr_to_client(
         variables: &[(&str, &str)],
         options: &[String],
         program: &[&str],
     ) -> Self {
-        Self::run_with(variables, options, program, |command| {
-            let to_client = || {
-                nix::unistd::dup2_stderr(std::io::stdin())?;
-                Ok(())
-            };
-            // SAFETY: it makes one system call.
-            unsafe { command.pre_exec(to_client) };
-        })
+        Self::run_with(variables, options, program, use_stdin_as_stderr)
     }
 
+    /// The same with options that may have blanks in them, and a command that `change`
+    /// alters.
     #[track_caller]
-    pub(crate) fn run_with(
+    pub fn run_with(
         variables: &[(&str, &str)],
         options: &[String],
         program: &[&str],
@@ -238,7 +200,7 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Client::connect("127.0.0.1", listener.local_addr().unwrap());
         let socket = OwnedFd::from(listener.accept().unwrap().0);
-        let mut command = clean_command(LINK);
+        let mut command = clean_command(command::link());
         command.args(options).args(program).envs(variables.iter().copied());
         command.stdin(socket.try_clone().unwrap()).stdout(socket).stderr(Stdio::piped());
         change(&mut command);
@@ -250,24 +212,26 @@ impl Link {
     }
 
     /// The client, which can then be closed; nobody is left in its place.
-    pub(crate) fn take_client(&mut self) -> Client {
+    pub fn take_client(&mut self) -> Client {
         let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
         let nobody = Client::connect("127.0.0.1", nowhere.local_addr().unwrap());
         std::mem::replace(&mut self.client, nobody)
     }
 
+    /// Waits for a line that starts with `start`.
     #[track_caller]
-    pub(crate) fn log(&self, start: &str) -> String {
+    pub fn log(&self, start: &str) -> String {
         self.log.wait_for(start)
     }
 
-    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+    /// The lines that have come so far and start with `start`.
+    pub fn lines(&self, start: &str) -> Vec<String> {
         self.log.lines(start)
     }
 
     /// The exit code, once it has ended.
     #[track_caller]
-    pub(crate) fn code(&mut self) -> Option<i32> {
+    pub fn code(&mut self) -> Option<i32> {
         let what = format!("the end of a link that said: {}", self.log.text());
         let code = wait_until(&what, || self.child.try_wait().unwrap()).code();
         self.log.wait_for_end();

@@ -2,18 +2,26 @@
 //! from any loopback address, name servers, and waiting for a condition
 //! instead of sleeping.
 
-pub(crate) mod chain;
-pub(crate) mod client;
-pub(crate) mod daemon;
-pub(crate) mod descendants;
-pub(crate) mod dns;
-pub(crate) mod log;
-pub(crate) mod packages;
-pub(crate) mod rbl;
-pub(crate) mod report;
-pub(crate) mod smtp;
-pub(crate) mod syslog;
-pub(crate) mod twins;
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a panic is how a helper fails the test that called it"
+)]
+#![allow(clippy::must_use_candidate, reason = "a test that ignores a result shows that itself")]
+
+pub mod chain;
+mod client;
+pub mod command;
+pub mod daemon;
+pub mod descendants;
+pub mod dns;
+pub mod log;
+pub mod packages;
+pub mod rbl;
+pub mod report;
+pub mod smtp;
+pub mod syslog;
+pub mod twins;
 
 use std::fmt::Debug;
 use std::ops::RangeBounds;
@@ -21,17 +29,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub(crate) use client::Client;
-pub(crate) use daemon::{Alone, Daemon};
-#[allow(unused_imports)]
-pub(crate) use packages::needs;
+pub use client::Client;
+pub use daemon::{Alone, Daemon};
 
 /// How long anything that must happen may take on a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` gives something.
 #[track_caller]
-pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = condition() {
@@ -43,7 +49,7 @@ pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 }
 
 /// A new empty directory, readable by everybody.
-pub(crate) fn directory() -> PathBuf {
+pub fn directory() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let start = "smtp-delay-test.";
@@ -71,7 +77,7 @@ fn remove_leftovers(start: &str) {
 /// up to what only a defect would take.  A busy machine makes every wait longer, so
 /// the end of the range is far off, or open where the log tells what was decided.
 #[track_caller]
-pub(crate) fn assert_waited(time: Duration, seconds: impl RangeBounds<f64> + Debug) {
+pub fn assert_waited(time: Duration, seconds: impl RangeBounds<f64> + Debug) {
     let time = time.as_secs_f64();
     assert!(seconds.contains(&time), "{time:.2} s instead of {seconds:?}");
 }
@@ -79,7 +85,7 @@ pub(crate) fn assert_waited(time: Duration, seconds: impl RangeBounds<f64> + Deb
 /// Tries until a try takes less than `limit`: a busy machine may make some of them
 /// slow, and only a defect makes all of them.
 #[track_caller]
-pub(crate) fn one_is_quicker_than<T>(limit: Duration, mut attempt: impl FnMut() -> T) -> T {
+pub fn one_is_quicker_than<T>(limit: Duration, mut attempt: impl FnMut() -> T) -> T {
     wait_until("a try that is quick enough", || {
         let start = Instant::now();
         let done = attempt();
@@ -89,19 +95,19 @@ pub(crate) fn one_is_quicker_than<T>(limit: Duration, mut attempt: impl FnMut() 
 
 /// The seconds behind `waited=` in a log line.
 #[track_caller]
-pub(crate) fn waited(line: &str) -> Duration {
+pub fn waited(line: &str) -> Duration {
     seconds(line, "waited")
 }
 
 /// The seconds behind a key in a log line.
 #[track_caller]
-pub(crate) fn seconds(line: &str, key: &str) -> Duration {
+pub fn seconds(line: &str, key: &str) -> Duration {
     let number = line.split(&format!(" {key}=")).nth(1).and_then(|rest| rest.split(' ').next());
     Duration::from_secs_f64(number.and_then(|number| number.parse().ok()).expect(line))
 }
 
 /// Whether this is root; says so where it is not, and the test is skipped.
-pub(crate) fn is_root(test: &str) -> bool {
+pub fn is_root(test: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
         packages::skip(test, "root");
@@ -111,7 +117,7 @@ pub(crate) fn is_root(test: &str) -> bool {
 
 /// The one element that there has to be.
 #[track_caller]
-pub(crate) fn only<T: Debug>(all: Vec<T>) -> T {
+pub fn only<T: Debug>(all: Vec<T>) -> T {
     assert_eq!(all.len(), 1, "{all:?}");
     all.into_iter().next().unwrap()
 }

@@ -9,36 +9,39 @@ use std::time::Duration;
 
 use domain::base::{MessageBuilder, Name, Rtype};
 
-use super::{directory, wait_until};
+use crate::{directory, wait_until};
 
 /// The zone of the list.
-pub(crate) const ZONE: &str = "bl.test";
-/// The zone of another, for IPv6, and an address on it.
-pub(crate) const ZONE6: &str = "six.test";
-pub(crate) const LISTED6: &str = "::1";
-/// An address that it lists, and what it says of it.
-pub(crate) const LISTED: &str = "127.0.5.1";
-pub(crate) const WHY: &str = "127.0.5.1 is listed here";
+pub const ZONE: &str = "bl.test";
+/// The zone of another, for IPv6.
+pub const ZONE6: &str = "six.test";
+/// An address on the list of [`ZONE6`].
+pub const LISTED6: &str = "::1";
+/// An address that it lists.
+pub const LISTED: &str = "127.0.5.1";
+/// What the list says of [`LISTED`].
+pub const WHY: &str = "127.0.5.1 is listed here";
 
 /// rbldnsd, until it is dropped.
-pub(crate) struct Rbldnsd {
+pub struct Rbldnsd {
     child: Child,
-    pub(crate) address: SocketAddr,
+    /// Where it answers.
+    pub address: SocketAddr,
 }
 
 impl Rbldnsd {
     /// Starts it.  Needs root, for the port and for giving root up.
-    pub(crate) fn start_at(ip: &str) -> Self {
+    pub fn start_at(ip: &str) -> Self {
         Self::start_with(ip, &[])
     }
 
     /// The same with more addresses or networks on the list, in rbldnsd's form.
-    pub(crate) fn start_with(ip: &str, more: &[&str]) -> Self {
+    pub fn start_with(ip: &str, more: &[&str]) -> Self {
         Self::try_start(SocketAddr::new(ip.parse().unwrap(), 53), more).expect("rbldnsd starts")
     }
 
     /// On a port where only those look for it who are told.
-    pub(crate) fn start_on_a_free_port(more: &[&str]) -> Self {
+    pub fn start_on_a_free_port(more: &[&str]) -> Self {
         let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let try_one = |_| {
             let address = free();
@@ -69,7 +72,7 @@ impl Rbldnsd {
     }
 
     /// As a name server to ask first; it refuses what is not on its list.
-    pub(crate) fn option(&self) -> String {
+    pub fn option(&self) -> String {
         format!("--resolver {}", self.address)
     }
 

@@ -5,11 +5,11 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Client, Daemon, wait_until};
+use crate::{Client, Daemon, wait_until};
 
 /// A daemon whose program is looked for for so long that [`stopped_heir`] meets the
 /// process that is to become it.
-pub(crate) fn slow_to_start(options: &str) -> Daemon {
+pub fn slow_to_start(options: &str) -> Daemon {
     let path = "/n:".repeat(40_000) + "/usr/bin:/bin";
     let setup = Daemon::setup().option(options).env("PATH", &path);
     setup.run(&["sh", "-c", "echo 220; exec cat"])
@@ -17,7 +17,7 @@ pub(crate) fn slow_to_start(options: &str) -> Daemon {
 
 /// A client, and the process that is to become the program for it, stopped before
 /// it has done so; none where it was quicker, and its session is over then.
-pub(crate) fn stopped_heir(daemon: &Daemon) -> Option<(Client, Pid)> {
+pub fn stopped_heir(daemon: &Daemon) -> Option<(Client, Pid)> {
     let old = daemon.children();
     let mut client = daemon.client("127.0.0.1");
     let heir = wait_until("another process with the client", || {

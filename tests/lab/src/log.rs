@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::wait_until;
+use crate::wait_until;
 
 /// Lines that a program has written so far.
 #[derive(Clone)]
-pub(crate) struct Log {
+pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     over: Arc<AtomicBool>,
     shown: String,
@@ -17,7 +17,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// The lines of `stream`, which comes from the command `shown`.
-    pub(crate) fn of(shown: &str, stream: impl Read + Send + 'static) -> Self {
+    pub fn of(shown: &str, stream: impl Read + Send + 'static) -> Self {
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let over = Arc::<AtomicBool>::default();
         let log = Self { lines: Arc::clone(&lines), over: Arc::clone(&over), shown: shown.into() };
@@ -32,26 +32,26 @@ impl Log {
 
     /// Waits for the last line: nobody is left who could write.
     #[track_caller]
-    pub(crate) fn wait_for_end(&self) {
+    pub fn wait_for_end(&self) {
         let what = format!("the end of what {} writes", self.shown);
         wait_until(&what, || self.over.load(Ordering::SeqCst).then_some(()));
     }
 
     /// The lines so far that start with `start`.
-    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+    pub fn lines(&self, start: &str) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
         lines.iter().filter(|line| line.starts_with(start)).cloned().collect()
     }
 
     /// Waits for a line that starts with `start`.
     #[track_caller]
-    pub(crate) fn wait_for(&self, start: &str) -> String {
+    pub fn wait_for(&self, start: &str) -> String {
         self.wait_for_lines(start, 1).remove(0)
     }
 
     /// Waits for `count` lines that start with `start`.
     #[track_caller]
-    pub(crate) fn wait_for_lines(&self, start: &str, count: usize) -> Vec<String> {
+    pub fn wait_for_lines(&self, start: &str, count: usize) -> Vec<String> {
         let what = format!("{count} lines `{start}' of {}", self.shown);
         wait_until(&what, || {
             let lines = self.lines(start);
@@ -59,7 +59,8 @@ impl Log {
         })
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// All lines so far.
+    pub fn text(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
 }

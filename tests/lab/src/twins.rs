@@ -9,45 +9,49 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use super::{directory, wait_until};
+use crate::command::{self, close_inherited_descriptors};
+use crate::{directory, wait_until};
 
 /// Numbers that look random and are the same in every run.
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Numbers that only `seed` determines.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
+    /// A number from 0 to `limit` - 1.
+    pub fn below(&mut self, limit: usize) -> usize {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit
     }
 
-    pub(crate) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+    /// One of `from`.
+    pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
 }
 
 /// The real program of this name.
-pub(crate) fn theirs(name: &str) -> PathBuf {
-    super::packages::path(name)
+pub fn theirs(name: &str) -> PathBuf {
+    crate::packages::path(name)
 }
 
 /// Ours under the same name.
-pub(crate) fn ours(name: &str) -> PathBuf {
+pub fn ours(name: &str) -> PathBuf {
     let path = directory().join(name);
     let program = match name {
-        "tcpserver" => env!("CARGO_BIN_EXE_smtp-delayd"),
-        _ => env!("CARGO_BIN_EXE_smtp-delayctl"),
+        "tcpserver" => command::daemon(),
+        _ => command::ctl(),
     };
     std::os::unix::fs::symlink(program, &path).unwrap();
     path
 }
 
 /// Runs a program to its end with `input`.
-pub(crate) fn run(program: &Path, change: impl FnOnce(&mut Command), input: &[u8]) -> Output {
+pub fn run(program: &Path, change: impl FnOnce(&mut Command), input: &[u8]) -> Output {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/bin:/bin");
     change(&mut command);
@@ -58,23 +62,22 @@ pub(crate) fn run(program: &Path, change: impl FnOnce(&mut Command), input: &[u8
 }
 
 /// A running tcpserver, real or ours.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
-    pub(crate) port: u16,
+    /// The port that it listens on.
+    pub port: u16,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Server {
-    pub(crate) fn start(program: &Path, options: &[String], run: &[&str], dns: &str) -> Self {
+    /// Starts `program` with `options` on a free port, in front of `run`, with the name
+    /// server `dns`.
+    pub fn start(program: &Path, options: &[String], run: &[&str], dns: &str) -> Self {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("DNSCACHEIP", dns);
         command.arg("-1").args(options).args(["127.0.0.1", "0"]).args(run).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // SAFETY: it makes one system call.
-        #[allow(unsafe_code)]
-        unsafe {
-            command.pre_exec(super::daemon::close_inherited_descriptors)
-        };
+        close_inherited_descriptors(&mut command);
         let mut child = command.spawn().unwrap();
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
@@ -84,7 +87,8 @@ impl Server {
         Self { child, port, log }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
@@ -94,7 +98,7 @@ impl Server {
 
     /// The lines that `-v` prints about one session, up to the status behind
     /// its end.
-    pub(crate) fn session(&mut self) -> Vec<String> {
+    pub fn session(&mut self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         while !lines.iter().rev().nth(1).is_some_and(|line| line.starts_with("tcpserver: end ")) {
             let mut line = String::new();
@@ -105,13 +109,13 @@ impl Server {
     }
 
     /// Ends it by a signal.
-    pub(crate) fn end_by(mut self, signal: Signal) -> std::process::ExitStatus {
+    pub fn end_by(mut self, signal: Signal) -> std::process::ExitStatus {
         kill(self.pid(), signal).unwrap();
         wait_until("the end of a tcpserver", || self.child.try_wait().unwrap())
     }
 
     /// Ends it: its exit code, and what it had still to say.
-    pub(crate) fn stop(mut self) -> (Option<i32>, Vec<String>) {
+    pub fn stop(mut self) -> (Option<i32>, Vec<String>) {
         kill(self.pid(), Signal::SIGTERM).unwrap();
         let status = wait_until("the end of a tcpserver", || self.child.try_wait().unwrap());
         let rest = self.log.by_ref().lines().map_while(Result::ok);

@@ -1,7 +1,7 @@
 //! A running `smtp-delayd` and what it logs.
-#![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -12,8 +12,9 @@ use std::thread;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use super::log::Log;
-use super::{Client, wait_until};
+use crate::command::{self, close_inherited_descriptors};
+use crate::log::Log;
+use crate::{Client, wait_until};
 
 /// Tests that load the machine run alone, so that those that measure a delay
 /// are not disturbed.
@@ -28,13 +29,16 @@ thread_local! {
 }
 
 /// Keeps all other tests with a daemon waiting.
-pub(crate) struct Alone(#[allow(dead_code)] RwLockWriteGuard<'static, ()>);
+pub struct Alone {
+    _guard: RwLockWriteGuard<'static, ()>,
+}
 
 impl Alone {
-    pub(crate) fn on_the_machine() -> Self {
+    /// Waits until no other test has a daemon.
+    pub fn on_the_machine() -> Self {
         let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         IS_ALONE.set(true);
-        Self(guard)
+        Self { _guard: guard }
     }
 }
 
@@ -45,10 +49,11 @@ impl Drop for Alone {
 }
 
 /// A daemon's part in its test's share of the machine.
-pub(crate) struct Share;
+pub struct Share;
 
 impl Share {
-    pub(crate) fn take() -> Option<Self> {
+    /// None for a test that is alone on the machine.
+    pub fn take() -> Option<Self> {
         if IS_ALONE.get() {
             return None;
         }
@@ -71,15 +76,9 @@ impl Drop for Share {
     }
 }
 
-pub(crate) fn close_inherited_descriptors() -> std::io::Result<()> {
-    // SAFETY: the descriptors of the parent are only marked in the child.
-    let status =
-        unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
-    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-}
-
 /// How a daemon is to be started.
-pub(crate) struct Setup {
+#[must_use]
+pub struct Setup {
     command: Command,
     host: String,
     port: u16,
@@ -87,53 +86,58 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    pub(crate) fn option(mut self, option: &str) -> Self {
+    /// Adds an option, with its value behind a blank.
+    pub fn option(mut self, option: &str) -> Self {
         self.options.extend(option.split(' ').map(String::from));
         self
     }
 
     /// An option whose value has blanks in it.
-    pub(crate) fn option_with(mut self, option: &str, value: impl ToString) -> Self {
+    pub fn option_with(mut self, option: &str, value: impl Display) -> Self {
         self.options.extend([option.to_string(), value.to_string()]);
         self
     }
 
     /// Lets it look our own name up.
-    pub(crate) fn without_local_name(mut self) -> Self {
+    pub fn without_local_name(mut self) -> Self {
         self.options.drain(..2);
         self
     }
 
     /// Leaves `--per-ip` to the settings.
-    pub(crate) fn without_per_ip(mut self) -> Self {
+    pub fn without_per_ip(mut self) -> Self {
         let given = self.options.iter().position(|option| option == "--per-ip").unwrap();
         self.options.drain(given..given + 2);
         self
     }
 
-    pub(crate) fn host(mut self, host: &str) -> Self {
+    /// Listens at `host` and not at 127.0.0.1.
+    pub fn host(mut self, host: &str) -> Self {
         self.host = host.into();
         self
     }
 
-    pub(crate) fn port(mut self, port: u16) -> Self {
+    /// Listens on `port` and not on any that is free.
+    pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
-    pub(crate) fn command(mut self, change: impl FnOnce(&mut Command)) -> Self {
+    /// Alters the command.
+    pub fn command(mut self, change: impl FnOnce(&mut Command)) -> Self {
         change(&mut self.command);
         self
     }
 
     /// Starts it in front of `program`, and waits until it accepts clients.
     #[track_caller]
-    pub(crate) fn run(mut self, program: &[&str]) -> Daemon {
+    pub fn run(mut self, program: &[&str]) -> Daemon {
         let shared = Share::take();
         self.command.arg("-1").args(&self.options).arg(&self.host).arg(self.port.to_string());
         self.command.args(program).process_group(0).env("RUST_BACKTRACE", "0");
@@ -152,9 +156,11 @@ impl Setup {
     }
 }
 
-pub(crate) struct Daemon {
+/// A daemon, which is killed with its process group when this is dropped.
+pub struct Daemon {
     child: Child,
-    pub(crate) port: u16,
+    /// The port that it listens on.
+    pub port: u16,
     log: Log,
     shown: String,
     host: String,
@@ -164,14 +170,14 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Quick defaults for tests: loopback, any port, no delay, no look-up of
     /// our own name, no trust in loopback addresses, and no limit for them.
-    pub(crate) fn setup() -> Setup {
-        Self::setup_with(Command::new(env!("CARGO_BIN_EXE_smtp-delayd")))
+    pub fn setup() -> Setup {
+        Self::setup_with(Command::new(command::daemon()))
     }
 
     /// The same for a daemon that is run by `launcher`, which becomes it.
-    pub(crate) fn setup_under(launcher: &[&str]) -> Setup {
+    pub fn setup_under(launcher: &[&str]) -> Setup {
         let mut command = Command::new(launcher[0]);
-        command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_smtp-delayd"));
+        command.args(&launcher[1..]).arg(command::daemon());
         Self::setup_with(command)
     }
 
@@ -183,45 +189,49 @@ impl Daemon {
             command.env_remove(name);
         }
         // What the test runner was given is not what the daemon was given.
-        // SAFETY: close_range is a system call.
-        unsafe { command.pre_exec(close_inherited_descriptors) };
+        close_inherited_descriptors(&mut command);
         let options = ["-l", "mx.test.example", "--local-nets", "none", "--per-ip", "0"];
         let options = options.map(String::from).into();
         Setup { command, host: "127.0.0.1".into(), port: 0, options }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// The process id of the supervisor.
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where clients find it.
+    pub fn address(&self) -> SocketAddr {
         let host = if self.host == "0" { "127.0.0.1" } else { &self.host };
         SocketAddr::new(host.parse().unwrap(), self.port)
     }
 
     /// A client from `source`.
     #[track_caller]
-    pub(crate) fn client(&self, source: &str) -> Client {
+    pub fn client(&self, source: &str) -> Client {
         Client::connect(source, self.address())
     }
 
-    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+    /// The lines that it has logged so far and that start with `start`.
+    pub fn lines(&self, start: &str) -> Vec<String> {
         self.log.lines(start)
     }
 
+    /// Waits for a line that starts with `start`.
     #[track_caller]
-    pub(crate) fn log(&self, start: &str) -> String {
+    pub fn log(&self, start: &str) -> String {
         self.log.wait_for(start)
     }
 
+    /// Waits for `count` lines that start with `start`.
     #[track_caller]
-    pub(crate) fn log_lines(&self, start: &str, count: usize) -> Vec<String> {
+    pub fn log_lines(&self, start: &str, count: usize) -> Vec<String> {
         self.log.wait_for_lines(start, count)
     }
 
     /// Asks for `stats` until a line has `part` in it.
     #[track_caller]
-    pub(crate) fn wait_for_stats(&self, part: &str) -> String {
+    pub fn wait_for_stats(&self, part: &str) -> String {
         let told = self.lines("stats ").len();
         wait_until(&format!("stats with {part:?}"), || {
             self.signal(Signal::SIGUSR1);
@@ -230,42 +240,47 @@ impl Daemon {
         })
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// All that it has logged so far.
+    pub fn text(&self) -> String {
         self.log.text()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends a signal to the supervisor.
+    pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
 
-    pub(crate) fn signal_group(&self, signal: Signal) {
+    /// Sends a signal to the process group, children and programs included.
+    pub fn signal_group(&self, signal: Signal) {
         killpg(self.pid(), signal).unwrap();
     }
 
     /// Waits for the supervisor to end.
     #[track_caller]
-    pub(crate) fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let what = format!("the end of {}", self.shown);
         wait_until(&what, || self.child.try_wait().unwrap())
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
+    /// Whether the supervisor has ended.
+    pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// Kills the supervisor, and nobody else.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.child.wait().unwrap();
     }
 
     /// The process ids of the supervisor's children.
-    pub(crate) fn children(&self) -> Vec<Pid> {
+    pub fn children(&self) -> Vec<Pid> {
         children_of(self.pid())
     }
 }
 
-pub(crate) fn children_of(pid: Pid) -> Vec<Pid> {
+/// The process ids of the children of `pid`, none where it has ended.
+pub fn children_of(pid: Pid) -> Vec<Pid> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()

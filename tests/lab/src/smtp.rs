@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{directory, packages};
+use crate::{directory, packages};
 
 /// A command line, and where the messages are that it takes.
-pub(crate) struct SmtpServer {
-    pub(crate) command: Vec<String>,
+pub struct SmtpServer {
+    /// The command line.
+    pub command: Vec<String>,
     messages: Messages,
 }
 
@@ -24,7 +25,7 @@ enum Messages {
 
 impl SmtpServer {
     /// msmtpd of msmtp-mta; the test begins with `needs!("msmtpd")`.
-    pub(crate) fn msmtpd() -> Self {
+    pub fn msmtpd() -> Self {
         let directory = directory();
         let (store, file) = (directory.join("store"), directory.join("messages"));
         let script = format!("#!/bin/sh\nexec cat >>{}\n", file.display());
@@ -36,7 +37,7 @@ impl SmtpServer {
 
     /// exim of exim4-daemon-light; the test begins with `needs!("exim4")`, and needs
     /// root: exim looks its user up, whom only the installed package makes.
-    pub(crate) fn exim() -> Self {
+    pub fn exim() -> Self {
         let directory = directory();
         let path = directory.display();
         let config = format!(
@@ -56,17 +57,18 @@ impl SmtpServer {
 
     /// mailfront, which throws messages away; the test begins with
     /// `needs!("mailfront")`.
-    pub(crate) fn mailfront() -> Self {
+    pub fn mailfront() -> Self {
         let command = ["mailfront", "smtp", "echo", "accept"].map(String::from).into();
         Self { command, messages: Messages::Nowhere }
     }
 
-    pub(crate) fn program(&self) -> Vec<&str> {
+    /// The command line, as the helpers take it.
+    pub fn program(&self) -> Vec<&str> {
         self.command.iter().map(String::as_str).collect()
     }
 
     /// The text of all messages that it has kept.
-    pub(crate) fn messages(&self) -> String {
+    pub fn messages(&self) -> String {
         match &self.messages {
             Messages::File(file) => fs::read_to_string(file).unwrap(),
             Messages::Folder(folder, end) => {

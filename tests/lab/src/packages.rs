@@ -6,28 +6,25 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-const PACKAGES: &str = include_str!("../packages");
+const PACKAGES: &str = include_str!("../../packages");
 
 /// Where `tests/run` puts links to the programs that it has only unpacked.
-const UNPACKED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/packages/bin");
+const UNPACKED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/packages/bin");
 
 /// Ends a test that needs one of these programs where it is missing.
-#[allow(unused_macros)]
+#[macro_export]
 macro_rules! needs {
     ($($program:literal),+) => {
         $(
-            if $crate::lab::packages::is_missing(std::any::type_name_of_val(&|| ()), $program) {
+            if $crate::packages::is_missing(std::any::type_name_of_val(&|| ()), $program) {
                 return;
             }
         )+
     };
 }
-#[allow(unused_imports)]
-pub(crate) use needs;
-
 /// Whether a program is missing; says so, for the test whose closure has the type
 /// `closure`.
-pub(crate) fn is_missing(closure: &str, program: &str) -> bool {
+pub fn is_missing(closure: &str, program: &str) -> bool {
     let package = package(program);
     let missing = find(program).is_none();
     if missing {
@@ -46,7 +43,7 @@ fn package(program: &str) -> &'static str {
 }
 
 /// Where a program is that `needs!` has found.
-pub(crate) fn path(program: &str) -> PathBuf {
+pub fn path(program: &str) -> PathBuf {
     find(program).unwrap_or_else(|| panic!("the test lacks needs!({program:?})"))
 }
 
@@ -62,7 +59,7 @@ fn is_executable(file: &Path) -> bool {
 }
 
 /// Says that a test is skipped, and what it needs.
-pub(crate) fn skip(test: &str, need: &str) {
+pub fn skip(test: &str, need: &str) {
     // Past the test runner, which hides what a test prints that passes.
     let _ = writeln!(std::io::stderr(), "skipped: {test} needs {need}");
     let Some(file) = std::env::var_os("TESTS_SKIPPED") else { return };
