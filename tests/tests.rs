@@ -25,6 +25,7 @@ mod log;
 mod lookup;
 mod modules;
 mod oom;
+mod places;
 mod pool;
 mod rules;
 mod startup;

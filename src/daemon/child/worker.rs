@@ -17,7 +17,7 @@ use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_under_pressure;
 use crate::daemon::child::oom::ChildScore;
 use crate::daemon::child::processors::Processors;
-use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled, wake_child};
+use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled};
 use crate::daemon::scoreboard::stuck::Start;
 use crate::daemon::supervisor::relay::part_from_others;
 use crate::error::TROUBLE;
@@ -84,13 +84,6 @@ impl Worker<'_> {
             self.bound.set(self.processors.stay());
         }
         Stay(self)
-    }
-
-    /// Wakes the client that has waited for a place for longest.
-    fn wake_next_in_line(&self) {
-        if let Some(pid) = self.pool.first_in_line() {
-            wake_child(pid);
-        }
     }
 
     /// The process that shares our memory was killed in the middle of what both of us
@@ -190,13 +183,13 @@ impl Acceptor for Worker<'_> {
     /// Whoever is next may find a place.
     fn leave_line(&self) {
         if self.pool.leave_line(self.slot) {
-            self.wake_next_in_line();
+            self.pool.wake_next_in_line();
         }
     }
 
     fn release_session(&self) {
         self.pool.enter(self.slot, Stage::Busy);
-        self.wake_next_in_line();
+        self.pool.wake_next_in_line();
     }
 
     fn sessions(&self) -> usize {

@@ -43,6 +43,8 @@ pub(in crate::daemon) const MOVED: usize = STUCK + 1;
 pub(in crate::daemon) const WAITING: usize = MOVED + 1;
 /// When the supervisor last looked after the pool.
 pub(in crate::daemon) const BEAT: usize = WAITING + 1;
+/// Whether a client in the line has ever been passed over.
+pub(in crate::daemon) const EVER_PASSED_OVER: usize = BEAT + 1;
 pub(in crate::daemon) const NAMES: usize = 40;
 pub(in crate::daemon) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refusals::WORDS;
@@ -89,7 +91,7 @@ const COLUMNS: usize = 5;
 const COUNTER_WORDS: usize = 8;
 
 /// The number of a child's place on the scoreboard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(pub(in crate::daemon) usize);
 
 /// What a child is doing.

@@ -4,6 +4,7 @@
 pub(in crate::daemon) mod address;
 pub mod file;
 pub mod layout;
+pub(in crate::daemon) mod line;
 pub mod local_names;
 pub(in crate::daemon) mod per_network;
 pub mod pool;

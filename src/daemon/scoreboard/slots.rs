@@ -13,8 +13,7 @@ use std::time::Duration;
 use crate::class::Class;
 use crate::daemon::scoreboard::address::address_words;
 use crate::daemon::scoreboard::layout::{
-    ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, UNPLACED, WAITING,
-    mark, now,
+    ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, UNPLACED, mark, now,
 };
 use crate::daemon::scoreboard::pool::Pool;
 use crate::sys;
@@ -142,7 +141,7 @@ impl Pool {
         sessions
     }
 
-    fn mark(&self, slot: Slot, stage: Stage, on: bool) {
+    pub(in crate::daemon) fn mark(&self, slot: Slot, stage: Stage, on: bool) {
         mark(self.board.set(stage), slot, on);
     }
 
@@ -210,69 +209,9 @@ impl Pool {
         self.mark(program_slot, Stage::Prog, false);
     }
 
-    /// Takes one of `most` places for programs, if one is free and nobody has
-    /// been waiting for longer.  Two that reach for the last one at the same
-    /// time may both miss it.
-    #[must_use]
-    pub fn claim_prog(&self, slot: Slot, most: usize) -> bool {
-        if most < self.slots() && !self.is_first_in_line(slot) {
-            return false;
-        }
-        let won = self.reach_for_place(slot, most);
-        if won {
-            self.leave_line(slot);
-        }
-        won
-    }
-
-    /// Puts the child of `slot` at the end of the line, if it is not in it.
-    fn is_first_in_line(&self, slot: Slot) -> bool {
-        let line = self.column(Column::Line);
-        let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let mine = line[slot.0].compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
-        if mine.is_ok() {
-            self.board.words[WAITING].fetch_add(1, Ordering::SeqCst);
-        }
-        let mine = mine.map_or_else(|since| since, |_| now);
-        let before = |(number, word): (usize, &AtomicU64)| {
-            let since = word.load(Ordering::SeqCst);
-            since > 0 && (since, number) < (mine, slot.0)
-        };
-        !line.iter().enumerate().any(before)
-    }
-
-    /// The child of `slot` does not wait for a place any more; whether it did.
-    #[allow(clippy::must_use_candidate)]
-    pub fn leave_line(&self, slot: Slot) -> bool {
-        let waited = self.column(Column::Line)[slot.0].swap(0, Ordering::SeqCst) != 0;
-        if waited {
-            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
-        }
-        waited
-    }
-
-    /// The process that has waited for a place for longest.
-    #[must_use]
-    pub fn first_in_line(&self) -> Option<u32> {
-        if self.board.words[WAITING].load(Ordering::SeqCst) == 0 {
-            return None;
-        }
-        let line = self.column(Column::Line).iter().map(|word| word.load(Ordering::SeqCst));
-        let waiting = line.enumerate().filter(|(_, since)| *since > 0);
-        let first = waiting.min_by_key(|(number, since)| (*since, *number));
-        first.and_then(|(number, _)| self.pid(Slot(number)))
-    }
-
     /// Whether the verdict of the client of `slot` is due; it is not any more.
     pub(in crate::daemon) fn take_due(&self, slot: Slot) -> bool {
         self.slot_words(slot)[DUE].swap(0, Ordering::Relaxed) != 0
-    }
-
-    fn reach_for_place(&self, slot: Slot, most: usize) -> bool {
-        self.mark(slot, Stage::Prog, true);
-        let won = most >= self.slots() || self.count(Stage::Prog) <= most;
-        self.mark(slot, if won { Stage::Busy } else { Stage::Prog }, false);
-        won
     }
 
     fn column(&self, column: Column) -> &[AtomicU64] {
@@ -362,21 +301,6 @@ mod tests {
         assert_eq!((pool.count(Stage::Idle), pool.taken()), (3, 5));
         pool.retire(slots[2]);
         assert_eq!((pool.stage(slots[2]), pool.stage(slots[3])), (None, Some(Stage::Idle)));
-    }
-
-    #[test]
-    fn places_for_programs_are_bounded() {
-        let pool = test_pool(130, 5);
-        let claimed = (0..130).filter(|n| {
-            let slot = Slot(*n);
-            pool.enter(slot, Stage::Busy);
-            pool.claim_prog(slot, 128)
-        });
-        assert_eq!(claimed.count(), 128);
-        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Busy)), (128, 2));
-        pool.vacate(Slot(0));
-        assert!(!pool.claim_prog(Slot(129), 128), "another has waited for longer");
-        assert!(pool.claim_prog(Slot(128), 128));
     }
 
     #[test]

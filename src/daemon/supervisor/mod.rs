@@ -28,6 +28,7 @@ use crate::daemon::child::Child;
 use crate::daemon::child::oom::{ChildScore, Scores};
 use crate::daemon::child::processors::Processors;
 use crate::daemon::child::worker::Worker;
+use crate::daemon::scoreboard::line::LineCheck;
 use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled, wake_child};
 use crate::daemon::scoreboard::stuck::{StuckCheck, Untold};
 use crate::daemon::startup::pidfile::Pidfile;
@@ -54,6 +55,7 @@ pub struct Supervisor {
     backoff: Backoff,
     stopping: bool,
     stuck_check: StuckCheck,
+    line_check: LineCheck,
     /// When forks that are owed are to be tried again.
     retry_at: Option<Instant>,
     crashes: Crashes,
@@ -101,6 +103,7 @@ impl Supervisor {
             backoff,
             stopping: false,
             stuck_check: StuckCheck::start(),
+            line_check: LineCheck::start(),
             retry_at: None,
             crashes: Crashes::default(),
             rounds: Rounds::default(),
@@ -134,6 +137,7 @@ impl Supervisor {
             // What nobody accepts any more does not queue: it counts as if it did.
             let queue = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
             self.stuck_check.look(&self.pool, queue);
+            self.line_check.look(&self.pool, self.service.options.max_prog());
             if self.stopping && self.may_end() {
                 break;
             }
@@ -286,7 +290,7 @@ impl Supervisor {
     fn sleep(&self) {
         let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
-        let look = Some(self.stuck_check.due());
+        let look = Some(self.stuck_check.due().min(self.line_check.due()));
         let reload = self.reload_due.filter(|_| self.checker.is_none());
         let at = [self.retry_at, self.rounds.due(now), relay, look, reload].into_iter().flatten();
         let due = at.map(|due| due.saturating_duration_since(now));

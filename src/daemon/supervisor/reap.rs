@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::connection::acceptor::Counter;
-use crate::daemon::scoreboard::pool::{Slot, Stage, as_pid, wake_child};
+use crate::daemon::scoreboard::pool::{Slot, Stage, as_pid};
 use crate::daemon::scoreboard::stuck::Untold;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::supervisor::ends::{Crashes, End};
@@ -98,23 +98,19 @@ impl Supervisor {
             self.pool.vacate_unstarted_of(slot);
         }
         self.pool.vacate(slot);
+        // Whatever it was doing: it may have had a place, or have been woken for one.
+        if self.pool.wake_next_in_line() {
+            self.line_check.note_wake();
+        }
         if stage == Some(Stage::Prog) {
             let (ip, time) = client.unzip();
             self.tell_end(End { pid, ip, status, time: time.unwrap_or_default() }, untold);
-            self.wake_next_in_line();
         } else if !status.success() {
             self.crashed(pid, lost, status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.service.log.tcpserver_end(pid, status);
             self.service.log.tcpserver_status(|| self.pool.clients(), self.pool.slots());
-        }
-    }
-
-    /// A session's place is free.
-    fn wake_next_in_line(&self) {
-        if let Some(pid) = self.pool.first_in_line() {
-            wake_child(pid);
         }
     }
 

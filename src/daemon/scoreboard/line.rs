@@ -1,0 +1,399 @@
+//! The line of clients that wait for a place for their session (`--max-prog`): who is
+//! first in it, and who wakes whom.
+//!
+//! Only the first in line reaches for a place, so that nobody waits for ever.  One
+//! whose process is stopped is passed over, until it looks for itself again: it would
+//! hold up all behind it.  Whoever may have made a place free, or was to take one and
+//! does not, wakes the next.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::daemon::scoreboard::layout::{Column, EVER_PASSED_OVER, Slot, Stage, WAITING};
+use crate::daemon::scoreboard::pool::{Pool, wake_child};
+use crate::daemon::scoreboard::process_state::is_stopped;
+
+/// In the time since when a client has been waiting: its process was stopped when it
+/// was its turn.  It has no place then, even if its bit says that it reaches for one.
+const PASSED_OVER: u64 = 1 << 63;
+
+/// How long a client that was woken may take before it is looked at whether it is
+/// stopped.
+const PATIENCE: Duration = Duration::from_millis(75);
+/// How often that is looked at in any case.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// When the supervisor looks for clients in the line that are stopped.
+pub(in crate::daemon) struct LineCheck {
+    next: Instant,
+}
+
+impl LineCheck {
+    /// The first look is due at once.
+    pub(in crate::daemon) fn start() -> Self {
+        Self { next: Instant::now() }
+    }
+
+    /// A client was woken to take a place.
+    pub(in crate::daemon) fn note_wake(&mut self) {
+        self.next = self.next.min(Instant::now() + PATIENCE);
+    }
+
+    /// If a look is due, has those passed over that are stopped, where one of `most`
+    /// places is free.
+    pub(in crate::daemon) fn look(&mut self, pool: &Pool, most: usize) {
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + INTERVAL;
+            pool.pass_over_stopped(most);
+        }
+    }
+
+    /// When the next look is due.
+    pub(in crate::daemon) fn due(&self) -> Instant {
+        self.next
+    }
+}
+
+/// A client in the line: since when, and where.  Who comes first is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiter {
+    since: u64,
+    slot: Slot,
+}
+
+impl Pool {
+    /// Takes one of `most` places for programs, if one is free and nobody has
+    /// been waiting for longer; else the client of `slot` is in the line from now on.
+    #[must_use]
+    pub fn claim_prog(&self, slot: Slot, most: usize) -> bool {
+        if most >= self.slots() {
+            self.enter(slot, Stage::Prog);
+            self.leave_line(slot);
+            return true;
+        }
+        loop {
+            let waiter = self.join_line(slot);
+            if self.first_in_line() != Some(waiter) {
+                return false;
+            }
+            self.mark(slot, Stage::Prog, true);
+            if self.places_taken() <= most && self.take_turn(waiter) {
+                self.mark(slot, Stage::Busy, false);
+                self.wake_next_if_free(most);
+                return true;
+            }
+            self.mark(slot, Stage::Prog, false);
+            self.clear_passed_over(slot);
+            // Two that took themselves for the first may both have missed the last one.
+            if self.places_taken() >= most {
+                return false;
+            }
+        }
+    }
+
+    /// Puts the client at the end of the line, or finds its place in it.
+    fn join_line(&self, slot: Slot) -> Waiter {
+        let word = self.line_word(slot);
+        // Before it can be found: whoever is killed here leaves the number too high,
+        // which costs a search, and never too low.
+        self.board.words[WAITING].fetch_add(1, Ordering::SeqCst);
+        let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
+        let joined = word.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        if joined.is_err() {
+            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+            self.clear_passed_over(slot);
+        }
+        let since = joined.map_or_else(|since| since & !PASSED_OVER, |_| now);
+        Waiter { since, slot }
+    }
+
+    /// A client that was passed over, and reaches for no place now, takes its turn again.
+    fn clear_passed_over(&self, slot: Slot) {
+        self.line_word(slot).fetch_and(!PASSED_OVER, Ordering::SeqCst);
+    }
+
+    /// Those that wait, but for those that were passed over.
+    fn waiters(&self) -> impl Iterator<Item = Waiter> + '_ {
+        let line = self.board.column(Column::Line).iter().enumerate();
+        let waiters = line.map(|(number, word)| Waiter {
+            since: word.load(Ordering::SeqCst),
+            slot: Slot(number),
+        });
+        waiters.filter(|waiter| waiter.since > 0 && waiter.since & PASSED_OVER == 0)
+    }
+
+    /// The one that has waited for longest.
+    fn first_in_line(&self) -> Option<Waiter> {
+        self.waiters().min()
+    }
+
+    /// It has a place, unless it was passed over meanwhile.
+    fn take_turn(&self, waiter: Waiter) -> bool {
+        let word = self.line_word(waiter.slot);
+        let (waits, over) = (waiter.since, 0);
+        let won = word.compare_exchange(waits, over, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if won {
+            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+        }
+        won
+    }
+
+    fn pass_over(&self, Waiter { since, slot }: Waiter) {
+        self.board.words[EVER_PASSED_OVER].store(1, Ordering::SeqCst);
+        let (word, passed_over) = (self.line_word(slot), since | PASSED_OVER);
+        let _ = word.compare_exchange(since, passed_over, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Places that are taken, or reached for by somebody who is not stopped.
+    fn places_taken(&self) -> usize {
+        if self.board.words[EVER_PASSED_OVER].load(Ordering::SeqCst) == 0 {
+            return self.count(Stage::Prog);
+        }
+        let line = self.board.column(Column::Line).chunks(64);
+        let words = self.board.set(Stage::Prog).iter().zip(line);
+        // Who has been passed over is asked first: it may reach for a place anew, and
+        // sees by then who else does.
+        let taken = words.map(|(word, line)| {
+            let passed_over = passed_over(line);
+            (word.load(Ordering::SeqCst) & !passed_over).count_ones() as usize
+        });
+        taken.sum()
+    }
+
+    /// The child of `slot` does not wait for a place any more; whether it did.
+    #[allow(clippy::must_use_candidate)]
+    pub fn leave_line(&self, slot: Slot) -> bool {
+        let waited = self.line_word(slot).swap(0, Ordering::SeqCst) != 0;
+        if waited {
+            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+        }
+        waited
+    }
+
+    /// Wakes the client that has waited for a place for longest; whether there is one.
+    #[allow(clippy::must_use_candidate)]
+    pub fn wake_next_in_line(&self) -> bool {
+        let first = if self.waiting() > 0 { self.first_in_line() } else { None };
+        first.inspect(|first| self.wake_waiter(*first)).is_some()
+    }
+
+    fn wake_waiter(&self, waiter: Waiter) {
+        if let Some(pid) = self.pid(waiter.slot) {
+            wake_child(pid);
+        }
+    }
+
+    /// Two places that were free at once have woken the same client.
+    fn wake_next_if_free(&self, most: usize) {
+        if self.waiting() > 0 && self.places_taken() < most {
+            self.wake_next_in_line();
+        }
+    }
+
+    /// Passes over those that are stopped while they reach for one of `most` places, or
+    /// that should take one that is free, and wakes the first that can.
+    pub fn pass_over_stopped(&self, most: usize) {
+        if self.waiting() == 0 {
+            return;
+        }
+        let is_stopped = |slot| self.pid(slot).is_some_and(is_stopped);
+        let reaching = self.waiters().filter(|waiter| self.board.is(waiter.slot, Stage::Prog));
+        reaching.filter(|waiter| is_stopped(waiter.slot)).for_each(|waiter| self.pass_over(waiter));
+        while self.places_taken() < most {
+            let Some(first) = self.first_in_line() else { return };
+            // Also one that is stopped: it looks for a place as soon as it goes on.
+            self.wake_waiter(first);
+            if !is_stopped(first.slot) {
+                return;
+            }
+            self.pass_over(first);
+        }
+    }
+
+    /// How many clients wait; too many where one was killed as it joined or left.
+    fn waiting(&self) -> u64 {
+        self.board.words[WAITING].load(Ordering::SeqCst)
+    }
+
+    fn line_word(&self, slot: Slot) -> &AtomicU64 {
+        &self.board.column(Column::Line)[slot.0]
+    }
+}
+
+/// The slots of a part of the line that were passed over, a bit each.
+fn passed_over(line: &[AtomicU64]) -> u64 {
+    let marks = line.iter().map(|word| word.load(Ordering::SeqCst) >> 63);
+    marks.enumerate().fold(0, |bits, (number, mark)| bits | mark << number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::scoreboard::pool::test_pool;
+    use crate::sys;
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    use nix::unistd::Pid;
+    use std::process::{Child, Command};
+
+    /// A process that is stopped, as the child of a client in the line may be.
+    struct Stopped(Child);
+
+    impl Stopped {
+        fn start() -> Self {
+            let process = Self(Command::new("sleep").arg("60").spawn().unwrap());
+            kill(process.pid(), Signal::SIGSTOP).unwrap();
+            waitpid(process.pid(), Some(WaitPidFlag::WUNTRACED)).unwrap();
+            process
+        }
+
+        fn pid(&self) -> Pid {
+            Pid::from_raw(i32::try_from(self.0.id()).unwrap())
+        }
+
+        fn resume(&self) {
+            kill(self.pid(), Signal::SIGCONT).unwrap();
+        }
+    }
+
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// A pool with one place, which slot 0 has, and a stopped client in slot 1 that is
+    /// the first in the line, before the one of slot 2.
+    fn pool_with_line(first: &Stopped) -> Pool {
+        let pool = test_pool(130, 1);
+        (0..3).map(Slot).for_each(|slot| pool.enter(slot, Stage::Busy));
+        sys::put_pid(pool.pid_word(Slot(1)), first.0.id());
+        assert!(pool.claim_prog(Slot(0), 1));
+        assert!(!pool.claim_prog(Slot(1), 1));
+        assert!(!pool.claim_prog(Slot(2), 1));
+        pool
+    }
+
+    #[test]
+    fn places_for_programs_are_bounded() {
+        let pool = test_pool(130, 5);
+        let claimed = (0..130).filter(|n| {
+            let slot = Slot(*n);
+            pool.enter(slot, Stage::Busy);
+            pool.claim_prog(slot, 128)
+        });
+        assert_eq!(claimed.count(), 128);
+        assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Busy)), (128, 2));
+        pool.vacate(Slot(0));
+        assert!(!pool.claim_prog(Slot(129), 128), "another has waited for longer");
+        assert!(pool.claim_prog(Slot(128), 128));
+    }
+
+    #[test]
+    fn a_stopped_client_is_passed_over_and_takes_its_turn_again() {
+        let stopped = Stopped::start();
+        let pool = pool_with_line(&stopped);
+        pool.pass_over_stopped(1);
+        assert!(!pool.claim_prog(Slot(2), 1), "no place is free");
+        pool.vacate(Slot(0));
+        assert!(!pool.claim_prog(Slot(2), 1), "another is first");
+        pool.pass_over_stopped(1);
+        assert!(pool.claim_prog(Slot(2), 1));
+        stopped.resume();
+        assert!(!pool.claim_prog(Slot(1), 1), "no place is free");
+        assert!(!pool.claim_prog(Slot(3), 1));
+        pool.vacate(Slot(2));
+        assert!(!pool.claim_prog(Slot(3), 1), "it is the first again");
+        assert!(pool.claim_prog(Slot(1), 1));
+    }
+
+    #[test]
+    fn one_that_runs_is_not_passed_over() {
+        let stopped = Stopped::start();
+        let pool = pool_with_line(&stopped);
+        stopped.resume();
+        pool.vacate(Slot(0));
+        pool.pass_over_stopped(1);
+        assert!(!pool.claim_prog(Slot(2), 1));
+        assert!(pool.claim_prog(Slot(1), 1));
+    }
+
+    #[test]
+    fn one_that_is_stopped_as_it_reaches_for_a_place_has_none() {
+        let stopped = Stopped::start();
+        let pool = pool_with_line(&stopped);
+        pool.vacate(Slot(0));
+        let reaching = pool.first_in_line().unwrap();
+        pool.mark(reaching.slot, Stage::Prog, true);
+        assert!(pool.places_taken() <= 1, "it has seen that the place is free");
+        assert!(!pool.claim_prog(Slot(2), 1));
+        pool.pass_over_stopped(1);
+        assert!(pool.claim_prog(Slot(2), 1));
+        stopped.resume();
+        assert!(!pool.take_turn(reaching), "the place is taken");
+        pool.mark(reaching.slot, Stage::Prog, false);
+        pool.clear_passed_over(reaching.slot);
+        assert_eq!(pool.count(Stage::Prog), 1);
+        pool.vacate(Slot(2));
+        assert!(pool.claim_prog(Slot(1), 1));
+    }
+
+    #[test]
+    fn one_that_has_won_its_place_keeps_it_while_it_is_stopped() {
+        let stopped = Stopped::start();
+        let pool = pool_with_line(&stopped);
+        pool.vacate(Slot(0));
+        let reaching = pool.first_in_line().unwrap();
+        pool.mark(reaching.slot, Stage::Prog, true);
+        assert!(pool.take_turn(reaching));
+        pool.pass_over_stopped(1);
+        assert!(!pool.claim_prog(Slot(2), 1));
+    }
+
+    #[test]
+    fn places_are_never_more_than_there_are_whoever_is_passed_over() {
+        const PLACES: usize = 2;
+        let pool = test_pool(6, 1);
+        let sessions = std::sync::atomic::AtomicUsize::new(0);
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let hold_and_release = |slot| {
+            for _ in 0..3000 {
+                pool.enter(slot, Stage::Busy);
+                while !pool.claim_prog(slot, PLACES) {
+                    std::thread::yield_now();
+                }
+                assert!(sessions.fetch_add(1, Ordering::SeqCst) < PLACES);
+                sessions.fetch_sub(1, Ordering::SeqCst);
+                pool.enter(slot, Stage::Idle);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    pool.waiters().for_each(|waiter| pool.pass_over(waiter));
+                    std::thread::yield_now();
+                }
+            });
+            let slots = (0..6).map(Slot);
+            let running: Vec<_> =
+                slots.map(|slot| scope.spawn(move || hold_and_release(slot))).collect();
+            let ended: Vec<bool> = running.into_iter().map(|one| one.join().is_ok()).collect();
+            over.store(true, Ordering::SeqCst);
+            assert_eq!(ended, [true; 6]);
+        });
+        assert_eq!((pool.count(Stage::Prog), pool.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn whoever_leaves_the_line_first_is_not_counted_in_it() {
+        let pool = test_pool(3, 1);
+        (0..3).map(Slot).for_each(|slot| pool.enter(slot, Stage::Busy));
+        assert!(pool.claim_prog(Slot(0), 1));
+        assert!(!pool.claim_prog(Slot(1), 1) && !pool.claim_prog(Slot(1), 1));
+        assert_eq!(pool.waiting(), 1);
+        assert!(pool.leave_line(Slot(1)) && !pool.leave_line(Slot(1)));
+        assert_eq!(pool.waiting(), 0);
+    }
+}
