@@ -7,22 +7,22 @@ use std::fmt;
 pub enum Class {
     /// The name server says that it has no name, or none that is a host name.
     None,
-    /// Its name looks like an end user's line.
+    /// Its name is dynamic (residential).
     Dynamic,
-    /// Nobody could say its name.
+    /// The look-up of its name failed.
     Unknown,
     /// Every other client.
     Static,
-    /// Names are not looked up (`-H`): there are no classes.
+    /// Names are not looked up (`-H`): classification is disabled.
     NotLookedUp,
 }
 
 impl Class {
-    /// All of them; the scoreboard and its users number them so.
+    /// All of them; the scoreboard uses their numbers.
     pub const ALL: [Self; 5] =
         [Self::Static, Self::Dynamic, Self::None, Self::Unknown, Self::NotLookedUp];
 
-    /// What a client may turn out to be where names are looked up.
+    /// The classes that a client may have if names are looked up.
     pub const JUDGED: [Self; 4] = [Self::None, Self::Dynamic, Self::Unknown, Self::Static];
 }
 

@@ -1,9 +1,9 @@
-//! How ucspi-tcp puts things: its words for errors, and its exit messages.
+//! ucspi-tcp's error texts and exit messages.
 
 use std::io;
 
-/// The words of djb's `error_str` (ucspi-tcp 0.88); of two names for one
-/// number the first counts.
+/// The texts of djb's `error_str` (ucspi-tcp 0.88); of two names for one number the
+/// first counts.
 const WORDS: &[(i32, &str)] = &[
     (libc::EINTR, "interrupted system call"),
     (libc::ENOMEM, "out of memory"),
@@ -93,8 +93,8 @@ const WORDS: &[(i32, &str)] = &[
     (libc::EREMCHG, "remote address changed"),
 ];
 
-/// What djb's programs call an error.  One that is not the system's is that of
-/// a file which is not what it should be.
+/// What djb's programs call an error.  One that does not come from the system is that
+/// of a file in the wrong format.
 #[must_use]
 pub fn words(error: &io::Error) -> &'static str {
     let Some(code) = error.raw_os_error() else { return "protocol error" };
@@ -106,8 +106,8 @@ pub const TCPSERVER_USAGE: &str = "usage: tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c l
     [ -x rules.cdb ] [ -B banner ] [ -g gid ] [ -u uid ] [ -b backlog ] [ -l localname ] \
     [ -t timeout ] host port program";
 
-/// What djb's `scan_ulong` reads: the digits at the start, 0 where there are
-/// none; overflow wraps.
+/// What djb's `scan_ulong` reads: the leading digits, 0 if there are none; overflow
+/// wraps.
 #[must_use]
 pub fn scan_ulong(text: &[u8]) -> u64 {
     let digits = text.iter().map_while(|byte| char::from(*byte).to_digit(10));

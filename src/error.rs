@@ -1,4 +1,4 @@
-//! What ends the program, and with which exit code.
+//! Fatal errors, and their exit codes.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ pub const USAGE: u8 = 100;
 /// Exit code for system trouble that may pass, as in ucspi-tcp.
 pub const TROUBLE: u8 = 111;
 
-/// A system's error, and what to do where it is a limit of memory or open files.
+/// A system error, and what to do about a limit of memory or open files.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason<'a>(pub &'a io::Error);
 
@@ -35,7 +35,7 @@ pub struct Fatal {
     pub code: u8,
     /// The message, without the program's name.
     pub message: String,
-    /// The same as tcpserver would put it, where that differs.
+    /// tcpserver's message for the same, if it differs.
     pub tcpserver_message: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Fatal {
         Self::trouble(format!("unable to {what}: {why}"))
     }
 
-    /// Says how tcpserver would put it: `what`, and djb's words for `why`.
+    /// Sets tcpserver's message: `what`, and djb's text for `why`.
     #[must_use]
     pub fn or_tcpserver(mut self, what: &str, why: &io::Error) -> Self {
         self.tcpserver_message = Some(format!("unable to {what}: {}", djb::words(why)));
@@ -72,7 +72,7 @@ impl fmt::Display for Fatal {
     }
 }
 
-/// All that is wrong at once; there is always something.
+/// One or more mistakes.
 #[derive(Debug)]
 pub struct Mistakes {
     first: Fatal,
@@ -80,7 +80,7 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
-    /// What was found, in its order; `None` if that is nothing.
+    /// The mistakes found, in order; `None` if there are none.
     #[must_use]
     pub fn of(found: Vec<Fatal>) -> Option<Self> {
         let mut found = found.into_iter();
@@ -95,7 +95,7 @@ impl Mistakes {
     }
 }
 
-/// What came of `result`; a mistake is kept among `mistakes`.
+/// The value of `result`; a mistake is added to `mistakes`.
 pub fn keep<T>(result: Result<T, impl Into<Mistakes>>, mistakes: &mut Vec<Fatal>) -> Option<T> {
     result.map_err(|mistake| mistakes.extend(mistake.into())).ok()
 }
@@ -106,7 +106,7 @@ impl From<Fatal> for Mistakes {
     }
 }
 
-/// Who stops at the first mistake.
+/// For a caller that stops at the first mistake.
 impl From<Mistakes> for Fatal {
     fn from(mistakes: Mistakes) -> Self {
         mistakes.first

@@ -1,9 +1,9 @@
-//! The one escaper on the way to a log or a terminal: no client and no name server
-//! can forge a line, or a key in it, and no text controls the terminal that shows it.
+//! The one escaper on the way to a log or a terminal: no client and no name server can
+//! forge a line, or a key in it, and no text controls the terminal that shows it.
 
 use std::fmt::{self, Write as _};
 
-/// An equals sign that is none of ours.
+/// An equals sign that does not follow a key of ours.
 pub const EQUALS: &str = "\\x3d";
 
 /// Bytes as a C string literal has them, without the quotes: printable ASCII
@@ -35,7 +35,7 @@ fn stands_for_itself(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'=')
 }
 
-/// Bytes in quotes, whatever they are.
+/// Bytes in quotes, always.
 pub struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -44,8 +44,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Text for people, on one line: as it is, but for bytes that control a terminal or
-/// are no UTF-8.
+/// Text for a terminal, on one line: unchanged, except bytes that control a terminal or
+/// are not UTF-8.
 pub struct Printable<'a>(pub &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
@@ -65,18 +65,18 @@ fn write_printable(letter: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_char(letter)
 }
 
-/// What breaks a line, or shows it in another order than it has.
+/// Characters that break a line, or change the order in which it is shown.
 fn turns_text(letter: char) -> bool {
     matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(letter, '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A message of ours, which may quote anything.  It has one line; only text that is
-/// indented, such as a wrong expression, may follow on lines of its own.
+/// One of our messages, which may quote anything.  It has one line; only indented text,
+/// such as a wrong expression, may follow on lines of its own.
 pub struct Message<'a>(pub &'a str);
 
 impl Message<'_> {
-    /// What the lines below the first start with.
+    /// The indentation of the lines below the first.
     pub const INDENT: &'static str = "    ";
 }
 

@@ -1,8 +1,8 @@
 //! smtp-delay: makes an SMTP server wait before its greeting, and watches the
 //! client while it waits.
 //!
-//! [`daemon`] is the supervisor's side, [`link`] the chain link's,
-//! [`connection`] one client's.
+//! [`daemon`] is the pre-forking server, [`link`] the chain link, [`connection`] what
+//! both do with one client.
 
 pub mod class;
 pub mod connection;

@@ -1,5 +1,5 @@
-//! The programs: each answers to its own name, and called by the name of one of
-//! ucspi-tcp's, or executed under it, is that program.
+//! The programs: each has its own name, and behaves as one of ucspi-tcp's if it is
+//! called or executed under that program's name.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -24,7 +24,7 @@ use crate::stdout::print;
 use crate::sys;
 
 const CTL: &str = "smtp-delayctl";
-/// All names that a program is called by.
+/// All names of programs.
 const NAMES: [&str; 6] =
     [DAEMON.program, CTL, demo::RESPONDER, "tcpserver", "tcprules", "tcprulescheck"];
 const CTL_HELP: &str = "\
@@ -47,8 +47,8 @@ Called as tcprules or tcprulescheck, it is that program.
 See smtp-delayctl(8).
 ";
 
-/// Runs the program that this process was called as, by its own name or as one
-/// of ucspi-tcp's; the exit code.
+/// Runs the program that this process was called as, by its own name or as one of
+/// ucspi-tcp's; returns the exit code.
 #[must_use]
 pub fn run(
     mut arguments: impl Iterator<Item = OsString>,
@@ -115,8 +115,8 @@ fn answer(request: Request, log: &Log) -> Result<u8, Fatal> {
     done.map(|()| 0)
 }
 
-/// `--check`: tells all `mistakes` of the command line, and all others that can be
-/// found; the exit code.
+/// `--check`: reports all `mistakes` of the command line, and all others that can be
+/// found; returns the exit code.
 fn check(options: &Options, mut mistakes: Vec<Fatal>, log: &Log) -> Result<u8, Fatal> {
     if options.demo {
         keep(demo::check(options), &mut mistakes);
@@ -169,7 +169,7 @@ pub fn ctl(arguments: &[OsString]) -> u8 {
     let wants_help = rest.first().is_some_and(|first| first == "--help");
     let done = match name.to_str().unwrap_or_default() {
         "--help" => print(CTL_HELP),
-        // That one has a help of its own.
+        // tcprules and tcprulescheck have usage messages of their own.
         name if wants_help && name != "classify" && ctl::command(name).is_some() => print(CTL_HELP),
         "--version" => print(&format!("{CTL} {}\n", env!("CARGO_PKG_VERSION"))),
         name => match ctl::command(name) {

@@ -1,4 +1,4 @@
-//! Times as an administrator writes them.
+//! Durations as an administrator writes them.
 
 use std::str::FromStr;
 use std::time::Duration;

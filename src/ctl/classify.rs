@@ -1,5 +1,5 @@
-//! `smtp-delayctl classify IP [NAME]`: the class that a client would have, and
-//! what decides it.
+//! `smtp-delayctl classify IP [NAME]`: the class that a client would have, and what
+//! decides it.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use crate::options::classify::CLASSIFY;
 use crate::options::command_line::help;
 use crate::options::parse::{Request, parse};
 
-/// Prints `CLASS: REASON`, and above it the names where they were looked up.
+/// Prints `CLASS: REASON`, and before it the names if they were looked up.
 ///
 /// # Errors
 /// 100 for wrong usage or a file that cannot be used, 111 for system trouble.

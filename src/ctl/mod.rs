@@ -27,7 +27,7 @@ impl Failure {
     }
 }
 
-/// Standard output that does not take what smtp-delayctl has to say.
+/// An error of standard output.
 fn unprintable(why: &io::Error) -> Failure {
     Failure::new(TROUBLE, format!("smtp-delayctl: fatal: unable to print: {why}"))
 }
@@ -42,17 +42,17 @@ pub fn end(result: Result<(), Failure>) -> u8 {
     failure.code
 }
 
-/// The same for a command of our own, whose messages are for a terminal.
+/// The same for a command of smtp-delayctl, whose messages are for a terminal.
 fn end_printably(result: Result<(), Failure>) -> u8 {
     end(result.map_err(|Failure { message, code }| {
         Failure::new(code, Message(&String::from_utf8_lossy(&message)).to_string())
     }))
 }
 
-/// The names of the commands of smtp-delayctl.
+/// The names of smtp-delayctl's commands.
 pub const COMMANDS: [&str; 5] = ["status", "pid", "classify", "tcprules", "tcprulescheck"];
 
-/// The command of smtp-delayctl that goes by `name`, if there is one.
+/// smtp-delayctl's command of this name.
 #[must_use]
 pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {
@@ -66,7 +66,7 @@ pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
     }
 }
 
-/// The program of ucspi-tcp that goes by `name`, if there is one.
+/// ucspi-tcp's program of this name.
 #[must_use]
 pub fn tool(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {

@@ -1,5 +1,5 @@
-//! `smtp-delayctl pid FILE`: who owns a pidfile, with the exit codes that LSB
-//! has for the status of a service.
+//! `smtp-delayctl pid FILE`: the owner of a pidfile, with LSB's exit codes for the
+//! status of a service.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
@@ -19,8 +19,8 @@ const NOT_RUNNING: u8 = 3;
 /// Prints the process id of the owner.
 ///
 /// # Errors
-/// 100 for wrong usage; 1 where the daemon has died, 3 where it is not running,
-/// both without a word; 111 for a file that cannot be read.
+/// 100 for wrong usage; 1 if the daemon has died, 3 if it is not running, both without
+/// a message; 111 for a file that cannot be read.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let [file] = arguments else {
         return Err(Failure::new(USAGE, "smtp-delayctl: fatal: pid takes FILE (try --help)"));
@@ -37,7 +37,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     }
 }
 
-/// What a pidfile says.
+/// The content of a pidfile.
 enum Answer {
     Runs(i32),
     Died,

@@ -1,5 +1,5 @@
-//! `smtp-delayctl status`: what each child is doing, read off the scoreboard
-//! while the daemon goes on with its work.
+//! `smtp-delayctl status`: what each child is doing, read from the scoreboard while the
+//! daemon runs.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
@@ -24,12 +24,12 @@ use crate::file::lock::{Holder, owner, owner_at};
 use crate::log::{Stats, stats_keys};
 use crate::options::suggest::hint;
 
-/// Exit code where there is a scoreboard and no daemon, as in LSB.
+/// Exit code for a scoreboard without a daemon, as in LSB.
 const NOT_RUNNING: u8 = 3;
-/// How often `--watch` looks.
+/// The interval of `--watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is asked for.
+/// The options.
 #[derive(Default)]
 struct Asked {
     file: Option<PathBuf>,
@@ -40,8 +40,8 @@ struct Asked {
 /// Prints the status, once or until it is interrupted.
 ///
 /// # Errors
-/// 100 for wrong usage, 111 for a scoreboard that cannot be read, 3 where the
-/// daemon is gone.
+/// 100 for wrong usage, 111 for a scoreboard that cannot be read, 3 if the daemon is
+/// not running.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let asked = read(arguments)?;
     let file = asked.file.clone().map_or_else(|| find(Path::new(RUN)), Ok)?;
@@ -69,14 +69,14 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     }
 }
 
-/// A scoreboard as it was at one moment.
+/// A copy of a scoreboard.
 struct Shown {
     words: Vec<AtomicU64>,
     supervisor: Holder,
 }
 
 impl Shown {
-    /// Reads no more than there is to a scoreboard, however long the file is.
+    /// Reads no more than the size of a scoreboard, however long the file is.
     fn read(path: &Path) -> io::Result<Self> {
         let file = file::open(path)?;
         let supervisor = owner(&file)?;
@@ -166,7 +166,7 @@ fn unreadable(file: &Path, why: &dyn fmt::Display) -> Failure {
     trouble(&format!("unable to read {}: {why}", file.display()))
 }
 
-/// A terminal that is watched is cleared first.
+/// With `--watch` a terminal is cleared first.
 fn show(text: &str, watch: bool) -> io::Result<()> {
     let mut output = io::stdout().lock();
     if watch && output.is_terminal() {
@@ -184,7 +184,7 @@ fn state(stage: Stage) -> &'static str {
     }
 }
 
-/// Those who have been there for longest come first, idle children last.
+/// The clients that came first come first, idle children last.
 fn children(board: &Board<'_>) -> Vec<Child> {
     let mut children: Vec<Child> = board.children().collect();
     children.sort_by_key(|child| std::cmp::Reverse(child.client.map(|client| client.1)));
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!([of(0), of(66), of(3600), of(90_000)], ["0s", "1m 6s", "1h 0m", "1d 1h"]);
     }
 
-    /// A generator of Marsaglia's (xorshift), always with the same numbers.
+    /// Marsaglia's generator (xorshift), always with the same numbers.
     struct Random(u64);
 
     impl Random {

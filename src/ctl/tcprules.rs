@@ -21,8 +21,8 @@ use crate::rules::text::{Line, Parsed, keys, parse, trimmed};
 const FATAL: &str = "tcprules: fatal: ";
 const USAGE_LINE: &str = "tcprules: usage: tcprules rules.cdb rules.tmp";
 
-/// Compiles `input` into a temporary file and moves that into place, without
-/// a word about rules that do something else than they seem to.
+/// Compiles `input` into a temporary file and renames that, without warnings about
+/// rules that do something else than they seem to.
 ///
 /// # Errors
 /// 100 for wrong usage or a line that cannot be parsed, 111 for system trouble.
@@ -30,8 +30,7 @@ pub fn run(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failu
     run_with(arguments, input, |_| ())
 }
 
-/// The same with a warning of each such rule, as `--rules` has it, on standard
-/// error.
+/// The same with a warning about each such rule on standard error, as with `--rules`.
 ///
 /// # Errors
 /// As [`run`].
@@ -79,7 +78,7 @@ fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Whether there was a line; its newline is left on it.
+/// Whether there was a line; its newline is kept.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
     line.clear();
     let length = input.read_until(b'\n', line);

@@ -1,4 +1,4 @@
-//! The commands that show the demo's decisions, as it prints them once it is up.
+//! The commands that the demo prints once it is up.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ impl Display for Commands {
         writeln!(f, "bash -c 'exec 3<>{server}; {says}'\n")?;
         writeln!(f, "# a client that leaves after a second")?;
         writeln!(f, "timeout 1 bash -c 'exec 3<>{server}; head -n 1 <&3'\n")?;
-        // There is no other address than ::1 to come from.
+        // On IPv6 loopback has no other address than ::1.
         if self.address.is_ipv4() {
             self.listen(f, "a dynamic (residential) host name", 2, dynamic)?;
             self.listen(f, "no host name", 3, none)?;

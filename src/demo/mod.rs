@@ -1,6 +1,6 @@
-//! `--demo`: the daemon on loopback with nothing behind it and nothing beside
-//! it, so that a newcomer sees what it does without qmail, root or a name
-//! server.  Look-ups, delays and the hand-over are the real ones.
+//! `--demo`: the daemon on loopback with an SMTP server and a name server of its own,
+//! so that it can be tried without qmail, root or DNS.  Look-ups, delays and the
+//! hand-over are the daemon's.
 
 mod commands;
 mod names;
@@ -25,11 +25,10 @@ use crate::sys;
 use commands::Commands;
 pub use smtp::respond;
 
-/// The name under which the program runs itself as the SMTP server of the
-/// demo.
+/// The name under which the program runs itself as the SMTP server of the demo.
 pub const RESPONDER: &str = "smtp-delay-demo";
 
-/// Whether it may listen where the options say.
+/// Whether the address is loopback.
 ///
 /// # Errors
 /// An address that is not loopback: 100.
@@ -44,8 +43,7 @@ pub fn check(options: &Options) -> Result<(), Fatal> {
 /// Runs the demo until it is told to stop.
 ///
 /// # Errors
-/// An address that is not loopback, and whatever keeps the daemon from
-/// starting.
+/// An address that is not loopback, and the errors of a start.
 pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
     check(&options)?;
     if options.resolvers.is_empty() {
@@ -70,10 +68,11 @@ fn start_name_server() -> Result<std::net::SocketAddr, Fatal> {
     let (ours, theirs) =
         pipe2(OFlag::O_CLOEXEC).map_err(|why| Fatal::unable("make a pipe", why))?;
     let served = sys::spawn(|| {
-        // Held by all others, and inherited by whoever may ask, until the last is gone.
+        // All processes that may send queries hold this end; the name server ends with
+        // the last.
         sys::close_all_but(&[socket.as_fd(), ours.as_fd()]);
-        // Whoever stops the demo from a terminal signals us both, and clients that
-        // are still waiting need their names.
+        // Ctrl-C in a terminal signals both processes, and clients that are still
+        // waiting need their names.
         let ignored = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
         ignored.iter().try_for_each(|signal| sys::ignore(*signal)).ok();
         names::serve(&socket, &ours);

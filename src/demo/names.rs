@@ -1,4 +1,4 @@
-//! The demo's name server: a handful of loopback addresses, one a class.
+//! The demo's name server: a few loopback addresses, one for each class.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const TTL: u32 = 60;
 
-/// Answers queries until nobody holds the other end of `asked`.
+/// Answers queries until the other end of `asked` is closed.
 pub(super) fn serve(socket: &UdpSocket, asked: &OwnedFd) {
     let mut buffer = [0; 1500];
     loop {
@@ -32,7 +32,7 @@ pub(super) fn serve(socket: &UdpSocket, asked: &OwnedFd) {
     }
 }
 
-/// The name of a loopback address, or the reply code instead.
+/// The name of a loopback address, or the reply code.
 fn name_of(ip: IpAddr) -> Result<&'static str, Rcode> {
     match ip {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => Ok("mx.example.org"),

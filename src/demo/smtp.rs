@@ -1,5 +1,4 @@
-//! The demo's SMTP server: it takes the dialogue, and never claims to have
-//! taken the message.
+//! The demo's SMTP server: it takes the dialogue, and answers DATA with an error.
 
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
@@ -14,7 +13,7 @@ const NOT_KEPT: &str = "451 4.3.0 demo server: your message was not kept";
 /// Talks SMTP on descriptors 0 and 1 until the client is done.
 ///
 /// # Errors
-/// What the connection fails with.
+/// Errors of the connection.
 pub fn respond() -> io::Result<()> {
     let patience = TimeVal::new(i64::try_from(PATIENCE.as_secs()).unwrap_or(60), 0);
     let _ = setsockopt(&io::stdin(), sockopt::ReceiveTimeout, &patience);
@@ -46,7 +45,7 @@ fn say(output: &mut impl Write, line: &str) -> io::Result<()> {
     output.flush()
 }
 
-/// A line without its end; `None` at the end of file.
+/// A line without its line end; `None` at the end of file.
 fn read_line(input: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     let length = input.take(LONGEST_LINE).read_until(b'\n', &mut line)?;

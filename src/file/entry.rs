@@ -1,5 +1,5 @@
-//! A name in a directory.  The directory is opened once: whoever may rename it, or
-//! put a link in its place, does not make us write or remove what is elsewhere.
+//! A name in a directory.  The directory is opened once: if it is renamed, or replaced
+//! by a link, we do not write or remove a file elsewhere.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,7 +15,7 @@ use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
 
 use crate::{file, sys};
 
-/// How often a name is tried that nothing else has.
+/// How many unused names are tried.
 const TRIES: u32 = 100;
 
 /// A name, and the directory that it is in.
@@ -47,18 +47,18 @@ impl Entry {
         faccessat(&self.directory, ".", access, AtFlags::AT_EACCESS)
     }
 
-    /// A new file, which nobody but its owner may open yet.
+    /// A new file, which only its owner may open.
     ///
     /// # Errors
-    /// Those of open(2); EEXIST where the name is taken.
+    /// Those of open(2); EEXIST if the name is taken.
     pub(crate) fn create(&self) -> io::Result<File> {
         self.open_with(OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL)
     }
 
-    /// The regular file that has the name; nothing is waited for.
+    /// The regular file that has the name; never blocks.
     ///
     /// # Errors
-    /// Those of open(2), and whatever is no regular file, links included.
+    /// Those of open(2), and an error for anything but a regular file, links included.
     pub(crate) fn open(&self, access: OFlag) -> io::Result<File> {
         let opened = self.open_with(access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY);
         let opened = opened.map_err(|why| match why.raw_os_error() {
@@ -75,8 +75,7 @@ impl Entry {
         Ok(openat(&self.directory, self.name.as_os_str(), flags, mode)?.into())
     }
 
-    /// A new file under another name of the same directory, which nobody could
-    /// guess.
+    /// A new file under another, unpredictable name in the same directory.
     ///
     /// # Errors
     /// Those of open(2).

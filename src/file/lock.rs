@@ -18,14 +18,14 @@ const READ: libc::c_short = libc::F_RDLCK as libc::c_short;
 #[allow(clippy::cast_possible_truncation)]
 const FROM_START: libc::c_short = libc::SEEK_SET as libc::c_short;
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// No other process.
     Nobody,
     /// The process with this id.
     Process(i32),
-    /// A process of another PID namespace, or all that share an open file.
+    /// A process of another PID namespace, or all processes that share an open file.
     Unknown,
 }
 
@@ -43,13 +43,14 @@ impl fmt::Display for Holder {
 /// any other descriptor of it; children do not have it.
 ///
 /// # Errors
-/// EAGAIN where another process has one, for reading or writing.
+/// EAGAIN if another process has one, for reading or writing.
 pub(crate) fn lock(file: &File) -> nix::Result<()> {
     fcntl(file, FcntlArg::F_SETLK(&whole_file(WRITE))).map(drop)
 }
 
-/// The process that owns `file`: only those who may write to it can.  Any reader
-/// may hold a lock for reading, which makes nobody its owner.
+/// The process that owns `file` by holding a lock for writing, which needs the
+/// permission to write.  Any reader may hold a lock for reading, which does not make it
+/// the owner.
 ///
 /// # Errors
 /// A file system without locks.
@@ -57,7 +58,7 @@ pub fn owner(file: &File) -> io::Result<Holder> {
     holder(file, READ)
 }
 
-/// The same for the file at `path`, which is not waited for.
+/// The same for the file at `path`; never blocks.
 ///
 /// # Errors
 /// A file that cannot be opened, or that is no regular file.
@@ -65,7 +66,7 @@ pub fn owner_at(path: &Path) -> io::Result<Holder> {
     owner(&file::open(path)?)
 }
 
-/// Who keeps [`lock`] from success.
+/// The holder of a lock that keeps [`lock`] from success.
 ///
 /// # Errors
 /// A file system without locks.
@@ -87,12 +88,12 @@ fn whole_file(kind: libc::c_short) -> libc::flock {
     libc::flock { l_type: kind, l_whence: FROM_START, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-/// Locks for tests, which the process itself is asked about as others are.
+/// Locks for tests, which count for the process that holds them as well.
 #[cfg(test)]
 pub(crate) mod of_open_files {
     use super::*;
 
-    /// Locks an open file for reading, as any user may who can read it.
+    /// Locks an open file for reading, as any user with read permission may.
     pub(crate) fn lock_to_read(file: &File) -> nix::Result<()> {
         fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(READ))).map(drop)
     }

@@ -1,7 +1,6 @@
-//! The one way in which files are opened to be read: regular files alone, and
-//! no more of them than is bearable.  A named pipe in the place of a file would
-//! block open(2) for as long as nobody writes into it, and can be read only
-//! once.
+//! The only way in which files are opened for reading: regular files alone, up to a
+//! limit of size.  A named pipe would block open(2) until a process writes into it, and
+//! could be read only once.
 
 pub(crate) mod entry;
 pub mod lock;
@@ -14,10 +13,10 @@ use std::{error, fmt};
 
 use nix::errno::Errno;
 
-/// It is always empty, and so as good as a regular file.
+/// Always empty, and so equivalent to a regular file.
 const NULL: &str = "/dev/null";
 
-/// Opens a regular file, or `/dev/null`, to read it; nothing is waited for.
+/// Opens a regular file, or `/dev/null`, for reading; never blocks.
 ///
 /// # Errors
 /// Those of open(2), EISDIR for a directory, and [`Refused`] for a pipe or a
@@ -48,24 +47,24 @@ pub fn check_regular(file: &File) -> io::Result<()> {
 /// The contents of a regular file of up to `most` bytes.
 ///
 /// # Errors
-/// As [`open`], a file that is bigger ([`Refused`]), and memory that is refused.
+/// As [`open`], a file that is bigger ([`Refused`]), and ENOMEM.
 pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     open(path)?.take(most as u64 + 1).read_to_end(&mut contents)?;
     if contents.len() > most { Err(Refused::TooBig(most).into()) } else { Ok(contents) }
 }
 
-/// Why something that is there is not read; [`io::Error`] carries it.
+/// Why a file that exists is not read; [`io::Error`] carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It is this, and no regular file.
+    /// It is of this kind, and no regular file.
     NotRegular(&'static str),
     /// It has more bytes than this.
     TooBig(usize),
 }
 
 impl Refused {
-    /// What `error` carries, unless it is the system's own.
+    /// The [`Refused`] that `error` carries, if any.
     #[must_use]
     pub fn reason(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()

@@ -1,5 +1,5 @@
-//! What a UCSPI server says of the client in its environment, and what can be
-//! read off descriptor 0 where there is no such server (inetd).
+//! What a UCSPI server says about the client in its environment, and what descriptor 0
+//! says if there is no such server (inetd).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -16,17 +16,17 @@ use crate::options::Options;
 use crate::seconds::seconds;
 use crate::sys;
 
-/// Bytes of a bad value that are shown.
+/// Bytes of an invalid value that a message shows.
 const SHOWN: usize = 60;
 
 /// The client on descriptors 0 and 1.
 ///
-/// One that has left so soon that its address cannot be had is described as
-/// well as can be.
+/// A client that has left so soon that its address is not available has unspecified
+/// ones.
 ///
 /// # Errors
-/// Where nobody tells its address, or what is told is none: 111, so that the
-/// server drops the connection and the client comes again.
+/// 111 if the address is not known or not valid, so that the server drops the
+/// connection and the client tries again.
 pub(super) fn client(
     environment: &Environment,
     options: &Options,
@@ -77,7 +77,7 @@ fn read_off_socket() -> Result<Ends, Fatal> {
     let end = |address: std::io::Result<SockAddr>| address.ok()?.as_socket();
     let local = end(socket.local_addr());
     let peer = match socket.peer_addr() {
-        // It has reset the connection already.
+        // The client has reset the connection already.
         Err(why) if why.raw_os_error() == Some(libc::ENOTCONN) => {
             local.map(|_| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
         }
@@ -92,7 +92,7 @@ fn read_off_socket() -> Result<Ends, Fatal> {
     Ok((canonical(peer), canonical(local), scope(peer)))
 }
 
-/// How long a server before us has made the client wait.
+/// How long the server before us has made the client wait.
 fn waited(environment: &Environment, peer: SocketAddr, log: &Log) -> Duration {
     let Some(value) = environment.get("SMTPDELAY_WAITED") else { return Duration::ZERO };
     let waited = std::str::from_utf8(value).ok().and_then(seconds);
@@ -102,8 +102,8 @@ fn waited(environment: &Environment, peer: SocketAddr, log: &Log) -> Duration {
     })
 }
 
-/// The client's name, where it need not be looked up.  An empty one says
-/// nothing: some servers set it so where their own look-up failed.
+/// The client's name, if it need not be looked up.  An empty one counts as unset: some
+/// servers set it if their own look-up failed.
 fn host(told: Option<&[u8]>, look_up: bool) -> Option<HostName> {
     match told.filter(|name| !name.is_empty()) {
         Some(name) => Some(HostName::told(name)),

@@ -1,7 +1,7 @@
-//! The chain link, `smtp-delay`: one client, whom a UCSPI server has accepted
-//! and handed to us on descriptors 0 and 1.  Its stages are those of the
-//! daemon's connections; here stands only what differs, and nothing is read or
-//! looked up that this client does not need.
+//! The chain link, `smtp-delay`: one client, which a UCSPI server has accepted and
+//! handed to us on descriptors 0 and 1.  Its stages are those of the daemon's
+//! connections; this module has only what differs.  It reads and looks up nothing that
+//! this client does not need.
 
 mod given;
 mod ucspi;
@@ -31,8 +31,8 @@ use crate::stdout::print;
 use crate::sys;
 use ucspi::Ucspi;
 
-/// Runs `smtp-delay` with `arguments`; comes back with the exit code if the
-/// client does not get the program.
+/// Runs `smtp-delay` with `arguments`; returns the exit code if the client does not get
+/// the program.
 #[must_use]
 pub fn main(arguments: &[OsString]) -> u8 {
     let received = Instant::now();
@@ -68,7 +68,7 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
     if let Some((name, value)) = &exemptions.ignored {
         log.ignored_variable(name, value, Some(client.peer));
     }
-    // Where the name decides nothing it is not looked up.
+    // The name is not looked up if nothing depends on it.
     options.look_up = common_delay(&Class::JUDGED, exemptions.delay, &options.delays).is_none();
     let acceptor = Ucspi { local_name: environment.text("TCPLOCALHOST").map(String::from) };
     let service = service(options, environment, log)?;

@@ -1,5 +1,5 @@
-//! A UCSPI server as our acceptor: it knows nothing of us, keeps no counts of
-//! ours, and has given the client its place already.
+//! A UCSPI server as the acceptor: it shares no counters with us, and has given the
+//! client its place already.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::sys;
 
 /// The server that has run us.
 pub(super) struct Ucspi {
-    /// Our name, as far as it tells (`TCPLOCALHOST`).
+    /// Our name, if the server tells it (`TCPLOCALHOST`).
     pub(super) local_name: Option<String>,
 }
 
@@ -25,8 +25,8 @@ impl Acceptor for Ucspi {
 
     fn count_class(&self, _: Class) {}
 
-    /// What the server does not know is not looked up: it matters for a text at
-    /// most.
+    /// What the server does not tell is not looked up: at most the text of a refusal
+    /// needs it.
     fn local_name(&self, _: IpAddr) -> Option<Option<String>> {
         Some(self.local_name.clone())
     }

@@ -1,5 +1,5 @@
-//! What lines are made of: the table of events and keys, and the facts about a
-//! client that go into them.
+//! The contents of log lines: the table of events and keys, and the facts about a
+//! client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -56,18 +56,18 @@ pub struct Subject<'a> {
     pub class: Option<Class>,
     /// The delay that it was given.
     pub delay: Option<Duration>,
-    /// To which part of it that was cut down, if it was.
+    /// The part of the class's delay that it is, if load has shortened it.
     pub shrunk: Option<f64>,
-    /// Since it was accepted.
+    /// Time since the accept.
     pub waited: Duration,
 }
 
-/// Early talk, as it was seen.
+/// Early talk, as it was noticed.
 #[derive(Clone, Debug)]
 pub struct EarlyBytes {
-    /// How many bytes waited.
+    /// Bytes that were ready to be read.
     pub bytes: usize,
-    /// The first of them, 100 at most; `None` where they cannot be looked at.
+    /// The first of them, 100 at most; `None` if they cannot be peeked at.
     pub text: Option<Vec<u8>>,
 }
 

@@ -12,7 +12,7 @@ use super::value::Value;
 /// (`PIPE_BUF`).
 pub(super) const LIMIT: usize = 4096;
 
-/// A line that is being put together.
+/// A line under construction.
 pub(super) struct Line {
     text: String,
     worth: Worth,
@@ -30,7 +30,7 @@ impl Line {
         self.worth
     }
 
-    /// `value` is ours, or harmless by its type.
+    /// `value` is our own, or needs no escaping by its type.
     pub(super) fn plain(mut self, key: &str, value: impl fmt::Display) -> Self {
         self.text.push(' ');
         self.text.push_str(key);
@@ -53,7 +53,7 @@ impl Line {
         self
     }
 
-    /// A value of ours that may not be known.
+    /// A value of our own that may be unknown.
     pub(super) fn known(self, key: &str, value: Option<impl fmt::Display>) -> Self {
         match value {
             Some(value) => self.plain(key, value),
@@ -91,7 +91,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Seconds, with so many digits behind the point: 1 to 9.
+/// Seconds, with `DIGITS` digits after the point: 1 to 9.
 pub(super) struct Rounded<const DIGITS: u32>(pub(super) Duration);
 
 impl<const DIGITS: u32> fmt::Display for Rounded<DIGITS> {
@@ -102,8 +102,8 @@ impl<const DIGITS: u32> fmt::Display for Rounded<DIGITS> {
 }
 
 impl<const DIGITS: u32> Rounded<DIGITS> {
-    /// The seconds, and what stands behind the point.  Without floating point: a line
-    /// is a good part of what a refusal costs.
+    /// The seconds, and the digits after the point.  Without floating point: formatting
+    /// the line is a good part of what a refusal costs.
     fn parts(&self) -> (u64, u64) {
         let unit = 10_u64.pow(9 - DIGITS);
         let nanos = u64::from(self.0.subsec_nanos()) + unit / 2;

@@ -1,4 +1,4 @@
-//! What is said, one named function a line.  The keys stand in the man page under
+//! The log lines, one named function for each.  Their keys stand in the man page under
 //! LOG LINES; a test holds the two together.
 
 use std::fmt;
@@ -62,7 +62,7 @@ impl Log {
         self.event(with_dialogue(line.plain("score", score), said));
     }
 
-    /// A client found no place; `held` are taken.
+    /// A client was refused for a limit; `held` are taken.
     pub fn limit(&self, client: &Subject<'_>, kind: &str, held: usize) {
         self.event(about("limit", client).plain("kind", kind).plain("held", held));
     }
@@ -115,7 +115,7 @@ impl Log {
         self.event(line.plain("pid", std::process::id()));
     }
 
-    /// The daemon is gone; `sessions` programs go on without it.
+    /// The supervisor ends; `sessions` programs go on without it.
     pub fn stop(&self, sessions: usize) {
         let line = Line::new("stop").plain("sessions", sessions);
         self.event(line.plain("pid", std::process::id()));
@@ -128,8 +128,7 @@ impl Log {
         self.event(line.plain("rule", Quoted(&[key, b":"].concat())));
     }
 
-    /// A client gets nothing, for a reason that lies with us; in tcpserver's
-    /// words.
+    /// A client is dropped because of an error of ours; in tcpserver's words.
     pub fn dropping(&self, client: Option<SocketAddr>, what: impl fmt::Display, why: &io::Error) {
         let (why, about) = (djb::words(why), client.map(|client| self.about(client)));
         let about = about.unwrap_or_default();
@@ -144,22 +143,22 @@ impl Log {
         }
     }
 
-    /// Something that did not work, and that the daemon survives.
+    /// An error that the daemon survives.
     pub fn error(&self, message: impl fmt::Display) {
         self.message("error", message);
     }
 
-    /// The same, for or because of one client.
+    /// A warning about one client.
     pub fn warning_about(&self, client: SocketAddr, message: impl fmt::Display) {
         self.warning(format_args!("{message}{}", self.about(client)));
     }
 
-    /// The same, for or because of one client.
+    /// An error about one client.
     pub fn error_about(&self, client: SocketAddr, message: impl fmt::Display) {
         self.error(format_args!("{message}{}", self.about(client)));
     }
 
-    /// What ends a message that is about one client; tcpserver tells nobody.
+    /// The end of a message about one client; under tcpserver's name there is none.
     fn about(&self, client: SocketAddr) -> String {
         match self.speaker {
             Speaker::Tcpserver => String::new(),
@@ -167,8 +166,8 @@ impl Log {
         }
     }
 
-    /// A variable whose value is no number of seconds: one that we were started with,
-    /// or of a client.
+    /// A variable whose value is not a number of seconds, from our own environment or
+    /// about a client.
     pub fn ignored_variable(&self, name: &str, value: &[u8], client: Option<SocketAddr>) {
         let value = Quoted(&value[..value.len().min(100)]);
         let text = format!("unable to use {name}={value}: it takes seconds");

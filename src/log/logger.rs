@@ -1,11 +1,11 @@
-//! Where lines go, and whose they are.
+//! Where lines go, and which program's they are.
 
 use std::sync::{Arc, OnceLock};
 
 use super::stderr::Stderr;
 use super::syslog::Syslog;
 
-/// How much goes to standard error.
+/// Which lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Nothing at all (`-q`).
@@ -22,21 +22,20 @@ pub(super) enum Sink {
     /// Standard error, opened once there is a line for it, or it has to survive a
     /// change of user.
     Stderr(Arc<OnceLock<Stderr>>),
-    /// Standard error, for as long as it takes.
+    /// Standard error, waiting for room as long as it takes.
     Blocking,
     /// The syslog daemon.
     Syslog(Arc<Syslog>),
 }
 
-/// Whose lines are written.
+/// Which program's lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaker {
-    /// The daemon's, and tcpserver's beside them if there are to be more.
+    /// The daemon's, and with `-v` tcpserver's as well.
     Daemon,
     /// Only those that tcpserver would write.
     Tcpserver,
-    /// The chain link's: a line for each decision only if there are to be
-    /// more.
+    /// The chain link's: a line for each decision only with `-v`.
     Link,
 }
 
@@ -50,30 +49,30 @@ pub struct Log {
     pub(super) echo: Echo,
 }
 
-/// Which messages go to standard error beside syslog.
+/// Which messages go to standard error in addition to syslog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Echo {
-    /// Those that end the program.
+    /// Those about fatal errors.
     Fatal,
     /// All.
     All,
 }
 
 impl Log {
-    /// Writes to standard error, in the name of the daemon `program`.
+    /// Writes to standard error, under the name of the daemon `program`.
     #[must_use]
     pub fn new(program: &'static str, verbosity: Verbosity) -> Self {
         Self { program, verbosity, speaker: Speaker::Daemon, sink: stderr(), echo: Echo::Fatal }
     }
 
-    /// Says only what tcpserver would say, in its name.
+    /// Writes only tcpserver's lines, under its name.
     #[must_use]
     pub fn as_tcpserver(verbosity: Verbosity) -> Self {
         let (program, speaker) = ("tcpserver", Speaker::Tcpserver);
         Self { program, verbosity, speaker, sink: Sink::Blocking, echo: Echo::Fatal }
     }
 
-    /// Writes in the name of the chain link `program`: decisions only with
+    /// Writes under the name of the chain link `program`; decisions only with
     /// [`Verbosity::Verbose`].
     #[must_use]
     pub fn as_link(program: &'static str, verbosity: Verbosity) -> Self {

@@ -1,5 +1,5 @@
-//! Lines that were lost: how many, since when, and whether it is worth a wait to
-//! lose no more.  All processes share what they know of it.
+//! Lines that were lost: how many, since when, and whether the next line should wait
+//! for room.  All processes share these counts.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::sys;
 
-/// How often it is told that lines were lost: a reader that loses one line in ten is
-/// not helped by as many warnings.
+/// How often a warning about lost lines is written: a reader that loses one line in ten
+/// is not helped by as many warnings.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a process counts in for itself where it may share no memory.
+/// The counters of a process that shares no memory.
 static ALONE: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 /// Where the scoreboard counts lines that are lost.
@@ -19,12 +19,12 @@ static ALONE: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 pub struct LossCounters {
     /// All that were lost since the start.
     pub lost: &'static AtomicU64,
-    /// Since when every line was, in microseconds of [`sys::monotonic_micros`]; 0
-    /// once one was taken.
+    /// Since when every line has been lost, in microseconds of
+    /// [`sys::monotonic_micros`]; 0 once one was taken.
     pub since: &'static AtomicU64,
 }
 
-/// What the first line after lost ones is told behind.
+/// The warning that precedes the first line after lost ones.
 pub(super) fn warning(lost: u64) -> String {
     format!("warning: {lost} log lines were lost")
 }
@@ -32,11 +32,11 @@ pub(super) fn warning(lost: u64) -> String {
 /// What processes that write to the same place know of lost lines.
 #[derive(Debug)]
 pub(super) struct Losses {
-    /// Lines that were lost and have not been told of.
+    /// Lines that were lost and not yet reported.
     untold: &'static AtomicU64,
-    /// When somebody last waited in vain for a line to be taken, in microseconds.
+    /// When a process last waited in vain for a line to be taken, in microseconds.
     in_vain: &'static AtomicU64,
-    /// When it was last told how many lines were lost.
+    /// When lost lines were last reported.
     told: &'static AtomicU64,
     counters: OnceLock<LossCounters>,
 }
@@ -59,8 +59,8 @@ impl Losses {
         let _ = self.counters.set(counters);
     }
 
-    /// Writes one line by `put`, which tells whether it was taken.  The first that is
-    /// taken after some were lost stands behind a warning that says how many.
+    /// Writes one line by `put`, which returns whether it was taken.  The first one
+    /// after lost lines is preceded by a warning with their number.
     pub(super) fn write(&self, warn: impl Fn(u64) -> bool, put: impl Fn() -> bool) {
         let lost = if self.may_tell() { self.untold.swap(0, Ordering::Relaxed) } else { 0 };
         if lost > 0 {
@@ -87,7 +87,7 @@ impl Losses {
         }
     }
 
-    /// Somebody waited, and the line was not taken.
+    /// A process waited, and the line was not taken.
     pub(super) fn note_vain_wait(&self) {
         self.in_vain.store(sys::monotonic_micros(), Ordering::Relaxed);
     }
@@ -97,7 +97,7 @@ impl Losses {
         clear(self.in_vain);
     }
 
-    /// Since somebody last waited in vain.
+    /// Time since a process last waited in vain.
     pub(super) fn since_vain_wait(&self) -> Option<Duration> {
         since(self.in_vain)
     }
@@ -117,7 +117,7 @@ impl Losses {
     }
 }
 
-/// As a rule there is nothing to clear, and a page that is only read is not copied
+/// Usually there is nothing to clear, and a page that is only read is not copied
 /// between processors.
 fn clear(word: &AtomicU64) {
     if word.load(Ordering::Relaxed) != 0 {

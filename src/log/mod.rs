@@ -1,5 +1,4 @@
-//! What the programs say: `lines` has a named function for each line, `sink` puts it
-//! where it belongs.
+//! Log lines: `lines` has a named function for each, `sink` writes them.
 
 mod facts;
 mod line;

@@ -24,29 +24,29 @@ impl Log {
         self
     }
 
-    /// The same, but warnings and errors go to standard error as well, for whoever
-    /// watches a start.
+    /// The same, but warnings and errors go to standard error as well, as long as the
+    /// start is not complete.
     #[must_use]
     pub fn also_on_standard_error(&self) -> Self {
         Self { echo: Echo::All, ..self.clone() }
     }
 
-    /// Opens what lines need, as the user that this process runs as, for itself and
-    /// all that it forks.
+    /// Opens what lines need, as the user that this process runs as, for this process
+    /// and all that it forks.
     pub fn open(&self) {
         if let Sink::Stderr(stderr) = &self.sink {
             stderr.get_or_init(Stderr::open);
         }
     }
 
-    /// This process waits for nobody who does not read standard error.
+    /// This process never waits for the reader of standard error.
     pub fn never_wait(&self) {
         if let Sink::Stderr(stderr) = &self.sink {
             stderr.get_or_init(Stderr::open).never_wait();
         }
     }
 
-    /// What is wrong if lines are to go to a syslog daemon, and there is none.
+    /// The error if lines go to a syslog daemon, and there is none.
     #[must_use]
     pub fn lack_of_syslog(&self) -> Option<String> {
         let Sink::Syslog(syslog) = &self.sink else { return None };
@@ -57,7 +57,7 @@ impl Log {
         ))
     }
 
-    /// A warning for whoever started us, wherever lines go.
+    /// A warning for the process that started us, wherever lines go.
     pub fn warn_on_stderr(&self, warning: &str) {
         if self.verbosity > Verbosity::Quiet {
             self.put_on_stderr(&format!("warning: {warning}"));
@@ -77,14 +77,14 @@ impl Log {
         set_hook(Box::new(move |panic| log.panic(panic)));
     }
 
-    /// The program in whose name lines are written.
+    /// The program under whose name lines are written.
     #[must_use]
     pub fn program(&self) -> &'static str {
         self.program
     }
 
-    /// Whether lines tell which process has a client before it is known what
-    /// becomes of him, as tcpserver's do.
+    /// Whether lines name the process that has a client before the verdict is known, as
+    /// tcpserver's do.
     #[must_use]
     pub fn announces_processes(&self) -> bool {
         self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link
@@ -140,7 +140,7 @@ impl Log {
         self.put_message(level, &format!("{severity}: {message}"), Worth::Nothing);
     }
 
-    /// A message in the program's name, which is syslog's tag.
+    /// A message under the program's name, which is syslog's tag.
     pub(super) fn put_message(&self, level: Severity, message: &str, worth: Worth) {
         let Sink::Syslog(syslog) = &self.sink else {
             return self.put(&self.in_our_name(message));
@@ -151,8 +151,8 @@ impl Log {
         }
     }
 
-    /// Where lines do not go there, standard error is not kept: whoever started a
-    /// daemon waits until nobody has it any more.
+    /// If lines go elsewhere, standard error is not kept open: the process that started
+    /// a daemon waits for its end of file.
     fn put_on_stderr(&self, message: &str) {
         put_once(&self.in_our_name(message));
     }
@@ -183,7 +183,7 @@ impl Log {
     }
 }
 
-/// With the program's name it is written in one piece.
+/// Together with the program's name it is written in one piece.
 const LONGEST_MESSAGE: usize = LIMIT - 100;
 
 /// Does `work`, which ends with an exit code, or with [`TROUBLE`] for a panic.

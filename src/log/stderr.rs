@@ -1,5 +1,5 @@
-//! Standard error as the place for lines.  Whoever reads it may stop: a line waits a
-//! second for room at most, and is lost then.
+//! Standard error as the log.  Its reader may stop reading: a line waits a second for
+//! room at most, and is lost then.
 //!
 //! Programs have descriptor 2 as well, and must not find `O_NONBLOCK` on it.  So a pipe
 //! or a terminal is opened again, for us alone.
@@ -23,17 +23,17 @@ use crate::sys;
 /// How long a line waits for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How bytes get to standard error without waiting.
+/// How to write to standard error without blocking.
 #[derive(Debug)]
 enum Way {
-    /// A pipe or a terminal, by a description of our own.
+    /// A pipe or a terminal, through an open file description of our own.
     Own(File),
-    /// A pipe or a terminal that cannot be opened again: written to where there is
-    /// room.  Another writer may take that first, and we wait then.
+    /// A pipe or a terminal that cannot be opened again: written to if there is room.
+    /// Another writer may fill it first, and then we block.
     Polled,
-    /// A socket, which can be told for each write.
+    /// A socket, for which a flag makes each write non-blocking.
     Socket,
-    /// A file, which does not make anybody wait.
+    /// A file, which never blocks.
     File,
 }
 
@@ -51,10 +51,10 @@ impl Way {
     }
 
     /// Writes all of `bytes`, and waits for room no longer than `patience`, which is
-    /// asked for where there is none.
+    /// called only if there is none.
     ///
     /// # Errors
-    /// EAGAIN where there is still none then.
+    /// EAGAIN if there is still none then.
     fn put(&self, bytes: &[u8], patience: impl Fn() -> Duration) -> nix::Result<()> {
         let (mut rest, mut until) = (bytes, None);
         while !rest.is_empty() {
@@ -82,10 +82,10 @@ impl Way {
         }
     }
 
-    /// Until there is room, or may be.
+    /// Waits until there may be room.
     ///
     /// # Errors
-    /// EAGAIN where it is too late.
+    /// EAGAIN if it is too late.
     fn wait(&self, until: Instant) -> nix::Result<()> {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
@@ -95,7 +95,7 @@ impl Way {
         self.has_room(timeout).map(drop)
     }
 
-    /// Nobody left to read counts as room: the write tells.
+    /// A pipe without readers counts as room: the write reports the error.
     fn has_room(&self, timeout: PollTimeout) -> nix::Result<bool> {
         let mut fds = [PollFd::new(self.descriptor(), PollFlags::POLLOUT)];
         match poll(&mut fds, timeout) {
@@ -113,18 +113,18 @@ impl Way {
     }
 }
 
-/// A description of our own, and not the terminal of our session.
+/// An open file description of our own, and not the terminal of our session.
 fn open_again() -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     File::options().write(true).custom_flags(flags).open("/proc/self/fd/2")
 }
 
-/// Writes a line now and then, and keeps nothing open; whether it was taken.
+/// Writes a rare line, and keeps nothing open; returns whether it was taken.
 pub(super) fn put_once(bytes: &[u8]) -> bool {
     Way::find().put(bytes, || PATIENCE).is_ok()
 }
 
-/// As tcpserver does it: whoever does not read makes us wait.
+/// As in tcpserver: a reader that does not read makes us wait.
 pub(super) fn put_blocking(bytes: &[u8]) {
     while write(sys::standard_error(), bytes) == Err(Errno::EINTR) {}
 }
@@ -147,8 +147,8 @@ impl Stderr {
         let _ = self.never_waits.set(getpid());
     }
 
-    /// Writes one line, its newline included.  The first that there is room for after
-    /// some were lost stands behind a warning, in the name of `program`.
+    /// Writes one line, with its newline.  The first one after lost lines is preceded
+    /// by a warning, under the name of `program`.
     pub(super) fn write(&self, program: &str, line: &[u8]) {
         let warn = |lost| self.put(format!("{program}: {}\n", warning(lost)).as_bytes());
         self.losses.write(warn, || self.put(line));
@@ -167,7 +167,7 @@ impl Stderr {
         put.is_ok()
     }
 
-    /// Not where somebody has just waited in vain.
+    /// No wait if a process has just waited in vain.
     fn may_wait(&self) -> bool {
         self.losses.since_vain_wait().is_none() && self.never_waits.get() != Some(&getpid())
     }
@@ -180,7 +180,7 @@ mod tests {
     use nix::unistd::pipe2;
     use std::io::Read;
 
-    /// One with a pipe that nobody reads, and that has no room for a line.
+    /// With a pipe that has no reader and no room for a line.
     fn stalled() -> (File, Stderr) {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
         fcntl(&reading, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();

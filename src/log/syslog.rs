@@ -1,6 +1,5 @@
-//! Lines as datagrams to the syslog daemon.  It may be slow, gone or
-//! restarted: whoever logs never waits for it for long, and what it does not
-//! take is lost and counted.
+//! Lines as datagrams to the syslog daemon.  It may be slow, dead or restarted: no
+//! process waits for it for long, and a line that it does not take is lost and counted.
 
 use std::fmt;
 use std::io;
@@ -17,29 +16,28 @@ use syslog::{Facility, Formatter3164, LogFormat, Severity};
 use super::losses::{Losses, warning};
 use crate::sys;
 
-/// How long a line that has to be kept waits for room.
+/// How long a line that should not be lost waits for room.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long nobody waits once one has waited in vain.
+/// How long no process waits after one has waited in vain.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// What stands between the priority and the tag: `Nov 25 12:00:00 `.
 const TIMESTAMP: usize = 16;
 
-/// How much a line is worth a wait.
+/// How long a line may wait for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// A short one: it tells of mail that was let in, or kept out for good.
+    /// A short time: the line tells of mail that was let in or kept out.
     AWait,
-    /// As long as it takes, within bounds: whoever writes it has nothing else to
-    /// do.
+    /// As long as it takes, within bounds: its writer has nothing else to do.
     Patience,
-    /// None: there is nothing in it that an attacker could not make us write.
+    /// Not at all: an attacker could make us write any number of such lines.
     Nothing,
 }
 
-/// The way to a syslog daemon.
+/// The connection to a syslog daemon.
 ///
-/// The socket is not connected, so that a daemon that was restarted is found
-/// again by its path, by every child.
+/// The socket is not connected, so that every child finds a restarted daemon again by
+/// its path.
 pub struct Syslog {
     socket: Socket,
     address: UnixAddr,
@@ -66,7 +64,7 @@ impl Syslog {
         Ok(Self { socket, address, facility, tag: tag.into(), losses: Losses::new() })
     }
 
-    /// Finds out whether somebody listens, as the user that this process runs as.
+    /// Checks whether a process listens, as the user that this process runs as.
     ///
     /// # Errors
     /// The socket's path, and why it takes no lines.
@@ -82,7 +80,7 @@ impl Syslog {
         self.socket.as_fd()
     }
 
-    /// Sends one line.  The first that gets through tells how many did not.
+    /// Sends one line.  The first one after lost lines carries their number.
     pub(super) fn send(&self, severity: Severity, line: &str, worth: Worth) {
         let warn = |lost| self.put(Severity::LOG_WARNING, &warning(lost), worth);
         self.losses.write(warn, || self.put(severity, line, worth));
@@ -115,8 +113,8 @@ impl Syslog {
         };
         let mut bytes = Vec::with_capacity(line.len() + 64);
         let _ = formatter.format(&mut bytes, severity, line);
-        // The crate writes UTC, which a daemon would take for local time.  One
-        // that finds no time takes that of the arrival.
+        // The crate writes UTC, which a daemon would take for local time.  A daemon
+        // uses the time of arrival if there is none.
         let priority = bytes.iter().position(|byte| *byte == b'>').map_or(0, |end| end + 1);
         if bytes.len() >= priority + TIMESTAMP {
             bytes.drain(priority..priority + TIMESTAMP);

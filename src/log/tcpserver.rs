@@ -1,4 +1,4 @@
-//! tcpserver's own lines (`-v`), for those whose scripts read them.
+//! tcpserver's own lines (`-v`), for scripts that read them.
 
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -24,7 +24,8 @@ pub struct Ends<'a> {
     pub info: Option<&'a [u8]>,
 }
 
-/// tcpserver cuts a field at 100 bytes and masks what a logger could trip over.
+/// tcpserver cuts a field at 100 bytes and replaces bytes that could confuse a log
+/// reader.
 fn safe(text: &[u8]) -> String {
     let masked = text.iter().take(100).map(|byte| match byte {
         b'%' | b':' | ..=b' ' | 0x7f.. => '?',
@@ -71,8 +72,8 @@ impl Log {
         self.tcpserver(|| format!("end {pid} status {}", status.into_raw()));
     }
 
-    /// This process is done with a client, and lives on; tcpserver's would have
-    /// exited with `code`.
+    /// This process is done with a client, and goes on; tcpserver's would have exited
+    /// with `code`.
     pub fn tcpserver_lives_on(&self, code: u8) {
         let status = u32::from(code) << 8;
         self.tcpserver(|| format!("end {} status {status}", std::process::id()));

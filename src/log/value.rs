@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 use super::facts::LINES;
 use crate::escape::{EQUALS, Escaped, Printable, Quoted};
 
-/// A line that a program wrote: it may repeat what a client said, so that no key of
-/// ours can stand in it.  Other equals signs stay, as in URLs.
+/// A line that a program wrote: it may repeat what a client said, so an equals sign
+/// behind one of our keys is escaped.  Other equals signs stay, as in URLs.
 pub(super) struct FromProgram<'a>(pub &'a [u8]);
 
 impl fmt::Display for FromProgram<'_> {
@@ -31,8 +31,8 @@ fn is_key(word: &[u8]) -> bool {
     LINES.iter().any(|(_, keys)| keys.iter().any(|key| key.as_bytes() == word))
 }
 
-/// A value behind `key=`: bare where that is unambiguous, else quoted and
-/// escaped; `-` where there is none.
+/// A value behind `key=`: bare if that is unambiguous, else quoted and escaped; `-` for
+/// none.
 pub(super) struct Value<'a>(pub Option<&'a [u8]>);
 
 impl fmt::Display for Value<'_> {

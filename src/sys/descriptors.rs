@@ -1,4 +1,4 @@
-//! Descriptors 0 to 2, and all the others.
+//! Descriptors 0 to 2, and all others.
 
 use std::fs::File;
 use std::io;
@@ -28,7 +28,7 @@ pub fn standard_error() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 }
 
-/// Closes all descriptors from 3 on but `kept`.  For a process that goes on with
+/// Closes all descriptors from 3 on except `kept`.  For a process that goes on with
 /// those alone, and ends without dropping whatever else it owns.
 pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
     let mut kept: Vec<libc::c_int> = kept.iter().map(AsRawFd::as_raw_fd).collect();
@@ -47,7 +47,7 @@ fn close_range(first: libc::c_int, last: libc::c_int) {
     // SAFETY: closing touches no memory; the caller does not use them again.
     let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if status != 0 {
-        // Linux before 5.9: those that a daemon can have opened itself.
+        // Linux before 5.9: the range that a daemon can have opened itself.
         for fd in first..=last.min(1023) {
             // SAFETY: as above.
             unsafe { libc::close(fd) };
@@ -58,13 +58,12 @@ fn close_range(first: libc::c_int, last: libc::c_int) {
 /// /dev/null, to read and to write.
 ///
 /// # Errors
-/// Where it cannot be opened.
+/// Errors of open(2).
 pub fn null() -> io::Result<File> {
     File::options().read(true).write(true).open("/dev/null")
 }
 
-/// Whether what is written to standard error would reach the client: inetd makes
-/// descriptor 2 the connection, too.
+/// Whether standard error is the client's connection, as under inetd.
 #[must_use]
 pub fn standard_error_is_the_client() -> bool {
     let socket = |fd: BorrowedFd<'_>| {

@@ -1,5 +1,5 @@
-//! The system's allocator, with words where it has no memory left: Rust's own ends in
-//! SIGABRT, with a backtrace and no word of the limit.
+//! The system's allocator, with a message when it is out of memory: Rust's own ends in
+//! SIGABRT, with a backtrace and without the limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CStr;
@@ -14,17 +14,17 @@ use super::descriptors::{standard_error, standard_error_is_the_client};
 use super::process::executed_path;
 use super::spawn::exit_now;
 
-/// The exit code for trouble that may pass, as in ucspi-tcp.
+/// The exit code for temporary trouble, as in ucspi-tcp.
 const TROUBLE: u8 = 111;
-/// Bytes of the message.
+/// The most bytes of the message.
 const MESSAGE: usize = 256;
-/// Bytes that there have to be beside the heap: without them Rust's runtime panics
-/// before `main`, where it makes a stack for signal handlers.
+/// Bytes that must be free beside the heap: without them Rust's runtime panics before
+/// `main`, where it makes a stack for signal handlers.
 const HEADROOM: NonZeroUsize = NonZeroUsize::new(32 << 10).unwrap();
 
 /// One of [`OnRefusal`].
 static ON_REFUSAL: AtomicU8 = AtomicU8::new(OnRefusal::Tell as u8);
-/// Whether the headroom has been looked for.
+/// Whether the headroom has been checked.
 static IS_CHECKED: AtomicBool = AtomicBool::new(false);
 
 /// How a process ends if memory is refused.
@@ -32,7 +32,7 @@ static IS_CHECKED: AtomicBool = AtomicBool::new(false);
 pub enum OnRefusal {
     /// With a line on standard error, and 111.
     Tell = 0,
-    /// With SIGABRT alone: whoever waits for the process tells.
+    /// With SIGABRT alone: the process that reaps this one reports it.
     Abort = 1,
 }
 
@@ -43,13 +43,13 @@ pub fn on_refused_memory(how: OnRefusal) {
 
 /// The global allocator of a program.
 pub struct Allocator {
-    /// A limit that is enough for the program, in bytes: what it is told to be given.
+    /// A limit that is enough for the program, in bytes, for the message.
     pub enough: usize,
 }
 
 impl Allocator {
     fn check_headroom(&self) {
-        // Read first: what is written by each child is a page of its own.
+        // Read before it is written: a page that a child writes is copied.
         if IS_CHECKED.load(Ordering::Relaxed) || IS_CHECKED.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -124,14 +124,14 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// The lower of the limits that softlimit(8) sets.
+/// The lowest of the limits that softlimit(8) sets.
 fn limit() -> Option<u64> {
     let limits = [Resource::RLIMIT_AS, Resource::RLIMIT_DATA];
     let limits = limits.into_iter().filter_map(|limit| Some(getrlimit(limit).ok()?.0));
     limits.filter(|limit| *limit != RLIM_INFINITY).min()
 }
 
-/// Text in memory that is there already; what is too long is cut.
+/// Text in memory that is there already; the end of a longer one is cut.
 struct Line {
     bytes: [u8; MESSAGE],
     length: usize,

@@ -1,5 +1,5 @@
-//! What the kernel and the C library tell a process: of its children, of itself,
-//! the time, errors.
+//! What the kernel and the C library tell a process: its children, itself, the time,
+//! errors.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -16,10 +16,9 @@ pub fn monotonic_micros() -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Reaps a child that has ended, `child` or any: its process id and raw wait
-/// status.  The kernel finds a child that is named at once (since Linux 5.13), and
-/// walks past all children to find any.
-/// (nix cannot express an end by a real-time signal.)
+/// Reaps a child that has ended, `child` or any: its process id and raw wait status.
+/// The kernel finds a given child at once (since Linux 5.13), and walks past all
+/// children to find any.  (nix cannot express an end by a real-time signal.)
 #[must_use]
 pub fn reap(child: Option<Pid>) -> Option<(Pid, i32)> {
     let (mut status, child) = (0, child.map_or(-1, Pid::as_raw));
@@ -28,7 +27,7 @@ pub fn reap(child: Option<Pid>) -> Option<(Pid, i32)> {
     (pid > 0).then(|| (Pid::from_raw(pid), status))
 }
 
-/// A number that nobody can guess, by getrandom(2).
+/// An unpredictable number, from getrandom(2).
 ///
 /// # Errors
 /// ENOSYS before Linux 3.17.
@@ -39,7 +38,7 @@ pub fn random_u16() -> nix::Result<u16> {
     Errno::result(got).map(|_| u16::from_ne_bytes(bytes))
 }
 
-/// The TCP port that services(5) gives `name`, if it does.
+/// The TCP port that services(5) has for `name`.
 #[must_use]
 pub fn service_port(name: &str) -> Option<u16> {
     let name = CString::new(name).ok()?;
@@ -65,15 +64,15 @@ pub fn executed_path() -> Option<&'static CStr> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
 }
 
-/// Whether an error of accept(2), fork(2) and the like is one of resources that
-/// run out and come back: descriptors, memory, processes.
+/// Whether an error of accept(2), fork(2) and the like is a temporary shortage: of
+/// descriptors, memory or processes.
 #[must_use]
 pub fn is_shortage(error: &io::Error) -> bool {
     let shortage = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN];
     shortage.contains(&errno(error))
 }
 
-/// The system's number for `error`; `UnknownErrno` where it has none.
+/// The system's number for `error`; `UnknownErrno` if it has none.
 #[must_use]
 pub fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or_default())

@@ -1,5 +1,5 @@
-//! A process that shares our memory until it becomes a program, and is our
-//! sibling: as cheap as a fork can be, since nothing is copied.
+//! A process that shares our memory until it execs a program, and is our sibling: as
+//! cheap as a fork can be, since nothing is copied.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::num::NonZeroUsize;
@@ -10,8 +10,7 @@ use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use nix::unistd::Pid;
 
-/// What such a process may use of a stack, in bytes, and the page below, which
-/// keeps it from using more.
+/// The size of its stack, in bytes, and of the guard page below.
 const STACK: usize = 128 << 10;
 const GUARD: usize = 4 << 10;
 
@@ -21,7 +20,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Takes address space; memory only once it is used.
+    /// Reserves address space; memory is used only once it is written.
     ///
     /// # Errors
     /// ENOMEM.
@@ -55,19 +54,18 @@ struct Job<'a> {
     failed: Option<Errno>,
 }
 
-/// What became of a process that was to become a program.
+/// The outcome of a process that was to exec a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spawned {
-    /// It has, and this is its process id.
+    /// It did; this is its process id.
     Program(Pid),
-    /// It has not, for this reason, and ends.
+    /// It failed for this reason, and ends.
     Failure(Errno),
     /// It was killed before.
     Killed,
 }
 
-/// Whether a process is in execve(2): what it does not come back from is the
-/// program.
+/// Whether a process is in execve(2): if it does not return, the program runs.
 static EXECS: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn run(job: *mut c_void) -> c_int {
@@ -77,16 +75,16 @@ extern "C" fn run(job: *mut c_void) -> c_int {
     0
 }
 
-/// Has a new process do `work`, which is to end in execve(2), and waits until it
-/// does: the process shares our memory, but has descriptors and signal
-/// dispositions of its own.  It is a child of our parent.  The kernel writes its
-/// process id to `pid` before it runs.
+/// Makes a new process do `work`, which is to end in execve(2), and waits until it
+/// does: the process shares our memory, but has its own descriptors and signal
+/// dispositions.  It is a child of our parent.  The kernel writes its process id to
+/// `pid` before it runs.
 ///
-/// If `work` comes back the process ends with exit code 0; the error is what it
-/// came back with.  It must not panic.
+/// If `work` returns, the process ends with exit code 0; the error is what it returned.
+/// It must not panic.
 ///
 /// # Errors
-/// Why there is no process: EAGAIN, ENOMEM.
+/// EAGAIN, ENOMEM: there is no process.
 pub fn spawn_program(
     stack: &Stack,
     pid: &AtomicU64,
@@ -121,22 +119,22 @@ pub fn put_pid(word: &AtomicU64, pid: u32) {
     word.store(u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), Ordering::Release);
 }
 
-/// Strings as execve(2) takes them, of which some belong to others as well.
+/// Strings for execve(2), some of which are shared.
 pub struct Strings {
-    /// What the pointers that are not into shared strings point to.
+    /// The strings that are not shared.
     _own: Vec<CString>,
-    /// Ends in null.
+    /// Pointers to all of them, null-terminated.
     pointers: Vec<*const c_char>,
 }
 
 impl Strings {
-    /// Takes them over.
+    /// Takes ownership of `owned`.
     #[must_use]
     pub fn new(own: Vec<CString>) -> Self {
         Self::beside(&[], |_| true, own)
     }
 
-    /// Those of `shared` whose places `keeps` says yes to, and then `own`.
+    /// The strings of `shared` for whose index `keeps` returns true, then `own`.
     #[must_use]
     pub fn beside(
         shared: &'static [CString],
@@ -159,8 +157,8 @@ impl Strings {
     }
 }
 
-/// execve(2), without allocating: what is allocated before an exec that succeeds
-/// stays so in whoever shares the memory.
+/// execve(2), without allocating: what is allocated before a successful exec would stay
+/// allocated in the process that shares the memory.
 #[must_use]
 pub fn exec(file: &CString, arguments: &Strings, environment: &Strings) -> Errno {
     let (arguments, environment) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());

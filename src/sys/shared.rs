@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicU64;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
-/// Zeroed memory that this process and all that it forks share, for as long
-/// as any of them lives.
+/// Zeroed memory that this process and all that it forks share, as long as one of them
+/// lives.
 ///
 /// # Errors
-/// ENOMEM, also where an address space limit (`softlimit -m`) is in the way.
+/// ENOMEM, also for an address space limit (`softlimit -m`).
 pub fn shared_words(count: usize) -> nix::Result<&'static [AtomicU64]> {
     let bytes = count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new);
     let bytes = bytes.ok_or(Errno::EINVAL)?;
@@ -23,9 +23,8 @@ pub fn shared_words(count: usize) -> nix::Result<&'static [AtomicU64]> {
     Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), count) })
 }
 
-/// The first `count` words of `file`, shared with all who map it, for as long as
-/// this process lives.  The file must have that size, and nobody may make it
-/// shorter.
+/// The first `count` words of `file`, shared by all processes that map it, as long as
+/// this process lives.  The file must have that size, and must not be truncated.
 ///
 /// # Errors
 /// ENOMEM, or a file that cannot be mapped.

@@ -1,4 +1,4 @@
-//! Signal handlers, which only count, and signals that wait.
+//! Signal handlers, which only count, and blocked signals.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use nix::unistd::Pid;
 
-/// How often each signal was caught since it was last asked for.
+/// How often each signal was caught since the last [`take_count`].
 static CAUGHT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
 /// The descriptor that [`shut_down_when_orphaned`] shuts down.
 static LISTENER: AtomicI32 = AtomicI32::new(-1);
@@ -48,7 +48,7 @@ pub fn count(signal: Signal) -> nix::Result<()> {
     install(signal, SigHandler::Handler(count_signal))
 }
 
-/// How often `signal` came since the last call.
+/// How often `signal` was caught since the last call.
 pub fn take_count(signal: Signal) -> u32 {
     CAUGHT.get(signal as usize).map_or(0, |counter| counter.swap(0, Ordering::Relaxed))
 }
@@ -69,13 +69,13 @@ pub fn reset(signal: Signal) -> nix::Result<()> {
     install(signal, SigHandler::SigDfl)
 }
 
-/// Keeps signals waiting for as long as this lives; they are delivered then.
+/// Blocks signals as long as this lives; pending ones are delivered then.
 pub struct Blocked {
     before: SigSet,
 }
 
 impl Blocked {
-    /// Blocks `signals`, as well as those that are blocked already.
+    /// Blocks `signals`, in addition to those that are blocked already.
     #[must_use]
     pub fn block(signals: impl Into<SigSet>) -> Self {
         let before = signals.into().thread_swap_mask(SigmaskHow::SIG_BLOCK);
@@ -89,8 +89,8 @@ impl Drop for Blocked {
     }
 }
 
-/// Gives every signal its default action and blocks those of `blocked` alone,
-/// whatever was inherited from whoever started this process.
+/// Gives every signal its default action, and blocks those of `blocked` alone, whatever
+/// was inherited.
 pub fn reset_all_signals(blocked: &SigSet) {
     let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
     for number in (1..32).chain(real_time) {
@@ -101,9 +101,8 @@ pub fn reset_all_signals(blocked: &SigSet) {
     let _ = blocked.thread_set_mask();
 }
 
-/// Tells children that are forked from here on what [`shut_down_when_orphaned`] is
-/// about.  They have it without writing to a page that they would have to
-/// themselves then.
+/// Stores what [`shut_down_when_orphaned`] needs, for children that are forked from
+/// here on, so that they do not write to (and copy) the page.
 pub fn be_parent(listener: BorrowedFd<'_>, parent: Pid) {
     LISTENER.store(listener.as_raw_fd(), Ordering::Relaxed);
     PARENT.store(parent.as_raw(), Ordering::Relaxed);
@@ -115,7 +114,7 @@ pub fn be_parent(listener: BorrowedFd<'_>, parent: Pid) {
 /// only interrupts system calls.
 ///
 /// # Errors
-/// None that Linux documents.
+/// Errors of sigaction(2).
 pub fn shut_down_when_orphaned() -> nix::Result<()> {
     install(Signal::SIGURG, SigHandler::Handler(shut_down_if_orphaned))
 }

@@ -1,14 +1,14 @@
-//! Calls on sockets that nix and std do not offer, or not on borrowed ones.
+//! Socket calls that nix and std do not offer, or not on borrowed descriptors.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, UnixAddr, recv, send, sendto};
 
-/// Bytes that wait to be read on `fd` (FIONREAD).
+/// Bytes that can be read from `fd` (FIONREAD).
 ///
 /// # Errors
-/// Where `fd` is neither a socket nor a pipe.
+/// ENOTTY if `fd` is neither a socket nor a pipe.
 pub fn readable_bytes(fd: BorrowedFd<'_>) -> nix::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int, and `bytes` is one.
@@ -16,8 +16,8 @@ pub fn readable_bytes(fd: BorrowedFd<'_>) -> nix::Result<usize> {
     Errno::result(status).map(|_| usize::try_from(bytes).unwrap_or(0))
 }
 
-/// Clients that are connected and wait to be accepted from a listening TCP socket
-/// (tcp(7), `TCP_INFO`, as ss(8) shows it); 0 where nobody knows.
+/// Clients in the accept queue of a listening TCP socket (tcp(7), `TCP_INFO`, as ss(8)
+/// shows it); 0 if that is not known.
 #[must_use]
 pub fn accept_queue(listener: BorrowedFd<'_>) -> u32 {
     let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
@@ -39,37 +39,37 @@ pub fn kill_ip_options(socket: BorrowedFd<'_>) {
     unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::null(), 0) };
 }
 
-/// Looks at what waits on a socket, without taking it and without waiting.
+/// Peeks at the bytes that can be read from a socket; never blocks.
 ///
 /// # Errors
-/// EAGAIN where nothing is there, ECONNRESET and the like.
+/// EAGAIN if there are none, ECONNRESET and the like.
 pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<usize> {
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     recv(socket.as_fd().as_raw_fd(), buffer, flags)
 }
 
-/// Takes what waits on a socket, without waiting.  0 is the end of file.
+/// Reads from a socket; never blocks.  0 is the end of file.
 ///
 /// # Errors
-/// EAGAIN where nothing is there, ECONNRESET and the like.
+/// EAGAIN if there is nothing to read, ECONNRESET and the like.
 pub fn take(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<usize> {
     recv(socket.as_fd().as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
 }
 
-/// Sends what the socket has room for, without waiting and without SIGPIPE.
+/// Sends as much as the socket has room for, without SIGPIPE; never blocks.
 ///
 /// # Errors
-/// EAGAIN where there is no room, EPIPE, ECONNRESET and the like.
+/// EAGAIN if there is no room, EPIPE, ECONNRESET and the like.
 pub fn put(socket: impl AsFd, bytes: &[u8]) -> nix::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     send(socket.as_fd().as_raw_fd(), bytes, flags)
 }
 
-/// Sends a datagram, without SIGPIPE.  Waits for room only if it may, and then no
-/// longer than the socket's own timeout.
+/// Sends a datagram, without SIGPIPE.  Blocks for room only if `wait`, up to the
+/// socket's own timeout.
 ///
 /// # Errors
-/// EAGAIN where there is no room, ENOENT and ECONNREFUSED where nobody listens.
+/// EAGAIN if there is no room, ENOENT and ECONNREFUSED if no process listens.
 pub fn send_to(
     socket: BorrowedFd<'_>,
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! fork(2), such that a child never comes back into the frames of its parent.
+//! fork(2), such that a child never returns into the frames of its parent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,13 +7,13 @@ use nix::unistd::{ForkResult, Pid};
 /// The exit code of a child that panicked: trouble that may pass, as in ucspi-tcp.
 const PANICKED: u8 = 111;
 
-/// Forks a child that does `work` and ends with the exit code that comes of it, or
-/// with 111 if it panics; the panic hook has told why by then.  Nothing of what
-/// the parent holds is dropped in the child: a panic there must not empty the
-/// parent's pidfile.  The process must have a single thread, as all of ours have.
+/// Forks a child that does `work` and ends with the exit code that it returns, or with
+/// 111 if it panics, which the panic hook has logged by then.  Nothing that the parent
+/// owns is dropped in the child: a panic there must not empty the parent's pidfile.
+/// The process must have a single thread, as all of ours have.
 ///
 /// # Errors
-/// EAGAIN where a process limit is reached, ENOMEM.
+/// EAGAIN for a process limit, ENOMEM.
 pub fn spawn(work: impl FnOnce() -> u8) -> nix::Result<Pid> {
     // SAFETY: no thread but the caller exists, so the child may go on using
     // the allocator and every lock.
@@ -42,7 +42,7 @@ mod tests {
 
     use super::*;
 
-    /// Says when it is dropped.
+    /// Writes a byte when it is dropped.
     struct Held(UnixStream);
 
     impl Drop for Held {
@@ -55,7 +55,8 @@ mod tests {
     fn a_panic_in_a_child_drops_nothing_of_the_parents() {
         let (mut reader, writer) = UnixStream::pair().unwrap();
         let held = Held(writer);
-        // Made before: a child of a test's process, which has threads, must not allocate.
+        // Made before the fork: a child of a test's process, which has threads, must
+        // not allocate.
         let payload: Box<dyn Any + Send> = Box::new(());
         let child = spawn(|| resume_unwind(payload)).unwrap();
         assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 111)));
