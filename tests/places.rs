@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::{Client, Daemon, wait_until};
+use lab::{Client, Daemon, wait_until};
 
 /// Far less than the second after which a client that nobody has woken looks for itself.
 const AT_ONCE: Duration = Duration::from_millis(400);
