@@ -1,5 +1,5 @@
-//! Whoever accepted the connection, as far as its stages need to know: a child
-//! of the pool, or a UCSPI server that knows nothing of us.
+//! What a connection's stages need from the process that accepted it: a child of the
+//! pool, or a UCSPI server that shares nothing with us.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::class::Class;
 pub enum Counter {
     /// The program was run.
     Pass,
-    /// It talked before the greeting, which was not overlooked.
+    /// It talked before the greeting, and `--early log` did not let it pass.
     Early,
     /// It left before the greeting.
     HangUp,
@@ -24,41 +24,41 @@ pub enum Counter {
     Deny,
     /// DNS lists have it.
     Listed,
-    /// A limit, or no room.
+    /// A limit was reached.
     Limit,
-    /// Something failed on our side.
+    /// The program could not be run, the rules could not be read, or the child died.
     Error,
 }
 
-/// What became of a process that was spawned to become the program.
+/// The outcome of spawning a process for the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpawnOutcome {
-    /// It did.
+    /// It execed the program.
     Started,
-    /// It could not, and is gone.
+    /// The program could not be run, and the process has ended.
     Failed(Errno),
 }
 
-/// Whoever accepted the connection.
+/// The process that accepted the connection.
 pub trait Acceptor {
-    /// Counts the client's verdict: the first that is told of it, and no other.
+    /// Counts the client's verdict: only the first call for a client counts.
     fn count_verdict(&self, counter: Counter);
 
     /// Counts its class.
     fn count_class(&self, class: Class);
 
-    /// The name of our own address `ip`: `None` where it has to be looked up,
-    /// `Some(None)` where it has none.
+    /// The name of our own address `ip`: `None` if it has to be looked up, `Some(None)`
+    /// if it has none.
     fn local_name(&self, ip: IpAddr) -> Option<Option<String>>;
 
-    /// Remembers what was found out about it.
+    /// Stores the result of that look-up.
     fn learn_local_name(&self, ip: IpAddr, name: &LocalName);
 
-    /// Notes what is known of the client by now.
+    /// Shows what is known about the client in the scoreboard.
     fn describe(&self, class: Class, host: Option<&str>);
 
-    /// How many clients from the same address (IPv4) or network (IPv6 /64) were
-    /// there before this one, and are.
+    /// How many clients from the same address (IPv4) or network (IPv6 /64) came before
+    /// this one, and are still there.
     fn earlier_from(&self, ip: IpAddr) -> usize;
 
     /// The client is being refused.
@@ -67,63 +67,63 @@ pub trait Acceptor {
     /// How many slots are taken.
     fn load(&self) -> Load;
 
-    /// As which class a client of this address was refused for the reserve a
-    /// moment ago.
+    /// The class as which a client of this address was refused for the reserve a moment
+    /// ago.
     fn recently_refused(&self, ip: IpAddr) -> Option<Class>;
 
     /// A client of this address is refused for the reserve, as one of `class`.
     fn remember_refusal(&self, ip: IpAddr, class: Class);
 
-    /// Whether a list that fails may be complained of: not every client's share
-    /// of the log.
+    /// Whether a warning about a list that failed may be logged: once a second among
+    /// all clients.
     fn may_log_lists(&self) -> bool;
 
-    /// Whether a shortage of this host's own may be logged, once a minute among all
+    /// Whether a shortage of this host's own may be logged: once a minute among all
     /// clients.
     fn may_log_shortage(&self) -> bool;
 
     /// A name server has answered.
     fn note_answer(&self);
 
-    /// For how long none has.
+    /// Time since a name server last answered.
     fn silence_of_name_servers(&self) -> Duration;
 
-    /// Whether so many clients are there that each has to be made short work
-    /// of.
+    /// Whether more than half of the slots are taken, so that refusals are kept short.
     fn is_under_pressure(&self) -> bool;
 
-    /// Takes a place for the client's session, where one is free and no client has
-    /// been waiting for one for longer; else the client waits in line from now on.
+    /// Takes a place for the client's session, if one is free and no client has been
+    /// waiting for longer; otherwise the client joins the queue.
     fn claim_session(&self) -> bool;
 
-    /// The client does not wait in line any more, if it did.
+    /// Removes the client from the queue, if it is in it.
     fn leave_line(&self);
 
-    /// The client's place is free: its session does not come about.
+    /// Gives the client's place back: it gets no session.
     fn release_session(&self);
 
-    /// Sessions that there are.
+    /// The number of sessions.
     fn sessions(&self) -> usize;
 
-    /// The client waits from now on: where memory runs out it costs least to end this.
+    /// The client waits from now on: this process is what costs least to kill if memory
+    /// runs out.
     fn begin_wait(&self);
 
     /// Spawns a process that has the client and the place for its session, and does
-    /// `work`, which ends in an exec; once it is the program `announce` is called
-    /// with its process id.  `None` where this process has to do it itself.
+    /// `work`, which ends in an exec; after the exec `announce` is called with its
+    /// process id.  `None` if this process has to exec the program itself.
     fn spawn_program(
         &self,
         work: &mut dyn FnMut() -> Errno,
         announce: &dyn Fn(Pid),
     ) -> Option<SpawnOutcome>;
 
-    /// Gives the process that is at work back what a program is to find at its
-    /// default, just before it becomes one.
+    /// Resets this process to what a program is to find at its default, just before it
+    /// execs one.
     ///
     /// # Errors
-    /// ENOMEM: rather no session than one that is not what it should be.
+    /// ENOMEM: no session is better than one with wrong settings.
     fn prepare_exec(&self) -> nix::Result<()>;
 
-    /// The program could not be run, and this process lives on.
+    /// The program could not be run, and this process goes on.
     fn exec_failed(&self);
 }

@@ -1,4 +1,4 @@
-//! How a client's name, or the lack of one, is judged.
+//! The class that follows from a client's name, or the lack of one.
 
 use std::net::IpAddr;
 
@@ -8,9 +8,8 @@ use super::lookup::HostName;
 use crate::class::Class;
 use crate::names::{Judgement, Names};
 
-/// The class of `ip`, known by `host`.  A client without a name in one of
-/// `local_nets` is `static`; of several names one that is no end user's line
-/// is enough.
+/// The class of `ip`, known by `host`.  A client without a name in one of `local_nets`
+/// is `static`; of several names one that is not dynamic is enough.
 #[must_use]
 pub fn classify(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]) -> Class {
     let is_local = || local_nets.iter().any(|net| net.contains(&ip));

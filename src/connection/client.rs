@@ -11,27 +11,26 @@ use super::stream::{Look, Stream};
 use crate::log::EarlyBytes;
 use crate::sys;
 
-/// Early bytes that are shown in the log.
+/// Early bytes that the log shows.
 const SHOWN: usize = 100;
 
-/// A client.  Its descriptors block; what must not wait says so call by call.
+/// A client.  Its descriptors are blocking; calls that must not block pass a flag.
 pub struct Client {
     /// Its descriptors.
     pub stream: Stream,
-    /// Its address; an IPv4 address where it came mapped into IPv6.  The port
-    /// is 0 where nobody has told it.
+    /// Its address; IPv4 if it was mapped into IPv6.  The port is 0 if it is not known.
     pub peer: SocketAddr,
-    /// Ours, likewise; unspecified where nobody has told it.
+    /// Ours, likewise; unspecified if it is not known.
     pub local: SocketAddr,
     /// The scope of a link-local IPv6 peer, 0 for none.
     pub scope: u32,
-    /// When it was accepted, by us or by a server before us.
+    /// When it was accepted, by us or by the server before us.
     pub accepted: Instant,
-    /// When we got it; what we do has its deadlines from here.
+    /// When we got it; our deadlines count from here.
     pub received: Instant,
-    /// Its name, where that need not be looked up any more.
+    /// Its name, if it need not be looked up.
     pub host: Option<HostName>,
-    /// Whether a server before us has told of it in the environment.
+    /// Whether the server before us has set its variables.
     pub introduced: bool,
 }
 
@@ -39,7 +38,7 @@ impl Client {
     /// A client that accept(2) gave, from `peer`.
     ///
     /// # Errors
-    /// Where our own address cannot be had.
+    /// Errors of getsockname(2).
     pub fn accepted(socket: Socket, peer: SocketAddr, accepted: Instant) -> io::Result<Self> {
         let local = socket.local_addr()?.as_socket();
         let local = local.ok_or_else(|| io::Error::from(ErrorKind::Unsupported))?;
@@ -56,27 +55,27 @@ impl Client {
         self.peer.ip()
     }
 
-    /// Since it was accepted.
+    /// Time since the accept.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.accepted.elapsed()
     }
 
-    /// Looks whether it has said something.
+    /// Checks whether it has said something.
     #[must_use]
     pub fn look(&self) -> Look {
         self.stream.look()
     }
 
-    /// What it has said before its turn; the bytes stay where they are.
+    /// What it said before the greeting; the bytes are only peeked at.
     #[must_use]
     pub fn early_bytes(&self) -> EarlyBytes {
         let (bytes, text) = self.stream.peek(SHOWN);
         EarlyBytes { bytes, text }
     }
 
-    /// Takes the IP options of the client back (tcpserver's `-O`): a source
-    /// route would let it pose as another host.
+    /// Removes the client's IP options (tcpserver's `-O`): a source route would let it
+    /// pose as another host.
     pub fn kill_ip_options(&self) {
         if self.local.is_ipv4() {
             sys::kill_ip_options(self.stream.input());

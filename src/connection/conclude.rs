@@ -23,17 +23,17 @@ use crate::options::RefuseBy;
 /// How often a held early talker is checked against the load.
 const HOLD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What became of a client that was held.
+/// The outcome of holding a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// It may still read what it is told.
+    /// It may still read a reply.
     Listens,
-    /// It is gone for good.
+    /// It has reset the connection.
     Gone,
 }
 
 impl<'a> Connection<'a> {
-    /// Does what `verdict` says; the exit code that tcpserver's child would
+    /// Does what `verdict` says; returns the exit code that tcpserver's child would
     /// have had.
     pub(super) fn conclude(&mut self, verdict: Verdict) -> u8 {
         if verdict != Verdict::Pass {
@@ -65,7 +65,7 @@ impl<'a> Connection<'a> {
         0
     }
 
-    /// Monitors connect and leave all day.
+    /// `--quiet-nets`: monitors connect and leave all day.
     fn note_hangup(&self) {
         self.tell(Counter::HangUp, |log| {
             if !self.service.options.is_quiet(self.client.ip()) {
@@ -121,7 +121,7 @@ impl<'a> Connection<'a> {
                 self.service.log.pass(&self.subject(waited), self.dns_time, pid);
             }
         };
-        // As tcpserver does, whether the program can be run or not.
+        // As in tcpserver, whether the program can be run or not.
         self.service.log.tcpserver_decision("ok", &self.ends());
         let program = &self.service.program;
         match run(program, &self.client, &self.environment, self.acceptor, &announce) {
@@ -151,8 +151,8 @@ impl<'a> Connection<'a> {
         TROUBLE
     }
 
-    /// What is known of the connection, then what a rule says about it, and
-    /// what came out of it.
+    /// What is known about the connection, then what a rule says about it, then the
+    /// result.
     fn set_environment(&mut self, verdict: Verdict, waited: Duration) {
         let remote_host = self.host().map(String::from);
         let environment = &mut self.environment;
@@ -226,7 +226,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Of all at once: who is first must not hide the others.
+    /// From all names at once: the first must not hide the others.
     fn log_failed_lists(&self, late: Late) {
         let needed = self.class.is_some_and(|class| self.needs_allowlists(class));
         let good = if needed { late } else { Late::MayYetAnswer };
@@ -240,14 +240,15 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Keeps an early talker waiting, unless it closes its side or the slots
+    /// Keeps an early talker waiting (`--hold`), unless it closes its side or the slots
     /// are needed.
     fn hold(&mut self) -> Held {
         let until = Instant::now() + self.service.options.hold;
         while Instant::now() < until && !self.acceptor.is_under_pressure() {
             let next = until.min(Instant::now() + HOLD_INTERVAL);
             if self.look_for(WatchFor::Leaving, next) == Seen::Gone {
-                // It may still read what it is told, unless it is gone for good.
+                // After an end of file it may still read a reply; after a reset it
+                // cannot.
                 let now = Instant::now() + Duration::from_millis(1);
                 let reset = self.look_for(WatchFor::Reset, now) == Seen::Gone;
                 return if reset { Held::Gone } else { Held::Listens };

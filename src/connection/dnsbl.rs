@@ -1,4 +1,4 @@
-//! The stages of DNS lists: who is asked about, and what follows.
+//! The stages of DNS lists: which clients they are asked about, and what follows.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::class::Class;
 use crate::dns::list::WantedLists;
 
 impl Connection<'_> {
-    /// Nobody asks about clients that are exempt, as far as that is known, nor
-    /// about those of networks that are trusted.
+    /// Lists are not asked about clients that are known to be exempt, nor about those
+    /// of trusted networks.
     pub(super) fn wanted_lists(&self) -> WantedLists {
         let options = &self.service.options;
         if self.exemptions.lists && !options.trusts(self.client.ip()) {
@@ -22,8 +22,8 @@ impl Connection<'_> {
         }
     }
 
-    /// An allowlist makes a client `static` whatever its name.  It is not
-    /// waited for where the delay does not depend on it, nor for longer than that.
+    /// An allowlist makes a client `static` whatever its name.  The answer is awaited
+    /// only if the delay depends on it, and no longer than that delay.
     pub(super) fn apply_allowlists(&mut self, class: Class) -> Result<Class, Verdict> {
         if !self.exemptions.lists {
             return Ok(class);
@@ -54,7 +54,7 @@ impl Connection<'_> {
         }
     }
 
-    /// What lists say by now, once the rules have said whom they are for.
+    /// What lists say by now, once the rules have decided whether they apply.
     pub(super) fn apply_lists(&mut self) -> Step {
         let enough = self.service.options.dnsbl_threshold;
         if !self.exemptions.lists || self.lookup.lists().score() < enough {
@@ -64,8 +64,8 @@ impl Connection<'_> {
         Err(Verdict::Listed)
     }
 
-    /// Waits for as long as the client has to wait anyway; one that has no delay
-    /// for as long as a look-up may take.
+    /// Waits as long as the client has to wait anyway; for a client without a delay, as
+    /// long as a look-up may take.
     pub(super) fn wait_for_lists(&mut self, delay: Duration) -> Step {
         if !self.exemptions.lists || self.lookup.lists().know_score() {
             return self.apply_lists();
@@ -77,7 +77,7 @@ impl Connection<'_> {
         self.apply_lists()
     }
 
-    /// The client is lost already, whatever it says meanwhile.
+    /// The client is going to be refused, whatever it says meanwhile.
     fn find_reason(&mut self) {
         let deadline = self.answers_until();
         self.lookup.ask_reason(deadline.max(Instant::now()));

@@ -1,5 +1,5 @@
-//! The environment of the program: what the daemon itself was given, with the
-//! variables of one connection laid over it.
+//! The environment of the program: the daemon's own, overlaid with the variables of one
+//! connection.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,10 +11,9 @@ use crate::sys::Strings;
 /// A variable that is set or, without a value, removed.
 type Own = (Cow<'static, [u8]>, Option<Vec<u8>>);
 
-/// Variables by name.  Cloning costs little: what was inherited is shared, and
-/// spelled for execve(2) once.  It stays for as long as the process lives: a count
-/// of its users would be written by each child, to a page that it then has for
-/// itself.
+/// Variables by name.  Cloning is cheap: what was inherited is shared, and formatted
+/// for execve(2) once.  It lives as long as the process: every child would write a
+/// reference count, and so copy the page.
 #[derive(Clone)]
 pub struct Environment {
     inherited: &'static Inherited,
@@ -35,7 +34,7 @@ impl Inherited {
 }
 
 impl Environment {
-    /// Starts from `variables`, as [`std::env::vars_os`] gives them.
+    /// Starts with `variables`, as [`std::env::vars_os`] returns them.
     pub fn inherit(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let bytes = |(name, value): (OsString, OsString)| (name.into_vec(), value.into_vec());
         // Sorted, and of two with the same name the last counts.
@@ -91,7 +90,7 @@ impl Environment {
     }
 }
 
-/// `None` where a NUL is in it, which execve(2) cannot express.
+/// `None` for a NUL, which execve(2) cannot express.
 fn string(name: &[u8], value: &[u8]) -> Option<CString> {
     let mut bytes = Vec::with_capacity(name.len() + value.len() + 2);
     bytes.extend_from_slice(name);

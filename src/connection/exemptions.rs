@@ -1,6 +1,5 @@
-//! On which terms a client is received: the exemptions that a rule or the
-//! environment grants, and the delay that follows from them and the class.
-//! No I/O.
+//! The exemptions that a rule or the environment grants a client, and the delay that
+//! follows from them and the class.  No I/O.
 
 use std::time::Duration;
 
@@ -18,10 +17,10 @@ pub enum DelayBy {
     Trust,
     /// `SMTPDELAY` or one of its synonyms.
     Rule(Duration),
-    /// There is none (`RELAYCLIENT`).
+    /// No delay (`RELAYCLIENT`).
     Exempt,
-    /// There is none, and the program is run without a look-up: the client is
-    /// rejected upstream (`RBLSMTPD` set and not empty).
+    /// No delay, and the program is run without a look-up: the client was rejected
+    /// upstream (`RBLSMTPD` set and not empty).
     RejectedUpstream,
 }
 
@@ -34,17 +33,16 @@ pub struct Exemptions {
     pub lists: bool,
     /// Whether limits and shrinking delays apply.
     pub limits: bool,
-    /// A variable whose value is no number of seconds, and that value; it is
+    /// A variable whose value is not a number of seconds, and that value; it is
     /// ignored.
     pub ignored: Option<(&'static str, Vec<u8>)>,
 }
 
 impl Exemptions {
-    /// Those of a client that nobody exempts from anything.
+    /// A client without exemptions.
     pub const NONE: Self = Self { delay: DelayBy::Class, lists: true, limits: true, ignored: None };
 
-    /// The same for a client that has been greeted already (`-B`): there is
-    /// nothing left to wait for.
+    /// The same for a client that has been greeted already (`-B`): it has no delay.
     #[must_use]
     pub fn without_delay(mut self) -> Self {
         if self.delay != DelayBy::RejectedUpstream {
@@ -54,10 +52,9 @@ impl Exemptions {
     }
 }
 
-/// The terms that the variables in `get`, those of the rules laid over the
-/// environment, grant.  `RELAYCLIENT` goes before `RBLSMTPD` with a text,
-/// that before the variables of a delay, and those before `RBLSMTPD` without a
-/// text.
+/// The exemptions from the variables in `get`: those of the rules, else those of the
+/// environment.  `RELAYCLIENT` precedes `RBLSMTPD` with a text, that precedes the
+/// variables of a delay, and those precede an empty `RBLSMTPD`.
 pub fn exemptions<'a>(get: impl Fn(&str) -> Option<&'a [u8]>) -> Exemptions {
     let (rule, ignored) = delay_of_rule(&get);
     let listed = get("RBLSMTPD");
@@ -104,7 +101,7 @@ pub fn delay(class: Class, by: DelayBy, delays: &Delays) -> Duration {
     }
 }
 
-/// The delay, where it is the same for all `classes` that are possible.
+/// The delay, if it is the same for all `classes` that are possible.
 #[must_use]
 pub fn common_delay(classes: &[Class], by: DelayBy, delays: &Delays) -> Option<Duration> {
     let (first, rest) = classes.split_first()?;
@@ -112,19 +109,18 @@ pub fn common_delay(classes: &[Class], by: DelayBy, delays: &Delays) -> Option<D
     rest.iter().all(|class| delay(*class, by, delays) == first).then_some(first)
 }
 
-/// What can be said about early talk before the class is known.
+/// What early talk means before the class is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyTalkRule {
-    /// It is one: every class has a delay.
+    /// It counts: every class has a delay.
     Certain,
-    /// It is none: no class has a delay.
+    /// It does not count: no class has a delay.
     Never,
     /// The class decides.
     ByClass,
 }
 
-/// Whether early talk counts whatever the class; `classes` are those
-/// that are possible.
+/// Whether early talk counts whatever the class; `classes` are those that are possible.
 #[must_use]
 pub fn early_talk_rule(classes: &[Class], by: DelayBy, delays: &Delays) -> EarlyTalkRule {
     let waits = |class: &&Class| delay(**class, by, delays) > Duration::ZERO;

@@ -1,6 +1,5 @@
-//! Becoming the program: descriptors, signals, exec.  The program gets the
-//! client on descriptors 0 and 1, and a process that looks as if nothing had
-//! ever been set up in it.
+//! Handing a client over: descriptors, signals, exec.  The program gets the client on
+//! descriptors 0 and 1, and otherwise a process with default settings.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, Read};
@@ -16,15 +15,15 @@ use super::environment::Environment;
 use crate::file;
 use crate::sys::{self, Strings};
 
-/// djb's path, for a daemon that was started without one.
+/// djb's default path, for a daemon that was started without `$PATH`.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// What a program of the usual kind starts with (elf(5)).
+/// The magic bytes of an executable (elf(5)).
 const ELF: &[u8] = b"\x7fELF";
-/// Bytes of a script that the kernel looks at (execve(2)).
+/// Bytes of a script that the kernel reads (execve(2)).
 const LOOKED_AT: u64 = 256;
 
-/// A program, its arguments, and the files that it may be.
+/// A program, its arguments, and the paths where it may be.
 pub struct Program {
     arguments: Strings,
     files: Vec<CString>,
@@ -35,7 +34,7 @@ impl Program {
     /// a program without a slash is looked for.
     ///
     /// # Errors
-    /// Where there is no program, or a NUL in a word.
+    /// If there is no program, or a NUL in a word.
     pub fn new(words: &[OsString], path: Option<&[u8]>) -> Result<Self, String> {
         let name = words.first().filter(|name| !name.is_empty());
         let name = name.ok_or("it has no name")?.as_bytes();
@@ -49,7 +48,7 @@ impl Program {
         Ok(Self { arguments: Strings::new(strings(arguments)?), files: strings(files)? })
     }
 
-    /// One file, run with `arguments` whatever the first of them says.
+    /// One file, run with `arguments` whatever argv\[0\] is.
     ///
     /// # Errors
     /// A NUL in a word.
@@ -61,7 +60,7 @@ impl Program {
         })
     }
 
-    /// The name that it was asked for by.
+    /// The name under which it was given.
     #[must_use]
     pub fn name(&self) -> String {
         self.arguments
@@ -71,10 +70,10 @@ impl Program {
             .unwrap_or_default()
     }
 
-    /// Whether there is a file that could be run, as far as that can be seen.
+    /// Checks that a file could be run, as far as its mode and first bytes tell.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why no file could be run.
     pub fn find(&self) -> io::Result<()> {
         let mut why = Errno::ENOENT;
         for file in &self.files {
@@ -88,8 +87,8 @@ impl Program {
         Err(why.into())
     }
 
-    /// Runs the first file that can be, as djb's `pathexec_run` looks for it:
-    /// on past what is missing or must not be run, and never to a shell.
+    /// Execs the first file that can be run, searched as djb's `pathexec_run` does:
+    /// files that are missing or must not be run are skipped, and no shell is used.
     fn exec(&self, environment: &Strings) -> Errno {
         let mut why = Errno::ENOENT;
         for file in &self.files {
@@ -104,8 +103,8 @@ impl Program {
     }
 }
 
-/// What keeps the file at `path` from being run, as far as its mode and its first
-/// bytes tell.  One that may be run and not read is taken for a program.
+/// What keeps the file at `path` from being run, as far as its mode and its first bytes
+/// tell.  One that may be run but not read is assumed to be a program.
 fn runnable(path: &Path) -> nix::Result<()> {
     access(path, AccessFlags::X_OK)?;
     if !path.is_file() {
@@ -119,7 +118,8 @@ fn runnable(path: &Path) -> nix::Result<()> {
     match start.strip_prefix(b"#!") {
         Some(line) => access(interpreter(line), AccessFlags::X_OK),
         None if start.starts_with(ELF) => Ok(()),
-        // Somebody may have told the kernel what to do with it (binfmt_misc).
+        // The administrator may have registered its format with the kernel
+        // (binfmt_misc).
         None if start.first().is_some_and(|byte| !is_text(*byte)) => Ok(()),
         None => Err(Errno::ENOEXEC),
     }
@@ -152,7 +152,7 @@ fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
 /// from the latter only where it fails, with everything as it was.
 ///
 /// # Errors
-/// Why it cannot be run.
+/// Why the program cannot be run.
 pub fn run(
     program: &Program,
     client: &Client,
@@ -174,7 +174,7 @@ pub fn run(
         Some(SpawnOutcome::Started) => Ok(()),
         Some(SpawnOutcome::Failed(why)) => Err(why.into()),
         None => {
-            // Nobody is left to say so afterwards.
+            // After a successful exec this process cannot log any more.
             if program.find().is_ok() {
                 announce(getpid());
             }

@@ -1,26 +1,27 @@
-//! What is known of the names of the client and of our own address.
+//! What is known about the names of the client and of our own address.
 
 use std::net::IpAddr;
 
 use crate::dns::{Answer, Failure, Query, Records};
 use crate::names::host_name;
 
-/// What is known of a client's name.
+/// What is known about a client's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostName {
     /// It was not looked up.
     NotAsked,
     /// These host names, at least one.
     Found(Vec<String>),
-    /// The name server says that there is none, or none that is a host name or
+    /// The name server says that there is none, or gives none that is a host name or
     /// that leads back to the address.
     None,
-    /// Nobody could say.
+    /// The look-up failed.
     Unknown(Failure),
 }
 
 impl HostName {
-    /// A name that was given, as a name server would have given it.
+    /// A name that a server before us or the administrator gave, in the form of an
+    /// answer.
     #[must_use]
     pub fn told(name: &[u8]) -> Self {
         let name = name.strip_suffix(b".").unwrap_or(name);
@@ -37,7 +38,7 @@ impl HostName {
         }
     }
 
-    /// The name that the program is told.
+    /// The name for the program and the log.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
         match self {
@@ -47,18 +48,18 @@ impl HostName {
     }
 }
 
-/// What is known of our own name; `None` where there is none.
+/// What is known about our own name; `None` if there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalName {
-    /// It was given, or is known from before.
+    /// It was given, or was looked up before.
     Known(Option<String>),
-    /// A name server has told it just now: it is worth remembering.
+    /// A name server has just answered: the answer is worth storing.
     Learnt(Option<String>),
-    /// No name server could tell just now.
+    /// No name server answered just now.
     Failed,
 }
 
-/// What an answer to a question for names means.
+/// The meaning of an answer to a question for names.
 pub(crate) fn host_name_of(answer: &Answer) -> HostName {
     match answer {
         Answer::Found(Records::Names(names)) if !names.is_empty() => HostName::Found(names.clone()),
@@ -67,8 +68,8 @@ pub(crate) fn host_name_of(answer: &Answer) -> HostName {
     }
 }
 
-/// The names that lead back to `ip`.  One that cannot be checked is neither
-/// believed nor held against the client.
+/// The names that lead back to `ip`.  If one cannot be checked, the look-up counts as
+/// failed, not as a denial.
 pub(super) fn confirmed(queries: &[(String, Query)], ip: IpAddr) -> HostName {
     let leads_back = |query: &Query| match query.answer() {
         Some(Answer::Found(Records::Addresses(addresses))) => addresses.contains(&ip),

@@ -1,6 +1,6 @@
-//! The ident protocol (RFC 1413): who at the client's host owns the
-//! connection.  It is asked under its own deadline, while the client is
-//! watched, and read as tcpserver reads it.
+//! The ident protocol (RFC 1413): which user at the client's host owns the connection.
+//! It has a deadline of its own; the client is watched meanwhile, and the answer is
+//! read as tcpserver reads it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -14,12 +14,12 @@ const PORT: u16 = 113;
 /// Bytes of an answer that are kept, as in tcpserver.
 const LONGEST: usize = 257;
 
-/// How a question ended.
+/// The result of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The server said this.
     Said(Vec<u8>),
-    /// There is no server, or it said nothing in time.
+    /// There is no server, or it did not answer in time.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ impl Ident {
     /// Asks the host of `remote` about the connection from there to `local`.
     ///
     /// # Errors
-    /// No descriptor, or no route.
+    /// Errors of socket(2) and connect(2).
     pub fn ask(remote: SocketAddr, local: SocketAddr, deadline: Instant) -> io::Result<Self> {
         let domain = Domain::for_address(remote);
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
@@ -51,7 +51,7 @@ impl Ident {
         Ok(Self { socket, question, sent: 0, reader, deadline, answer: None })
     }
 
-    /// The answer, once the question is over.
+    /// The answer, once the question has ended.
     #[must_use]
     pub fn answer(&self) -> Option<&Owner> {
         self.answer.as_ref()
@@ -70,7 +70,7 @@ impl Ident {
         self.deadline
     }
 
-    /// Does what can be done without waiting.
+    /// Goes on without blocking.
     pub fn advance(&mut self, now: Instant, ready: bool) {
         if ready {
             match self.go_on() {
@@ -105,8 +105,8 @@ impl Ident {
     }
 }
 
-/// Keeps what stands behind the third colon, without blanks and carriage
-/// returns; a NUL ends it, as it would in the environment.
+/// Keeps the text after the third colon, without blanks and carriage returns; a NUL
+/// ends it, as it would in the environment.
 #[derive(Default)]
 struct Reader {
     colons: usize,

@@ -1,5 +1,5 @@
-//! The limits' stages: how many connections an address may have, and who gets
-//! in, and waits for how long, when slots run short.
+//! The stages of limits: how many connections an address may have, and which clients
+//! get in, after which delay, if slots run short.
 
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,12 @@ use crate::sys;
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// How long a client waits for a place for its session.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long it waits to be woken before it looks by itself: whoever should have
+/// The interval at which it checks without being woken: the process that should have
 /// woken it may have been killed.
 const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A client's turn in the line of those that wait for a place for their sessions:
-/// it ends with this, whatever becomes of the client.
+/// A client's turn in the queue for places; dropping it leaves the queue, whatever
+/// becomes of the client.
 struct Turn<'a>(&'a dyn Acceptor);
 
 impl Drop for Turn<'_> {
@@ -32,12 +32,12 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// A place for the client's session.  It is free again with this, unless the session
-/// has it by then.
+/// A place for the client's session; dropping it frees the place, unless the session
+/// has taken it over.
 pub(super) struct SessionPlace<'a>(&'a dyn Acceptor);
 
 impl SessionPlace<'_> {
-    /// The session has it.
+    /// The session has taken it over.
     pub(super) fn transfer(self) {
         std::mem::forget(self);
     }
@@ -50,8 +50,8 @@ impl Drop for SessionPlace<'_> {
 }
 
 impl<'a> Connection<'a> {
-    /// Before anything is looked up.  Networks that are trusted are not counted:
-    /// webmail hosts have many connections.
+    /// Before anything is looked up.  Trusted networks are not counted: webmail hosts
+    /// have many connections.
     pub(super) fn limit_address(&mut self) -> Step {
         let Some(most) = self.service.options.per_ip().filter(|_| self.is_limited()) else {
             return Ok(());
@@ -60,7 +60,8 @@ impl<'a> Connection<'a> {
         if self.earlier >= most { Err(Verdict::TooMany) } else { Ok(()) }
     }
 
-    /// Nor is one looked up that was refused a moment ago, and would be again.
+    /// A client that was refused for the reserve a moment ago, and would be again, is
+    /// not looked up either.
     pub(super) fn refuse_again(&mut self) -> Step {
         let ip = self.client.ip();
         if !self.is_limited() || self.exemptions.delay != DelayBy::Class || !self.has_reserve() {
@@ -76,34 +77,34 @@ impl<'a> Connection<'a> {
         Err(Verdict::NoRoom)
     }
 
-    /// As tcpserver we have one only where it is asked for.
+    /// Under the name tcpserver there is a limit only if an option sets it.
     fn has_reserve(&self) -> bool {
         let options = &self.service.options;
         !options.as_tcpserver || options.reserve_percent.is_some()
     }
 
-    /// Whether limits hold for the client, as far as its address tells.
+    /// Whether limits apply to the client, as far as its address tells.
     pub(super) fn is_limited(&self) -> bool {
         self.exemptions.limits && !self.service.options.trusts(self.client.ip())
     }
 
-    /// Nobody is to be refused because our own name servers are dead.  That none has
-    /// answered for long shows it only together with a look-up that has asked whether
-    /// they are there: nobody may have an answer to what a flood gives rise to.
+    /// Whether a client of the class `unknown` is trusted: our own dead name servers
+    /// must not shut mail out.  A long silence proves that they are dead only if a
+    /// look-up has probed them as well: a flood can make us ask questions that no
+    /// server answers.
     fn is_our_fault(&self, class: Class) -> bool {
         let dead = self.lookup.has_found_nobody() && self.may_be_dead_by(Instant::now());
         class == Class::Unknown && dead
     }
 
-    /// Whether name servers will have been silent for so long by `then`, if none
+    /// Whether name servers will have been silent for long enough by `then`, if none
     /// answers before.
     fn may_be_dead_by(&self, then: Instant) -> bool {
         let more = then.saturating_duration_since(Instant::now());
         self.acceptor.silence_of_name_servers() + more >= DEAD_AFTER
     }
 
-    /// Asks whether name servers are there, where that may matter to the look-up, which
-    /// ends at `end`.
+    /// Probes the name servers, if that may matter to the look-up, which ends at `end`.
     pub(super) fn probe_name_servers(&mut self, end: Instant) {
         let matters = self.is_limited() && self.has_reserve();
         if matters && !self.lookup.has_heard() && self.may_be_dead_by(end) {
@@ -111,8 +112,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// A client that is trusted because nobody answered waits like any other; a late
-    /// answer is noted at once, so that those who come next are not.
+    /// A client that is trusted because no name server answered waits like any other; a
+    /// late answer is noted at once, so that the next clients are not trusted.
     pub(super) fn wait_for_late_answer(&mut self, delay: Duration) -> Step {
         if self.lookup.has_found_nobody() {
             let deadline = self.client.received + self.service.options.dns_timeout;
@@ -122,7 +123,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Once a client: it is the time of the answer that counts.
+    /// Once for each client: the time of the answer counts.
     pub(super) fn note_answer(&mut self) {
         if !self.answer_noted && self.lookup.has_heard() {
             self.answer_noted = true;
@@ -130,20 +131,20 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// How long a look-up may take where only the reserve is left.
+    /// How long a look-up may take if only the reserve is left.
     pub(super) fn look_up_limit(&self) -> Option<Duration> {
         let load = self.is_limited().then(|| self.acceptor.load());
         load.and_then(Load::look_up_limit)
     }
 
-    /// Until when name servers may answer.
+    /// The deadline for answers of name servers.
     pub(super) fn answers_until(&self) -> Instant {
         let limit = self.look_up_limit().unwrap_or(Duration::MAX);
         self.client.received + self.service.options.dns_timeout.min(limit)
     }
 
-    /// Whether there is room for a client of `class`, and for what part of its
-    /// delay.
+    /// Whether there is room for a client of `class`, and which part of its delay
+    /// remains.
     pub(super) fn admission(&self, class: Class) -> Admission {
         let by_class = matches!(self.exemptions.delay, DelayBy::Class | DelayBy::Trust);
         if !self.is_limited() || !by_class || !self.has_reserve() {
@@ -153,8 +154,8 @@ impl<'a> Connection<'a> {
         self.acceptor.load().admit(class, self.is_our_fault(class))
     }
 
-    /// Once the class is known: whether there is room for it, and what the load
-    /// leaves of its delay.
+    /// Once the class is known: whether there is room for it, and which part of its
+    /// delay the load leaves.
     pub(super) fn admit(&mut self) -> Step {
         let (Some(class), Some(delay)) = (self.class, self.delay) else { return Ok(()) };
         match self.admission(class) {
@@ -173,14 +174,14 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Of those that bound sessions (`--max-prog`); the client is watched while it
-    /// waits for one.
+    /// Waits for one of the places for sessions (`--max-prog`); the client is watched
+    /// meanwhile.
     pub(super) fn take_place(&mut self) -> Result<SessionPlace<'a>, Verdict> {
         let _turn = Turn(self.acceptor);
         if self.acceptor.claim_session() {
             return Ok(SessionPlace(self.acceptor));
         }
-        // One that comes between a look for a place and the wait ends the wait.
+        // A signal between the check and the wait ends the wait.
         let _wakes = sys::Blocked::block(Signal::SIGURG);
         let patience = Instant::now() + PLACE_PATIENCE;
         while !self.acceptor.claim_session() {
@@ -193,7 +194,7 @@ impl<'a> Connection<'a> {
         Ok(SessionPlace(self.acceptor))
     }
 
-    /// The delay is known, and with it whether early talk counts.
+    /// The delay is known now, and whether early talk counts.
     pub(super) fn settle_delay(&mut self, delay: Duration) {
         self.delay = Some(delay);
         if delay.is_zero() {

@@ -1,5 +1,5 @@
-//! DNS lists about one client: all are asked at once, each zone once, their weights
-//! add up, and only the one that decides is asked why.
+//! DNS lists for one client: all are asked at once, each zone once, their weights add
+//! up, and only the list that decides is asked for its TXT record.
 
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,10 +9,10 @@ use std::time::Instant;
 use crate::dns::list::{List, Listing, WantedLists, WhyNot};
 use crate::dns::{Answer, Failure, Query, Question, Records};
 
-/// Bytes of a list's own words that are passed on.
+/// Bytes of a list's TXT record that are passed on.
 const LONGEST_REASON: usize = 200;
 
-/// The questions, and what came of them.
+/// The questions, and their results.
 #[derive(Default)]
 pub struct Lists {
     /// The zones, as names that are asked for.
@@ -21,23 +21,23 @@ pub struct Lists {
     queries: Vec<Query>,
     blocklists: Vec<Asked>,
     allowlists: Vec<Asked>,
-    /// The question why.
+    /// The question for the TXT record.
     reason: Option<Query>,
 }
 
 struct Asked {
     list: Rc<List>,
-    /// The number of its query: lists of one zone share it, and differ in what they
-    /// make of the answer.
+    /// The index of its query: lists of one zone share it, and differ in how they read
+    /// the answer.
     query: usize,
 }
 
-/// What is made of a list that has not answered by now.
+/// How a list that has not answered counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
-    /// It has failed: it had its time.
+    /// As failed: its time is over.
     HasFailed,
-    /// Nothing: it might have answered yet.
+    /// As pending.
     MayYetAnswer,
 }
 
@@ -103,13 +103,13 @@ impl Lists {
         listed.map(|asked| asked.list.weight).sum()
     }
 
-    /// Whether the score will change no more.
+    /// Whether the score is final.
     #[must_use]
     pub fn know_score(&self) -> bool {
         self.have_answered(&self.blocklists)
     }
 
-    /// Whether an allowlist has the client; `None` as long as one may.
+    /// Whether an allowlist has the client; `None` as long as one may still answer.
     #[must_use]
     pub fn allowed(&self) -> Option<bool> {
         if self.allowlists.iter().any(|asked| self.address(asked).is_some()) {

@@ -1,13 +1,13 @@
-//! What the load changes: the reserve of slots for hosts that are not suspicious,
-//! and delays that shrink before it is reached.  No I/O.
+//! What the load changes: the reserve of slots for clients of the class `static`, and
+//! delays that shrink before the reserve is reached.  No I/O.
 
 use std::time::Duration;
 
 use crate::class::Class;
 
-/// The longest that a look-up may take once only the reserve is left.
+/// The longest that a look-up may take if only the reserve is left.
 const LOOK_UP: Duration = Duration::from_secs(1);
-/// And the shortest, with the last slot.
+/// The shortest, with the last slot.
 const QUICK_LOOK_UP: Duration = Duration::from_millis(50);
 
 /// How many slots there are, and how many are taken.
@@ -15,23 +15,23 @@ const QUICK_LOOK_UP: Duration = Duration::from_millis(50);
 pub struct Load {
     /// All of them (`-c`).
     pub slots: usize,
-    /// Those that are kept for hosts that are not suspicious (`--reserve`).
+    /// The reserve (`--reserve`).
     pub reserve: usize,
-    /// Clients that are there besides this one, waiting or handed over.
+    /// Clients besides this one, waiting or handed over.
     pub others: usize,
 }
 
-/// What becomes of a client under this load.
+/// What the load means for a client.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Admission {
     /// It waits for this part of its delay, from 0 to 1.
     Wait(f64),
-    /// There is no room for its sort.
+    /// There is no slot for its class.
     Refuse,
 }
 
 impl Load {
-    /// Nobody else is there, or nobody knows.
+    /// No other clients, or an unknown number.
     pub const NONE: Self = Self { slots: usize::MAX, reserve: 0, others: 0 };
 
     /// Whether only the reserve is left.
@@ -40,8 +40,8 @@ impl Load {
         self.reserve > 0 && self.others >= self.slots.saturating_sub(self.reserve)
     }
 
-    /// How a client of `class` is received; `trusts_unknown` says that our own
-    /// name servers are dead, for which nobody is to be refused.
+    /// How a client of `class` is treated; `trusts_unknown` means that our own name
+    /// servers are dead, which must not shut mail out.
     #[must_use]
     pub fn admit(self, class: Class, trusts_unknown: bool) -> Admission {
         let suspicious = match class {
@@ -58,10 +58,10 @@ impl Load {
         }
     }
 
-    /// Whether one that was refused as `class` a moment ago, and is back, is
-    /// refused again without a look-up.  Of one that nobody could tell the name of
-    /// somebody may by now: it is worth another look-up where there is room for
-    /// it, or where our name servers were dead (`trusts_unknown`).
+    /// Whether a client that was refused as `class` a moment ago, and has returned, is
+    /// refused again without a look-up.  A name server may answer by now for one that
+    /// was `unknown`: it is looked up again if there is room, or if our name servers
+    /// were dead (`trusts_unknown`).
     #[must_use]
     pub fn refuses_again(self, class: Class, trusts_unknown: bool) -> bool {
         let worth_another = trusts_unknown || 2 * self.free() >= self.reserve;
@@ -72,7 +72,7 @@ impl Load {
         self.slots.saturating_sub(self.others + 1)
     }
 
-    /// 1 up to half of the slots, and less and less from there to the reserve.
+    /// 1 up to half of the slots, falling from there to the reserve.
     #[allow(clippy::cast_precision_loss)]
     fn factor(self) -> f64 {
         let [slots, reserve, others] =
@@ -81,9 +81,8 @@ impl Load {
         if span <= 0.0 { 1.0 } else { ((slots - reserve - others) / span).clamp(0.0, 1.0) }
     }
 
-    /// How long a look-up may take, where the reserve is all that is left: the
-    /// less of it the shorter, so that those who wait in the queue behind are
-    /// seen soon.
+    /// How long a look-up may take if only the reserve is left: the less of the reserve
+    /// is free the shorter, so that queued clients are accepted soon.
     #[must_use]
     pub fn look_up_limit(self) -> Option<Duration> {
         if !self.is_down_to_reserve() {
@@ -108,7 +107,7 @@ mod tests {
     fn the_policy_case_by_case() {
         use Class::{Dynamic, None, NotLookedUp, Static, Unknown};
         let cases = [
-            // Slots, reserve, others, class, dead name servers: what becomes of it.
+            // Slots, reserve, others, class, dead name servers: the result.
             (100, 20, 0, None, false, Wait(1.0)),
             (100, 20, 50, None, false, Wait(1.0)),
             (100, 20, 65, None, false, Wait(0.5)),
@@ -124,13 +123,13 @@ mod tests {
             (100, 20, 80, Static, false, Wait(1.0)),
             (100, 20, 80, NotLookedUp, false, Wait(1.0)),
             (100, 20, 99, Static, false, Wait(1.0)),
-            // More in the reserve than half: there is nothing to shrink.
+            // More than half in the reserve: no delay shrinks.
             (100, 60, 39, None, false, Wait(1.0)),
             (100, 60, 40, None, false, Refuse),
-            // No reserve: nobody is refused, but delays shrink.
+            // No reserve: no client is refused, but delays shrink.
             (100, 0, 75, None, false, Wait(0.5)),
             (100, 0, 99, None, false, Wait(0.02)),
-            // 20 percent of few slots are none.
+            // 20 percent of few slots, rounded down, are none.
             (1, 0, 0, None, false, Wait(1.0)),
             (3, 0, 1, None, false, Wait(1.0)),
             (3, 0, 2, None, false, Wait(2.0 / 3.0)),

@@ -1,6 +1,6 @@
-//! What is looked up for a client: its name, with the forward check where it
-//! is asked for, and the name of our own address.  Nothing here waits: `watch`
-//! polls the sockets together with the client's.
+//! The look-ups for a client: its name, with forward confirmation if asked for, the
+//! name of our own address, DNS lists and ident.  Nothing here blocks: `watch` polls
+//! the sockets together with the client's.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -24,15 +24,15 @@ pub struct Lookup {
     local: Local,
     ident: Option<Ident>,
     lists: Lists,
-    /// What tells whether name servers are there at all, one for each.
+    /// The probes that tell whether name servers answer at all, one for each.
     probes: Vec<Query>,
     servers: Rc<[SocketAddr]>,
     ip: IpAddr,
     paranoid: bool,
     deadline: Instant,
-    /// A query that is over was answered.
+    /// Whether a query that has ended was answered.
     heard: bool,
-    /// Why a query that may be over had no socket.
+    /// Why a query had no socket.
     shortage: Option<Errno>,
 }
 
@@ -64,7 +64,7 @@ impl Lookup {
         Self::start(wanted, Rc::new([]), now, now)
     }
 
-    /// Asks for what is wanted; everything is known by `deadline`.
+    /// Sends the questions; all of them end by `deadline`.
     #[must_use]
     pub fn start(
         wanted: Wanted,
@@ -101,13 +101,13 @@ impl Lookup {
         lookup
     }
 
-    /// Whether all names are known, ours as well.
+    /// Whether all names are known, including ours.
     #[must_use]
     pub fn knows_names(&self) -> bool {
         self.knows_client() && matches!(self.local, Local::Settled(_))
     }
 
-    /// Whether all is known of the client that can be, but for DNS lists.
+    /// Whether everything about the client is known, except DNS lists.
     #[must_use]
     pub fn knows_client(&self) -> bool {
         self.name().is_some() && self.ident.as_ref().is_none_or(|ident| ident.answer().is_some())
@@ -140,20 +140,21 @@ impl Lookup {
         }
     }
 
-    /// Whether a name server has answered, be it that it cannot tell.
+    /// Whether a name server has answered, even with a failure.
     #[must_use]
     pub fn has_heard(&self) -> bool {
         self.heard || self.queries().any(Query::has_heard)
     }
 
-    /// Why this host had no socket for a question, if that has been so.
+    /// Why this host had no socket for a question, if that happened.
     #[must_use]
     pub fn shortage(&self) -> Option<Errno> {
         self.shortage
     }
 
-    /// Asks all name servers at once for what each tells itself (RFC 6303, section 4.2),
-    /// or refuses to: what a client gives rise to may be such as nobody answers.
+    /// Asks each name server at once for a name that it answers or refuses by itself
+    /// (RFC 6303, section 4.2): a question about the client may be one that no server
+    /// answers.
     pub fn probe(&mut self, now: Instant) {
         let question = || Question::Names(Ipv4Addr::LOCALHOST.into());
         let ask =
@@ -161,8 +162,8 @@ impl Lookup {
         self.probes = self.servers.iter().map(ask).collect();
     }
 
-    /// Once the look-up has ended: whether name servers seem not to be there, and not
-    /// only not to have an answer.
+    /// Once the look-up has ended: whether no name server is reachable, as opposed to
+    /// having no answer.
     #[must_use]
     pub fn has_found_nobody(&self) -> bool {
         let unreachable = matches!(
@@ -178,12 +179,12 @@ impl Lookup {
         &self.lists
     }
 
-    /// Asks the list that decides why.
+    /// Asks the list that decides for its TXT record.
     pub fn ask_reason(&mut self, deadline: Instant) {
         self.lists.ask_reason(self.ip, &self.servers, deadline);
     }
 
-    /// Stops asking: what is not known is unknown.
+    /// Ends all questions: what is not known is unknown.
     pub fn give_up(&mut self) {
         self.ident.take_if(|ident| ident.answer().is_none());
         if self.name().is_none() {
@@ -233,8 +234,7 @@ impl Lookup {
         queries.chain(self.open_ident().map(Ident::due)).min()
     }
 
-    /// Goes on with the sockets that are ready, in the order of
-    /// [`Lookup::interests`].
+    /// Handles the sockets that are ready, in the order of [`Lookup::interests`].
     pub fn advance(&mut self, now: Instant, ready: &[bool]) {
         let mut rest = ready;
         let mut advance = |query: &mut Query| {

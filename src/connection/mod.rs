@@ -1,4 +1,5 @@
-//! One client's side, in the order of its life; `serve` tells the story.
+//! One client, from the accept to the hand-over or the refusal; `serve` runs the stages
+//! in order.
 
 pub mod acceptor;
 pub mod class;

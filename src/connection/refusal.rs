@@ -1,4 +1,4 @@
-//! What a refused client is told: the text, and the reply codes around it.
+//! The text of a refusal, and its reply codes.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use std::net::IpAddr;
 pub enum Why {
     /// It talked before the greeting.
     EarlyTalk,
-    /// There is no place for it.
+    /// There is no slot or no place for it.
     AllBusy,
     /// It has too many connections already.
     TooMany,
@@ -18,7 +18,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// The enhanced status code (RFC 3463) and the words behind the name.
+    /// The enhanced status code (RFC 3463) and the text after our name.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::EarlyTalk => ("4.7.0", "you talked before the greeting"),
@@ -38,8 +38,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal of a client that may come again, in the words of the
-    /// administrator where there are any, else in the name of `name`.
+    /// A temporary refusal, with the administrator's text if there is one, otherwise
+    /// with `name` and the built-in text.
     #[must_use]
     pub fn temporary(why: Why, words: Option<&str>, name: &str) -> Self {
         let (status, built_in) = why.words();
@@ -47,14 +47,14 @@ impl Refusal {
         Self { text, permanent: false }
     }
 
-    /// The same for good, if it is to be so.
+    /// The same, permanent if `--refuse-permanent` is set.
     #[must_use]
     pub fn permanently_if(self, permanent: bool) -> Self {
         if permanent { self.permanently() } else { self }
     }
 
-    /// The same for good.  An enhanced status code in it changes its class, as
-    /// RFC 3463, 2 demands.
+    /// The same as a permanent one.  An enhanced status code in it changes its class,
+    /// as RFC 3463, 2 demands.
     fn permanently(self) -> Self {
         let enhanced = self.text.strip_prefix("4.").filter(|rest| {
             rest.split(' ').next().is_some_and(|code| code.bytes().all(is_status_byte))

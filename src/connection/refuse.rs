@@ -1,6 +1,5 @@
-//! Ending a connection that does not reach the program, so that the client can
-//! read why: a socket that is closed with unread bytes sends a reset, and the
-//! reply is lost with it.
+//! Closing a connection that does not reach the program, so that the client can read
+//! why: closing a socket with unread bytes sends a reset, which destroys the reply.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +8,16 @@ use nix::errno::Errno;
 use super::client::Client;
 use super::watch::wait_readable;
 
-/// How long a client that goes on talking is listened to.
+/// How long bytes of a client that goes on talking are read.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// And how long one that has talked is, where its slot is needed.
+/// The same if its slot is needed.
 const SHORT_PATIENCE: Duration = Duration::from_millis(250);
-/// How much of it is read.
+/// How many of its bytes are read.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Sends `line` and closes the connection.  Where the slot is needed (`under_pressure`)
-/// nobody waits for a client that has said nothing: it is not likely to say
-/// something before it reads the line.
+/// Sends `line` and closes the connection.  If the slot is needed (`under_pressure`), a
+/// client that has said nothing is not waited for: it is unlikely to talk before it
+/// reads the line.
 pub(super) fn drop_with(client: &Client, line: &str, under_pressure: bool) {
     let mut drain = Drain { left: MOST_BYTES };
     if drain.what_is_there(client) == Side::Reset || !send(client, line.as_bytes()) {
@@ -33,8 +32,7 @@ pub(super) fn drop_with(client: &Client, line: &str, under_pressure: bool) {
     drain.until_closed(client, patience);
 }
 
-/// Whether all of `bytes` was sent.  A client that does not read has no claim
-/// to be waited for.
+/// Whether all of `bytes` was sent.  A client that does not read is not waited for.
 pub(super) fn send(client: &Client, bytes: &[u8]) -> bool {
     client.stream.put(bytes) == Ok(bytes.len())
 }
@@ -64,7 +62,7 @@ impl Drain {
                 Ok(0) => return Side::Closed,
                 Ok(length) => {
                     self.left = self.left.saturating_sub(length);
-                    // More than that was not there.
+                    // There were no more bytes.
                     if length < buffer.len() {
                         return Side::Open;
                     }

@@ -1,5 +1,4 @@
-//! The look-up's stage: what is asked about a client, and for how long that is
-//! waited for.
+//! The stage of the look-up: what is asked about a client, and for how long.
 
 use std::io;
 use std::rc::Rc;
@@ -13,11 +12,10 @@ use super::watch::{Seen, Until, watch};
 use crate::error::Reason;
 use crate::options::EarlyTalk;
 
-/// How long the look-up goes on for a client that has talked, where its class
-/// decides whether it may.
+/// How long the look-up goes on for a client that has talked, if its class decides
+/// whether that counts.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long before its end a look-up that nobody has answered asks whether name
-/// servers are there at all.
+/// How long before its end a look-up without any answer probes the name servers.
 const PROBE_TIME: Duration = Duration::from_secs(1);
 
 impl Connection<'_> {
@@ -42,7 +40,7 @@ impl Connection<'_> {
         let answers_until = received + options.dns_timeout.min(limit);
         let probed_at = answers_until.checked_sub(PROBE_TIME).unwrap_or(received);
         let mut to_probe = asked.then_some(probed_at);
-        // tcpserver's log shows our own name with a denial.
+        // tcpserver's log shows our own name when a client is denied.
         let wanted = if options.as_tcpserver { Until::Names } else { Until::Client };
         while !wanted.is_reached(&self.lookup) {
             let until = self.end_of_grace().map_or(deadline, |end| end.min(deadline));
@@ -60,7 +58,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Without sockets every client is `unknown`, and no name server is to blame.
+    /// Without sockets every client is `unknown`, through no fault of a name server.
     fn log_shortage(&self) {
         let why = self.lookup.shortage().filter(|_| self.acceptor.may_log_shortage());
         if let Some(why) = why.map(io::Error::from) {
@@ -69,15 +67,15 @@ impl Connection<'_> {
         }
     }
 
-    /// Until when the look-up may go on for a client that has talked.  Where it is
-    /// only noted, talk changes nothing.
+    /// The deadline of the look-up for a client that has talked.  With `--early log`
+    /// talk changes nothing.
     fn end_of_grace(&self) -> Option<Instant> {
         let matters = self.service.options.early != EarlyTalk::Log;
         let early = self.early.as_ref().filter(|early| early.open && matters)?;
         Some(self.client.accepted + early.at + GRACE)
     }
 
-    /// Where the client's name is not known it is asked for.
+    /// The client's name is asked for unless it is known.
     fn start_look_up(&mut self, name: Option<HostName>) {
         let options = &self.service.options;
         let rejected = self.is_rejected_upstream();
@@ -107,8 +105,8 @@ impl Connection<'_> {
         self.lookup = Lookup::start(wanted, servers, Instant::now(), deadline);
     }
 
-    /// The client's name, or that it does not matter; `None` where a name server
-    /// has to tell.
+    /// The client's name, or that it does not matter; `None` if a name server has to be
+    /// asked.
     fn name_without_asking(&self) -> Option<HostName> {
         let skipped = self.is_rejected_upstream() || !self.service.options.look_up;
         let given = self.client.host.clone();

@@ -1,5 +1,5 @@
-//! The rules' stage: what the administrator says about this client, first by
-//! its address alone, then by all that is known of it.
+//! The stage of the rules: what the administrator says about this client, first by its
+//! address alone, then by all that is known about it.
 
 use super::exemptions::{
     DelayBy, EarlyTalkRule, Exemptions, common_delay, early_talk_rule, exemptions,
@@ -12,9 +12,9 @@ use crate::rules::Match;
 use crate::rules::keys::{Subject, matched_host};
 
 impl Connection<'_> {
-    /// A rule for the whole address goes before all others, unless somebody
-    /// may have told whose connection it is: then there is no need to wait.
-    /// (tcpserver looks everything up first, and its log shows it.)
+    /// A rule for the whole address precedes all others, unless ident is asked for:
+    /// then no look-up is needed.  (tcpserver looks everything up first, and its log
+    /// shows that.)
     pub(super) fn ask_rules_by_address(&mut self) -> Step {
         let options = &self.service.options;
         if options.ident || options.as_tcpserver || !self.service.rules.exist() {
@@ -44,7 +44,7 @@ impl Connection<'_> {
         self.follow(found)
     }
 
-    /// The client's name: of several the one that a rule goes by, else the first.
+    /// The client's name: of several the one that a rule matched, else the first.
     pub(super) fn host(&self) -> Option<&str> {
         self.lookup.name()?.all().get(self.host).map(String::as_str)
     }
@@ -69,8 +69,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Works out on which terms the client is received, as far as the rules
-    /// have been asked.
+    /// Works out the client's exemptions, as far as the rules have been asked.
     pub(super) fn settle_exemptions(&mut self) {
         let options = &self.service.options;
         let mut exemptions: Exemptions = exemptions(|name| self.environment.get(name));
@@ -94,7 +93,7 @@ impl Connection<'_> {
         self.exemptions = exemptions;
     }
 
-    /// Whether the client was rejected upstream, before it was received.
+    /// Whether the client was rejected upstream.
     pub(super) fn is_rejected_upstream(&self) -> bool {
         self.exemptions.delay == DelayBy::RejectedUpstream
     }

@@ -22,20 +22,20 @@ use crate::names::Names;
 use crate::options::Options;
 use crate::rules::{Match, Rules};
 
-/// What is the same for all clients; in the daemon, made before the pool is
+/// What is the same for all clients; in the daemon it is made before the pool is
 /// forked.
 pub struct Service {
-    /// What the administrator asked for.
+    /// The settings.
     pub options: Options,
-    /// The expressions and words that names are judged by.
+    /// The expressions and words by which names are classified.
     pub names: Names,
     /// The administrator's rules.
     pub rules: Rules,
-    /// Where decisions are told.
+    /// The log.
     pub log: Log,
-    /// What a client that passes gets.
+    /// The program for clients that pass.
     pub program: Program,
-    /// The environment that we were given.
+    /// Our own environment.
     pub environment: Environment,
     /// The name servers.
     pub resolvers: RefCell<Resolvers>,
@@ -43,9 +43,8 @@ pub struct Service {
     pub host_name: Option<String>,
 }
 
-/// Serves one client.  Becomes the program if the client passes, and comes
-/// back if it does not, with the exit code that tcpserver's child would have
-/// had.
+/// Serves one client.  Execs the program if the client passes; otherwise returns the
+/// exit code that tcpserver's child would have had.
 pub fn serve(service: &Service, acceptor: &dyn Acceptor, client: Client) -> u8 {
     let mut connection = Connection::begin(service, acceptor, client);
     let verdict = connection.receive().err().unwrap_or(Verdict::Pass);
@@ -65,18 +64,18 @@ pub(super) struct Connection<'a> {
     pub(super) answer_noted: bool,
     pub(super) dns_time: Option<Duration>,
     pub(super) class: Option<Class>,
-    /// Known before the class where it does not depend on it.
+    /// Known before the class if it does not depend on it.
     pub(super) delay: Option<Duration>,
-    /// To which part the delay was cut down, if it was.
+    /// The part to which load has shortened the delay, if it has.
     pub(super) shrunk: Option<f64>,
-    /// Clients of its address that were there before it.
+    /// Clients of its address that came before it.
     pub(super) earlier: usize,
     pub(super) early: Option<Early>,
     pub(super) rules_asked: bool,
     pub(super) rule: Option<Match>,
-    /// Which of its names counts.
+    /// The name that counts.
     pub(super) host: usize,
-    /// Why the rules could not be asked.
+    /// Why the rules could not be read.
     pub(super) unreadable: Option<io::Error>,
 }
 
@@ -85,11 +84,11 @@ pub(super) struct Early {
     pub(super) said: EarlyBytes,
     /// Since the accept.
     pub(super) at: Duration,
-    /// Whether the class has still to tell if it is held against the client.
+    /// Whether the class still decides if it counts.
     pub(super) open: bool,
 }
 
-/// `Err` is a verdict that comes before the end of the story.
+/// `Err` is a verdict that ends the connection early.
 pub(super) type Step = Result<(), Verdict>;
 
 impl<'a> Connection<'a> {
@@ -159,7 +158,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// A client that is gone already costs no look-up.
+    /// A client that has left by now costs no look-up.
     fn look_once(&mut self) -> Step {
         if self.watch_for == WatchFor::Off {
             return Ok(());
@@ -171,7 +170,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Only a client that is sure to be delayed is teased.
+    /// The teaser is sent only to a client that is sure to be delayed.
     fn tease(&self) {
         let teaser = self
             .service
@@ -187,8 +186,8 @@ impl<'a> Connection<'a> {
     fn classify(&mut self) -> Step {
         let options = &self.service.options;
         let Some(host) = self.lookup.name() else { return Ok(()) };
-        // Of a client that does not wait nobody has to know, where its name has
-        // come for nothing.
+        // Skip classification when it cannot change the delay and the look-up has
+        // failed.
         let needless = self.client.host.is_some() && self.early_talk_rule == EarlyTalkRule::Never;
         let host = if needless { &HostName::NotAsked } else { host };
         for why in self.service.names.prepare(host.all()) {
@@ -204,8 +203,8 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// What was said before the class was known is early talk only in a class
-    /// that has a delay.
+    /// Bytes that came before the class was known are early talk only if the class has
+    /// a delay.
     fn judge_talk(&mut self) -> Step {
         let Some(early) = self.early.as_mut().filter(|early| early.open) else { return Ok(()) };
         early.open = false;
@@ -225,7 +224,7 @@ impl<'a> Connection<'a> {
         self.wait_for_late_answer(delay)?;
         self.wait_for_lists(delay)?;
         match delay {
-            // Our own name may be missing.
+            // Our own name may still be missing.
             Duration::ZERO => {
                 let deadline = self.client.received + self.service.options.dns_timeout;
                 self.watch_until(deadline, Until::Names)
@@ -263,7 +262,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// What a client may turn out to be.
+/// The classes that a client may turn out to have.
 pub(super) fn possible_classes(options: &Options) -> &'static [Class] {
     if options.look_up { &Class::JUDGED } else { &[Class::NotLookedUp] }
 }

@@ -1,6 +1,5 @@
-//! The descriptors through which a client is reached: a socket that accept(2)
-//! gave, or descriptors 0 and 1, which are a socket or two pipes (recordio,
-//! sslserver).  Nothing here waits.
+//! The descriptors of a client: a socket from accept(2), or descriptors 0 and 1, which
+//! are a socket or two pipes (recordio, sslserver).  Nothing here blocks.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -12,31 +11,30 @@ use socket2::{SockRef, Socket};
 
 use crate::sys;
 
-/// What a pipe takes without waiting once poll(2) says that there is room
-/// (`PIPE_BUF`, pipe(7)).
+/// What a pipe takes without blocking once poll(2) reports room (`PIPE_BUF`, pipe(7)).
 const PIPE_ROOM: usize = 4096;
 
 /// A client's descriptors.
 pub enum Stream {
     /// A socket of our own.
     Accepted(Socket),
-    /// Descriptors 0 and 1, which a server before us has set up.
+    /// Descriptors 0 and 1, set up by a server before us.
     Given,
 }
 
-/// What a look at a stream shows.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Nothing was said.
     Silence,
     /// There are bytes to read.
     Talk,
-    /// The client is gone, or has closed its side, and said nothing.
+    /// The client has closed its side or reset the connection, and has said nothing.
     Gone,
 }
 
 impl Stream {
-    /// What the client says is read from.
+    /// The descriptor to read from.
     #[must_use]
     pub fn input(&self) -> BorrowedFd<'_> {
         match self {
@@ -45,7 +43,7 @@ impl Stream {
         }
     }
 
-    /// What it is told is written to.
+    /// The descriptor to write to.
     #[must_use]
     pub fn output(&self) -> BorrowedFd<'_> {
         match self {
@@ -54,7 +52,7 @@ impl Stream {
         }
     }
 
-    /// Looks whether the client has said something.
+    /// Checks whether the client has said something.
     #[must_use]
     pub fn look(&self) -> Look {
         match sys::peek(self.input(), &mut [0]) {
@@ -66,8 +64,8 @@ impl Stream {
         }
     }
 
-    /// How many bytes wait, and the first of them, as many as `most`; they stay
-    /// where they are.  Those in a pipe cannot be seen.
+    /// How many bytes can be read, and the first of them, up to `most`, without
+    /// consuming them.  Those in a pipe cannot be peeked at.
     #[must_use]
     pub fn peek(&self, most: usize) -> (usize, Option<Vec<u8>>) {
         let waiting = || sys::readable_bytes(self.input()).unwrap_or(0);
@@ -76,17 +74,17 @@ impl Stream {
             Err(Errno::ENOTSOCK) => (waiting(), None),
             seen => {
                 text.truncate(seen.unwrap_or(0));
-                // Where there was room for more, that was all.
+                // If the buffer was not filled, that was all.
                 let bytes = if text.len() < most { 0 } else { waiting() };
                 (bytes.max(text.len()), Some(text))
             }
         }
     }
 
-    /// Takes what waits.  0 is the end of file.
+    /// Reads without blocking.  0 is the end of file.
     ///
     /// # Errors
-    /// EAGAIN where nothing is there, ECONNRESET and the like.
+    /// EAGAIN if there is nothing to read, ECONNRESET and the like.
     pub fn take(&self, buffer: &mut [u8]) -> nix::Result<usize> {
         match sys::take(self.input(), buffer) {
             Err(Errno::ENOTSOCK) if !is_ready(self.input(), PollFlags::POLLIN) => {
@@ -97,11 +95,11 @@ impl Stream {
         }
     }
 
-    /// Sends what there is room for, without SIGPIPE where that is ignored or
-    /// the stream is a socket.
+    /// Writes as much as there is room for, without SIGPIPE if that is ignored or the
+    /// stream is a socket.
     ///
     /// # Errors
-    /// EAGAIN where there is no room, EPIPE, ECONNRESET and the like.
+    /// EAGAIN if there is no room, EPIPE, ECONNRESET and the like.
     pub fn put(&self, bytes: &[u8]) -> nix::Result<usize> {
         match sys::put(self.output(), bytes) {
             Err(Errno::ENOTSOCK) if !is_ready(self.output(), PollFlags::POLLOUT) => {
@@ -112,18 +110,18 @@ impl Stream {
         }
     }
 
-    /// Closes our side: the client reads what was sent, then end of file.  A pipe
-    /// is closed with the process, since whoever reads it takes its end for the
-    /// end of the connection.
+    /// Closes our side: the client reads what was sent, then end of file.  A pipe stays
+    /// open until the process ends, since its reader takes the end of file for the end
+    /// of the connection.
     pub fn finish_sending(&self) {
         let _ = SockRef::from(&self.output()).shutdown(std::net::Shutdown::Write);
     }
 
-    /// Makes them descriptors 0 and 1, and such that whoever uses them waits:
-    /// shell scripts and exim do not expect anything else.
+    /// Makes them descriptors 0 and 1, in blocking mode: shell scripts and exim do not
+    /// expect anything else.
     ///
     /// # Errors
-    /// None that can happen to descriptors that are open.
+    /// Errors of dup2(2) and fcntl(2), which do not occur for open descriptors.
     pub fn become_standard(&self) -> nix::Result<()> {
         match self {
             Self::Accepted(socket) => {
@@ -137,7 +135,7 @@ impl Stream {
         }
     }
 
-    /// Takes descriptors 0 and 1 away from a socket that stays ours.
+    /// Takes descriptors 0 and 1 away from a socket that we keep.
     pub fn leave_standard(&self) {
         if let (Self::Accepted(_), Ok(null)) = (self, sys::null()) {
             let _ = dup2_stdin(&null);
@@ -155,8 +153,8 @@ impl Stream {
     }
 }
 
-/// A pipe tells its end of file by a hang-up, a file or terminal by being
-/// readable with nothing in it.
+/// A pipe reports its end of file as a hang-up, a file or terminal by being readable
+/// with nothing in it.
 fn look_at_pipe(pipe: BorrowedFd<'_>) -> Look {
     if !is_ready(pipe, PollFlags::POLLIN) {
         Look::Silence

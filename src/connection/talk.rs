@@ -1,6 +1,6 @@
-//! The limited conversation of `--refuse talk`, as rblsmtpd holds it: the
-//! client gets to say who it is and whom it writes to, so that the log can
-//! tell, and hears the refusal at every recipient.
+//! The limited conversation of `--refuse talk`, as rblsmtpd holds it: the client can
+//! give its name, the sender and the recipients, which go to the log, and every
+//! recipient is refused.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::refuse::{close, send};
 use super::watch::wait_readable;
 use crate::log::Said;
 
-/// How long it lasts at most.
+/// The longest that it lasts.
 const LONGEST: Duration = Duration::from_secs(60);
 /// How many commands are answered.
 const MOST_COMMANDS: usize = 20;
@@ -49,7 +49,7 @@ fn converse(reader: &mut Reader<'_>, name: &str, refusal: &Refusal, said: &mut S
     send(reader.client, refusal.closing_line().as_bytes());
 }
 
-/// The verb in capitals, and what stands behind it.
+/// The verb in capitals, and its argument.
 fn split(command: &[u8]) -> (Vec<u8>, &[u8]) {
     let command = command.trim_ascii();
     let end = command.iter().position(u8::is_ascii_whitespace).unwrap_or(command.len());
@@ -79,8 +79,7 @@ impl<'a> Reader<'a> {
         Self { client, until, bytes: Vec::new(), left: MOST_BYTES }
     }
 
-    /// The next line without its end, cut at [`LONGEST_COMMAND`]; `None` where
-    /// none comes.
+    /// The next line without its end, cut at [`LONGEST_COMMAND`]; `None` if none comes.
     fn command(&mut self) -> Option<Vec<u8>> {
         let mut line = Vec::new();
         loop {

@@ -1,5 +1,5 @@
-//! What the program is told about the two ends of the connection: the
-//! variables of tcpserver, and for IPv6 those of ucspi-tcp6 beside them.
+//! The variables about the two ends of the connection: tcpserver's, and for IPv6 those
+//! of ucspi-tcp6 as well.
 
 use std::net::IpAddr;
 
@@ -18,9 +18,9 @@ pub(super) struct Names<'a> {
     pub(super) info: Option<&'a [u8]>,
 }
 
-/// Sets them all; a name that is not known is unset, also where the daemon
-/// inherited one.  Where a server before us has set them already they stay as
-/// they are: a name that it has not told may be one that it does not believe.
+/// Sets them all; a name that is not known is unset, even if the daemon inherited one.
+/// If a server before us has set them they stay as they are: a name that it left out
+/// may be one that it does not trust.
 pub(super) fn set_variables(environment: &mut Environment, client: &Client, names: &Names<'_>) {
     let six = matches!(client.ip(), IpAddr::V6(_));
     if client.introduced {

@@ -1,41 +1,40 @@
-//! What becomes of a client, and what follows from what was seen of it.  No
-//! I/O.
+//! The verdict on a client, and how it follows from what was seen.  No I/O.
 
 use super::exemptions::EarlyTalkRule;
 use super::watch::{Seen, WatchFor};
 use crate::options::{EarlyTalk, RefuseBy};
 
-/// What becomes of a client.
+/// The verdict on a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It gets the program.
     Pass,
     /// It talked before the greeting, and is refused for it.
     Early,
-    /// It talked before the greeting; the program gets to know, and refuses.
+    /// It talked before the greeting; the program is run to refuse it.
     EarlyToProgram,
-    /// That was told, and it left while it was held.
+    /// The same, and it left while it was held.
     LeftWhileHeld,
     /// It left.
     HangUp,
     /// DNS lists have it.
     Listed,
-    /// No place for its session came free in time.
+    /// No place for its session became free in time.
     NoPlace,
     /// It has as many connections as an address may have.
     TooMany,
-    /// What is left of the slots is for others.
+    /// Only the reserve is left, which is not for its class.
     NoRoom,
     /// A rule denies it.
     Denied,
-    /// The rules cannot be read: nobody knows.
+    /// The rules cannot be read.
     Dropped,
 }
 
 /// What a connection does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It ends so.
+    /// It ends with this verdict.
     End(Verdict),
     /// It goes on, watched like this.
     GoOn(WatchFor),
@@ -59,14 +58,13 @@ pub fn next(
                 Next::GoOn(WatchFor::Leaving)
             }
         },
-        // An end of file behind early bytes: it may still read what it is told.
+        // An end of file behind early bytes: the client may still read a reply.
         (Seen::Gone, WatchFor::Leaving) => Next::GoOn(WatchFor::Reset),
         (Seen::Gone, _) => Next::End(Verdict::HangUp),
     }
 }
 
-/// How an early talker is refused: an elaborate refusal is a luxury of a host
-/// that has room.
+/// How an early talker is refused: a conversation is held only if slots are free.
 #[must_use]
 pub fn refuse_by(wanted: RefuseBy, under_pressure: bool) -> RefuseBy {
     if under_pressure { RefuseBy::Drop } else { wanted }

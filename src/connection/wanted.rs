@@ -1,4 +1,4 @@
-//! What is to be looked up for a client.
+//! The look-ups that a client needs.
 
 use std::net::IpAddr;
 
@@ -6,20 +6,19 @@ use super::host_name::HostName;
 use super::ident::Ident;
 use crate::dns::list::WantedLists;
 
-/// What to look up.
+/// The look-ups.
 pub struct Wanted {
     /// The client's address.
     pub ip: IpAddr,
-    /// Its name, where that need not be looked up.
+    /// Its name, if it need not be looked up.
     pub name: Option<HostName>,
-    /// Whether the name has to lead back to the address.
+    /// Whether the name has to lead back to the address (`-p`).
     pub paranoid: bool,
     /// Our address, if its name is wanted.
     pub local: Option<IpAddr>,
     /// Our name, if it is known.
     pub local_name: Option<String>,
-    /// Whether names are taken that are no host names, as tcpserver takes
-    /// them.
+    /// Whether names that are no host names are kept, as in tcpserver.
     pub raw_names: bool,
     /// The question to the client's ident server, if there is one.
     pub ident: Option<Ident>,

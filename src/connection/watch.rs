@@ -1,4 +1,4 @@
-//! One poll(2) over the client and whatever is looked up for it meanwhile.
+//! One poll(2) for the client and all look-ups in progress for it.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use super::stream::Look;
 /// The client has closed its side; nix has no name for it.
 const RDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
-/// What of the client is watched.
+/// Which events of the client are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchFor {
-    /// Nothing: it may talk and leave as it likes.
+    /// None.
     Off,
-    /// Talk, and its leaving.
+    /// Talk, and hang-ups.
     Talk,
-    /// Its leaving: it has talked, and more of that is no news.
+    /// Hang-ups: it has talked already, and more of that changes nothing.
     Leaving,
     /// A reset: it has talked and closed its side, and may still read.
     Reset,
@@ -31,27 +31,26 @@ pub enum WatchFor {
 /// What the watch waits for, besides the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// Only for the time to pass.
+    /// Only the deadline.
     Time,
-    /// For SIGURG, which is blocked but while this waits.
+    /// SIGURG, which is blocked except during this wait.
     Wake,
-    /// For the client's name, and its owner where that is asked, to be known.
+    /// The client's name, and the ident answer if that is asked for.
     Client,
-    /// For all names, ours as well.
+    /// All names, including ours.
     Names,
-    /// For any name server to have answered.
+    /// An answer of any name server.
     Answer,
-    /// For an allowlist to have it, or for all to have answered, or for blocklists to
-    /// add up to this score.
+    /// An allowlist with the client, or all answers, or this score of the blocklists.
     Allowed(u32),
-    /// For DNS lists to add up to this score, or for all to have answered.
+    /// This score of the DNS lists, or all answers.
     Score(u32),
-    /// For a list to say why it has the client.
+    /// The TXT record of the list that decides.
     Reason,
 }
 
 impl Until {
-    /// Whether `lookup` has come that far.
+    /// Whether `lookup` has got this far.
     #[must_use]
     pub fn is_reached(self, lookup: &Lookup) -> bool {
         match self {
@@ -71,7 +70,7 @@ impl Until {
 /// Why the watch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The time is up.
+    /// The deadline.
     Elapsed,
     /// What was waited for is known.
     Known,
@@ -115,7 +114,7 @@ pub fn watch(
 
 /// What ended a wait.
 struct Woken {
-    /// Whether the client wants a look.
+    /// Whether the client's socket is ready.
     by_client: bool,
     by_signal: bool,
     /// Which of the look-up's sockets are ready.
@@ -139,7 +138,7 @@ fn wait(
     let watched = match watch_for {
         WatchFor::Off => None,
         WatchFor::Talk | WatchFor::Leaving => Some(client.stream.input()),
-        // A pipe that its writer has left says so for ever, and nothing more.
+        // A pipe whose writer has left reports that for ever, and nothing more.
         WatchFor::Reset => Some(client.stream.output()),
     };
     fds.extend(watched.map(|fd| PollFd::new(fd, interest)));
@@ -148,7 +147,7 @@ fn wait(
         _ => poll_for(&mut fds, time),
     };
     let is_ready = |fd: &PollFd<'_>| {
-        // `None` means flags that nix has no name for, such as RDHUP.
+        // `None` for flags that nix has no name for, such as RDHUP.
         end == PollEnd::Ready && fd.any().unwrap_or(true)
     };
     let mut ready: Vec<bool> = fds.iter().map(is_ready).collect();
@@ -156,7 +155,7 @@ fn wait(
     Woken { by_client, by_signal: end == PollEnd::Signal, ready }
 }
 
-/// `None` where it was nothing to act on.
+/// `None` if it was nothing to act on.
 fn judge(client: &Client, watch_for: WatchFor) -> Option<Seen> {
     match (watch_for, client.look()) {
         (WatchFor::Talk, Look::Talk) => Some(Seen::Talk),
@@ -188,7 +187,7 @@ fn end_of(polled: nix::Result<libc::c_int>, time: Duration) -> PollEnd {
         Ok(0) => PollEnd::Elapsed,
         Ok(_) => PollEnd::Ready,
         Err(Errno::EINTR) => PollEnd::Signal,
-        // ENOMEM and the like: no busy loop, and the deadline still holds.
+        // ENOMEM and the like: no busy loop, and the deadline still applies.
         Err(_) => {
             std::thread::sleep(time.min(Duration::from_millis(50)));
             PollEnd::Elapsed
@@ -196,13 +195,13 @@ fn end_of(polled: nix::Result<libc::c_int>, time: Duration) -> PollEnd {
     }
 }
 
-/// Rounded up to the millisecond, so that a wait never ends early and spins.
+/// Rounded up to the millisecond, so that a wait does not end early and spin.
 fn timeout(time: Duration) -> PollTimeout {
     let millis = time.as_micros().div_ceil(1000);
     PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
 }
 
-/// Waits until `fd` can be read (or has failed), `until` at the latest.
+/// Waits until `fd` is readable (or has failed), or until `until`.
 #[must_use]
 pub fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     loop {
