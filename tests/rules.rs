@@ -171,6 +171,30 @@ fn a_cdb_cut_anywhere_does_no_harm() {
 }
 
 #[test]
+fn a_cdb_whose_blocks_were_lost_lets_nobody_in() {
+    needs!("tcprules");
+    let file = cdb("127.0.0.1:deny\n:allow,WHICH=/whole/\n");
+    let whole = fs::read(&file).unwrap();
+    let daemon =
+        Daemon::setup().option("-H --delay 0").option_with("-x", file.display()).run(&SHOW);
+    for lost in [0..whole.len(), 0..512, 0..2048, 2048..whole.len(), whole.len() - 32..whole.len()]
+    {
+        for fill in [0, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[lost.clone()].fill(fill);
+            fs::write(&file, bytes).unwrap();
+            assert_eq!(daemon.client("127.0.0.1").read_all(), "", "{lost:?} {fill}");
+        }
+    }
+    for size in [2048, 4096] {
+        fs::write(&file, vec![0; size]).unwrap();
+        assert_eq!(daemon.client("127.0.0.1").read_all(), "");
+    }
+    let line = daemon.log("smtp-delayd: warning: dropping connection, ");
+    assert!(line.contains("rules.cdb: protocol error ip=127.0.0.1 port="), "{line}");
+}
+
+#[test]
 fn a_cdb_that_lies_about_a_length_drops_its_clients_alone() {
     needs!("tcprules", "softlimit");
     let file = cdb("127.0.0.1:allow,WHICH=/whole/\n127.0.0.2:allow\n");

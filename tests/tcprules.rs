@@ -149,6 +149,61 @@ fn smtp_delayctl_warns_where_tcprules_is_silent() {
 }
 
 #[test]
+fn smtp_delayctl_escapes_what_the_tools_of_ucspi_tcp_print_as_it_is() {
+    let place = directory();
+    let under_our_name = |arguments: &[&str], input: &[u8]| {
+        let here = |c: &mut std::process::Command| {
+            c.current_dir(&place).args(arguments).env("TCPREMOTEIP", "192.0.2.7");
+        };
+        run(env!("CARGO_BIN_EXE_smtp-delayctl").as_ref(), here, input)
+    };
+    let shown = |output: &Output| {
+        let both = [output.stdout.as_slice(), &output.stderr].concat();
+        assert!(both.iter().all(|byte| *byte == b'\n' || (b' '..=b'~').contains(byte)), "{both:?}");
+        String::from_utf8(both).unwrap()
+    };
+    let rule = "192.0.2.7:allow,A=/\u{1b}]0;x\u{7}\n";
+    let unparsable = shown(&under_our_name(&["tcprules", "r.cdb", "r.tmp"], rule.as_bytes()));
+    assert_eq!(
+        unparsable,
+        "tcprules: fatal: unable to parse this line: 192.0.2.7:allow,A=/\\033]0;x\\007\n"
+    );
+    let file = "\u{1b}[2J\u{7}";
+    for arguments in
+        [&["tcprules", "r.cdb", "/nonexistent/\u{1b}[2J\u{7}"][..], &["tcprulescheck", file]]
+    {
+        let told = shown(&under_our_name(arguments, b""));
+        assert!(told.contains("\\033[2J\\007: file does not exist\n"), "{told}");
+    }
+    let rule = "192.0.2.7:allow,A=/\u{1b}]0;x\u{7}\r\u{e9}/,B=/2/\n";
+    assert_eq!(shown(&under_our_name(&["tcprules", "r.cdb", "r.tmp"], rule.as_bytes())), "");
+    let check = under_our_name(&["tcprulescheck", "r.cdb"], b"");
+    let expected = "rule 192.0.2.7:\nset environment variable A=\\033]0;x\\007\\r\u{e9}\n\
+                    set environment variable B=2\nallow connection\n";
+    assert_eq!(String::from_utf8_lossy(&check.stdout), expected);
+}
+
+#[test]
+fn smtp_delayctl_sees_damage_that_tcprulescheck_does_not() {
+    let place = directory();
+    fs::write(place.join("r.cdb"), [0; 4096]).unwrap();
+    let check = |program: &std::path::Path, command: &[&str]| {
+        let here = |c: &mut std::process::Command| {
+            c.current_dir(&place).args(command).arg("r.cdb");
+        };
+        run(program, here, b"")
+    };
+    let own = check(env!("CARGO_BIN_EXE_smtp-delayctl").as_ref(), &["tcprulescheck"]);
+    let told = String::from_utf8_lossy(&own.stderr).into_owned();
+    assert_eq!(told, "tcprulescheck: fatal: unable to read r.cdb: protocol error\n");
+    assert_eq!(own.status.code(), Some(111));
+    let by_name = check(&ours("tcprulescheck"), &[]);
+    assert_eq!(String::from_utf8_lossy(&by_name.stdout), "default:\nallow connection\n");
+    needs!("tcprules");
+    assert_same(&check(&theirs("tcprulescheck"), &[]), &by_name, "a file of zeros");
+}
+
+#[test]
 fn broken_files_are_judged_alike() {
     needs!("tcprules");
     let place = directory();

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use crate::error::TROUBLE;
-use crate::escape::Message;
+use crate::escape::{Message, Printable};
 
 /// How a tool ended: what goes to standard error, and the exit code.
 #[derive(Debug)]
@@ -44,8 +44,9 @@ pub fn end(result: Result<(), Failure>) -> u8 {
 
 /// The same for a command of smtp-delayctl, whose messages are for a terminal.
 fn end_printably(result: Result<(), Failure>) -> u8 {
-    end(result.map_err(|Failure { message, code }| {
-        Failure::new(code, Message(&String::from_utf8_lossy(&message)).to_string())
+    end(result.map_err(|Failure { message, code }| match std::str::from_utf8(&message) {
+        Ok(text) => Failure::new(code, Message(text).to_string()),
+        Err(_) => Failure::new(code, Printable(&message).to_string()),
     }))
 }
 
@@ -59,10 +60,11 @@ pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
         "classify" => Some(|arguments| end_printably(classify::run(arguments))),
         "pid" => Some(|arguments| end_printably(pid::run(arguments))),
         "status" => Some(|arguments| end_printably(status::run(arguments))),
-        "tcprules" => {
-            Some(|arguments| end(tcprules::run_with_warnings(arguments, &mut io::stdin().lock())))
-        }
-        name => tool(name),
+        "tcprules" => Some(|arguments| {
+            end_printably(tcprules::run_with_warnings(arguments, &mut io::stdin().lock()))
+        }),
+        "tcprulescheck" => Some(|arguments| end_printably(tcprulescheck::run_printably(arguments))),
+        _ => None,
     }
 }
 

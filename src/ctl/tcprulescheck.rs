@@ -6,54 +6,79 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::Failure;
+use super::{Failure, unprintable};
 use crate::djb::words;
 use crate::error::{TROUBLE, USAGE};
+use crate::escape::Printable;
 use crate::rules::cdb::Cdb;
 use crate::rules::keys::{Subject, places};
 use crate::rules::record::parts;
 use crate::rules::{Match, search_cdb};
 
-/// Prints the rule, and what it does.
+/// Prints the rule, and what it does, byte by byte as ucspi-tcp's does.
 ///
 /// # Errors
 /// 100 for wrong usage, 111 for a file that cannot be read.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
+    let lines = decide(arguments, |file| Cdb::open_as_djb(file.as_ref()))?;
+    let _ = io::stdout().write_all(&lines.join(&b"\n"[..]));
+    Ok(())
+}
+
+/// The same for a terminal, of a file that is checked as the daemon checks it.
+///
+/// # Errors
+/// As [`run`], and 111 where it cannot be printed.
+pub fn run_printably(arguments: &[OsString]) -> Result<(), Failure> {
+    let lines = decide(arguments, |file| Cdb::open(file.as_ref()))?;
+    let lines: Vec<String> = lines.iter().map(|line| Printable(line).to_string()).collect();
+    io::stdout().write_all(lines.join("\n").as_bytes()).map_err(|why| unprintable(&why))
+}
+
+/// What there is to print, by line.
+fn decide(
+    arguments: &[OsString],
+    open: impl FnOnce(&OsString) -> io::Result<Cdb>,
+) -> Result<Vec<Vec<u8>>, Failure> {
     let usage = || Failure::new(USAGE, "tcprulescheck: usage: tcprulescheck rules.cdb");
     let file = arguments.first().ok_or_else(usage)?;
-    let found = search(file).map_err(|why| {
+    let found = open(file).and_then(|cdb| search(&cdb)).map_err(|why| {
         let start = b"tcprulescheck: fatal: unable to read ";
         let message = [start, file.as_bytes(), b": ", words(&why).as_bytes()].concat();
         Failure::new(TROUBLE, message)
     })?;
-    let text = found.map_or_else(|| b"default:\nallow connection\n".to_vec(), |m| describe(&m));
-    let _ = io::stdout().write_all(&text);
-    Ok(())
+    let mut lines = found.map_or_else(
+        || vec![b"default:".to_vec(), b"allow connection".to_vec()],
+        |found| describe(&found),
+    );
+    // The last line ends as well.
+    lines.push(Vec::new());
+    Ok(lines)
 }
 
-fn search(file: &OsString) -> io::Result<Option<Match>> {
+fn search(cdb: &Cdb) -> io::Result<Option<Match>> {
     let [ip, host, info] = ["TCPREMOTEIP", "TCPREMOTEHOST", "TCPREMOTEINFO"]
         .map(|name| env::var_os(name).map(OsString::into_vec));
     let ip = ip.unwrap_or_else(|| b"0.0.0.0".to_vec());
     let hosts = host.as_deref().into_iter().collect();
     let subject = Subject { ip: &ip, hosts, info: info.as_deref() };
-    search_cdb(&Cdb::open(file.as_ref())?, places(&subject))
+    search_cdb(cdb, places(&subject))
 }
 
-fn describe(found: &Match) -> Vec<u8> {
-    let mut text = [b"rule ", found.key.as_slice(), b":\n"].concat();
+fn describe(found: &Match) -> Vec<Vec<u8>> {
+    let mut lines = vec![[b"rule ", found.key.as_slice(), b":"].concat()];
     for part in parts(&found.record) {
         match part.split_first() {
             Some((b'D', _)) => {
-                text.extend_from_slice(b"deny connection\n");
-                return text;
+                lines.push(b"deny connection".to_vec());
+                return lines;
             }
             Some((b'+', variable)) => {
-                text.extend_from_slice(&[b"set environment variable ", variable, b"\n"].concat());
+                lines.push([b"set environment variable ", variable].concat());
             }
             _ => (),
         }
     }
-    text.extend_from_slice(b"allow connection\n");
-    text
+    lines.push(b"allow connection".to_vec());
+    lines
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::cdb::Cdb;
 use super::lint::{quoted, why_useless};
 use super::record::Rule;
@@ -29,6 +31,8 @@ pub(crate) fn lint_cdb(path: &Path) -> Vec<String> {
 fn useless_variables(cdb: &Cdb) -> std::io::Result<Vec<String>> {
     let mut useless = Vec::new();
     for (key, record) in cdb.records(MOST_BYTES)? {
+        // Of a record whose place is lost nothing is found.
+        cdb.find(&key)?.ok_or(Errno::EPROTO)?;
         for (name, value) in Rule::decode(&record).variables {
             let why = why_useless(&name, &value);
             let place = || format!("key {}: {}", quoted(&key), quoted(&name));
@@ -84,5 +88,7 @@ mod tests {
             let warnings = lint(&[], cut.min(2048));
             assert!(warnings[0].starts_with("unable to read f: "), "{warnings:?}");
         }
+        let warnings = lint(&[("192.0.2.7", "D\0")], 16);
+        assert!(warnings[0].starts_with("unable to read f: "), "{warnings:?}");
     }
 }

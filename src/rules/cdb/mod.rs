@@ -1,15 +1,20 @@
 //! Looking a key up in a cdb file (<https://cr.yp.to/cdb/cdb.txt>), as djb's
 //! `cdb_find` of ucspi-tcp 0.88 does, but by pread(2): a file that is cut down
 //! meanwhile ends a look-up with an error, where a map would end the process.
-//! No length is believed before it is checked against the file.
+//! No length is believed before it is checked against the file, and no key is absent
+//! before it is known that nothing was lost where it would stand.
+
+mod damage;
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 
+use self::damage::{HEADER, Layout, Table};
 use crate::file::{self, Refused};
 
 /// The most bytes of a record.  execve(2) takes no variable that is longer.
@@ -19,27 +24,46 @@ const FIRST_RECORD: u32 = 2048;
 /// Slots of a table that are looked at for one key.  In a table that is half
 /// empty, as `cdb_make` leaves it, a few suffice.
 const MOST_SLOTS: u32 = 1 << 16;
+/// The hash of nothing.
+const START: u32 = 5381;
 /// Bytes of a key that are compared at once, as djb does.
 const CHUNK: usize = 32;
+/// Bytes that are read at once where a table or a key is checked.
+const PIECE: usize = 2048;
 
 /// An open cdb.
 pub struct Cdb {
     file: File,
     size: u64,
+    /// Unless the file is believed, as djb does.
+    layout: Option<Layout>,
 }
 
 impl Cdb {
-    /// Opens a file.
+    /// Opens a file that tcprules wrote.
     ///
     /// # Errors
-    /// Those of open(2); EINVAL for a pipe or a device, as ucspi-tcp has it.
+    /// Those of open(2); EINVAL for a pipe or a device, as ucspi-tcp has it; EPROTO
+    /// where the header is damaged.
     pub fn open(path: &Path) -> io::Result<Self> {
+        let cdb = Self::open_as_djb(path)?;
+        let mut header = [0; HEADER];
+        cdb.read(0, &mut header)?;
+        let layout = Layout::read(&header, cdb.size).ok_or_else(broken)?;
+        Ok(Self { layout: Some(layout), ..cdb })
+    }
+
+    /// Opens a file of which no more is checked than ucspi-tcp checks.
+    ///
+    /// # Errors
+    /// Those of open(2); EINVAL for a pipe or a device.
+    pub fn open_as_djb(path: &Path) -> io::Result<Self> {
         let file = file::open(path).map_err(|why| match Refused::reason(&why) {
             Some(_) => Errno::EINVAL.into(),
             None => why,
         })?;
         let size = file.metadata()?.len();
-        Ok(Self { file, size })
+        Ok(Self { file, size, layout: None })
     }
 
     /// The keys and records of the first `most` bytes, in the order of the file.
@@ -70,8 +94,8 @@ impl Cdb {
     /// The first record for `key`.
     ///
     /// # Errors
-    /// EPROTO for a file that is broken, or a record of over 128 KiB; what
-    /// pread(2) says.
+    /// EPROTO for a file that is damaged where the key stands or would stand, or a
+    /// record of over 128 KiB; what pread(2) says.
     pub fn find(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let hash = hash(key);
         let (table, slots) = self.pair(hash << 3 & 2047)?;
@@ -81,20 +105,57 @@ impl Cdb {
         for _ in 0..slots.min(MOST_SLOTS) {
             let (found, at) = self.pair(slot)?;
             if at == 0 {
-                return Ok(None);
+                return self.check_table(hash & 255, table, slots).map(|()| None);
             }
             if found == hash {
                 if let Some(length) = self.length_of_record(at, key)? {
                     let start = at.wrapping_add(8).wrapping_add(length_of(key));
                     return self.record(start, length).map(Some);
                 }
+                self.check_key(at, hash)?;
             }
             slot = slot.wrapping_add(8);
             if slot == end {
                 slot = table;
             }
         }
-        if slots > MOST_SLOTS { Err(broken()) } else { Ok(None) }
+        let is_full = slots <= MOST_SLOTS && self.layout.is_none();
+        if is_full { Ok(None) } else { Err(broken()) }
+    }
+
+    /// Whether a table has lost nothing.
+    fn check_table(&self, number: u32, start: u32, slots: u32) -> io::Result<()> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let mut table = Table::new(number, layout);
+        let start = u64::from(start);
+        self.pieces(start..start + 8 * u64::from(slots), |slots| table.look_at(slots))?;
+        if table.is_intact() { Ok(()) } else { Err(broken()) }
+    }
+
+    /// Whether the key at `at`, which is not the one asked for, has the same hash.
+    fn check_key(&self, at: u32, expected: u32) -> io::Result<()> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let (length, _) = self.pair(at)?;
+        let start = u64::from(at) + 8;
+        let end = start + u64::from(length);
+        if end > layout.records_end.into() {
+            return Err(broken());
+        }
+        let mut hashed = START;
+        self.pieces(start..end, |key| hashed = hash_on(hashed, key))?;
+        if hashed == expected { Ok(()) } else { Err(broken()) }
+    }
+
+    /// Shows what stands at `places` to `look`, in pieces that are multiples of 8 bytes
+    /// but for the last.
+    fn pieces(&self, places: Range<u64>, mut look: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut buffer = [0; PIECE];
+        for place in places.clone().step_by(PIECE) {
+            let length = usize::try_from(places.end - place).unwrap_or(PIECE).min(PIECE);
+            self.read_at(place, &mut buffer[..length])?;
+            look(&buffer[..length]);
+        }
+        Ok(())
     }
 
     /// How long the record at `at` is, if it stands there for `key`.
@@ -117,13 +178,29 @@ impl Cdb {
     }
 
     fn record(&self, start: u32, length: u32) -> io::Result<Vec<u8>> {
-        let is_there = u64::from(start) + u64::from(length) <= self.size;
-        if !is_there || length > LONGEST_RECORD {
+        let end = u64::from(start) + u64::from(length);
+        if end > self.size || length > LONGEST_RECORD {
             return Err(broken());
         }
         let mut record = vec![0; length as usize];
         self.read(start, &mut record)?;
+        self.check_record(&record, start.wrapping_add(length))?;
         Ok(record)
+    }
+
+    /// Whether tcprules may have written a record, and another one stands behind it at
+    /// `end`, or the tables.
+    fn check_record(&self, record: &[u8], end: u32) -> io::Result<()> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let records_end = u64::from(layout.records_end);
+        let next_end = if u64::from(end) == records_end {
+            records_end
+        } else {
+            let (key, record) = self.pair(end)?;
+            u64::from(end) + 8 + u64::from(key) + u64::from(record)
+        };
+        let is_intact = next_end <= records_end && !damage::is_damaged(record);
+        if is_intact { Ok(()) } else { Err(broken()) }
     }
 
     /// Two numbers, as all of a cdb's stand in pairs.
@@ -135,7 +212,11 @@ impl Cdb {
     }
 
     fn read(&self, place: u32, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(into, place.into()).map_err(|why| match why.kind() {
+        self.read_at(place.into(), into)
+    }
+
+    fn read_at(&self, place: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, place).map_err(|why| match why.kind() {
             io::ErrorKind::UnexpectedEof => broken(),
             _ => why,
         })
@@ -164,7 +245,11 @@ fn length_of(key: &[u8]) -> u32 {
 }
 
 fn hash(key: &[u8]) -> u32 {
-    key.iter().fold(5381, |hash: u32, byte| hash.wrapping_mul(33) ^ u32::from(*byte))
+    hash_on(START, key)
+}
+
+fn hash_on(hash: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(hash, |hash, byte| hash.wrapping_mul(33) ^ u32::from(*byte))
 }
 
 #[cfg(test)]
@@ -220,7 +305,7 @@ mod tests {
         let file = Scratch::new("found");
         let mut records = numbered(500);
         records.push((b"".to_vec(), b"D\0".to_vec()));
-        records.push((vec![b'k'; 100], vec![b'r'; 3000]));
+        records.push((vec![b'k'; 100], [vec![b'+'; 3000], vec![0]].concat()));
         file.make(&records);
         let (ours, theirs) = (Cdb::open(&file.0).unwrap(), CDB::open(&file.0).unwrap());
         for (key, record) in &records {
@@ -244,14 +329,14 @@ mod tests {
         // All tables begin where the file has long ended.
         let header = [0xf0; 2048];
         fs::write(&file.0, header).unwrap();
-        assert_broken(&Cdb::open(&file.0).unwrap().records(u32::MAX));
+        assert_broken(&Cdb::open_as_djb(&file.0).unwrap().records(u32::MAX));
     }
 
     #[test]
     fn of_two_records_the_first_counts() {
         let file = Scratch::new("first");
-        file.make(&[(b"k".into(), b"1".into()), (b"k".into(), b"2".into())]);
-        assert_eq!(file.find(b"k").unwrap(), Some(b"1".to_vec()));
+        file.make(&[(b"k".into(), b"+A=1\0".into()), (b"k".into(), b"+A=2\0".into())]);
+        assert_eq!(file.find(b"k").unwrap(), Some(b"+A=1\0".to_vec()));
     }
 
     #[test]
@@ -260,12 +345,91 @@ mod tests {
         let whole = file.make(&[(b"1.2.3.4".into(), b"D\0".into())]);
         for length in 0..whole.len() {
             fs::write(&file.0, &whole[..length]).unwrap();
-            let found = file.find(b"1.2.3.4");
-            // The rest of the table is not looked at once the key is found.
+            assert_broken(&file.find(b"1.2.3.4"));
+            let found = Cdb::open_as_djb(&file.0).unwrap().find(b"1.2.3.4");
+            // djb does not look at the rest of the table once the key is found.
             if length < whole.len() - 8 || found.is_err() {
                 assert_broken(&found);
             }
         }
+    }
+
+    /// Asserts that nobody is let in who is denied, nor denied who is let in, by what is
+    /// left of the rules where `damage` has been at work.
+    #[track_caller]
+    fn assert_no_other_rule(whole: &[u8], file: &Scratch, damage: impl Fn(&mut Vec<u8>)) {
+        let mut bytes = whole.to_vec();
+        damage(&mut bytes);
+        fs::write(&file.0, &bytes).unwrap();
+        for (key, rule) in RULES {
+            match file.find(key.as_bytes()) {
+                Ok(found) => assert_eq!(found, rule.map(Vec::from), "{key}"),
+                broken => assert_broken(&broken),
+            }
+        }
+    }
+
+    /// Keys, some of them with what they decide.
+    const RULES: [(&str, Option<&[u8]>); 6] = [
+        ("192.0.2.7", Some(b"D\0")),
+        ("192.0.2.", Some(b"+RELAYCLIENT=\0")),
+        ("192.0.2.8", None),
+        ("192.0.", None),
+        ("192.", None),
+        ("", Some(b"D\0")),
+    ];
+
+    #[test]
+    fn damage_hides_no_rule() {
+        let file = Scratch::new("damaged");
+        let rules = RULES.iter().filter_map(|(key, rule)| Some((key.as_bytes(), (*rule)?)));
+        let rules: Vec<_> = rules.map(|(key, rule)| (key.to_vec(), rule.to_vec())).collect();
+        let whole = file.make(&rules);
+        let tables = whole.len() - rules.len() * 16;
+        assert_no_other_rule(&whole, &file, |_| ());
+        for fill in [0, 0xff] {
+            // All of it, its blocks, and its fields.
+            for length in [2048, 512, 8, 4] {
+                for start in (0..whole.len()).step_by(length) {
+                    let end = (start + length).min(whole.len());
+                    if length >= 512 || start < 2048 {
+                        let damage = |bytes: &mut Vec<u8>| bytes[start..end].fill(fill);
+                        assert_no_other_rule(&whole, &file, damage);
+                    }
+                }
+            }
+            for at in FIRST_RECORD as usize..tables {
+                assert_no_other_rule(&whole, &file, |bytes| bytes[at..tables].fill(fill));
+                assert_no_other_rule(&whole, &file, |bytes| bytes[2048..at].fill(fill));
+            }
+            for start in (tables..whole.len()).step_by(8) {
+                let damage = |bytes: &mut Vec<u8>| bytes[start..start + 8].fill(fill);
+                assert_no_other_rule(&whole, &file, damage);
+            }
+            for length in [0, 2047, 2048, 4096, whole.len()] {
+                fs::write(&file.0, vec![fill; length]).unwrap();
+                assert_broken(&file.find(b"192.0.2.7"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_believed_is_read_as_djb_reads_it() {
+        let file = Scratch::new("believed");
+        fs::write(&file.0, [0; 4096]).unwrap();
+        let found = Cdb::open_as_djb(&file.0).unwrap().find(b"192.0.2.7");
+        assert_eq!(found.unwrap(), None, "no table has a slot");
+    }
+
+    #[test]
+    fn two_keys_may_have_one_hash() {
+        let file = Scratch::new("collision");
+        // 33 a + b is the same for both.
+        let [one, two] = [b"\x01\x42", b"\x03\x00"];
+        assert_eq!(hash(one), hash(two));
+        file.make(&[(one.to_vec(), b"D\0".into())]);
+        assert_eq!(file.find(two).unwrap(), None);
+        assert_eq!(file.find(one).unwrap(), Some(b"D\0".to_vec()));
     }
 
     #[test]
@@ -287,9 +451,10 @@ mod tests {
             fs::write(&file.0, bytes).unwrap();
             assert_broken(&file.find(b"1.2.3.4"));
         }
-        file.make(&[(b"k".into(), vec![0; LONGEST_RECORD as usize + 1])]);
+        let record = |bytes: u32| [vec![b'+'; bytes as usize - 1], vec![0]].concat();
+        file.make(&[(b"k".into(), record(LONGEST_RECORD + 1))]);
         assert_broken(&file.find(b"k"));
-        file.make(&[(b"k".into(), vec![0; LONGEST_RECORD as usize])]);
+        file.make(&[(b"k".into(), record(LONGEST_RECORD))]);
         assert!(file.find(b"k").unwrap().is_some());
     }
 
@@ -316,7 +481,7 @@ mod tests {
             }
             bytes.truncate(bytes.len() - dice(&mut state, 40));
             fs::write(&file.0, bytes).unwrap();
-            let cdb = Cdb::open(&file.0).unwrap();
+            let cdb = Cdb::open_as_djb(&file.0).unwrap();
             for (key, _) in records.iter().step_by(7) {
                 let found = cdb.find(key);
                 broken += usize::from(found.is_err());
@@ -335,12 +500,12 @@ mod tests {
         bytes[table..table + 4].copy_from_slice(&u32::to_le_bytes(2048));
         bytes[table + 4..table + 8].copy_from_slice(&u32::to_le_bytes(u32::MAX));
         fs::write(&file.0, &bytes).unwrap();
-        assert_broken(&file.find(key));
+        assert_broken(&Cdb::open_as_djb(&file.0).unwrap().find(key));
         let slots = (MOST_SLOTS + 1) as usize * 8;
         bytes.resize(2048 + slots, 1);
         bytes[table + 4..table + 8].copy_from_slice(&u32::to_le_bytes(MOST_SLOTS + 1));
         fs::write(&file.0, &bytes).unwrap();
-        assert_broken(&file.find(key));
+        assert_broken(&Cdb::open_as_djb(&file.0).unwrap().find(key));
     }
 
     #[test]
