@@ -68,8 +68,8 @@ pub(crate) fn host_name_of(answer: &Answer) -> HostName {
     }
 }
 
-/// The names that lead back to `ip`.  If one cannot be checked, the look-up counts as
-/// failed, not as a denial.
+/// The names that lead back to `ip`.  If none does and one could not be checked, the
+/// look-up counts as failed, not as a denial.
 pub(super) fn confirmed(queries: &[(String, Query)], ip: IpAddr) -> HostName {
     let leads_back = |query: &Query| match query.answer() {
         Some(Answer::Found(Records::Addresses(addresses))) => addresses.contains(&ip),

@@ -186,8 +186,8 @@ impl<'a> Connection<'a> {
     fn classify(&mut self) -> Step {
         let options = &self.service.options;
         let Some(host) = self.lookup.name() else { return Ok(()) };
-        // Skip classification when it cannot change the delay and the look-up has
-        // failed.
+        // Skip classification when it cannot change the delay: the name was given, and
+        // no class has a delay.
         let needless = self.client.host.is_some() && self.early_talk_rule == EarlyTalkRule::Never;
         let host = if needless { &HostName::NotAsked } else { host };
         for why in self.service.names.prepare(host.all()) {

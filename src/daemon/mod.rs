@@ -1,5 +1,5 @@
-//! The supervisor's side, in four rooms: what a start does, who looks after the
-//! pool, the memory that all share, and one process of the pool.
+//! The daemon, in four parts: the start, the supervisor of the pool, the memory that
+//! all processes share, and one process of the pool.
 
 pub mod child;
 pub mod scoreboard;

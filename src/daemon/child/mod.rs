@@ -1,5 +1,5 @@
-//! One child of the pool: it blocks in accept(2), serves the client that it
-//! gets, and comes back, unless it became the program.
+//! One child of the pool: it blocks in accept(2), serves the client that it gets, and
+//! returns to accept(2), unless it execed the program.
 
 pub(in crate::daemon) mod oom;
 pub mod processors;
@@ -24,15 +24,16 @@ use crate::error::TROUBLE;
 use crate::log::contain_panics;
 use crate::sys;
 
-/// How long a child waits when descriptors or memory ran out.
+/// How long a child waits after a shortage of descriptors or memory.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How old the supervisor's beat may be before a child looks whether it is stopped.
+/// How old the supervisor's last beat may be before a child checks whether the
+/// supervisor is stopped.
 const BEAT_PATIENCE: Duration = Duration::from_millis(2500);
-/// How often a child looks whether it still is.
+/// How often a child checks whether it still is.
 const PAUSE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A child, and what it was started with.
+/// A child, and what it needs.
 pub struct Child<'a> {
     /// What it serves clients with.
     pub service: &'a Service,
@@ -44,7 +45,7 @@ pub struct Child<'a> {
     pub generation: u64,
 }
 
-/// How a turn at accept(2) ended.
+/// The result of one accept(2).
 enum Turn {
     Again,
     Finished,
@@ -52,7 +53,7 @@ enum Turn {
 }
 
 impl Child<'_> {
-    /// Serves clients until there is no more use for it; the exit code.
+    /// Serves clients until the child is no longer needed; returns the exit code.
     #[must_use]
     pub fn run(&self) -> u8 {
         contain_panics(|| self.work())
@@ -74,7 +75,7 @@ impl Child<'_> {
         0
     }
 
-    /// Not where its files are old, or where there are idle children enough.
+    /// False if its files are old, or enough children are idle.
     fn is_wanted(&self) -> bool {
         let (pool, slot) = (self.pool(), self.worker.slot);
         if pool.generation() != self.generation {
@@ -84,8 +85,8 @@ impl Child<'_> {
         !pool.retire_beyond(slot, self.service.options.max_idle())
     }
 
-    /// Until the hand-over, signals to the process group are counted and do
-    /// nothing; SIGURG is how the supervisor, or its death, wakes accept(2).
+    /// Until the hand-over, signals to the process group are only counted; SIGURG is
+    /// how the supervisor, or its death, wakes accept(2).
     fn settle_signals(&self) -> nix::Result<()> {
         sys::reset(Signal::SIGCHLD)?;
         sys::shut_down_when_orphaned()?;
@@ -119,13 +120,13 @@ impl Child<'_> {
         }
     }
 
-    /// Whether the daemon stops, or its supervisor is gone.
+    /// Whether the daemon stops, or its supervisor has died.
     fn is_over(&self) -> bool {
         self.pool().is_stopping() || self.worker.is_orphaned()
     }
 
-    /// The listener was shut down: by the supervisor, for its death, or by a
-    /// stranger.
+    /// The listener was shut down: by the supervisor, because of its death, or by
+    /// another process that shares the socket.
     fn shut_out(&self) -> Turn {
         if self.is_over() {
             return Turn::Finished;
@@ -156,8 +157,8 @@ impl Child<'_> {
         }
     }
 
-    /// As long as the supervisor is stopped (`svc -p`) nobody is served, as with
-    /// tcpserver, whose clients would queue: ours are kept in silence.
+    /// While the supervisor is stopped (`svc -p`) no client is served, as in tcpserver,
+    /// where clients would queue: here they are accepted and kept in silence.
     fn wait_while_paused(&self) {
         let supervisor = self.worker.supervisor.as_raw().unsigned_abs();
         while self.pool().since_beat() > BEAT_PATIENCE
@@ -171,7 +172,7 @@ impl Child<'_> {
     /// The client was refused, or left.
     fn become_idle(&self, code: u8) {
         let pool = self.pool();
-        // Of none that was served the verdict is due still.
+        // Without a client no verdict is owed.
         pool.count_verdict(self.worker.slot, Counter::Error);
         pool.leave(self.worker.slot);
         pool.enter(self.worker.slot, Stage::Idle);

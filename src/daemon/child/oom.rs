@@ -1,7 +1,7 @@
-//! Whom the kernel kills where memory runs out (`oom_score_adj` in proc(5)): a child,
-//! which costs one client, rather than the supervisor, which costs the service.  A
-//! child raises its score, and takes that back before it makes a process that becomes
-//! a program.  Where it may not, all is left as it is.
+//! Which process the kernel kills if memory runs out (`oom_score_adj` in proc(5)): a
+//! child, which costs one client, rather than the supervisor, which costs the service.
+//! A child raises its score, and restores it before it makes a process for a program.
+//! Without the permission to do so, nothing is changed.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -11,12 +11,12 @@ use nix::errno::Errno;
 use nix::sys::prctl::{get_dumpable, set_dumpable};
 
 const FILE: &str = "/proc/self/oom_score_adj";
-/// What a child has more than the supervisor, in thousandths of the memory that there
-/// may be: more than it can be smaller by, where memory is short with few clients.
+/// How much higher the score of a child is than the supervisor's, in thousandths of all
+/// memory: more than the two can differ in size if memory is short with few clients.
 const MORE: i32 = 300;
 const MOST: i32 = 1000;
 
-/// The scores of this daemon, as they are written: nothing is allocated for a client.
+/// The scores of this daemon, formatted: nothing is allocated for a client.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scores {
     given: String,
@@ -24,7 +24,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// As this process was started; `None` where it cannot be told.
+    /// The score with which this process was started; `None` if it cannot be read.
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
         Self::from(&fs::read_to_string(FILE).ok()?)
@@ -36,7 +36,7 @@ impl Scores {
         Some(Self { given: given.to_string(), raised: raised.to_string() })
     }
 
-    /// Lets this process be killed rather than the one that forked it.
+    /// Makes the kernel prefer this process to its parent.
     pub fn raise(&self) {
         let _ = write(&self.raised);
     }
@@ -49,22 +49,22 @@ pub struct ChildScore<'a> {
 }
 
 impl<'a> ChildScore<'a> {
-    /// The supervisor's, from which it has been forked.
+    /// The supervisor's score.
     #[must_use]
     pub fn inherited(scores: Option<&'a Scores>) -> Self {
         Self { scores, is_raised: Cell::new(false) }
     }
 
-    /// This process holds nothing but a client that waits, or may come.
+    /// This process holds nothing but a client that waits, or none.
     pub fn raise(&self) {
         if let Some(scores) = self.scores.filter(|_| !self.is_raised.get()) {
             self.is_raised.set(write(&scores.raised).is_ok());
         }
     }
 
-    /// What is made from now on is as the daemon was started.  It stays so until the
-    /// next client waits, since that takes as much time as all that a client without a
-    /// delay needs otherwise.
+    /// New processes get the daemon's score.  It stays so until the next client waits,
+    /// since a write takes as much time as all else that a client without a delay
+    /// needs.
     pub fn restore(&self) {
         if let Some(scores) = self.scores.filter(|_| self.is_raised.get()) {
             self.is_raised.set(write(&scores.given).is_err());
@@ -76,8 +76,8 @@ fn write(score: &str) -> io::Result<()> {
     open()?.write_all(score.as_bytes())
 }
 
-/// A process that has changed its user owns its files in /proc only while it may be
-/// dumped.
+/// A process that has changed its user owns its files in /proc only while it is
+/// dumpable.
 fn open() -> io::Result<File> {
     let open = || File::options().write(true).open(FILE);
     let opened = open();

@@ -1,17 +1,17 @@
-//! Where a program starts.  Beside other clients the kernel knows best.  For a
-//! client that is alone it often chooses a processor that sleeps, though all that
-//! is needed is in the caches of the one that its child runs on.
+//! The processor on which a program starts.  In a burst the kernel's choice is best.
+//! For a client that is alone it often chooses a sleeping processor, though all that is
+//! needed is in the caches of the one that the child runs on.
 
 use std::fs;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// The caller, to the scheduler.
+/// The calling process, for the scheduler.
 const SELF: Pid = Pid::from_raw(0);
 
-/// All processors that there can be, where we may run on each of them: then
-/// nothing is lost by asking for all of them.  Where not, nothing is touched.
+/// All processors that there can be, if we may run on each of them: then it is safe to
+/// ask for all of them afterwards.  Otherwise no affinity is changed.
 pub struct Processors {
     all: Option<CpuSet>,
 }
@@ -26,14 +26,14 @@ impl Processors {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
         let is_free = |(possible, allowed): (String, &str)| possible.trim() == allowed.trim();
-        // Where there is one alone nobody has a choice.
+        // With one processor there is no choice.
         let several = possible.as_ref().is_some_and(|list| list.trim() != "0");
         let free = several && possible.zip(allowed).is_some_and(is_free);
         Self { all: free.then(|| sched_getaffinity(SELF).ok()).flatten() }
     }
 
-    /// Binds this process, and those that it makes, to the processor that it runs
-    /// on; `false` where it is left as it is, because an affinity was set.
+    /// Binds this process, and those that it makes, to the processor that it runs on;
+    /// `false` if an affinity was set and nothing is changed.
     #[must_use]
     pub fn stay(&self) -> bool {
         let mut one = CpuSet::new();
@@ -43,7 +43,7 @@ impl Processors {
             && sched_setaffinity(SELF, &one).is_ok()
     }
 
-    /// Lets it run on all of them again.
+    /// Releases the binding.
     ///
     /// # Errors
     /// ENOMEM.
@@ -51,7 +51,7 @@ impl Processors {
         self.all.as_ref().map_or(Ok(()), |all| sched_setaffinity(SELF, all))
     }
 
-    /// Whether [`Self::stay`] may do something.
+    /// Whether [`Self::stay`] may change anything.
     #[cfg(test)]
     pub(in crate::daemon) fn are_free(&self) -> bool {
         self.all.is_some()

@@ -1,4 +1,4 @@
-//! A child of the pool, as the connections that it serves see it.
+//! A child of the pool as the acceptor of its connections.
 
 use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::daemon::supervisor::relay::part_from_others;
 use crate::error::TROUBLE;
 use crate::sys::{self, Spawned, Stack};
 
-/// Clients that are handed over closer together than this belong to one burst.
+/// Clients that are handed over at shorter intervals than this belong to one burst.
 const REST: Duration = Duration::from_millis(1);
 
 /// A child and its place in the pool.
@@ -36,14 +36,14 @@ pub struct Worker<'a> {
     pub supervisor: Pid,
     /// Places for sessions (`--max-prog`).
     pub max_prog: usize,
-    /// Slots for hosts that are not suspicious (`--reserve`).
+    /// Slots reserved for clients of the class `static` (`--reserve`).
     pub reserve: usize,
     /// Whether standard error is read by a relay.
     pub relayed: bool,
     /// Children that may be idle at once (`--max-idle`).
     pub max_idle: usize,
-    /// Whether the log says of a process that it has a client: it is that process
-    /// that has to become the program then.
+    /// Whether the log names the process that has a client: then that process has to
+    /// exec the program.
     pub announces: bool,
     /// Where program processes run until they exec.
     pub stack: OnceCell<Option<Stack>>,
@@ -53,19 +53,19 @@ pub struct Worker<'a> {
     pub processors: &'a Processors,
     /// Whether this process is bound to one of them.
     pub bound: Cell<bool>,
-    /// Whether it is killed before others where memory runs out.
+    /// Whether the kernel kills it first if memory runs out.
     pub score: ChildScore<'a>,
 }
 
 impl Worker<'_> {
-    /// Whether the supervisor is gone.
+    /// Whether the supervisor has died.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
         getppid() != self.supervisor
     }
 
-    /// A slot for a process that becomes the program in this one's stead: where
-    /// this one is still of use, and somebody is there to reap the other.
+    /// A slot for a process that execs the program in place of this one: only if this
+    /// one is still needed, and the supervisor is there to reap the other.
     fn claim_for_program(&self) -> Option<Slot> {
         let superfluous = self.pool.ready() >= self.max_idle;
         if self.announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
@@ -76,8 +76,9 @@ impl Worker<'_> {
         Some(program_slot)
     }
 
-    /// Keeps a program process where its client's data is, if the client is alone: in a burst a
-    /// processor's queue is the longer wait.
+    /// Keeps a program process on the processor that has its client's data in its
+    /// caches, if the client is alone: in a burst waiting for that processor takes
+    /// longer.
     fn stay_if_alone(&self, since_last: Duration) -> Stay<'_> {
         let alone = since_last >= REST && self.pool.count(Stage::Busy) == 0;
         if alone && !self.bound.get() {
@@ -86,8 +87,8 @@ impl Worker<'_> {
         Stay(self)
     }
 
-    /// The process that shares our memory was killed in the middle of what both of us
-    /// use: nothing can be relied on but what other processes share with us as well.
+    /// The process that shares our memory was killed while it used it: only memory that
+    /// is shared with all processes is known to be consistent.
     fn end_at_once(&self) -> ! {
         self.pool.count_verdict(self.slot, Counter::Error);
         sys::exit_now(TROUBLE);
@@ -173,14 +174,14 @@ impl Acceptor for Worker<'_> {
         is_under_pressure(self.pool.clients(), self.pool.slots())
     }
 
-    /// With the supervisor gone nobody tells which places are free again: the
-    /// clients that are left must not pay for it.
+    /// After the supervisor's death no process tells which places are free again: the
+    /// remaining clients do not wait for one.
     fn claim_session(&self) -> bool {
         self.pool.claim_prog(self.slot, self.max_prog)
             || (self.is_orphaned() && self.pool.claim_prog(self.slot, self.pool.slots()))
     }
 
-    /// Whoever is next may find a place.
+    /// The next client may find a place.
     fn leave_line(&self) {
         if self.pool.leave_line(self.slot) {
             self.pool.wake_next_in_line();
@@ -251,14 +252,14 @@ impl Acceptor for Worker<'_> {
         if self.bound.get() {
             self.processors.leave()?;
         }
-        // Handlers are reset by exec, ignored signals are not.
+        // exec resets handlers, but not ignored signals.
         sys::reset(Signal::SIGPIPE)?;
         set_pdeathsig(None)
     }
 
     fn exec_failed(&self) {
         let _ = set_pdeathsig(Signal::SIGURG);
-        // The supervisor may have died meanwhile; the handler finds out.
+        // The supervisor may have died meanwhile; the handler checks that.
         let _ = raise(Signal::SIGURG);
         let _ = sys::ignore(Signal::SIGPIPE);
     }
@@ -295,7 +296,7 @@ mod tests {
             assert!(!worker.bound.get());
             bound
         };
-        // Not where there is one processor, or an affinity was set.
+        // Not with one processor, or if an affinity was set.
         assert_eq!(stays(REST), processors.are_free());
         assert!(!stays(REST / 2), "in a burst");
         pool.enter(other, Stage::Busy);

@@ -1,4 +1,4 @@
-//! Addresses in words of the scoreboard.
+//! Addresses as words of the scoreboard.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -12,12 +12,12 @@ pub(in crate::daemon) fn address_words(ip: IpAddr) -> [u64; 2] {
     [high, low].map(|word| u64::try_from(word).unwrap_or_default())
 }
 
-/// What connections are counted by: an IPv4 address, mapped into IPv6 or not, or an
-/// IPv6 /64.  Never 0.
+/// The key by which connections are counted: an IPv4 address, mapped into IPv6 or not,
+/// or an IPv6 /64.  Never 0.
 pub(in crate::daemon) fn network(ip: IpAddr) -> u64 {
     let ip = ip.to_canonical();
     let [high, low] = address_words(ip);
-    // The mark keeps networks from being taken for addresses.
+    // The mark distinguishes networks from addresses.
     if ip.is_ipv4() { low } else { high ^ 1 << 63 }.max(1)
 }
 

@@ -1,5 +1,4 @@
-//! Where the scoreboard lies: in memory, or in a file that the administrator's
-//! tool can read.
+//! Where the scoreboard is: in memory, or in a file that smtp-delayctl can read.
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read};
@@ -20,19 +19,19 @@ use crate::sys;
 
 /// Where `smtp-delayctl status` looks for the scoreboards of daemons.
 pub const RUN: &str = "/run";
-/// Most scoreboards of daemons on one port that are looked for.
+/// The most scoreboards of daemons on one port that are looked for.
 const MOST: usize = 100;
 
 /// A scoreboard's memory.
 pub struct Scoreboard {
-    /// Shared by all that are forked from here on.
+    /// Shared by all processes that are forked from here on.
     pub memory: &'static [AtomicU64],
-    /// The file, if there is one, locked; whoever holds its lock is the supervisor.
+    /// The file, if there is one, locked; the process that holds the lock is the
+    /// supervisor.
     file: Option<(File, Entry)>,
 }
 
-/// A start that failed leaves no file behind, as far as it has the right to
-/// remove it.
+/// Removes the file of a start that failed, if permitted.
 impl Drop for Scoreboard {
     fn drop(&mut self) {
         self.release();
@@ -40,8 +39,8 @@ impl Drop for Scoreboard {
 }
 
 impl Scoreboard {
-    /// In the file that the options name, or in memory.  Called as root, where
-    /// that is who starts us.
+    /// In the file that the options name, or in memory.  Called before the privileges
+    /// are dropped.
     ///
     /// # Errors
     /// A file that cannot be made, or no memory: 111.
@@ -54,8 +53,8 @@ impl Scoreboard {
         }
     }
 
-    /// Whether the file that the options name could be made, as far as that can be
-    /// told without making it.  It does not matter whether another daemon has it.
+    /// Checks that the file that the options name could be made, as far as possible
+    /// without making it.  A lock of another daemon does not matter.
     ///
     /// # Errors
     /// As [`make`](Self::make).
@@ -74,7 +73,7 @@ impl Scoreboard {
         self.file.is_some()
     }
 
-    /// The file, which stays in its place and is locked for as long as it is open.
+    /// The file, which keeps its name and is locked as long as it is open.
     #[must_use]
     pub fn hold(mut self) -> Option<File> {
         self.file.take().map(|(file, _)| file)
@@ -88,7 +87,7 @@ impl Scoreboard {
     }
 }
 
-/// The first of the daemons on a port has the first of these files, and so on.
+/// The first daemon on a port uses the first of these names, and so on.
 fn usual_path(directory: &Path, port: u16, number: usize) -> PathBuf {
     directory.join(match number {
         0 => format!("smtp-delayd.{port}.sb"),
@@ -96,7 +95,7 @@ fn usual_path(directory: &Path, port: u16, number: usize) -> PathBuf {
     })
 }
 
-/// In the first usual file that no other daemon has.
+/// In the first default file that no other daemon has.
 fn in_usual_place(
     directory: &Path,
     slots: usize,
@@ -122,10 +121,10 @@ fn in_memory(slots: usize) -> Result<Scoreboard, Fatal> {
     Ok(Scoreboard { memory, file: None })
 }
 
-/// Who has the scoreboard that there is.
+/// The holder of an existing scoreboard.
 ///
 /// # Errors
-/// Something that is no scoreboard, which must not be replaced by one.
+/// A file that is no scoreboard, which must not be replaced.
 fn holder(entry: &Entry) -> io::Result<Holder> {
     let file = match entry.open(OFlag::O_RDONLY) {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Holder::Nobody),
@@ -134,15 +133,15 @@ fn holder(entry: &Entry) -> io::Result<Holder> {
     let mut start = [0; size_of::<u64>()];
     match file.read_at(&mut start, 0)? {
         0 => (),
-        // One that its daemon has not laid out yet, or never has.
+        // Its daemon has not initialised it, or never will.
         _ if [0, MAGIC].contains(&u64::from_ne_bytes(start)) => (),
         _ => return Err(io::Error::other("it is no scoreboard: remove it, or name another file")),
     }
     owner(&file)
 }
 
-/// Under a new name first: those that still have an old one mapped keep it, nobody
-/// reads half of a new one, and nobody can lock it before us.
+/// Made under a temporary name: processes that have an old one mapped keep it, no
+/// process reads half of a new one, and none can lock it before us.
 fn in_file(path: &Path, slots: usize) -> io::Result<Scoreboard> {
     let entry = Entry::at(path)?;
     match holder(&entry)? {
@@ -162,7 +161,8 @@ fn in_file(path: &Path, slots: usize) -> io::Result<Scoreboard> {
     Ok(board)
 }
 
-/// A page that is missing later would end whoever touches it (SIGBUS).
+/// A page that cannot be allocated later would end the process that touches it
+/// (SIGBUS).
 fn allocate(file: &File, slots: usize) -> io::Result<()> {
     let bytes = i64::try_from(size(slots) * size_of::<AtomicU64>()).map_err(io::Error::other)?;
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
@@ -234,7 +234,7 @@ mod tests {
             drop(in_usual_place(&directory, 9, 25, &log).unwrap());
             let board = in_usual_place(&directory, 9, 25, &log).unwrap();
             assert!(directory.join(name).exists(), "{name}");
-            // Our own lock is none to us: another's takes its place.
+            // F_GETLK does not report our own lock: another's takes its place.
             drop(board.hold());
             let other = File::options().write(true).open(directory.join(name)).unwrap();
             lock_to_write(&other).unwrap();

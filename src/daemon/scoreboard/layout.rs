@@ -1,6 +1,5 @@
-//! The layout of the scoreboard, and what can be read off it: by the supervisor
-//! and its children, who share it, and by the administrator's tool, which reads
-//! the file.
+//! The layout of the scoreboard, and what can be read from it: by the supervisor and
+//! its children, which share it, and by smtp-delayctl, which reads the file.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +12,19 @@ use crate::daemon::scoreboard::refusals;
 use crate::options::daemon::MOST_SLOTS;
 use crate::sys;
 
-/// What the file starts with.
+/// The magic word of the file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
-/// The layout below; a tool of another one cannot read it.
+/// The version of the layout; smtp-delayctl reads no other.
 pub const VERSION: u64 = 8;
 
-/// Words that tell what a file is, at its start.
+/// Words that identify a file, at its start.
 pub const HEADER: usize = 3;
 
-/// Places of single words: since when all log lines are lost, or 0.
+/// Indices of single words: since when all log lines have been lost, or 0.
 pub(in crate::daemon) const LOSING: usize = 7;
 pub(in crate::daemon) const WAKE: usize = 8;
-/// When a shortage of sockets was last complained of; other complaints stand together.
+/// When a shortage of sockets was last logged; the times of other messages follow each
+/// other.
 pub(in crate::daemon) const LAST_SHORTAGE: usize = 9;
 pub(in crate::daemon) const GENERATION: usize = 10;
 pub(in crate::daemon) const LAST_COMPLAINT: usize = 11;
@@ -33,13 +33,13 @@ pub(in crate::daemon) const LOST: usize = 15;
 pub(in crate::daemon) const ANSWERED: usize = 16;
 pub(in crate::daemon) const COUNTERS: usize = 17;
 pub(in crate::daemon) const COUNTED: usize = 11;
-/// Where those of classes begin among them.
+/// The index of the first counter of classes.
 pub(in crate::daemon) const CLASSES_COUNTED: usize = 7;
 pub(in crate::daemon) const HANDED_OVER: usize = COUNTERS + COUNTED;
 pub(in crate::daemon) const STUCK: usize = HANDED_OVER + 1;
 /// How many clients have moved from slot to slot.
 pub(in crate::daemon) const MOVED: usize = STUCK + 1;
-/// How many clients wait in line for a place, or were killed while they did.
+/// How many clients are queued for a place, or were killed while they were.
 pub(in crate::daemon) const WAITING: usize = MOVED + 1;
 /// When the supervisor last looked after the pool.
 pub(in crate::daemon) const BEAT: usize = WAITING + 1;
@@ -48,7 +48,7 @@ pub(in crate::daemon) const EVER_PASSED_OVER: usize = BEAT + 1;
 pub(in crate::daemon) const NAMES: usize = 40;
 pub(in crate::daemon) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refusals::WORDS;
-/// Sets of slots, a bit each: one for each stage, and those of who moves a client.
+/// Sets of slots, a bit each: one for each stage, and the slots that move a client.
 const BITS: usize = Stage::ALL.len() + 1;
 /// A slot: the client's address in two words, when it was accepted, the set of
 /// files that its child has, the class, whether it is being refused, whether its
@@ -62,32 +62,32 @@ pub(in crate::daemon) const REFUSED: usize = 5;
 /// Whether its verdict has not been counted yet.
 pub(in crate::daemon) const DUE: usize = 6;
 pub(in crate::daemon) const HOST: usize = 7;
-/// Bytes of a name that are kept.
+/// Bytes of a name that are stored.
 pub(in crate::daemon) const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
 
-/// When a client was accepted, where that is not written yet.
+/// The time of the accept as long as it is not written.
 pub(in crate::daemon) const UNPLACED: u64 = u64::MAX;
 
-/// What is searched for among all slots stands together, a word a slot.
+/// Columns: what is searched for among all slots, one word for each slot.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::daemon) enum Column {
-    /// Who took the slot, or 0.
+    /// The slot of the process that took it, or 0.
     Owner,
     /// The process that has it.
     Pid,
     /// The address or network that its client counts for.
     Network,
-    /// Since when its client has been waiting for a place.
+    /// Since when its client has been queued for a place.
     Line,
-    /// Since when its child has been waiting for a program to start, until it has
-    /// told of it.
+    /// Since when its child has been waiting for a program to start, until that is
+    /// logged.
     Start,
 }
 
 const COLUMNS: usize = 5;
-/// Behind the slots stand the counters of networks, two in a word, 16 a slot: so many
-/// that where all slots are taken one client in 16 shares its own with another
-/// network, and is searched for in vain.
+/// The counters of networks follow the slots, two in a word, 16 for each slot: so many
+/// that with all slots taken one client in 16 shares its counter with another network,
+/// and causes a needless search.
 const COUNTER_WORDS: usize = 8;
 
 /// The number of a child's place on the scoreboard.
@@ -97,7 +97,7 @@ pub struct Slot(pub(in crate::daemon) usize);
 /// What a child is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Blocked in accept(2), or on its way there.
+    /// It blocks in accept(2), or is about to.
     Idle,
     /// It has a client that has not been handed over.
     Busy,
@@ -116,18 +116,19 @@ pub struct Board<'a> {
     slots: usize,
 }
 
-/// Words that a scoreboard of so many slots takes.
+/// The number of words of a scoreboard with this many slots.
 #[must_use]
 pub fn size(slots: usize) -> usize {
     SETS + BITS * slots.div_ceil(64) + (COLUMNS + SLOT_WORDS + COUNTER_WORDS) * slots
 }
 
-/// Microseconds of a clock that only goes forward.
+/// Microseconds of the monotonic clock.
 pub(in crate::daemon) fn now() -> u64 {
     sys::monotonic_micros()
 }
 
-/// How many slots a scoreboard has that starts with these words, [`HEADER`] or more.
+/// The number of slots of a scoreboard that starts with these words, [`HEADER`] or
+/// more.
 ///
 /// # Errors
 /// As [`Board::over`].
@@ -147,7 +148,7 @@ pub fn slots_in(words: &[AtomicU64]) -> Result<usize, String> {
     Ok(slots)
 }
 
-/// Puts a slot into a set, or takes it out.
+/// Adds a slot to a set, or removes it.
 pub(in crate::daemon) fn mark(set: &[AtomicU64], slot: Slot, on: bool) {
     let (word, bit) = (&set[slot.0 / 64], 1 << (slot.0 % 64));
     if on {
@@ -158,7 +159,7 @@ pub(in crate::daemon) fn mark(set: &[AtomicU64], slot: Slot, on: bool) {
 }
 
 impl<'a> Board<'a> {
-    /// Lays out zeroed words, as many as [`size`] says.
+    /// Initialises zeroed words, as many as [`size`] returns.
     pub(in crate::daemon) fn lay_out(words: &'a [AtomicU64], slots: usize, port: u16) -> Self {
         let pid = u64::from(std::process::id());
         let header = [MAGIC, VERSION, slots as u64, now(), pid, u64::from(port)];
@@ -169,10 +170,10 @@ impl<'a> Board<'a> {
         Self { words, slots }
     }
 
-    /// A scoreboard in words that somebody else has laid out.
+    /// A scoreboard in words that another process has initialised.
     ///
     /// # Errors
-    /// Words that are none, or of another version, in a few words.
+    /// Words that are no scoreboard, or of another version: a short message.
     pub fn over(words: &'a [AtomicU64]) -> Result<Self, String> {
         let slots = slots_in(words)?;
         if size(slots) > words.len() {
@@ -197,20 +198,20 @@ impl<'a> Board<'a> {
         self.word(5)
     }
 
-    /// Since it was laid out.
+    /// Time since it was initialised.
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_micros(now().saturating_sub(self.word(3)))
     }
 
-    /// Log lines that nobody took: no syslog daemon, or nobody who reads standard
-    /// error.
+    /// Log lines that were lost: no syslog daemon, or no reader of standard error took
+    /// them.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.word(LOST)
     }
 
-    /// For how long none has been taken, if the last one was lost.
+    /// For how long every line has been lost, if the last one was.
     #[must_use]
     pub fn losing_for(&self) -> Option<Duration> {
         let since = self.word(LOSING);
@@ -226,7 +227,7 @@ impl<'a> Board<'a> {
         self.bits(stage as usize)
     }
 
-    /// Those whose child is moving a client from slot to slot.
+    /// The slots whose child is moving a client to another slot.
     pub(in crate::daemon) fn movers(&self) -> &'a [AtomicU64] {
         self.bits(Stage::ALL.len())
     }
@@ -244,7 +245,7 @@ impl<'a> Board<'a> {
     /// How many children are at `stage`.
     #[must_use]
     pub fn count(&self, stage: Stage) -> usize {
-        // Nearly all words are empty or full, where there are many.
+        // With many slots nearly all words are all zeros or all ones.
         let ones = |word: &AtomicU64| match word.load(Ordering::SeqCst) {
             0 => 0,
             u64::MAX => 64,
@@ -253,7 +254,7 @@ impl<'a> Board<'a> {
         self.set(stage).iter().map(ones).sum()
     }
 
-    /// Clients that are held: waiting, or handed over.
+    /// Clients that are present: waiting, or handed over.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.count(Stage::Busy) + self.count(Stage::Prog)
@@ -271,12 +272,11 @@ impl<'a> Board<'a> {
         &self.words[start..][..SLOT_WORDS]
     }
 
-    /// The word in which the counter of a network is, and by how many bits it is
-    /// shifted there.
+    /// The word that holds the counter of a network, and its shift.
     pub(in crate::daemon) fn counter(&self, network: u64) -> (&'a AtomicU64, u32) {
         let start = SETS + BITS * self.slots.div_ceil(64) + (COLUMNS + SLOT_WORDS) * self.slots;
         let counters = 2 * COUNTER_WORDS * self.slots;
-        // Fibonacci hashing: neighbours are spread.
+        // Fibonacci hashing: adjacent networks are spread.
         let mixed = network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let number = usize::try_from(mixed).unwrap_or_default() % counters.max(1);
         (&self.words[start + number / 2], 32 * u32::from(number % 2 == 1))
@@ -287,7 +287,7 @@ impl<'a> Board<'a> {
         Some(sys::pid_in(&self.column(Column::Pid)[slot.0])).filter(|pid| *pid > 0)
     }
 
-    /// Whom the child of `slot` has accepted, and for how long it has had him.
+    /// The client that the child of `slot` has accepted, and how long ago.
     #[must_use]
     pub fn client(&self, slot: Slot) -> Option<(IpAddr, Duration)> {
         let words = self.slot_words(slot);
@@ -297,7 +297,7 @@ impl<'a> Board<'a> {
         (since > 0).then(|| (ip_of(address), time))
     }
 
-    /// Notes what is known of the client of `slot`.
+    /// Writes what is known about the client of `slot`.
     pub(in crate::daemon) fn describe(&self, slot: Slot, class: Class, host: Option<&str>) {
         let words = self.slot_words(slot);
         let host = host.unwrap_or_default().as_bytes();

@@ -1,8 +1,8 @@
-//! The names of our own addresses, looked up once in ten minutes for all
-//! children together: they live too short to remember anything themselves.
+//! The names of our own addresses, looked up once in ten minutes for all children
+//! together: a child serves too few clients to keep a cache.
 //!
-//! Each entry is guarded by a sequence number that is odd while somebody
-//! writes, so that a reader never sees half a name and never waits.
+//! Each entry is guarded by a sequence number that is odd while a process writes,
+//! so that a reader never sees half a name and never waits.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +17,11 @@ const ENTRY_WORDS: usize = 6 + 32;
 /// Words that the table takes.
 pub(in crate::daemon) const WORDS: usize = ENTRIES * ENTRY_WORDS;
 
-/// Milliseconds for which an answer is good.
+/// Milliseconds for which an answer is valid.
 const KEPT: u64 = 600_000;
-/// And for how long a name server that cannot answer is not asked again.
+/// The same for a failure to answer.
 const FAILURE_KEPT: u64 = 30_000;
-/// A writer that has not finished by then is dead.
+/// A writer that takes longer has died.
 const STALE: Duration = Duration::from_secs(1);
 
 /// The table of names.
@@ -46,8 +46,8 @@ impl<'a> LocalNames<'a> {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// What is known: `None` for nothing, `Some(None)` for an address that has
-    /// no name.
+    /// The entry: `None` if there is none, `Some(None)` for an address that has no
+    /// name.
     #[must_use]
     pub fn get(&self, ip: IpAddr) -> Option<Option<String>> {
         let entry = self.entry(ip);
@@ -62,13 +62,13 @@ impl<'a> LocalNames<'a> {
         (usable && copy[1..3] == address_words(ip)).then(|| name_of(&copy[5..]))
     }
 
-    /// Remembers the name of `ip`, or that it has none.
+    /// Stores the name of `ip`, or that it has none.
     pub fn put(&self, ip: IpAddr, name: Option<&str>) {
         self.write(ip, name, KEPT);
     }
 
-    /// Remembers that nobody could say, for a short while: no client has to
-    /// wait for our own name again and again.
+    /// Stores for a short while that no name server answered, so that not every client
+    /// waits for our own name.
     pub fn put_failure(&self, ip: IpAddr) {
         self.write(ip, None, FAILURE_KEPT);
     }

@@ -1,5 +1,5 @@
-//! What each child is doing, in memory that the supervisor, its children and the
-//! administrator's tool share.
+//! What each child is doing, in memory that the supervisor, its children and
+//! smtp-delayctl share.
 
 pub(in crate::daemon) mod address;
 pub mod file;

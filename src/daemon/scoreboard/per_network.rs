@@ -1,10 +1,10 @@
 //! How many clients an address has, or an IPv6 /64: what `--per-ip` bounds.
 //!
-//! The slots themselves are counted, so that nothing has to be put right when a
-//! child is killed.  Since there may be ten thousand, counters tell first whether
-//! it is worth it: clients whose networks fall together share one.  Whoever is
-//! killed between two steps leaves a counter too high, which costs a search and
-//! no more.
+//! The slots themselves are counted, so that nothing has to be repaired when a child is
+//! killed.  Since there may be ten thousand, counters tell first whether a search is
+//! needed: clients whose networks have the same hash share one.  A process that is
+//! killed between two steps leaves a counter too high, which only causes needless
+//! searches.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -16,8 +16,8 @@ use crate::daemon::scoreboard::layout::{
 };
 use crate::daemon::scoreboard::pool::Pool;
 
-/// How often one that comes at the same time is waited for, to have its place, or
-/// one that is handed over meanwhile.
+/// How many times to wait for a client that has no place in the order yet, or that is
+/// being handed over.
 const TURNS: u32 = 100;
 
 impl Pool {
@@ -37,7 +37,7 @@ impl Pool {
         self.board.column(Column::Network)[slot.0].store(network, Ordering::SeqCst);
     }
 
-    /// It does not any more.
+    /// It no longer counts.
     pub(in crate::daemon) fn count_out(&self, slot: Slot) {
         let network = self.board.column(Column::Network)[slot.0].swap(0, Ordering::SeqCst);
         if network != 0 {
@@ -45,8 +45,8 @@ impl Pool {
         }
     }
 
-    /// The child of `mover` makes the client of one slot that of another, and does the
-    /// rest for it by `change`.  Whoever counts meanwhile counts again.
+    /// The child of `mover` moves the client of one slot to another, and `change` does
+    /// the rest.  Processes that count meanwhile count again.
     pub(in crate::daemon) fn move_count(
         &self,
         mover: Slot,
@@ -62,33 +62,33 @@ impl Pool {
         self.mark_mover(mover, false);
     }
 
-    /// Who is killed meanwhile leaves his mark, until his slot is emptied.
+    /// A process that is killed meanwhile leaves its mark until its slot is emptied.
     pub(in crate::daemon) fn mark_mover(&self, slot: Slot, on: bool) {
         mark(self.board.movers(), slot, on);
     }
 
-    /// How many clients have moved so far, if none is on its way.
+    /// How many clients have been moved so far, if none is being moved.
     fn moves(&self) -> Option<u64> {
-        // One that ends between the two has been counted as moved then.
+        // A client that leaves between the two reads counts as moved.
         let still = self.board.movers().iter().all(|word| word.load(Ordering::SeqCst) == 0);
         still.then(|| self.board.words[MOVED].load(Ordering::SeqCst))
     }
 
-    /// How many clients from its address, or from its network in IPv6, came before
-    /// it and are still there, but for those that are being refused.
+    /// How many clients of its address, or of its network in IPv6, came before it and
+    /// are still there, except those that are being refused.
     #[must_use]
     pub fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
         let wanted = network(ip);
         let (word, shift) = self.board.counter(wanted);
-        // Its own is in it.
+        // The counter includes the client itself.
         if (word.load(Ordering::SeqCst) >> shift) & u64::from(u32::MAX) <= 1 {
             return 0;
         }
         self.count_earlier(slot, wanted, TURNS)
     }
 
-    /// Counts again for as long as somebody is about to get his place, or to move, and
-    /// so many times at most.
+    /// Counts again as long as a client is about to get its place, or is being moved,
+    /// up to a limit.
     fn count_earlier(&self, slot: Slot, wanted: u64, most: u32) -> usize {
         let mut turns = 0;
         loop {
@@ -103,8 +103,8 @@ impl Pool {
         }
     }
 
-    /// Those that came before the client of `slot`, and those of which nobody knows
-    /// yet.
+    /// The clients that came before that of `slot`, and those whose place in the order
+    /// is not known yet.
     fn others_from(&self, slot: Slot, wanted: u64) -> [usize; 2] {
         let accepted = |slot: Slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
         let mine = (accepted(slot), slot.0);

@@ -1,8 +1,8 @@
 //! The scoreboard: what each child is doing, in memory that the supervisor and
 //! all children share.  A child changes only the bits and words of its own slot and
 //! of one that it has taken for a program process, each with one atomic operation, so that
-//! whoever is killed at any point leaves nothing that the supervisor cannot put
-//! right when it reaps.
+//! a child that is killed at any point leaves nothing that the supervisor cannot repair
+//! when it reaps.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ use crate::log::{LossCounters, Stats};
 
 pub use crate::daemon::scoreboard::layout::{Slot, Stage};
 
-/// What is complained of once a second at most, or once a minute.
+/// Messages that are logged once a second at most, or once a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Throttled {
     /// accept(2) fails.
@@ -39,7 +39,7 @@ pub enum Throttled {
 }
 
 impl Throttled {
-    /// The word that tells when it was last made.
+    /// The word with the time of the last one.
     fn last(self) -> usize {
         match self {
             Self::Accept | Self::Fork | Self::List => LAST_COMPLAINT + self as usize,
@@ -47,23 +47,24 @@ impl Throttled {
         }
     }
 
-    /// Seconds from one to the next.
+    /// Seconds between two.
     fn interval(self) -> u64 {
         match self {
             Self::Accept | Self::Fork | Self::List => 1,
-            // It lasts until the administrator does something.
+            // It lasts until the administrator acts.
             Self::Shortage => 60,
         }
     }
 }
 
-/// The scoreboard, as those who share it use it.
+/// The scoreboard as the supervisor and its children use it.
 pub struct Pool {
     pub(in crate::daemon) board: Board<'static>,
     min_idle: usize,
     wake: EventFd,
     pub(in crate::daemon) epoch: Instant,
-    /// Of addresses, and secret: nobody can choose one that is taken for another.
+    /// The secret key of hashes of addresses: a client cannot choose an address with
+    /// another's hash.
     hashes: RandomState,
 }
 
@@ -111,37 +112,37 @@ impl Pool {
         self.board.count(stage)
     }
 
-    /// Clients that are held: waiting, or handed over.
+    /// Clients that are present: waiting, or handed over.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.board.clients()
     }
 
-    /// A name server has answered one of us.
+    /// One of our processes got an answer from a name server.
     pub fn note_answer(&self) {
         self.board.words[ANSWERED].store(now(), Ordering::Relaxed);
     }
 
-    /// Since one has.
+    /// Time since the last one.
     #[must_use]
     pub fn since_answer(&self) -> Duration {
         let last = self.board.words[ANSWERED].load(Ordering::Relaxed);
         Duration::from_micros(now().saturating_sub(last))
     }
 
-    /// The supervisor looks after the pool.
+    /// The supervisor runs.
     pub(in crate::daemon) fn beat(&self) {
         self.board.words[BEAT].store(now(), Ordering::Relaxed);
     }
 
-    /// Since it last did.
+    /// Time since it last did.
     #[must_use]
     pub fn since_beat(&self) -> Duration {
         let last = self.board.words[BEAT].load(Ordering::Relaxed);
         Duration::from_micros(now().saturating_sub(last))
     }
 
-    /// Since a client was last handed over, now that one is.
+    /// Time since a client was last handed over; one is now.
     #[must_use]
     pub fn note_hand_over(&self) -> Duration {
         let now = now();
@@ -149,40 +150,39 @@ impl Pool {
         Duration::from_micros(now.saturating_sub(last))
     }
 
-    /// Wakes the supervisor if idle children run short and it may fork more.
+    /// Wakes the supervisor if too few children are idle and it may fork more.
     pub fn wake_if_short(&self) {
         if self.ready() < self.min_idle && self.taken() < self.slots() {
             self.wake();
         }
     }
 
-    /// Wakes the supervisor, unless somebody has already.
+    /// Wakes the supervisor, unless it has been woken already.
     pub fn wake(&self) {
         if self.board.words[WAKE].swap(1, Ordering::SeqCst) == 0 {
             let _ = self.wake.write(1);
         }
     }
 
-    /// What the supervisor polls for being woken.
+    /// The descriptor that the supervisor polls.
     #[must_use]
     pub fn waker(&self) -> &EventFd {
         &self.wake
     }
 
-    /// Takes note of having been woken, or of a child that was killed when it
-    /// was about to.
+    /// Clears the wake-up, even if the child that was about to wake it was killed.
     pub fn awake(&self) {
         let _ = self.wake.read();
         self.board.words[WAKE].store(0, Ordering::SeqCst);
     }
 
-    /// Which set of files new children have; idle ones of an older set end.
+    /// The set of files of new children; idle ones with an older set end.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.board.words[GENERATION].load(Ordering::SeqCst)
     }
 
-    /// The listener is shut down, and rightly.
+    /// The supervisor has shut the listener down.
     pub fn set_stopping(&self) {
         self.board.words[STOPPING].store(1, Ordering::SeqCst);
     }
@@ -198,7 +198,7 @@ impl Pool {
         self.board.words[GENERATION].fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether a complaint may be logged: once a second among all children, or once a
+    /// Whether a message may be logged: once a second among all children, or once a
     /// minute.
     #[must_use]
     pub fn may_log(&self, throttled: Throttled) -> bool {
@@ -213,7 +213,7 @@ impl Pool {
         is_due && swap().is_ok()
     }
 
-    /// Counts the verdict of the client of `slot`, unless that has been done.
+    /// Counts the verdict of the client of `slot`, unless it is counted.
     pub fn count_verdict(&self, slot: Slot, counter: Counter) {
         if self.take_due(slot) {
             self.add(counter);
@@ -227,7 +227,7 @@ impl Pool {
 
     /// Counts a client's class.
     pub fn count_class(&self, class: Class) {
-        // The stats line has them in this order, and the one of `-H` not at all.
+        // The stats line has them in this order, without the one of `-H`.
         let counted = [Class::Static, Class::Dynamic, Class::None, Class::Unknown];
         if let Some(index) = counted.iter().position(|known| *known == class) {
             self.count_up(CLASSES_COUNTED + index);
@@ -244,14 +244,14 @@ impl Pool {
         self.board.stats()
     }
 
-    /// As which class a client was refused for the reserve a moment ago, with the
+    /// The class as which a client was refused for the reserve a moment ago, with the
     /// same set of files.
     #[must_use]
     pub fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
         self.refused().get(self.hash(ip), self.epoch.elapsed().as_secs())
     }
 
-    /// Remembers that it was.
+    /// Stores that it was refused.
     pub fn remember_refusal(&self, ip: IpAddr, class: Class) {
         self.refused().put(self.hash(ip), class, self.epoch.elapsed().as_secs());
     }
@@ -271,8 +271,8 @@ impl Pool {
     }
 }
 
-/// Wakes the child `pid` from whatever it waits in.  The signal is one that a program
-/// ignores, should the child become one just now.
+/// Wakes the child `pid` from any blocking call.  The signal is one that a program
+/// ignores, in case the child is about to become one.
 pub(in crate::daemon) fn wake_child(pid: u32) {
     let _ = kill(as_pid(pid), Signal::SIGURG);
 }

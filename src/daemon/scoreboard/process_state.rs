@@ -1,15 +1,15 @@
-//! What /proc says of our own processes.
+//! What /proc tells about our own processes.
 
 use std::fs;
 
 /// Whether the process `pid` is stopped by a signal (`proc_pid_stat(5)`, state `T`):
-/// `svc -p`, `kill -STOP`.  One that a debugger holds is not.
+/// `svc -p`, `kill -STOP`.  A process under a debugger is not.
 #[must_use]
 pub(in crate::daemon) fn is_stopped(pid: u32) -> bool {
     fs::read(format!("/proc/{pid}/stat")).is_ok_and(|stat| state(&stat) == Some(b'T'))
 }
 
-/// The state stands behind the name, which may itself hold parentheses and blanks.
+/// The state follows the name, which may contain parentheses and blanks.
 fn state(stat: &[u8]) -> Option<u8> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     stat.get(name_end + 2).copied()

@@ -1,20 +1,20 @@
-//! Clients that were refused for the reserve a moment ago: those that come back
-//! at once need not be looked up again.  One table for all children, of one word
-//! an entry; where it is full the oldest entry of a row is forgotten.
+//! Clients that were refused for the reserve a moment ago: if they return at once they
+//! need not be looked up again.  One table for all children, one word for each entry;
+//! if it is full the oldest entry of a row is replaced.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::class::Class;
 
-/// Entries, and the words that they take.
+/// The number of entries, and of words.
 pub(in crate::daemon) const WORDS: usize = 4096;
 /// Entries that share a row: a cache line.
 const ROW: usize = 8;
-/// Seconds for which a client is remembered.
+/// Seconds for which an entry is valid.
 const KEPT: u64 = 30;
 
-/// An entry: what is left of the client's hash, its class, and when it was
-/// refused, in seconds.
+/// An entry: the rest of the client's hash, its class, and when it was refused, in
+/// seconds.
 const HASH_BITS: u32 = 40;
 const CLASS_BITS: u32 = 3;
 const TIME_BITS: u32 = 64 - HASH_BITS - CLASS_BITS;
@@ -30,7 +30,7 @@ impl<'a> Refused<'a> {
         Self { words }
     }
 
-    /// Where the client with this hash may be, and what it is known by there.
+    /// The row of the client with this hash, and the rest of the hash.
     fn row(&self, hash: u64) -> (&'a [AtomicU64], u64) {
         let index = usize::try_from(hash % (WORDS / ROW) as u64).unwrap_or_default();
         (&self.words[index * ROW..][..ROW], hash >> (64 - HASH_BITS))
@@ -50,7 +50,7 @@ impl<'a> Refused<'a> {
         }
     }
 
-    /// As which class it was refused, if that is not long ago.
+    /// The class as which it was refused, if that was not long ago.
     pub(in crate::daemon) fn get(&self, hash: u64, now: u64) -> Option<Class> {
         let (row, hash) = self.row(hash);
         let values = row.iter().map(|entry| entry.load(Ordering::Relaxed));

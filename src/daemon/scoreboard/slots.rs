@@ -1,10 +1,10 @@
-//! The slots of the scoreboard: who has one, what he is doing, and for whom.
+//! The slots of the scoreboard: which process has one, what it is doing, and for which
+//! client.
 //!
 //! A slot is taken by the supervisor for a child that it forks, or by a child for
-//! the process that becomes the program in its stead.  Whoever takes a slot writes
-//! that with one atomic operation, so that the slot of a program that never started
-//! can be found, and the supervisor alone gives back a slot that a
-//! process has had.
+//! the process that execs the program in its place.  The taker of a slot marks it as
+//! taken by itself with one atomic operation, so that the slot of a program that never started can
+//! be found; only the supervisor frees a slot that a process has had.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use crate::daemon::scoreboard::layout::{
 use crate::daemon::scoreboard::pool::Pool;
 use crate::sys;
 
-/// The supervisor, as an owner of slots.
+/// The supervisor as the taker of slots.
 const SUPERVISOR: u64 = u64::MAX;
 
 fn owner(child: Option<Slot>) -> u64 {
@@ -26,8 +26,8 @@ fn owner(child: Option<Slot>) -> u64 {
 }
 
 impl Pool {
-    /// Takes a free slot, the first behind `from` where there is one, for the
-    /// supervisor or for the program process of a child.
+    /// Takes a free slot, the first after `from` if there is one, for the supervisor or
+    /// for the program process of a child.
     #[must_use]
     pub fn claim(&self, child: Option<Slot>, from: usize) -> Option<Slot> {
         let owners = self.column(Column::Owner);
@@ -41,15 +41,15 @@ impl Pool {
         found.or_else(|| before.iter().position(take)).map(Slot)
     }
 
-    /// The child that took `slot` for its program process, if that is how it was taken.
+    /// The child that took `slot` for its program process, if one did.
     pub(in crate::daemon) fn owner(&self, slot: Slot) -> Option<Slot> {
         let owner = self.column(Column::Owner)[slot.0].load(Ordering::SeqCst);
         let child = owner.checked_sub(1).filter(|_| owner != SUPERVISOR)?;
         usize::try_from(child).ok().map(Slot)
     }
 
-    /// Whether the child of `slot`, which is gone, had a client become a session: the
-    /// process is still there.
+    /// Whether the child of `slot`, which has ended, handed its client over to another
+    /// process, which is still there.
     pub(in crate::daemon) fn has_session(&self, slot: Slot) -> bool {
         let accepted = |slot: Slot| self.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
         let programs = (0..self.slots())
@@ -68,7 +68,7 @@ impl Pool {
         owners.filter(|word| word.load(Ordering::Relaxed) != 0).count()
     }
 
-    /// Empties a slot.
+    /// Frees a slot.
     pub fn vacate(&self, slot: Slot) {
         for stage in Stage::ALL {
             self.mark(slot, stage, false);
@@ -82,7 +82,7 @@ impl Pool {
         }
     }
 
-    /// Empties the slots that the child of `slot`, which is gone, had taken for
+    /// Frees the slots that the child of `slot`, which has ended, had taken for
     /// processes that never started.
     pub fn vacate_unstarted_of(&self, slot: Slot) {
         let programs = (0..self.slots())
@@ -93,31 +93,31 @@ impl Pool {
             .for_each(|program_slot| self.vacate(program_slot));
     }
 
-    /// The process that has `slot`, if it is there.
+    /// The process that has `slot`, if there is one.
     #[must_use]
     pub fn pid(&self, slot: Slot) -> Option<u32> {
         self.board.pid(slot)
     }
 
-    /// Where the process id of `slot` is written.
+    /// The word for the process id of `slot`.
     #[must_use]
     pub fn pid_word(&self, slot: Slot) -> &AtomicU64 {
         &self.column(Column::Pid)[slot.0]
     }
 
-    /// The slot that a process has.
+    /// The slot of a process.
     #[must_use]
     pub fn slot_of(&self, pid: u32) -> Option<Slot> {
         let mut pids = self.column(Column::Pid).iter();
         pids.position(|word| sys::pid_in(word) == pid).map(Slot)
     }
 
-    /// Notes which set of files the child of `slot` is started with.
+    /// Writes which set of files the child of `slot` is started with.
     pub fn set_files(&self, slot: Slot, generation: u64) {
         self.slot_words(slot)[FILES].store(generation, Ordering::Relaxed);
     }
 
-    /// Idle children that have an older set of files than new ones get.
+    /// Idle children with an older set of files than new ones get.
     pub fn outdated(&self) -> impl Iterator<Item = u32> {
         let current = self.generation();
         let idle = (0..self.slots()).map(Slot).filter(|slot| self.board.is(*slot, Stage::Idle));
@@ -126,7 +126,7 @@ impl Pool {
         old.filter_map(|slot| self.pid(slot))
     }
 
-    /// The processes that are programs, or are about to be.
+    /// The processes that run programs, or are about to.
     #[must_use]
     pub fn sessions(&self) -> Vec<(Slot, u32)> {
         let mut sessions = Vec::new();
@@ -155,22 +155,22 @@ impl Pool {
         }
     }
 
-    /// The child of `slot`, which is idle, ends.  Nobody counts on it from now on, and
-    /// not only once it is reaped: idle children that are gone already would hide
-    /// that there are too few.
+    /// The child of `slot`, which is idle, ends.  It does not count as idle from now
+    /// on, and not only once it is reaped: otherwise children that are ending would
+    /// hide that too few are idle.
     pub fn retire(&self, slot: Slot) {
         self.mark(slot, Stage::Idle, false);
     }
 
-    /// The same if there are more than `most` idle children, it among them, that may be
-    /// counted on; whether there were.
+    /// The same if more than `most` children that can accept are idle, including it;
+    /// returns whether there were.
     #[must_use]
     pub fn retire_beyond(&self, slot: Slot, most: usize) -> bool {
         if self.ready() <= most {
             return false;
         }
         self.retire(slot);
-        // Others may have had the same thought.
+        // Other children may do the same at the same time.
         let enough = self.ready() >= most;
         if !enough {
             self.mark(slot, Stage::Idle, true);
@@ -185,8 +185,8 @@ impl Pool {
     }
 
     /// Hands the client of `slot`, which has a place for its session, to a new process;
-    /// the child of `slot` is idle then.  The session always has its place
-    /// meanwhile.  Its verdict stays due in `slot`, whose child counts it.
+    /// the child of `slot` is idle then.  The session keeps its place meanwhile.  Its
+    /// verdict stays owed in `slot`, whose child counts it.
     pub fn transfer(&self, slot: Slot, program_slot: Slot) {
         for (to, from) in self.slot_words(program_slot).iter().zip(self.slot_words(slot)) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -204,12 +204,12 @@ impl Pool {
         self.vacate(program_slot);
     }
 
-    /// The process of `slot` has not become a program, and ends.
+    /// The process of `slot` could not exec a program, and ends.
     pub fn release(&self, program_slot: Slot) {
         self.mark(program_slot, Stage::Prog, false);
     }
 
-    /// Whether the verdict of the client of `slot` is due; it is not any more.
+    /// Returns whether the verdict of the client of `slot` is owed, and clears that.
     pub(in crate::daemon) fn take_due(&self, slot: Slot) -> bool {
         self.slot_words(slot)[DUE].swap(0, Ordering::Relaxed) != 0
     }
@@ -222,8 +222,8 @@ impl Pool {
         self.board.slot_words(slot)
     }
 
-    /// Notes whom the child of `slot`, which is busy from now on, has accepted just
-    /// now.
+    /// Writes the client that the child of `slot` has accepted just now; the child is
+    /// busy from now on.
     pub fn set_client(&self, slot: Slot, ip: IpAddr) {
         let [high, low] = address_words(ip);
         let words = self.slot_words(slot);
@@ -236,27 +236,27 @@ impl Pool {
         self.count_out(slot);
         self.count_in(slot, ip);
         self.enter(slot, Stage::Busy);
-        // Its place in the order is taken once others can see it, and that it has none
-        // yet: two that come at the same time would overlook each other.
+        // Its place in the order is assigned after it has become visible without one:
+        // otherwise two that come at the same time would miss each other.
         words[ACCEPTED].store(now(), Ordering::SeqCst);
     }
 
-    /// It is gone.
+    /// It has left.
     pub fn leave(&self, slot: Slot) {
         self.count_out(slot);
     }
 
-    /// Notes that it is being refused.
+    /// Writes that it is being refused.
     pub fn note_refusal(&self, slot: Slot) {
         self.slot_words(slot)[REFUSED].store(1, Ordering::Relaxed);
     }
 
-    /// Notes what is known of it.
+    /// Writes what is known about it.
     pub fn describe(&self, slot: Slot, class: Class, host: Option<&str>) {
         self.board.describe(slot, class, host);
     }
 
-    /// Whom it has accepted, and for how long it has had him.
+    /// The client that it has accepted, and how long ago.
     #[must_use]
     pub fn client(&self, slot: Slot) -> Option<(IpAddr, Duration)> {
         self.board.client(slot)

@@ -1,4 +1,4 @@
-//! What the administrator is shown of a scoreboard: each child, and the counters.
+//! The contents of a scoreboard for the administrator: each child, and the counters.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ pub struct Child {
     pub stage: Stage,
     /// Its process id.
     pub pid: u64,
-    /// Its client's address, and for how long it has had him.
+    /// Its client's address, and how long ago it accepted the client.
     pub client: Option<(IpAddr, Duration)>,
     /// The client's class, once it is known.
     pub class: Option<Class>,
@@ -53,8 +53,8 @@ impl Board<'_> {
         })
     }
 
-    /// Children that have become the program themselves: their verdict is counted
-    /// when they have ended.
+    /// Children that have execed the program themselves: their verdict is counted after
+    /// their end.
     fn uncounted_passes(&self) -> u64 {
         let is_due = |slot: Slot| self.slot_words(slot)[DUE].load(Ordering::Relaxed) != 0;
         let sessions = (0..self.slots()).map(Slot).filter(|slot| self.is(*slot, Stage::Prog));

@@ -1,5 +1,5 @@
-//! Looks for children that wait for a program to start: what it is started from
-//! may be slow, or hang, and whoever could tell is stuck, or asleep.
+//! The stuck-spawn check: finds children that wait for a program to start.  The file
+//! system that it is started from may be slow or hang, and the child itself is blocked.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 use crate::daemon::scoreboard::layout::{ACCEPTED, Column, STUCK, Slot, Stage, now};
 use crate::daemon::scoreboard::pool::Pool;
 
-/// How long a child may wait before nobody counts on it.
+/// How long a child may wait before it no longer counts as idle.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How often that is looked at: so often that rounds of forks belong together.
+/// The interval of the check: short enough that rounds of forks belong together.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// When children are looked at.
+/// The schedule of the check.
 pub(in crate::daemon) struct StuckCheck {
     next: Instant,
 }
 
 impl StuckCheck {
-    /// The first look is due at once.
+    /// The first check is due at once.
     pub(in crate::daemon) fn start() -> Self {
         Self { next: Instant::now() }
     }
 
-    /// If the next look is due, notes on the scoreboard how many children are stuck;
+    /// If a check is due, writes to the scoreboard how many children are stuck;
     /// `is_queue` tells whether clients wait to be accepted.
     pub(in crate::daemon) fn look(&mut self, pool: &Pool, is_queue: impl FnOnce() -> bool) {
         let now = Instant::now();
@@ -37,7 +37,7 @@ impl StuckCheck {
         }
     }
 
-    /// When the next look is due.
+    /// When the next check is due.
     pub(in crate::daemon) fn due(&self) -> Instant {
         self.next
     }
@@ -46,16 +46,16 @@ impl StuckCheck {
 /// The supervisor waits to be woken at the end of it.
 const AWAITED: u64 = 1 << 63;
 
-/// The time in which a child waits for a program to start, and tells of it.  Until it
-/// is over the supervisor does not tell that the program has ended.
+/// The time in which a child waits for a program to start, and logs it.  Until it is
+/// over the supervisor does not log that the program has ended.
 pub(in crate::daemon) struct Start<'a> {
     pool: &'a Pool,
     slot: Slot,
 }
 
 impl<'a> Start<'a> {
-    /// The child of `slot`, which is idle, waits for a program to start: as a rule that
-    /// takes no time.
+    /// The child of `slot`, which is idle, waits for a program to start: usually that
+    /// takes no noticeable time.
     pub(in crate::daemon) fn begin(pool: &'a Pool, slot: Slot) -> Self {
         pool.board.column(Column::Start)[slot.0].store(now(), Ordering::SeqCst);
         Self { pool, slot }
@@ -71,7 +71,7 @@ impl Drop for Start<'_> {
     }
 }
 
-/// A start that has not been told of.
+/// A start that has not been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::daemon) struct Untold {
     child: Slot,
@@ -79,15 +79,15 @@ pub(in crate::daemon) struct Untold {
 }
 
 impl Untold {
-    /// The child that has still to tell of it.
+    /// The child that has still to log it.
     pub(in crate::daemon) fn child(self) -> Slot {
         self.child
     }
 }
 
 impl Pool {
-    /// Whether the child that had the program of `slot` started has still to tell of
-    /// it; it wakes the supervisor then.
+    /// Whether the child that started the program of `slot` has still to log it; then
+    /// it wakes the supervisor.
     pub(in crate::daemon) fn untold_start(&self, slot: Slot) -> Option<Untold> {
         let child = self.owner(slot)?;
         let accepted = |slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
@@ -108,7 +108,7 @@ impl Pool {
         word.load(Ordering::SeqCst) & !AWAITED == start.since
     }
 
-    /// Idle children that may be counted on, as far as the last look has shown.
+    /// Idle children that can accept, according to the last check.
     #[must_use]
     pub fn ready(&self) -> usize {
         let stuck = usize::try_from(self.board.words[STUCK].load(Ordering::Relaxed));

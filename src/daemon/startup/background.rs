@@ -1,5 +1,5 @@
-//! `--daemon`: whoever started us waits until all is up, and gets to know if it
-//! is not.
+//! `--daemon`: the process that was started waits until the daemon is up, and reports
+//! an error otherwise.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,28 +22,28 @@ use crate::sys;
 
 /// Most bytes of a message: what goes through a pipe in one piece.
 const LONGEST: usize = 4000;
-/// How often a daemon is told to stop that is not up yet.
+/// How often TERM and INT are passed on to a daemon that is not up yet.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// What the one who waits is told, in one piece through a pipe: the exit code,
-/// and a message if ours cannot reach him any more.
+/// What the waiting process receives through a pipe, in one piece: the exit code, and a
+/// message if the daemon's standard error leads elsewhere by then.
 pub struct Readiness {
     pipe: Option<File>,
     detached: bool,
     announce: Option<Announce>,
 }
 
-/// Tells, once, where the daemon listens.
+/// Reports, once, where the daemon listens.
 type Announce = Box<dyn FnOnce(SocketAddr)>;
 
 impl Readiness {
-    /// Nobody waits.
+    /// No process waits.
     #[must_use]
     pub fn in_foreground() -> Self {
         Self { pipe: None, detached: false, announce: None }
     }
 
-    /// In the foreground, where `announce` is told the address once all is up.
+    /// In the foreground: `announce` is called with the address once the daemon is up.
     #[must_use]
     pub fn announced_by(announce: impl FnOnce(SocketAddr) + 'static) -> Self {
         Self { announce: Some(Box::new(announce)), ..Self::in_foreground() }
@@ -56,7 +56,7 @@ impl Readiness {
         }
     }
 
-    /// All is up, but for what the warning says.
+    /// The daemon is up, with this warning.
     pub fn ready(&mut self, warning: Option<&str>, log: &Log) {
         match warning {
             Some(warning) if self.pipe.is_none() => log.warn_on_stderr(warning),
@@ -69,7 +69,7 @@ impl Readiness {
         self.detached = true;
     }
 
-    /// Tells why the daemon ends; its exit code.
+    /// Reports why the daemon ends; returns its exit code.
     fn fail(&mut self, log: &Log, fatal: &Fatal) -> u8 {
         let message = if self.detached { fatal.message.as_str() } else { "" };
         if !self.detached {
@@ -87,12 +87,11 @@ impl Readiness {
     }
 }
 
-/// Runs `daemon` in a session of its own, and waits until it says that all is up,
-/// or ends; the exit code, 0 or one whose reason the daemon has told.
+/// Runs `daemon` in a session of its own, and waits until it is up or ends; returns 0,
+/// or an exit code whose reason the daemon has reported.
 ///
 /// # Errors
-/// Where no process can be made, or the daemon's reason cannot reach its standard
-/// error any more: 111.
+/// If no process can be made, or the daemon's reason has to be printed here: 111.
 pub fn launch(
     log: &Log,
     daemon: impl FnOnce(&mut Readiness) -> Result<(), Fatal>,
@@ -118,8 +117,8 @@ pub fn launch(
     }
 }
 
-/// Away from the terminal, and from any that may be opened later: only the leader
-/// of a session gets one, and the daemon is a child of it.
+/// Away from the terminal, and from any that may be opened later: only a session leader
+/// gets one, and the daemon is a child of the leader.
 fn lead_session(
     log: &Log,
     readiness: &mut Readiness,
@@ -137,7 +136,7 @@ fn unable_to_fork(why: Errno) -> Fatal {
     Fatal::unable("fork", io::Error::from(why))
 }
 
-/// What comes through the pipe; where nothing comes the daemon has died.
+/// What comes through the pipe; if nothing comes, the daemon has died.
 fn wait_for(mut pipe: File, leader: Pid) -> (u8, String) {
     if pass_stopping_on(&pipe, leader) == Start::Stopped {
         return (TROUBLE, "told to stop before the daemon was up".into());
@@ -151,16 +150,16 @@ fn wait_for(mut pipe: File, leader: Pid) -> (u8, String) {
     }
 }
 
-/// Whether a start went on to its end.
+/// Whether a start was completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     Undisturbed,
     Stopped,
 }
 
-/// Waits until something comes through the pipe, or all who could write there are
-/// gone.  Whoever tells us to stop means the daemon, which is of the leader's
-/// process group; it is told again and again, since the group may not be there yet.
+/// Waits until something comes through the pipe, or its last writer has ended.  TERM
+/// and INT to this process are meant for the daemon, which is in the leader's process
+/// group; they are sent repeatedly, since the group may not exist yet.
 fn pass_stopping_on(pipe: &File, leader: Pid) -> Start {
     let mut start = Start::Undisturbed;
     loop {

@@ -1,5 +1,5 @@
-//! `--check`: all that a start would read, as the final user, and all that is wrong
-//! with it.  Nothing is bound, and no file is made.
+//! `--check`: reads all that a start would, as the final user, and reports all
+//! mistakes.  Nothing is bound, and no file is made.
 
 use std::env;
 use std::os::unix::ffi::OsStrExt;
@@ -20,18 +20,18 @@ use crate::options::files::read;
 use crate::options::{Options, config};
 use crate::rules::list::List;
 
-/// Mistakes of a file of expressions that are told.
+/// The most mistakes of a file of expressions that are reported.
 const MOST_MISTAKES: usize = 20;
 
-/// What would keep the daemon from starting, beside what is wrong with the command
-/// line itself; warns of the rest.
+/// What would keep the daemon from starting, besides mistakes of the command line
+/// itself; warns of the rest.
 #[must_use]
 pub fn check(options: &Options, log: &Log) -> Vec<Fatal> {
     let mut mistakes = Vec::new();
     warn_of_variables(log);
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
     let identity = keep(identity(options, variable), &mut mistakes);
-    // Without operands, which is known already, there is nothing to find out here.
+    // Missing operands are reported already.
     let has_operands = options.demo || !options.program.is_empty();
     let place = has_operands.then(|| keep(Place::find(options), &mut mistakes)).flatten();
     if let Some(place) = &place {
@@ -64,7 +64,7 @@ fn warn_of_variables(log: &Log) {
     }
 }
 
-/// The files that are written as whoever starts the daemon.
+/// The files that are written before the privileges are dropped.
 fn check_outputs(options: &Options, identity: &Identity, mistakes: &mut Vec<Fatal>) {
     if let Some(path) = &options.pidfile {
         let checked = Pidfile::check(path, identity);
@@ -74,8 +74,8 @@ fn check_outputs(options: &Options, identity: &Identity, mistakes: &mut Vec<Fata
     keep(checked.map_err(|why| options.with_origin("scoreboard", why)), mistakes);
 }
 
-/// The files that are read as the final user: by a child first, which bounds what
-/// that takes.
+/// The files that are read as the final user: by a child first, which limits time and
+/// memory.
 fn check_inputs(options: &Options, log: &Log) -> Vec<Fatal> {
     match checker::check(options).and_then(|texts| checker::compile(options, &texts)) {
         Ok(files) => {
@@ -89,7 +89,7 @@ fn check_inputs(options: &Options, log: &Log) -> Vec<Fatal> {
     }
 }
 
-/// All that is wrong with any of them.
+/// All mistakes in these files.
 fn read_each(options: &Options) -> Vec<Fatal> {
     let mut mistakes = Vec::new();
     let Options { dynamic_file, static_file, rules, cdb, .. } = options;

@@ -1,6 +1,6 @@
-//! A start that fails leaves no files behind, whatever ends it: a process that
-//! keeps the privileges of whoever starts us waits until it is known how the start
-//! goes, and removes them if it does not go well.
+//! A start that fails leaves no files behind, whatever ends it: a process that keeps
+//! the privileges of the start waits for its result, and removes the files if it has
+//! failed.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -21,10 +21,10 @@ pub(in crate::daemon) struct Cleanup {
 }
 
 impl Cleanup {
-    /// Forks it.  It keeps all signals blocked that are blocked now.
+    /// Forks it.  Signals that are blocked now stay blocked in it.
     ///
     /// # Errors
-    /// No descriptors, or no process.
+    /// Errors of pipe(2) and fork(2).
     pub(in crate::daemon) fn start(
         pidfile: Option<&Pidfile>,
         scoreboard: &Scoreboard,
@@ -42,7 +42,7 @@ impl Cleanup {
         Ok(Self { pid, pipe })
     }
 
-    /// The files are to stay.
+    /// The start has succeeded: the files stay.
     pub(in crate::daemon) fn succeeded(mut self) {
         if let Some(mut pipe) = self.pipe.take() {
             let _ = pipe.write_all(b"\n");
@@ -50,7 +50,7 @@ impl Cleanup {
     }
 }
 
-/// Waits for the end of the process, which is near.
+/// Waits for the process, which ends soon.
 impl Drop for Cleanup {
     fn drop(&mut self) {
         self.pipe = None;
@@ -58,7 +58,7 @@ impl Drop for Cleanup {
     }
 }
 
-/// Waits for a byte, which tells of success, or for the death of all who could
+/// Waits for a byte, which means success, or for the end of all processes that could
 /// write one.
 fn has_failed(mut pipe: File) -> bool {
     matches!(pipe.read(&mut [0]), Ok(0))

@@ -1,5 +1,5 @@
-//! How many descriptors a child may need: with too few of them it has no sockets for
-//! look-ups, and every client is `unknown`.
+//! How many descriptors a child may need: with too few it has no sockets for look-ups,
+//! and every client is `unknown`.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::dns::{MOST_NAMES, most_sockets};
 use crate::options::Options;
 
-/// Those that a child has whatever the options: the three standard ones, the listener,
-/// the eventfd, syslog, the relay, the pidfile, the scoreboard and the client; and one
-/// for a file, or for TCP while UDP is still open.
+/// Those that a child always has: the three standard ones, the listener, the eventfd,
+/// syslog, the relay, the pidfile, the scoreboard and the client; and one for a file,
+/// or for TCP while UDP is still open.
 const ALWAYS: usize = 11;
 
-/// What to warn of if this process may have fewer open files than a child needs.
+/// The warning if this process may have fewer open files than a child needs.
 pub(in crate::daemon) fn warning(options: &Options) -> Option<String> {
     let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let needed = needed(options, options.resolvers().servers().len());
@@ -25,10 +25,10 @@ pub(in crate::daemon) fn warning(options: &Options) -> Option<String> {
     })
 }
 
-/// Where none of `servers` name servers answers a single question.
+/// If none of `servers` name servers answers any question.
 fn needed(options: &Options, servers: usize) -> usize {
     let each = most_sockets(servers, options.dns_timeout);
-    // Once names are confirmed the question for them is over.
+    // Once names are confirmed, the question for them has ended.
     let names = match (options.look_up, options.paranoid) {
         (false, _) => 0,
         (true, false) => 1,
@@ -37,7 +37,7 @@ fn needed(options: &Options, servers: usize) -> usize {
     let local_name = usize::from(options.local_name.is_none());
     let lists = options.lists.blocklists.iter().chain(&options.lists.allowlists);
     let zones = lists.map(|list| list.zone.as_str()).collect::<BTreeSet<_>>().len();
-    // The list that decides is asked why.
+    // The list that decides is asked for its TXT record.
     let reason = usize::from(!options.lists.blocklists.is_empty());
     let probes = if options.look_up { servers } else { 0 };
     let ident = usize::from(options.ident);

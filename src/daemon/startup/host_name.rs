@@ -1,4 +1,4 @@
-//! Listening on a host name: to which address it leads.
+//! Listening on a host name: the address that it stands for.
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -12,7 +12,7 @@ use crate::options::Options;
 /// address where there is one.
 ///
 /// # Errors
-/// Where there is none: 111.
+/// If there is none: 111.
 pub(in crate::daemon) fn on_this_system(name: &str) -> Result<IpAddr, Fatal> {
     let found = (name, 0).to_socket_addrs();
     let found = found.map_err(|why| Fatal::unable(format!("find IP address for {name}"), why))?;
@@ -21,11 +21,11 @@ pub(in crate::daemon) fn on_this_system(name: &str) -> Result<IpAddr, Fatal> {
     best.copied().ok_or_else(|| Fatal::trouble(format!("no IP address for {name}")))
 }
 
-/// The address that the name server has, as tcpserver asks it.  Addresses with
-/// leading zeros or in brackets are taken as they are.
+/// The address that the name server has, as in tcpserver.  Addresses with leading zeros
+/// or in brackets are used as they are.
 ///
 /// # Errors
-/// Where there is none, or nobody can say: 111, in tcpserver's words.
+/// If there is none, or the look-up failed: 111, with tcpserver's message.
 pub(in crate::daemon) fn in_dns(options: &Options) -> Result<IpAddr, Fatal> {
     let name = options.host.as_str();
     if let Some(ip) = literal(name) {
@@ -52,7 +52,7 @@ fn literal(text: &str) -> Option<IpAddr> {
 
 fn look_up(name: &str, options: &Options) -> Result<Option<IpAddr>, Error> {
     let question = Question::Ipv4(name.trim_end_matches('.').into());
-    // djb calls a name that DNS cannot have a protocol error.
+    // djb's error for a name that DNS cannot have is EPROTO.
     query(&question, 0, false).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
     match ask(question, options.resolvers().servers(), options.dns_timeout) {
         Answer::Found(Records::Addresses(found)) => Ok(found.first().copied()),

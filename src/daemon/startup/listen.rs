@@ -17,8 +17,8 @@ use crate::log::Log;
 use crate::options::Options;
 use crate::sys;
 
-/// How long a port may stay in use: the idle children of a supervisor that
-/// was killed need a moment to let go of it.
+/// How long a port may stay in use: the idle children of a supervisor that was killed
+/// need a moment to close it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What to do about a port that only root may bind.
@@ -39,7 +39,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds out where the options say.
+    /// Looks up where the options say.
     ///
     /// # Errors
     /// An unknown host or port, or both: 111.
@@ -51,8 +51,8 @@ impl Place {
         }
     }
 
-    /// Whether this process could bind it, as far as that can be told without
-    /// taking the port.
+    /// Checks that this process could bind it, as far as possible without taking the
+    /// port.
     ///
     /// # Errors
     /// A port that only root may bind, or an address that is not ours: 111.
@@ -61,8 +61,8 @@ impl Place {
         if (1..first_free_port()).contains(&self.port) && !may_bind_all() {
             return Err(cannot_bind(address, &Errno::EACCES.into()));
         }
-        // The kernel alone knows which addresses are ours, and no TCP client can see
-        // a UDP port.
+        // Only the kernel knows which addresses are ours, and no TCP client can see a
+        // UDP port.
         let mut any_port = address;
         any_port.set_port(0);
         match (UdpSocket::bind(any_port), &self.host) {
@@ -82,7 +82,7 @@ impl Place {
     }
 }
 
-/// The first port that anybody may bind.
+/// The first port that needs no privilege.
 fn first_free_port() -> u16 {
     let limit = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     limit.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)

@@ -1,5 +1,5 @@
-//! `--pidfile`: whoever holds its lock owns it.  A process id alone proves
-//! nothing, for another process may have it by now.
+//! `--pidfile`: the process that holds its lock owns it.  A process id alone proves
+//! nothing, since another process may have it by now.
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -17,28 +17,27 @@ use crate::error::Fatal;
 use crate::file::entry::Entry;
 use crate::file::lock::{Holder, lock, obstacle, owner};
 
-/// How long a file may stay locked: a daemon that was told to stop lets go of it
-/// at once.
+/// How long a file may stay locked: a daemon that was told to stop releases it at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(2);
-/// The permission of everybody to write.
+/// The permission of all users to write.
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// A file that this process owns.  When it is dropped it is removed, if a start
-/// that has not succeeded made it, and otherwise emptied: a daemon without
-/// privileges cannot remove it.  The lock goes with the process at the latest.
+/// A file that this process owns.  Dropping it removes a file that a failed start has
+/// made, and empties any other: a daemon without privileges cannot remove it.  The lock
+/// ends with the process at the latest.
 pub struct Pidfile {
     file: File,
-    /// Where the file was made by this start.
+    /// The path, if this start has made the file.
     made: Option<Entry>,
 }
 
 impl Pidfile {
-    /// Makes `path` ours, and writes our process id into it.
+    /// Claims `path`, and writes our process id into it.
     ///
     /// # Errors
-    /// A file that cannot be written, that another process holds, or that was
-    /// there before and is no pidfile, or one of another user's: 111.
+    /// A file that cannot be written, that another process holds, or that existed
+    /// before and is no pidfile, or is another user's: 111.
     pub fn claim(path: &Path, identity: &Identity) -> Result<Self, Fatal> {
         let unable = |why: io::Error| Fatal::unable(format_args!("write {}", path.display()), why);
         let until = Instant::now() + PATIENCE;
@@ -50,7 +49,7 @@ impl Pidfile {
                     let made = (origin == Origin::New).then_some(entry);
                     return Self { file, made }.filled().map_err(unable);
                 }
-                // A script has removed it between the open and the lock.
+                // A script has removed it between open and lock.
                 Ok(()) => (),
                 Err(Errno::EAGAIN | Errno::EACCES) if Instant::now() < until => {
                     make_way(&entry, &file);
@@ -61,8 +60,8 @@ impl Pidfile {
         }
     }
 
-    /// Whether `path` could be claimed, as far as that can be told without making
-    /// the file.  Whoever holds its lock does not matter.
+    /// Checks that `path` could be claimed, as far as possible without making the file.
+    /// A lock on it does not matter.
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
@@ -77,12 +76,12 @@ impl Pidfile {
     fn filled(self) -> io::Result<Self> {
         self.file.set_len(0)?;
         writeln!(&self.file, "{}", process::id())?;
-        // Others may open it only now that their locks come too late.
+        // Only now may other users open it: a lock of theirs comes too late.
         self.file.set_permissions(Permissions::from_mode(0o644))?;
         Ok(self)
     }
 
-    /// Leaves the file in its place from now on, as the start has succeeded.
+    /// Keeps the file from now on, since the start has succeeded.
     #[must_use]
     pub fn keep(mut self) -> Self {
         self.made = None;
@@ -104,7 +103,7 @@ impl Drop for Pidfile {
     }
 }
 
-/// Where a file comes from.
+/// The origin of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     /// We have made it.
@@ -127,7 +126,7 @@ fn open(entry: &Entry, identity: &Identity) -> io::Result<(File, Origin)> {
     }
 }
 
-/// The file that was there before, if it may become ours.
+/// A file that existed before, if it may become ours.
 fn found(entry: &Entry, identity: &Identity) -> io::Result<File> {
     let file = entry.open(OFlag::O_RDWR)?;
     match distrust(&file, identity)? {
@@ -136,7 +135,7 @@ fn found(entry: &Entry, identity: &Identity) -> io::Result<File> {
     }
 }
 
-/// What is wrong with a file that was there before.
+/// Why a file that existed before cannot be used.
 fn distrust(file: &File, identity: &Identity) -> io::Result<Option<String>> {
     let data = file.metadata()?;
     Ok(if !identity.trusts(data.uid()) {
@@ -152,18 +151,18 @@ fn distrust(file: &File, identity: &Identity) -> io::Result<Option<String>> {
     })
 }
 
-/// What a file has in it.
+/// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Nothing.
     Empty,
     /// A process id, on its first line.
     Pid,
-    /// Something that no daemon writes into a pidfile.
+    /// Anything else.
     Other,
 }
 
-/// What a pidfile has in it.
+/// The content of a pidfile.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -179,8 +178,8 @@ pub fn content(file: &File) -> io::Result<Content> {
     })
 }
 
-/// Anybody may read the file, and so lock it for reading: that makes nobody its
-/// owner, and keeps nobody from owning another of its name.
+/// Any user may read the file, and so lock it for reading: that does not make it the
+/// owner, and does not keep another process from owning another file of that name.
 fn make_way(entry: &Entry, file: &File) {
     if owner(file).is_ok_and(|owner| owner == Holder::Nobody) {
         entry.remove(file);
@@ -255,7 +254,7 @@ mod tests {
         assert_eq!(owner_at(&path).unwrap(), Holder::Nobody);
         let pidfile = claim(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
-        // Of our own lock F_GETLK says nothing; a child asks in its place.
+        // F_GETLK does not report our own lock; a child asks instead.
         drop(pidfile);
         assert_eq!(fs::read_to_string(&path).unwrap(), "", "it was there before");
         fs::remove_file(&path).unwrap();

@@ -8,12 +8,13 @@ use crate::djb::scan_ulong;
 use crate::error::{Fatal, Mistakes, keep};
 use crate::options::Options;
 
-/// Who the daemon is to become; whoever it is, unless something is set.
+/// The user and groups that the daemon switches to; nothing is changed if they are
+/// unset.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     user: Option<Uid>,
     group: Option<Gid>,
-    /// The user whose supplementary groups are taken as well.
+    /// The user whose supplementary groups are set as well.
     member: Option<(String, Gid)>,
 }
 
@@ -45,7 +46,8 @@ pub fn identity(
     Mistakes::of(mistakes).map_or(Ok(identity), Err)
 }
 
-/// tcpserver takes numbers only, 0 for none, and no groups along with a user.
+/// tcpserver takes numbers only, reads an unknown name as 0, and sets no supplementary
+/// groups.
 fn tcpservers_identity(options: &Options, variable: impl Fn(&str) -> Option<Vec<u8>>) -> Identity {
     let of_environment = |name| variable(name).filter(|_| options.ids_from_environment);
     let given = |value: &Option<String>| value.as_ref().map(|value| value.clone().into_bytes());
@@ -78,7 +80,7 @@ fn group(name: &str) -> Result<Gid, Fatal> {
 
 struct Account {
     id: Uid,
-    /// The name and the group of its passwd entry.
+    /// The name and the group of its entry in passwd(5).
     entry: Option<(String, Gid)>,
 }
 
@@ -95,7 +97,7 @@ fn user(name: &str) -> Result<Account, Fatal> {
 }
 
 impl Identity {
-    /// Takes over a user, with its groups unless one is named.
+    /// Takes a user, with its groups unless a group is given.
     fn set_user(&mut self, name: &str, has_group: bool) -> Result<(), Fatal> {
         let user = user(name)?;
         self.user = Some(user.id);
@@ -109,18 +111,18 @@ impl Identity {
         Ok(())
     }
 
-    /// Whether a file of user `owner` is trusted: root's, that of whoever
-    /// starts the daemon, or that of the user it is to run as.
+    /// Whether a file of user `owner` is trusted: root's, that of the user who starts
+    /// the daemon, or that of the user that it runs as.
     #[must_use]
     pub fn trusts(&self, owner: u32) -> bool {
         let owner = Uid::from_raw(owner);
         owner.is_root() || owner == geteuid() || self.user == Some(owner)
     }
 
-    /// Becomes it: groups first, since root is needed for them.
+    /// Switches: groups first, since that needs root.
     ///
     /// # Errors
-    /// Where the process has not the right to: 111.
+    /// If the process is not allowed to: 111.
     pub fn assume(&self) -> Result<(), Fatal> {
         if let Some(group) = self.group {
             self.set_groups(group).map_err(|why| denied("set groups", "set gid", why))?;

@@ -119,7 +119,7 @@ fn unable_to_catch_signals(why: Errno) -> Fatal {
     Fatal::unable("catch signals", why)
 }
 
-/// What the privileges of whoever starts the daemon are needed for.
+/// The parts of a start that need the initial privileges.
 struct Acquired {
     cleanup: Option<Cleanup>,
     pidfile: Option<Pidfile>,
@@ -128,8 +128,8 @@ struct Acquired {
     scoreboard: Scoreboard,
 }
 
-/// Makes the files and binds the port.  Signals wait until somebody is there who
-/// would remove the files.
+/// Makes the files and binds the port.  Signals stay blocked until a process exists
+/// that would remove the files.
 fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired, Fatal> {
     let place = Place::find(options)?;
     let _blocked = Blocked::block(SigSet::all());

@@ -1,4 +1,4 @@
-//! What works at the start, but not as the administrator may expect.
+//! Warnings about settings that work, but may not do what the administrator expects.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -18,8 +18,8 @@ const LONG_DELAY: Duration = Duration::from_secs(25);
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// Warns of settings that are suspicious in a daemon that listens on `local`, as
-/// the user that this process is.
+/// Warns of suspicious settings of a daemon that listens on `local`, as the user of
+/// this process.
 pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
     let of_delay = delay_warnings(options, local.port());
     let others = [
@@ -33,8 +33,8 @@ pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
     of_delay.into_iter().chain(others).flatten().for_each(|warning| log.warning(warning));
 }
 
-/// Whoever may write to a directory can put another file in the place of ours, unless
-/// it is sticky, as /tmp is.
+/// Any user who may write to a directory can replace our file, unless the directory is
+/// sticky, as /tmp is.
 fn exposed_file_warning(path: &Path) -> Option<String> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
@@ -72,15 +72,15 @@ fn longest_delay(options: &Options) -> Duration {
     if options.banner.is_empty() { longest } else { Duration::ZERO }
 }
 
-/// A port that anybody may bind is for a trial.
+/// Ports without a privilege are for trials.
 fn root_warning(options: &Options, port: u16, is_root: bool) -> Option<&'static str> {
     let chosen = options.user.is_some() || options.ids_from_environment;
     let message = "the daemon and prog run as root: use -u USER (or -U)";
     (is_root && !chosen && (1..1024).contains(&port)).then_some(message)
 }
 
-/// Where NAT or a proxy in front of us puts its own address in the place of the
-/// clients', all of them are in a private network.
+/// If NAT or a proxy in front of us replaces the clients' addresses by its own, all
+/// clients are in a private network.
 fn private_address_warning(options: &Options, ip: IpAddr) -> Option<String> {
     (options.trusts(ip) && !ip.is_loopback()).then(|| {
         format!(

@@ -1,6 +1,6 @@
-//! How long to wait before the next fork after forks that failed and children
-//! that died before they handed over.  A few of these are nothing; a row of
-//! them must not turn into a busy loop.
+//! How long to wait before the next fork after forks that failed and children that died
+//! before they handed over.  A few of these cost no wait; a series must not become a
+//! busy loop.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const FREE: u32 = 5;
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(1);
-/// A time without failures after which they are forgotten.
+/// The time without failures after which they are forgotten.
 const CALM: Duration = Duration::from_secs(10);
 
 /// The failures so far.
@@ -18,7 +18,7 @@ pub struct Backoff {
     forks: Row,
 }
 
-/// Failures of one kind in a row.
+/// Consecutive failures of one kind.
 #[derive(Default)]
 struct Row {
     failures: u32,
@@ -56,7 +56,7 @@ impl Backoff {
         self.forks.fail(now, 0);
     }
 
-    /// A fork succeeded: the limit that others failed for leaves room for some.
+    /// A fork succeeded: the limit that made others fail leaves room.
     pub fn fork_succeeded(&mut self) {
         self.forks = Row::default();
     }
@@ -66,13 +66,13 @@ impl Backoff {
         self.forks.until = None;
     }
 
-    /// Whether there were so many that one fork at a time is enough.
+    /// Whether there were so many that only one fork at a time is tried.
     #[must_use]
     pub fn is_cautious(&self) -> bool {
         self.crashes.is_long() || self.forks.is_long()
     }
 
-    /// What is left of the wait; zero where a fork may be tried.
+    /// The rest of the wait; zero if a fork may be tried.
     #[must_use]
     pub fn left(&self, now: Instant) -> Duration {
         let until = self.crashes.until.max(self.forks.until);

@@ -1,7 +1,7 @@
-//! The files that the options name, expressions and rules: read at the start
-//! and on SIGHUP, each time by a child, which compiles them and hands over what
-//! it has read.  A list that takes too much memory or time to compile ends the
-//! child, and not the daemon; and so does a file system that does not answer.
+//! The files that the options name, expressions and rules: read at the start and on
+//! SIGHUP, each time by a child, which compiles them and hands over what it has read.
+//! A list that takes too much memory or time to compile ends the child, and not the
+//! daemon; so does a file system that does not answer.
 
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
@@ -28,18 +28,18 @@ use crate::rules::lint_cdb::lint_cdb;
 use crate::rules::list::List;
 use crate::sys::{self, OnRefusal};
 
-/// How long reading them may take.
+/// The time limit of a child.
 pub(in crate::daemon) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What was read, ready for use.
 pub(in crate::daemon) struct Files {
     pub(in crate::daemon) names: Names,
     pub(in crate::daemon) rules: Rules,
-    /// What is worth a warning.
+    /// The warnings.
     pub(in crate::daemon) warnings: Vec<String>,
 }
 
-/// The options, with what `texts` has of the file of `--config`.
+/// The options, combined with the text of the file of `--config` in `texts`.
 ///
 /// # Errors
 /// A mistake in it: 100.
@@ -54,7 +54,7 @@ pub(in crate::daemon) fn options_again(options: &Options, texts: &Texts) -> Resu
     }
 }
 
-/// Compiles what `texts` has of the files that `options` name.
+/// Compiles the texts of the files that `options` name.
 ///
 /// # Errors
 /// A mistake in it: 100.
@@ -71,7 +71,7 @@ pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Fil
     Ok(Files { names, rules, warnings })
 }
 
-/// Of a text, and of the tables that were made of it, if they were.
+/// Compiles a text, with tables that were made of it, if there are any.
 fn patterns(
     path: Option<&PathBuf>,
     (text, tables): (&Option<Vec<u8>>, &Option<Vec<u8>>),
@@ -107,8 +107,8 @@ fn rules(options: &Options, texts: &Texts, warnings: &mut Vec<String>) -> Result
     Ok(Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing })
 }
 
-/// A cdb that only root may read fails now, not at the first client.  One that
-/// is not there, or that is broken, may be replaced; what is worth a warning.
+/// A cdb that only root may read fails now, not with the first client.  One that is
+/// missing or broken may still be replaced; it draws a warning.
 pub(in crate::daemon) fn check_cdb(options: &Options, path: &Path) -> Result<Vec<String>, Fatal> {
     let file = path.display();
     match file::open(path) {
@@ -131,21 +131,21 @@ pub(in crate::daemon) struct Checker {
     handover: Handover,
 }
 
-/// What the options are that name the files.
+/// The source of the options that name the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::daemon) enum Settings {
-    /// Those at hand.  The file of `--config` was read by whoever started us;
-    /// now it is read as the user who will have to on SIGHUP.
+    /// The present ones.  The file of `--config` was read before the privileges were
+    /// dropped; now it is read as the user that will have to read it on SIGHUP.
     AsTheyAre,
-    /// Those, with what the file of `--config` says by now.
+    /// The command line, combined with the present text of the file of `--config`.
     ReadAgain,
 }
 
-/// What a checker has found.
+/// The result of a checker.
 pub(in crate::daemon) enum Outcome {
     /// Files that can be used.
     Usable(Texts),
-    /// One that cannot.
+    /// A mistake.
     Mistake(Fatal),
     /// It could not finish, for this reason.
     Died(&'static str),
@@ -155,7 +155,7 @@ impl Checker {
     /// Forks it.
     ///
     /// # Errors
-    /// As `memfd_create(2)` and fork(2).
+    /// Errors of `memfd_create(2)` and fork(2).
     pub(in crate::daemon) fn start(options: &Options, settings: Settings) -> nix::Result<Self> {
         let (supervisor, handover) = (getpid(), Handover::new()?);
         let read = || read(options, settings);
@@ -168,12 +168,12 @@ impl Checker {
         (self.started + PATIENCE).saturating_duration_since(Instant::now())
     }
 
-    /// Ends it.
+    /// Kills it.
     pub(in crate::daemon) fn kill(&self) {
         let _ = kill(self.pid, Signal::SIGKILL);
     }
 
-    /// Waits for its end, which comes within its time.
+    /// Waits for its end, within its time.
     fn wait(&self) -> ExitStatus {
         loop {
             match sys::reap(None) {
@@ -185,7 +185,7 @@ impl Checker {
         }
     }
 
-    /// What it has found, now that it has ended with `status`.
+    /// Its result, after it has ended with `status`.
     pub(in crate::daemon) fn outcome(&self, status: ExitStatus) -> Outcome {
         let unable = |why| Outcome::Mistake(Fatal::unable("take over what was read", Reason(&why)));
         match (status.code(), status.signal()) {
@@ -208,20 +208,20 @@ impl Checker {
     }
 }
 
-/// The exit code says whether they can be used.
+/// The exit code tells whether the files can be used.
 fn hand_over(
     read: impl FnOnce() -> Result<Texts, Fatal>,
     handover: &Handover,
     supervisor: Pid,
 ) -> u8 {
-    // Nobody is left to answer then, and it holds the listener.
+    // The checker must not outlive the supervisor: it holds the listener.
     let _ = set_pdeathsig(Signal::SIGKILL);
     if getppid() != supervisor {
         return 0;
     }
     let _ = [Signal::SIGTERM, Signal::SIGINT].into_iter().try_for_each(sys::reset);
     let _ = SigSet::empty().thread_set_mask();
-    // The supervisor says so.
+    // The supervisor logs that.
     sys::on_refused_memory(OnRefusal::Abort);
     Scores::of_this_process().iter().for_each(Scores::raise);
     let unable = |why| Fatal::unable("hand over what was read", why);
@@ -243,11 +243,10 @@ fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
     Ok(Texts { dynamic_tables: Some(dynamic), exceptions_tables: Some(exceptions), ..texts })
 }
 
-/// Has a child read the files, and waits for it.
+/// Makes a child read the files, and waits for it.
 ///
 /// # Errors
-/// A file that cannot be used: 100; where they cannot be read within the
-/// limits: 111.
+/// A file that cannot be used: 100; if they cannot be read within the limits: 111.
 pub(in crate::daemon) fn check(options: &Options) -> Result<Texts, Fatal> {
     if !Texts::are_named_by(options) {
         return Ok(Texts::default());

@@ -1,4 +1,4 @@
-//! What is told of children that have ended, and when.
+//! Log lines about children that have ended, and when they are written.
 
 use std::net::IpAddr;
 use std::process::ExitStatus;
@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::log::Log;
 
-/// Crash lines that were kept back: a loop of them is told once a second.
+/// Crash lines that were held back: a series is reported once a second.
 #[derive(Default)]
 pub(super) struct Crashes {
     pub(super) told: Option<Instant>,

@@ -42,8 +42,8 @@ use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::error::Reason;
 use crate::sys;
 
-/// How often idle children of an older generation are nudged, and how often a
-/// supervisor that stops looks whether it may.
+/// How often idle children of an older generation are woken, and how often a supervisor
+/// that stops checks whether it may end.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// The supervisor of a pool.
@@ -56,41 +56,41 @@ pub struct Supervisor {
     stopping: bool,
     stuck_check: StuckCheck,
     line_check: LineCheck,
-    /// When forks that are owed are to be tried again.
+    /// When a fork that failed is tried again.
     retry_at: Option<Instant>,
     crashes: Crashes,
     rounds: Rounds,
-    /// Sessions that have ended before it was told that they began, and until when
-    /// that is waited for.
+    /// Sessions that have ended before their `pass` line was written, and how long it
+    /// is awaited.
     ends: Vec<(Untold, Instant, End)>,
-    /// Who reads the files before they are used.
+    /// The process that reads the files before they are used.
     checker: Option<Checker>,
-    /// When they are to be read again, if that was asked for.
+    /// When they are to be read again, if that was requested.
     reload_due: Option<Instant>,
     /// Whether there may be idle children with files of an older set.
     may_have_outdated: bool,
     processors: Processors,
-    /// Who is killed where memory runs out.
+    /// The OOM scores of supervisor and children.
     scores: Option<Scores>,
     /// What only some supervisors have.
     keeps: Keeps,
 }
 
-/// What a supervisor in the background has besides.
+/// What a supervisor in the background also has.
 #[derive(Default)]
 pub struct Keeps {
-    /// The file with its process id.
+    /// The pidfile.
     pub pidfile: Option<Pidfile>,
-    /// Who passes on what programs write on standard error.
+    /// The relay of what programs write on standard error.
     pub relay: Option<Relay>,
     /// The file of the scoreboard, locked.
     pub scoreboard: Option<File>,
 }
 
 impl Supervisor {
-    /// Forks the first children.  On the heap: what it writes from one fork to the next
-    /// is a page of its own in every child, and so is the end of the heap already.
-    ///  The signals have to be taken over first.
+    /// Forks the first children.  The supervisor is on the heap: a page that it writes
+    /// between two forks is copied for every child, and the end of the heap already is.
+    /// The signals have to be taken over first.
     #[must_use]
     pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Box<Self> {
         let spawn_rate = SpawnRate::new(service.options.min_idle(), service.options.max_idle());
@@ -126,15 +126,14 @@ impl Supervisor {
         self.pool.taken() > 0
     }
 
-    /// Looks after the pool until the daemon is told to stop, and nobody waits
-    /// any more.
+    /// Runs the pool until the daemon is told to stop, and no client waits any more.
     pub fn run(mut self: Box<Self>) {
         loop {
             self.answer_signals();
             self.pool.awake();
             self.reap();
             self.tell_ends();
-            // What nobody accepts any more does not queue: it counts as if it did.
+            // Once the listener is shut down no client queues.
             let queue = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
             self.stuck_check.look(&self.pool, queue);
             self.line_check.look(&self.pool, self.service.options.max_prog());
@@ -172,7 +171,7 @@ impl Supervisor {
         self.pool.set_stopping();
         // Wakes every accept(2), now and later, and frees the port.
         let _ = self.listener.shutdown(std::net::Shutdown::Both);
-        // The next one need not wait for our last clients.
+        // The next daemon need not wait for our last clients.
         self.keeps.pidfile = None;
         self.keeps.scoreboard = None;
         let waiting = self.pool.count(Stage::Busy);
@@ -181,7 +180,7 @@ impl Supervisor {
         }
     }
 
-    /// tcpserver ends at once; who waits goes on alone.
+    /// tcpserver ends at once; waiting clients are served by their children.
     fn may_end(&self) -> bool {
         self.service.options.as_tcpserver || told_to_stop() > 0 || !self.has_waiting_clients()
     }
@@ -190,8 +189,8 @@ impl Supervisor {
         self.pool.ready() + self.pool.count(Stage::Busy) > 0
     }
 
-    /// Forks what the demand asks for.  What it still owes, for a failure, is
-    /// left for `retry_at`.
+    /// Forks as many children as the spawn rate asks for.  Forks that fail are tried
+    /// again at `retry_at`.
     fn top_up(&mut self) {
         let now = Instant::now();
         self.retry_at = None;
@@ -218,7 +217,7 @@ impl Supervisor {
         }
     }
 
-    /// In a frame of its own: what a child writes on the stack is its own, and begins
+    /// In a stack frame of its own: the pages that a child writes begin here.
     /// here.
     #[inline(never)]
     fn fork_one(&mut self) -> bool {
@@ -274,8 +273,8 @@ impl Supervisor {
         Child { service: &self.service, worker, listener: &self.listener, generation }
     }
 
-    /// Wakes idle children that have old files, so that they end.  The signal
-    /// is one that a program ignores, should a child become one just now.
+    /// Wakes idle children with old files, so that they end.  The signal is one that a
+    /// program ignores, in case the child is about to become one.
     fn wake_outdated(&mut self) {
         if !self.may_have_outdated {
             return;

@@ -1,4 +1,4 @@
-//! Children that have ended: which they were, and what is said about it.
+//! Reaps children that have ended, and logs them.
 
 use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -17,16 +17,16 @@ use crate::daemon::supervisor::rounds::{Rounds, pause_after};
 use crate::sys;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Children that the kernel walks past in no time.
+/// With up to this many children wait(2) for any child takes no noticeable time.
 const FEW: usize = 512;
-/// How long sessions are not asked for once all were, each of which costs a system
-/// call.
+/// How long sessions are not polled after a round over all of them, which costs a
+/// system call each.
 const PAUSE_PER_SESSION: Duration = Duration::from_micros(20);
 
 impl Supervisor {
-    /// Among few children any that has ended is asked for.  Among many that is slow,
-    /// and sessions, which are what ends, are asked for one by one, and any but
-    /// now and then.
+    /// With few children, wait(2) for any child.  With many that is slow: sessions,
+    /// which end most often, are waited for one by one, and any child only now and
+    /// then.
     pub(super) fn reap(&mut self) {
         let ended = sys::take_count(Signal::SIGCHLD) > 0;
         let [idle, busy, sessions] = Stage::ALL.map(|stage| self.pool.count(stage));
@@ -73,8 +73,9 @@ impl Supervisor {
         }
     }
 
-    /// Counts the verdict of a client that its child has not lived to count: it has
-    /// become the program itself, or was killed.  Whose verdict was due, if anybody's.
+    /// Counts the verdict of a client whose child did not count it: the child has
+    /// execed the program itself, or was killed.  The slot tells whether a verdict is
+    /// owed.
     fn count_due_verdict(&self, slot: Slot, stage: Option<Stage>) -> Option<IpAddr> {
         if !self.pool.take_due(slot) {
             return None;
@@ -114,7 +115,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells that a session has ended, but not before it was told that it began.
+    /// Logs the end of a session, but not before its `pass` line.
     fn tell_end(&mut self, end: End, untold: Option<Untold>) {
         match untold {
             Some(start) => self.ends.push((start, Instant::now() + SECOND, end)),
@@ -122,7 +123,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells what could not be told yet, and now can.
+    /// Logs the ends that had to wait, and no longer have to.
     pub(super) fn tell_ends(&mut self) {
         let now = Instant::now();
         for (start, until, end) in std::mem::take(&mut self.ends) {
@@ -134,7 +135,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells the rest, for there is no later.
+    /// Logs the rest when the supervisor ends.
     pub(super) fn tell_all_ends(&mut self) {
         for (.., end) in std::mem::take(&mut self.ends) {
             end.tell(&self.service.log);

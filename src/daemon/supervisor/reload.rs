@@ -11,13 +11,13 @@ use crate::daemon::supervisor::texts::Texts;
 use crate::error::Fatal;
 use crate::options::Options;
 
-/// How soon a child is forked again for a reload, where that has failed.
+/// The interval between attempts to fork a child for a reload.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// Has a child read the files, if that is due; it ends with the answer.  One that
-    /// is at it is let finish, within its time: signals that come faster than files
-    /// can be read would have none ever read.
+    /// Forks a child to read the files, if a reload is due; its end brings the result.
+    /// A child that is reading is not interrupted: otherwise signals that arrive faster
+    /// than files can be read would prevent every reload.
     pub(super) fn start_reload_if_due(&mut self) {
         let now = Instant::now();
         if self.checker.is_some() || self.reload_due.is_none_or(|due| due > now) {
@@ -82,7 +82,7 @@ fn compile(options: &Options, texts: &Texts) -> Result<(Options, Files), Fatal> 
     Ok((options, files))
 }
 
-/// The options that have changed and cannot do so now, which stay as they were.
+/// Changed options that need a restart; they keep their values.
 fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str> {
     let mut changed = Vec::new();
     macro_rules! keep {

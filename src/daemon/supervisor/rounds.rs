@@ -1,21 +1,21 @@
-//! When the supervisor asks for children that have ended.
+//! When the supervisor waits for any child that has ended.
 
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How long any child is not asked for, where there are many: at least this, and so long
-/// that it takes a hundredth of a processor, but never longer than a second.
+/// The interval between rounds with many children: at least this, and so long that
+/// rounds take a hundredth of a processor, but never longer than a second.
 const INTERVAL: Duration = Duration::from_millis(250);
 const RARITY: u32 = 100;
 
-/// When to ask for children that have ended.
+/// The schedule of rounds.
 #[derive(Default)]
 pub(super) struct Rounds {
     pub(super) sessions: Round,
     pub(super) any: Round,
 }
 
-/// Whether a round is owed, and when it may come.
+/// Whether a round is due, and from when on.
 #[derive(Default)]
 pub(super) struct Round {
     owed: bool,
@@ -28,7 +28,7 @@ impl Round {
         self.owed && self.next.is_none_or(|next| next <= now)
     }
 
-    /// It is over; the next may come then.
+    /// The round is over; schedules the next one.
     pub(super) fn done(&mut self, next: Instant) {
         *self = Self { owed: false, next: Some(next) };
     }
@@ -51,7 +51,7 @@ impl Rounds {
     }
 }
 
-/// From one round for any child to the next, if one takes so long.
+/// The interval between rounds that take this long.
 pub(super) fn pause_after(round: Duration) -> Duration {
     (round * RARITY).clamp(INTERVAL, SECOND)
 }

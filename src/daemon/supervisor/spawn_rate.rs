@@ -1,12 +1,12 @@
-//! How many children to fork: enough to stay ahead of the demand, and twice as
-//! many as the last time while it outruns them.
+//! How many children to fork: enough to have idle ones when clients come, and twice as
+//! many as in the last round while clients come faster.
 
 use std::time::{Duration, Instant};
 
 /// Rounds closer together than this belong to one burst.
 const BURST: Duration = Duration::from_secs(1);
 
-/// The course of the demand so far.
+/// The rounds so far.
 pub struct SpawnRate {
     min_idle: usize,
     max_idle: usize,

@@ -1,6 +1,6 @@
-//! The bytes of the files that the options name, each read once, and the tables
-//! that were made of them: what a checker has found good is what the daemon uses,
-//! whatever the files have become meanwhile.
+//! The contents of the files that the options name, each read once, and the tables that
+//! were made of them: the daemon uses exactly what a checker has accepted, even if the
+//! files change meanwhile.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -13,10 +13,10 @@ use crate::names::Patterns;
 use crate::options::{Options, config, files};
 use crate::rules::list::List;
 
-/// Stands for the length of a file that no option names.
+/// The length that stands for a file that no option names.
 const NONE: u64 = u64::MAX;
 
-/// What the files say; `None` for one that no option names.
+/// The contents; `None` for a file that no option names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::daemon) struct Texts {
     /// `--config`.
@@ -29,9 +29,9 @@ pub(in crate::daemon) struct Texts {
     pub(in crate::daemon) rules: Option<Vec<u8>>,
     /// What [`Patterns::tables`] gives of `dynamic`, once it is compiled.
     pub(in crate::daemon) dynamic_tables: Option<Vec<u8>>,
-    /// The same of `exceptions`.
+    /// The same for `exceptions`.
     pub(in crate::daemon) exceptions_tables: Option<Vec<u8>>,
-    /// What in the expressions is worth a warning, with a NUL behind each.
+    /// The warnings about expressions, each terminated by a NUL.
     pub(in crate::daemon) warnings: Option<Vec<u8>>,
 }
 
@@ -42,7 +42,7 @@ impl Texts {
         [config, dynamic_file, static_file, rules].into_iter().any(Option::is_some)
     }
 
-    /// Reads the file of `--config`, which says what the others are.
+    /// Reads the file of `--config`, which names the others.
     ///
     /// # Errors
     /// A file that cannot be read: 100.
@@ -74,7 +74,7 @@ impl Texts {
         self.warnings = Some(warnings.flat_map(|warning| (warning + "\0").into_bytes()).collect());
     }
 
-    /// What they have been found to be.
+    /// The warnings found.
     pub(in crate::daemon) fn warnings(&self) -> impl Iterator<Item = String> {
         let told = self.warnings.as_deref().unwrap_or_default().split(|byte| *byte == 0);
         let told = told.filter(|warning| !warning.is_empty());
@@ -91,8 +91,8 @@ fn read(
     path.map(|path| files::read(options, name, path, most)).transpose()
 }
 
-/// How a checker hands over what it has read, or what is wrong with it: a file
-/// without a name, which both processes have open.
+/// How a checker hands over what it has read, or a mistake: an anonymous file, which
+/// both processes have open.
 #[derive(Debug)]
 pub(in crate::daemon) struct Handover(File);
 
@@ -100,7 +100,7 @@ impl Handover {
     /// Makes one.
     ///
     /// # Errors
-    /// As `memfd_create(2)`.
+    /// Errors of `memfd_create(2)`.
     pub(in crate::daemon) fn new() -> nix::Result<Self> {
         memfd_create(c"smtp-delayd", MFdFlags::MFD_CLOEXEC).map(|fd| Self(fd.into()))
     }
@@ -119,7 +119,7 @@ impl Handover {
     /// What was read.
     ///
     /// # Errors
-    /// Memory that is refused, or where nothing was handed over.
+    /// ENOMEM, or if nothing was handed over.
     pub(in crate::daemon) fn take(&self) -> io::Result<Texts> {
         (&self.0).rewind()?;
         let (config, dynamic) = (self.take_one()?, self.take_one()?);
@@ -141,14 +141,14 @@ impl Handover {
         if read as u64 == length { Ok(Some(text)) } else { Err(ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// Hands over what is wrong instead.
+    /// Hands over a mistake instead.
     pub(in crate::daemon) fn put_mistake(&self, fatal: &Fatal) -> io::Result<()> {
         self.0.set_len(0)?;
         (&self.0).rewind()?;
         (&self.0).write_all(fatal.message.as_bytes())
     }
 
-    /// What is wrong.
+    /// The mistake.
     pub(in crate::daemon) fn take_mistake(&self) -> io::Result<String> {
         let mut message = String::new();
         (&self.0).rewind()?;
