@@ -159,3 +159,41 @@ fn clients_of_killed_children_are_counted() {
     assert_eq!(verdicts.iter().find(|(verdict, _)| *verdict == "error"), Some(&("error", lost)));
     assert!(killed > 0 && lost > 0, "{killed} killed, {lost} lost");
 }
+
+/// All that is told of a client whose child is killed is the line about the child.
+#[test]
+fn each_client_of_a_killed_child_is_told_of() {
+    const CLIENTS: usize = 25;
+    let daemon = setup("--delay 20 -c 40").run(&["echo", "220"]);
+    let _clients: Vec<_> = (0..CLIENTS).map(|_| daemon.client("127.0.0.1")).collect();
+    let held = wait_until("all to be held", || {
+        let children: Vec<Pid> =
+            daemon.children().into_iter().filter(|pid| has_client(*pid)).collect();
+        (children.len() == CLIENTS).then_some(children)
+    });
+    for child in held {
+        kill(child, Signal::SIGKILL).unwrap();
+    }
+    let lines = daemon.log_lines("smtp-delayd: error: child ", CLIENTS);
+    assert!(lines.iter().all(|line| line.ends_with(" ip=127.0.0.1 port=-")), "{lines:?}");
+    assert_eq!(verdicts(&daemon), [("error", CLIENTS as u64)]);
+}
+
+/// Whoever is killed as accept(2) comes back has counted nothing.
+#[test]
+fn a_kill_costs_one_count_at_most_whenever_it_comes() {
+    const CLIENTS: u64 = 200;
+    let _alone = Alone::on_the_machine();
+    let daemon = setup("--delay 0 -c 20").run(&["echo", "220"]);
+    let mut killed = 0;
+    for number in 0..CLIENTS {
+        let mut client = daemon.client("127.0.0.1");
+        if number % 4 == 0 {
+            let victim = daemon.children().into_iter().next();
+            killed += u64::from(victim.is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok()));
+        }
+        let _ = client.try_read_all();
+    }
+    let counted = verdicts(&daemon).iter().map(|(_, count)| count).sum::<u64>();
+    assert!((CLIENTS - killed..=CLIENTS).contains(&counted), "{counted}, {killed} killed");
+}

@@ -81,8 +81,24 @@ impl Log {
     /// A child died before it handed its client over, or before it had one.
     /// `untold` others died since the last such line.
     pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, untold: usize) {
+        self.died(pid, "before the hand-over", ip, status, untold);
+    }
+
+    /// A child died when it had handed its client over, and before it could write that
+    /// client's `pass` line.
+    pub fn crash_before_pass(
+        &self,
+        pid: Pid,
+        ip: Option<IpAddr>,
+        status: ExitStatus,
+        untold: usize,
+    ) {
+        self.died(pid, "before its pass line", ip, status, untold);
+    }
+
+    fn died(&self, pid: Pid, when: &str, ip: Option<IpAddr>, status: ExitStatus, untold: usize) {
         let more = if untold > 0 { format!(" ({untold} more before)") } else { String::new() };
-        let text = format!("child {pid} died before the hand-over: {status}{more}");
+        let text = format!("child {pid} died {when}: {status}{more}");
         match ip {
             Some(ip) => self.error_about(SocketAddr::new(ip, 0), text),
             None => self.error(text),

@@ -100,6 +100,8 @@ impl Child<'_> {
     fn turn(&self) -> Turn {
         match self.listener.accept() {
             Ok((socket, peer)) => {
+                // First of all: of a client that is not counted nobody knows.
+                self.pool().note_accepted(self.worker.slot);
                 let code = self.host(socket, &peer);
                 self.become_idle(code);
                 Turn::Again

@@ -87,10 +87,58 @@ impl Worker<'_> {
         Stay(self)
     }
 
+    /// Has another process become the program, as [`Acceptor::spawn_program`] says.
+    fn spawn_beside(
+        &self,
+        work: &mut dyn FnMut() -> Errno,
+        announce: &dyn Fn(Pid),
+    ) -> Option<SpawnOutcome> {
+        let since_last = self.pool.note_hand_over();
+        self.score.restore();
+        let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
+        let (pool, program_slot) = (self.pool, self.claim_for_program()?);
+        pool.transfer(self.slot, program_slot);
+        let mut panic = None;
+        let mut work = || {
+            let why = catch_unwind(AssertUnwindSafe(&mut *work)).unwrap_or_else(|payload| {
+                panic = Some(payload);
+                Errno::ECANCELED
+            });
+            pool.release(program_slot);
+            why
+        };
+        let stay = self.stay_if_alone(since_last);
+        let start = Start::begin(pool, self.slot);
+        let spawned = sys::spawn_program(stack, pool.pid_word(program_slot), &mut work);
+        if spawned == Ok(Spawned::Killed) {
+            self.end_at_once(start);
+        }
+        drop(stay);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+        match spawned {
+            Ok(Spawned::Program(pid)) => {
+                announce(pid);
+                drop(start);
+                Some(SpawnOutcome::Started)
+            }
+            Ok(Spawned::Killed) => None,
+            Ok(Spawned::Failure(why)) => Some(SpawnOutcome::Failed(why)),
+            Err(_) => {
+                pool.take_back(self.slot, program_slot);
+                None
+            }
+        }
+    }
+
     /// The process that shares our memory was killed while it used it: only memory that
-    /// is shared with all processes is known to be consistent.
-    fn end_at_once(&self) -> ! {
+    /// is shared with all processes is known to be consistent.  The client is ours again,
+    /// so that the supervisor logs it.
+    fn end_at_once(&self, start: Start<'_>) -> ! {
         self.pool.count_verdict(self.slot, Counter::Error);
+        self.pool.enter(self.slot, Stage::Busy);
+        drop(start);
         sys::exit_now(TROUBLE);
     }
 }
@@ -206,43 +254,11 @@ impl Acceptor for Worker<'_> {
         work: &mut dyn FnMut() -> Errno,
         announce: &dyn Fn(Pid),
     ) -> Option<SpawnOutcome> {
-        let since_last = self.pool.note_hand_over();
-        self.score.restore();
-        let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
-        let (pool, program_slot) = (self.pool, self.claim_for_program()?);
-        pool.transfer(self.slot, program_slot);
-        let mut panic = None;
-        let mut work = || {
-            let why = catch_unwind(AssertUnwindSafe(&mut *work)).unwrap_or_else(|payload| {
-                panic = Some(payload);
-                Errno::ECANCELED
-            });
-            pool.release(program_slot);
-            why
-        };
-        let stay = self.stay_if_alone(since_last);
-        let start = Start::begin(pool, self.slot);
-        let spawned = sys::spawn_program(stack, pool.pid_word(program_slot), &mut work);
-        if spawned == Ok(Spawned::Killed) {
-            self.end_at_once();
+        let outcome = self.spawn_beside(work, announce);
+        if outcome.is_none() {
+            self.pool.note_becoming_program(self.slot);
         }
-        drop(stay);
-        if let Some(payload) = panic {
-            resume_unwind(payload);
-        }
-        match spawned {
-            Ok(Spawned::Program(pid)) => {
-                announce(pid);
-                drop(start);
-                Some(SpawnOutcome::Started)
-            }
-            Ok(Spawned::Killed) => None,
-            Ok(Spawned::Failure(why)) => Some(SpawnOutcome::Failed(why)),
-            Err(_) => {
-                pool.take_back(self.slot, program_slot);
-                None
-            }
-        }
+        outcome
     }
 
     fn prepare_exec(&self) -> nix::Result<()> {
@@ -258,6 +274,7 @@ impl Acceptor for Worker<'_> {
     }
 
     fn exec_failed(&self) {
+        self.pool.note_not_becoming_program(self.slot);
         let _ = set_pdeathsig(Signal::SIGURG);
         // The supervisor may have died meanwhile; the handler checks that.
         let _ = raise(Signal::SIGURG);

@@ -15,7 +15,7 @@ use crate::sys;
 /// The magic word of the file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The version of the layout; smtp-delayctl reads no other.
-pub const VERSION: u64 = 8;
+pub const VERSION: u64 = 9;
 
 /// Words that identify a file, at its start.
 pub const HEADER: usize = 3;
@@ -32,9 +32,8 @@ pub(in crate::daemon) const STOPPING: usize = 14;
 pub(in crate::daemon) const LOST: usize = 15;
 pub(in crate::daemon) const ANSWERED: usize = 16;
 pub(in crate::daemon) const COUNTERS: usize = 17;
-pub(in crate::daemon) const COUNTED: usize = 11;
-/// The index of the first counter of classes.
-pub(in crate::daemon) const CLASSES_COUNTED: usize = 7;
+/// Classes that are counted.
+pub(in crate::daemon) const COUNTED: usize = 4;
 pub(in crate::daemon) const HANDED_OVER: usize = COUNTERS + COUNTED;
 pub(in crate::daemon) const STUCK: usize = HANDED_OVER + 1;
 /// How many clients have moved from slot to slot.
@@ -52,18 +51,25 @@ const SETS: usize = RECENT + refusals::WORDS;
 const BITS: usize = Stage::ALL.len() + 1;
 /// A slot: the client's address in two words, when it was accepted, the set of
 /// files that its child has, the class, whether it is being refused, whether its
-/// verdict is due, the length of the name, and its first bytes.
-const SLOT_WORDS: usize = 16;
+/// child becomes the program, the length of the name, its first bytes, the number of
+/// the client that all this is about, and how many there were, by verdict.
+const SLOT_WORDS: usize = NUMBER + 1;
 pub(in crate::daemon) const ADDRESS: usize = 0;
 pub(in crate::daemon) const ACCEPTED: usize = 2;
 pub(in crate::daemon) const FILES: usize = 3;
 pub(in crate::daemon) const CLASS: usize = 4;
 pub(in crate::daemon) const REFUSED: usize = 5;
-/// Whether its verdict has not been counted yet.
-pub(in crate::daemon) const DUE: usize = 6;
+/// Whether its child becomes the program, or has.
+pub(in crate::daemon) const IN_PLACE: usize = 6;
 pub(in crate::daemon) const HOST: usize = 7;
 /// Bytes of a name that are stored.
-pub(in crate::daemon) const HOST_BYTES: usize = (SLOT_WORDS - HOST - 1) * 8;
+pub(in crate::daemon) const HOST_BYTES: usize = (TALLY - HOST - 1) * 8;
+/// How many clients the children of the slot have accepted; how many of each verdict
+/// stand behind it.
+pub(in crate::daemon) const TALLY: usize = 16;
+pub(in crate::daemon) const VERDICTS: usize = 7;
+/// Which of the clients that its child has accepted this is.
+pub(in crate::daemon) const NUMBER: usize = TALLY + 1 + VERDICTS;
 
 /// The time of the accept as long as it is not written.
 pub(in crate::daemon) const UNPLACED: u64 = u64::MAX;
@@ -236,6 +242,11 @@ impl<'a> Board<'a> {
         self.set(stage)[slot.0 / 64].load(Ordering::SeqCst) & (1 << (slot.0 % 64)) != 0
     }
 
+    /// Whether the child of `slot` becomes the program itself, or has.
+    pub(in crate::daemon) fn becomes_program(&self, slot: Slot) -> bool {
+        self.slot_words(slot)[IN_PLACE].load(Ordering::SeqCst) != 0
+    }
+
     /// What the child of `slot` was last doing, if there is one.
     #[must_use]
     pub fn stage(&self, slot: Slot) -> Option<Stage> {
@@ -302,7 +313,7 @@ impl<'a> Board<'a> {
         let words = self.slot_words(slot);
         let host = host.unwrap_or_default().as_bytes();
         let host = &host[..host.len().min(HOST_BYTES)];
-        for (word, bytes) in words[HOST + 1..].iter().zip(host.chunks(8)) {
+        for (word, bytes) in words[HOST + 1..TALLY].iter().zip(host.chunks(8)) {
             let mut eight = [0; 8];
             eight[..bytes.len()].copy_from_slice(bytes);
             word.store(u64::from_le_bytes(eight), Ordering::Relaxed);

@@ -14,10 +14,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::class::Class;
-use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::layout::{
-    ANSWERED, BEAT, Board, CLASSES_COUNTED, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT,
-    LAST_SHORTAGE, LOSING, LOST, NAMES, RECENT, STOPPING, WAKE, now,
+    ANSWERED, BEAT, Board, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LAST_SHORTAGE,
+    LOSING, LOST, NAMES, RECENT, STOPPING, WAKE, now,
 };
 use crate::daemon::scoreboard::local_names::{self, LocalNames};
 use crate::daemon::scoreboard::refusals::{self, Refused};
@@ -213,29 +212,13 @@ impl Pool {
         is_due && swap().is_ok()
     }
 
-    /// Counts the verdict of the client of `slot`, unless it is counted.
-    pub fn count_verdict(&self, slot: Slot, counter: Counter) {
-        if self.take_due(slot) {
-            self.add(counter);
-        }
-    }
-
-    /// Counts a verdict.
-    pub(in crate::daemon) fn add(&self, counter: Counter) {
-        self.count_up(counter as usize);
-    }
-
     /// Counts a client's class.
     pub fn count_class(&self, class: Class) {
         // The stats line has them in this order, without the one of `-H`.
         let counted = [Class::Static, Class::Dynamic, Class::None, Class::Unknown];
         if let Some(index) = counted.iter().position(|known| *known == class) {
-            self.count_up(CLASSES_COUNTED + index);
+            self.board.words[COUNTERS + index].fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn count_up(&self, counter: usize) {
-        self.board.words[COUNTERS + counter].fetch_add(1, Ordering::Relaxed);
     }
 
     /// All counters, and the children.

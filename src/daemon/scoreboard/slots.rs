@@ -13,7 +13,8 @@ use std::time::Duration;
 use crate::class::Class;
 use crate::daemon::scoreboard::address::address_words;
 use crate::daemon::scoreboard::layout::{
-    ACCEPTED, ADDRESS, CLASS, Column, DUE, FILES, HOST, REFUSED, Slot, Stage, UNPLACED, mark, now,
+    ACCEPTED, ADDRESS, CLASS, Column, FILES, HOST, IN_PLACE, NUMBER, REFUSED, Slot, Stage, TALLY,
+    UNPLACED, mark, now,
 };
 use crate::daemon::scoreboard::pool::Pool;
 use crate::sys;
@@ -48,19 +49,6 @@ impl Pool {
         usize::try_from(child).ok().map(Slot)
     }
 
-    /// Whether the child of `slot`, which has ended, handed its client over to another
-    /// process, which is still there.
-    pub(in crate::daemon) fn has_session(&self, slot: Slot) -> bool {
-        let accepted = |slot: Slot| self.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
-        let programs = (0..self.slots())
-            .map(Slot)
-            .filter(|program_slot| self.owner(*program_slot) == Some(slot));
-        let mut started = programs.filter(|program_slot| {
-            self.board.is(*program_slot, Stage::Prog) && self.pid(*program_slot).is_some()
-        });
-        started.any(|program_slot| accepted(program_slot) == accepted(slot))
-    }
-
     /// How many slots are taken.
     #[must_use]
     pub fn taken(&self) -> usize {
@@ -74,7 +62,7 @@ impl Pool {
             self.mark(slot, stage, false);
         }
         self.mark_mover(slot, false);
-        self.slot_words(slot).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.words_about_client(slot).for_each(|word| word.store(0, Ordering::Relaxed));
         self.count_out(slot);
         self.leave_line(slot);
         for column in [Column::Pid, Column::Start, Column::Owner] {
@@ -188,10 +176,10 @@ impl Pool {
     /// the child of `slot` is idle then.  The session keeps its place meanwhile.  Its
     /// verdict stays owed in `slot`, whose child counts it.
     pub fn transfer(&self, slot: Slot, program_slot: Slot) {
-        for (to, from) in self.slot_words(program_slot).iter().zip(self.slot_words(slot)) {
+        let words = self.words_about_client(program_slot).zip(self.words_about_client(slot));
+        for (to, from) in words {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        self.take_due(program_slot);
         self.move_count(slot, slot, program_slot, || {
             self.enter(program_slot, Stage::Prog);
             self.enter(slot, Stage::Idle);
@@ -209,11 +197,6 @@ impl Pool {
         self.mark(program_slot, Stage::Prog, false);
     }
 
-    /// Returns whether the verdict of the client of `slot` is owed, and clears that.
-    pub(in crate::daemon) fn take_due(&self, slot: Slot) -> bool {
-        self.slot_words(slot)[DUE].swap(0, Ordering::Relaxed) != 0
-    }
-
     fn column(&self, column: Column) -> &[AtomicU64] {
         self.board.column(column)
     }
@@ -222,16 +205,23 @@ impl Pool {
         self.board.slot_words(slot)
     }
 
+    /// All words of `slot` but its counts.
+    fn words_about_client(&self, slot: Slot) -> impl Iterator<Item = &AtomicU64> {
+        let words = self.slot_words(slot);
+        words[..TALLY].iter().chain(&words[NUMBER..])
+    }
+
     /// Writes the client that the child of `slot` has accepted just now; the child is
     /// busy from now on.
     pub fn set_client(&self, slot: Slot, ip: IpAddr) {
         let [high, low] = address_words(ip);
         let words = self.slot_words(slot);
-        let cleared = [(CLASS, 0), (HOST, 0), (REFUSED, 0), (DUE, 1), (ADDRESS, high)];
+        let cleared = [(CLASS, 0), (HOST, 0), (REFUSED, 0), (IN_PLACE, 0), (ADDRESS, high)];
         for (place, value) in cleared.into_iter().chain([(ACCEPTED, UNPLACED)]) {
             words[place].store(value, Ordering::Relaxed);
         }
         words[ADDRESS + 1].store(low, Ordering::Relaxed);
+        self.note_described(slot);
         self.column(Column::Start)[slot.0].store(0, Ordering::Relaxed);
         self.count_out(slot);
         self.count_in(slot, ip);

@@ -5,9 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::class::Class;
-use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::layout::{
-    Board, CLASS, CLASSES_COUNTED, COUNTED, COUNTERS, DUE, HOST, HOST_BYTES, Slot, Stage,
+    Board, CLASS, COUNTED, COUNTERS, HOST, HOST_BYTES, Slot, Stage, TALLY,
 };
 use crate::log::Stats;
 
@@ -39,8 +38,9 @@ impl Board<'_> {
         let client = self.client(slot).filter(|_| stage != Stage::Idle);
         let class = usize::try_from(word(CLASS)).ok().and_then(|number| number.checked_sub(1));
         let length = usize::try_from(word(HOST)).unwrap_or(0).min(HOST_BYTES);
-        let host =
-            words[HOST + 1..].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        let host = words[HOST + 1..TALLY]
+            .iter()
+            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
         Some(Child {
             stage,
             pid: self.pid(slot).unwrap_or_default().into(),
@@ -53,24 +53,14 @@ impl Board<'_> {
         })
     }
 
-    /// Children that have execed the program themselves: their verdict is counted after
-    /// their end.
-    fn uncounted_passes(&self) -> u64 {
-        let is_due = |slot: Slot| self.slot_words(slot)[DUE].load(Ordering::Relaxed) != 0;
-        let sessions = (0..self.slots()).map(Slot).filter(|slot| self.is(*slot, Stage::Prog));
-        sessions.filter(|slot| is_due(*slot)).count() as u64
-    }
-
     /// All counters, and the children.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counters = &self.words[COUNTERS..][..COUNTED];
         let count = |index: usize| counters[index].load(Ordering::Relaxed);
-        let mut verdicts = std::array::from_fn(count);
-        verdicts[Counter::Pass as usize] += self.uncounted_passes();
         Stats {
-            verdicts,
-            classes: std::array::from_fn(|index| count(CLASSES_COUNTED + index)),
+            verdicts: self.verdicts(),
+            classes: std::array::from_fn(count),
             idle: self.count(Stage::Idle),
             busy: self.clients(),
             max: self.slots(),

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::daemon::scoreboard::layout::{ACCEPTED, Column, STUCK, Slot, Stage, now};
+use crate::daemon::scoreboard::layout::{Column, STUCK, Slot, Stage, now};
 use crate::daemon::scoreboard::pool::Pool;
 
 /// How long a child may wait before it no longer counts as idle.
@@ -73,37 +73,34 @@ impl Drop for Start<'_> {
 
 /// A start that has not been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) struct Untold {
+pub(in crate::daemon) struct UntoldStart {
     child: Slot,
     since: u64,
-}
-
-impl Untold {
-    /// The child that has still to log it.
-    pub(in crate::daemon) fn child(self) -> Slot {
-        self.child
-    }
 }
 
 impl Pool {
     /// Whether the child that started the program of `slot` has still to log it; then
     /// it wakes the supervisor.
-    pub(in crate::daemon) fn untold_start(&self, slot: Slot) -> Option<Untold> {
+    pub(in crate::daemon) fn untold_start(&self, slot: Slot) -> Option<UntoldStart> {
         let child = self.owner(slot)?;
-        let accepted = |slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
         let word = &self.board.column(Column::Start)[child.0];
         let since = word.load(Ordering::SeqCst) & !AWAITED;
-        if since == 0 || accepted(child) != accepted(slot) {
+        if since == 0 || !self.is_about_client_of(slot, child) {
             return None;
         }
         let marked = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
             (now & !AWAITED == since).then_some(now | AWAITED)
         });
-        marked.is_ok().then_some(Untold { child, since })
+        marked.is_ok().then_some(UntoldStart { child, since })
+    }
+
+    /// Whether the client of `slot`, whose child is gone, had a session that has ended.
+    pub(in crate::daemon) fn had_session(&self, slot: Slot) -> bool {
+        self.board.column(Column::Start)[slot.0].load(Ordering::SeqCst) & AWAITED != 0
     }
 
     /// Whether that is still so.
-    pub(in crate::daemon) fn is_untold(&self, start: Untold) -> bool {
+    pub(in crate::daemon) fn is_untold(&self, start: UntoldStart) -> bool {
         let word = &self.board.column(Column::Start)[start.child.0];
         word.load(Ordering::SeqCst) & !AWAITED == start.since
     }

@@ -30,7 +30,7 @@ use crate::daemon::child::processors::Processors;
 use crate::daemon::child::worker::Worker;
 use crate::daemon::scoreboard::line::LineCheck;
 use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled, wake_child};
-use crate::daemon::scoreboard::stuck::{StuckCheck, Untold};
+use crate::daemon::scoreboard::stuck::{StuckCheck, UntoldStart};
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::backoff::Backoff;
@@ -62,7 +62,7 @@ pub struct Supervisor {
     rounds: Rounds,
     /// Sessions that have ended before their `pass` line was written, and how long it
     /// is awaited.
-    ends: Vec<(Untold, Instant, End)>,
+    ends: Vec<(UntoldStart, Instant, End)>,
     /// The process that reads the files before they are used.
     checker: Option<Checker>,
     /// When they are to be read again, if that was requested.
@@ -105,7 +105,7 @@ impl Supervisor {
             stuck_check: StuckCheck::start(),
             line_check: LineCheck::start(),
             retry_at: None,
-            crashes: Crashes::default(),
+            crashes: Crashes::none(Instant::now()),
             rounds: Rounds::default(),
             ends: Vec::new(),
             checker: None,

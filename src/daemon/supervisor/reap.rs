@@ -1,6 +1,5 @@
 //! Reaps children that have ended, and logs them.
 
-use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -8,11 +7,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::pool::{Slot, Stage, as_pid};
-use crate::daemon::scoreboard::stuck::Untold;
+use crate::daemon::scoreboard::settle::Untold;
+use crate::daemon::scoreboard::stuck::UntoldStart;
 use crate::daemon::supervisor::Supervisor;
-use crate::daemon::supervisor::ends::{Crashes, End};
+use crate::daemon::supervisor::ends::End;
 use crate::daemon::supervisor::rounds::{Rounds, pause_after};
 use crate::sys;
 
@@ -73,28 +72,11 @@ impl Supervisor {
         }
     }
 
-    /// Counts the verdict of a client whose child did not count it: the child has
-    /// execed the program itself, or was killed.  The slot tells whether a verdict is
-    /// owed.
-    fn count_due_verdict(&self, slot: Slot, stage: Option<Stage>) -> Option<IpAddr> {
-        if !self.pool.take_due(slot) {
-            return None;
-        }
-        let passed = stage == Some(Stage::Prog) || self.pool.has_session(slot);
-        self.pool.add(if passed { Counter::Pass } else { Counter::Error });
-        self.pool.client(slot).filter(|_| !passed).map(|client| client.0)
-    }
-
     fn on_exit(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
-        let stage = self.pool.stage(slot);
-        let client = self.pool.client(slot);
-        let untold = self.pool.untold_start(slot);
-        if let Some(start) = untold.filter(|_| stage == Some(Stage::Prog)) {
-            // Whoever had it started may be killed before it counts.  One that has not
-            // become the program has left that stage.
-            self.pool.count_verdict(start.child(), Counter::Pass);
-        }
-        let lost = self.count_due_verdict(slot, stage);
+        let (stage, client) = (self.pool.stage(slot), self.pool.client(slot));
+        let is_session = self.pool.is_session(slot);
+        let start = is_session.then(|| self.pool.untold_start(slot)).flatten();
+        let untold = self.pool.settle(slot);
         if !status.success() {
             self.pool.vacate_unstarted_of(slot);
         }
@@ -103,11 +85,11 @@ impl Supervisor {
         if self.pool.wake_next_in_line() {
             self.line_check.note_wake();
         }
-        if stage == Some(Stage::Prog) {
+        if is_session {
             let (ip, time) = client.unzip();
-            self.tell_end(End { pid, ip, status, time: time.unwrap_or_default() }, untold);
+            self.tell_end(End { pid, ip, status, time: time.unwrap_or_default() }, start);
         } else if !status.success() {
-            self.crashed(pid, lost, status);
+            self.crashed(pid, untold, status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.service.log.tcpserver_end(pid, status);
@@ -116,8 +98,8 @@ impl Supervisor {
     }
 
     /// Logs the end of a session, but not before its `pass` line.
-    fn tell_end(&mut self, end: End, untold: Option<Untold>) {
-        match untold {
+    fn tell_end(&mut self, end: End, start: Option<UntoldStart>) {
+        match start {
             Some(start) => self.ends.push((start, Instant::now() + SECOND, end)),
             None => end.tell(&self.service.log),
         }
@@ -142,16 +124,16 @@ impl Supervisor {
         }
     }
 
-    fn crashed(&mut self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus) {
+    fn crashed(&mut self, pid: Pid, untold: Untold, status: ExitStatus) {
         let now = Instant::now();
         self.backoff.crashed(now);
-        let recent = self.crashes.told.is_some_and(|told| now.duration_since(told) < SECOND);
-        if recent && self.backoff.is_cautious() {
-            self.crashes.untold += 1;
-            return;
+        let is_row = self.backoff.is_cautious();
+        let Some(more) = self.crashes.may_tell(untold, is_row, now) else { return };
+        let log = &self.service.log;
+        match untold {
+            Untold::Nothing => log.crash(pid, None, status, more),
+            Untold::Client(ip) => log.crash(pid, ip, status, more),
+            Untold::Pass(ip) => log.crash_before_pass(pid, ip, status, more),
         }
-        let Crashes { untold, .. } = std::mem::take(&mut self.crashes);
-        self.crashes.told = Some(now);
-        self.service.log.crash(pid, ip, status, untold);
     }
 }
