@@ -19,6 +19,7 @@ pub mod log;
 pub mod names;
 pub mod options;
 pub mod programs;
+pub mod report;
 pub mod rules;
 pub mod seconds;
 pub mod stdout;

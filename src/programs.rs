@@ -31,6 +31,8 @@ const CTL_HELP: &str = "\
 usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
        smtp-delayctl pid FILE
        smtp-delayctl classify [options] IP [NAME]
+       smtp-delayctl report [--html FILE] [--json] [--since TIME] [--until TIME]
+                            [--tag NAME] [--top N] [--what-if DELAYS] [FILE ...]
        smtp-delayctl tcprules rules.cdb rules.tmp < rules
        smtp-delayctl tcprulescheck rules.cdb
 

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 11] = [
     &["sys"],
     &["class", "error", "escape", "file", "seconds", "stdout"],
     &["names"],
-    &["dns", "log", "rules"],
+    &["dns", "log", "report", "rules"],
     &["options"],
     &["connection"],
     &["daemon", "link"],
@@ -80,11 +80,12 @@ fn collect(directory: &Path, above: &str, texts: &mut BTreeMap<Module, String>) 
             collect(&entry.path(), &module(&name), texts);
             continue;
         }
+        let Some(stem) = name.strip_suffix(".rs") else { continue };
         let text = fs::read_to_string(entry.path()).unwrap();
         let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
         let code = code.collect::<Vec<_>>().join("\n");
-        match name.strip_suffix(".rs").unwrap() {
+        match stem {
             "lib" => (),
             "mod" => drop(texts.insert(above.to_string(), code)),
             stem => drop(texts.insert(module(stem), code)),

@@ -27,6 +27,7 @@ mod modules;
 mod oom;
 mod places;
 mod pool;
+mod report;
 mod rules;
 mod startup;
 mod stop;

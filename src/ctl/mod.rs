@@ -2,6 +2,7 @@
 
 pub mod classify;
 pub mod pid;
+pub mod report;
 pub mod status;
 pub mod tcprules;
 pub mod tcprulescheck;
@@ -51,7 +52,8 @@ fn end_printably(result: Result<(), Failure>) -> u8 {
 }
 
 /// The names of smtp-delayctl's commands.
-pub const COMMANDS: [&str; 5] = ["status", "pid", "classify", "tcprules", "tcprulescheck"];
+pub const COMMANDS: [&str; 6] =
+    ["status", "pid", "classify", "report", "tcprules", "tcprulescheck"];
 
 /// smtp-delayctl's command of this name.
 #[must_use]
@@ -59,6 +61,7 @@ pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {
         "classify" => Some(|arguments| end_printably(classify::run(arguments))),
         "pid" => Some(|arguments| end_printably(pid::run(arguments))),
+        "report" => Some(|arguments| end_printably(report::run(arguments))),
         "status" => Some(|arguments| end_printably(status::run(arguments))),
         "tcprules" => Some(|arguments| {
             end_printably(tcprules::run_with_warnings(arguments, &mut io::stdin().lock()))

@@ -1,0 +1,237 @@
+//! What the lines add up to: everything that a report shows is counted here, in
+//! memory that does not grow with the log.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::histogram::Histogram;
+use super::network;
+use super::occupancy::Occupancy;
+use super::suspects::Suspects;
+use super::top::Top;
+use crate::class::Class;
+use crate::report::reading::line::{Client, Event, Verdict};
+use crate::report::reading::moment::Moment;
+
+/// Clients by verdict, in the order of [`Verdict::ALL`].
+pub type ByVerdict = [u64; Verdict::ALL.len()];
+/// The classes of a report; the last stands for a class that is not known.
+pub const CLASSES: [Option<Class>; 5] =
+    [Some(Class::None), Some(Class::Dynamic), Some(Class::Unknown), Some(Class::Static), None];
+/// The local time is looked up anew so often, in milliseconds: zones differ from UTC
+/// by quarters of an hour.
+const QUARTER: i64 = 900_000;
+
+/// What is counted for one class.
+#[derive(Debug, Default)]
+pub struct OfClass {
+    /// Clients by verdict.
+    pub clients: ByVerdict,
+    /// When early talkers talked, in seconds since the accept, also those whose talk
+    /// was only told.
+    pub talk: Histogram,
+    /// When the impatient left.
+    pub leave: Histogram,
+    /// How long those waited that passed.
+    pub pass: Histogram,
+    /// Seconds that its clients waited, all together.
+    pub seconds: f64,
+    /// How often each delay was given, in milliseconds, where the load had not made it
+    /// shorter.
+    pub delays: BTreeMap<u32, u64>,
+}
+
+/// Top lists.
+#[derive(Debug, Default)]
+pub struct Tops {
+    /// Networks (/24 or /64) of clients that did not pass.
+    pub networks: Top,
+    /// Domains of their names.
+    pub domains: Top,
+    /// Rules that denied.
+    pub rules: Top,
+    /// Lists that had clients, and limits that were reached.
+    pub lists: Top,
+    /// The same for limits.
+    pub limits: Top,
+}
+
+/// Lines that are not about a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Service {
+    /// Starts of the daemon.
+    pub starts: u64,
+    /// Reloads.
+    pub reloads: u64,
+    /// Stops.
+    pub stops: u64,
+    /// Lines that the daemon says were lost.
+    pub lost: u64,
+}
+
+/// All that is counted.
+pub struct Figures {
+    /// By class, in the order of [`CLASSES`].
+    pub classes: [OfClass; CLASSES.len()],
+    /// Verdicts that were told and not carried out.
+    pub told_only: ByVerdict,
+    /// By hour of the day, local time.
+    pub hours: [ByVerdict; 24],
+    /// By day, local time.
+    pub days: BTreeMap<Date, ByVerdict>,
+    /// Waits of passed clients that were known, and of those that were not.
+    pub known: [Histogram; 2],
+    /// Programs: seconds from the accept to their ends.
+    pub ends: Histogram,
+    /// Waiting clients at once.
+    pub waiting: Occupancy,
+    /// Clients at once, with the program too.
+    pub held: Occupancy,
+    /// What comes most often.
+    pub top: Tops,
+    /// Clients that may have been refused wrongly.
+    pub suspects: Suspects,
+    /// Lines that are not about a client.
+    pub service: Service,
+    /// The first and the last time.
+    pub span: Option<(Moment, Moment)>,
+    zone: TimeZone,
+    quarter: i64,
+    local: (Date, usize),
+}
+
+impl Figures {
+    /// Nothing; days and hours are those of `zone`.
+    #[must_use]
+    pub fn new(zone: TimeZone) -> Self {
+        Self {
+            classes: Default::default(),
+            told_only: [0; 6],
+            hours: [[0; 6]; 24],
+            days: BTreeMap::new(),
+            known: Default::default(),
+            ends: Histogram::default(),
+            waiting: Occupancy::default(),
+            held: Occupancy::default(),
+            top: Tops::default(),
+            suspects: Suspects::default(),
+            service: Service::default(),
+            span: None,
+            zone,
+            quarter: i64::MIN,
+            local: (Date::ZERO, 0),
+        }
+    }
+
+    /// Counts `event`, which was logged so many `times`.
+    pub fn add(&mut self, at: Option<Moment>, times: u64, event: &Event<'_>) {
+        if let Some(at) = at {
+            let (first, last) = self.span.unwrap_or((at, at));
+            self.span = Some((first.min(at), last.max(at)));
+        }
+        match event {
+            Event::Client(client) => self.client(at, times, client),
+            Event::End { seconds } => {
+                self.ends.add(*seconds, times);
+                if let Some(at) = at {
+                    self.held.add(at, *seconds, times);
+                }
+            }
+            Event::Start => self.service.starts += times,
+            Event::Reload => self.service.reloads += times,
+            Event::Stop => self.service.stops += times,
+            Event::Lost(lines) => self.service.lost += lines * times,
+        }
+    }
+
+    fn client(&mut self, at: Option<Moment>, times: u64, client: &Client<'_>) {
+        let verdict = client.verdict as usize;
+        let class = CLASSES.iter().position(|class| *class == client.class);
+        let class = &mut self.classes[class.unwrap_or(CLASSES.len() - 1)];
+        if client.verdict == Verdict::Early {
+            class.talk.add(client.waited, times);
+        }
+        if client.told_only {
+            self.told_only[verdict] += times;
+            return;
+        }
+        class.count(client, times);
+        if client.verdict == Verdict::Pass {
+            self.known[usize::from(client.known.is_none())].add(client.waited, times);
+        }
+        if let Some(at) = at {
+            self.at_time(at, times, client);
+        }
+        self.rank(client, times);
+        self.suspects.note(client);
+    }
+
+    fn at_time(&mut self, at: Moment, times: u64, client: &Client<'_>) {
+        self.waiting.add(at, client.waited, times);
+        if client.verdict != Verdict::Pass {
+            self.held.add(at, client.waited, times);
+        }
+        let (date, hour) = self.local(at);
+        self.hours[hour][client.verdict as usize] += times;
+        self.days.entry(date).or_default()[client.verdict as usize] += times;
+    }
+
+    /// The day, and the hour of it.
+    fn local(&mut self, at: Moment) -> (Date, usize) {
+        let quarter = at.0.div_euclid(QUARTER);
+        if quarter != self.quarter {
+            self.quarter = quarter;
+            let time = Timestamp::from_millisecond(at.0).unwrap_or_default();
+            let time = time.to_zoned_datetime(self.zone.clone());
+            self.local = (time.date(), usize::try_from(time.hour()).unwrap_or(0));
+        }
+        self.local
+    }
+
+    fn rank(&mut self, client: &Client<'_>, times: u64) {
+        if client.verdict == Verdict::Pass {
+            return;
+        }
+        if let Some(network) = network::of(client.ip) {
+            self.top.networks.add(network.as_bytes(), times);
+        }
+        if let Some(host) = client.host {
+            self.top.domains.add(network::domain(host), times);
+        }
+        let list = match client.verdict {
+            Verdict::Deny => &mut self.top.rules,
+            Verdict::Listed => &mut self.top.lists,
+            Verdict::Limit => &mut self.top.limits,
+            _ => return,
+        };
+        if let Some(why) = client.why {
+            list.add(why, times);
+        }
+    }
+}
+
+impl OfClass {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    fn count(&mut self, client: &Client<'_>, times: u64) {
+        self.clients[client.verdict as usize] += times;
+        self.seconds += client.waited * times as f64;
+        match client.verdict {
+            Verdict::Pass => self.pass.add(client.waited, times),
+            Verdict::Hangup => self.leave.add(client.waited, times),
+            _ => (),
+        }
+        if let (Some(delay), false) = (client.delay, client.shrunk) {
+            *self.delays.entry((delay.min(86_400.0) * 1000.0) as u32).or_default() += times;
+        }
+    }
+
+    /// The delay that was given most often, in seconds.
+    #[must_use]
+    pub fn usual_delay(&self) -> Option<f64> {
+        let (delay, _) = self.delays.iter().max_by_key(|(_, times)| **times)?;
+        Some(f64::from(*delay) / 1000.0)
+    }
+}
