@@ -20,11 +20,8 @@ fn with(list: &Rbldnsd, nsd: &Nsd, options: &str) -> Setup {
 }
 
 fn root(test: &str) -> Option<(Rbldnsd, Nsd)> {
-    let lacks = |program| packages::is_missing(test, program);
-    if !is_root(test) || lacks("rbldnsd") || lacks("nsd") {
-        return None;
-    }
-    Some((Rbldnsd::start_on_a_free_port(&ENTRIES), Nsd::start()))
+    let able = is_root(test) && !packages::are_missing(test, &["rbldnsd", "nsd"]);
+    able.then(|| (Rbldnsd::start_on_a_free_port(&ENTRIES), Nsd::start()))
 }
 
 /// A list that has everybody, with this text.

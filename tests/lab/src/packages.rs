@@ -11,27 +11,26 @@ const PACKAGES: &str = include_str!("../../packages");
 /// Where `tests/run` puts links to the programs that it has only unpacked.
 const UNPACKED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/packages/bin");
 
-/// Ends a test that needs one of these programs where it is missing.
+/// Ends a test that needs these programs where one is missing.
 #[macro_export]
 macro_rules! needs {
     ($($program:literal),+) => {
-        $(
-            if $crate::packages::is_missing(std::any::type_name_of_val(&|| ()), $program) {
-                return;
-            }
-        )+
+        if $crate::packages::are_missing(std::any::type_name_of_val(&|| ()), &[$($program),+]) {
+            return;
+        }
     };
 }
-/// Whether a program is missing; says so, for the test whose closure has the type
-/// `closure`.
-pub fn is_missing(closure: &str, program: &str) -> bool {
-    let package = package(program);
-    let missing = find(program).is_none();
-    if missing {
-        let test = closure.trim_start_matches("tests::").trim_end_matches("::{{closure}}");
+
+/// Whether any of these programs is missing; says so of each, for the test whose
+/// closure has the type `closure`.
+pub fn are_missing(closure: &str, programs: &[&str]) -> bool {
+    let test = closure.trim_start_matches("tests::").trim_end_matches("::{{closure}}");
+    let with_package = programs.iter().map(|program| (*program, package(program)));
+    let missing: Vec<_> = with_package.filter(|(program, _)| find(program).is_none()).collect();
+    for (_, package) in &missing {
         skip(test, package);
     }
-    missing
+    !missing.is_empty()
 }
 
 /// The package that a program comes with.
