@@ -39,83 +39,138 @@ pub enum SpawnOutcome {
     Failed(Errno),
 }
 
-/// The process that accepted the connection.
-pub trait Acceptor {
+/// The process that accepted the connection, by what it is asked.  The default methods
+/// are right for one that shares nothing between clients.
+#[derive(Clone, Copy)]
+pub struct Acceptor<'a> {
+    /// The counters.
+    pub counts: &'a dyn Counts,
+    /// The load.
+    pub limits: &'a dyn Limits,
+    /// The places for sessions.
+    pub places: &'a dyn Places,
+    /// What look-ups have found out.
+    pub findings: &'a dyn Findings,
+    /// The process itself.
+    pub process: &'a dyn Process,
+}
+
+impl<'a> Acceptor<'a> {
+    /// An acceptor that is one value.
+    pub fn of<T: Counts + Limits + Places + Findings + Process>(all: &'a T) -> Self {
+        Self { counts: all, limits: all, places: all, findings: all, process: all }
+    }
+}
+
+/// What is counted of clients, and shown of them in the scoreboard.
+pub trait Counts {
     /// Counts the client's verdict: only the first call for a client counts.
-    fn count_verdict(&self, counter: Counter);
+    fn count_verdict(&self, _counter: Counter) {}
 
     /// Counts its class.
-    fn count_class(&self, class: Class);
+    fn count_class(&self, _class: Class) {}
 
+    /// Shows what is known about the client in the scoreboard.
+    fn describe(&self, _class: Class, _host: Option<&str>) {}
+
+    /// The client is being refused.
+    fn note_refusal(&self) {}
+}
+
+/// What limits go by: the other clients, and those refused a moment ago.
+pub trait Limits {
+    /// How many clients from the same address (IPv4) or network (IPv6 /64) came before
+    /// this one, and are still there.
+    fn earlier_from(&self, _ip: IpAddr) -> usize {
+        0
+    }
+
+    /// How many slots are taken.
+    fn load(&self) -> Load {
+        Load::NONE
+    }
+
+    /// Whether more than half of the slots are taken, so that refusals are kept short.
+    fn is_under_pressure(&self) -> bool {
+        false
+    }
+
+    /// The class as which a client of this address was refused for the reserve a moment
+    /// ago.
+    fn recently_refused(&self, _ip: IpAddr) -> Option<Class> {
+        None
+    }
+
+    /// A client of this address is refused for the reserve, as one of `class`.
+    fn remember_refusal(&self, _ip: IpAddr, _class: Class) {}
+}
+
+/// The places for sessions (`--max-prog`), and the queue for one.
+pub trait Places {
+    /// Takes a place for the client's session, if one is free and no client has been
+    /// waiting for longer; otherwise the client joins the queue.
+    fn claim_session(&self) -> bool {
+        true
+    }
+
+    /// Removes the client from the queue, if it is in it.
+    fn leave_line(&self) {}
+
+    /// Gives the client's place back: it gets no session.
+    fn release_session(&self) {}
+
+    /// The number of sessions.
+    fn sessions(&self) -> usize {
+        0
+    }
+}
+
+/// Results of look-ups that matter to other clients.
+pub trait Findings {
     /// The name of our own address `ip`: `None` if it has to be looked up, `Some(None)`
     /// if it has none.
     fn local_name(&self, ip: IpAddr) -> Option<Option<String>>;
 
     /// Stores the result of that look-up.
-    fn learn_local_name(&self, ip: IpAddr, name: &LocalName);
+    fn learn_local_name(&self, _ip: IpAddr, _name: &LocalName) {}
 
-    /// Shows what is known about the client in the scoreboard.
-    fn describe(&self, class: Class, host: Option<&str>);
+    /// A name server has answered.
+    fn note_answer(&self) {}
 
-    /// How many clients from the same address (IPv4) or network (IPv6 /64) came before
-    /// this one, and are still there.
-    fn earlier_from(&self, ip: IpAddr) -> usize;
-
-    /// The client is being refused.
-    fn note_refusal(&self);
-
-    /// How many slots are taken.
-    fn load(&self) -> Load;
-
-    /// The class as which a client of this address was refused for the reserve a moment
-    /// ago.
-    fn recently_refused(&self, ip: IpAddr) -> Option<Class>;
-
-    /// A client of this address is refused for the reserve, as one of `class`.
-    fn remember_refusal(&self, ip: IpAddr, class: Class);
+    /// Time since a name server last answered.
+    fn silence_of_name_servers(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether a warning about a list that failed may be logged: once a second among
     /// all clients.
-    fn may_log_lists(&self) -> bool;
+    fn may_log_lists(&self) -> bool {
+        true
+    }
 
     /// Whether a shortage of this host's own may be logged: once a minute among all
     /// clients.
-    fn may_log_shortage(&self) -> bool;
+    fn may_log_shortage(&self) -> bool {
+        true
+    }
+}
 
-    /// A name server has answered.
-    fn note_answer(&self);
-
-    /// Time since a name server last answered.
-    fn silence_of_name_servers(&self) -> Duration;
-
-    /// Whether more than half of the slots are taken, so that refusals are kept short.
-    fn is_under_pressure(&self) -> bool;
-
-    /// Takes a place for the client's session, if one is free and no client has been
-    /// waiting for longer; otherwise the client joins the queue.
-    fn claim_session(&self) -> bool;
-
-    /// Removes the client from the queue, if it is in it.
-    fn leave_line(&self);
-
-    /// Gives the client's place back: it gets no session.
-    fn release_session(&self);
-
-    /// The number of sessions.
-    fn sessions(&self) -> usize;
-
+/// The process that serves the client.
+pub trait Process {
     /// The client waits from now on: this process is what costs least to kill if memory
     /// runs out.
-    fn begin_wait(&self);
+    fn begin_wait(&self) {}
 
     /// Spawns a process that has the client and the place for its session, and does
     /// `work`, which ends in an exec; after the exec `announce` is called with its
     /// process id.  `None` if this process has to exec the program itself.
     fn spawn_program(
         &self,
-        work: &mut dyn FnMut() -> Errno,
-        announce: &dyn Fn(Pid),
-    ) -> Option<SpawnOutcome>;
+        _work: &mut dyn FnMut() -> Errno,
+        _announce: &dyn Fn(Pid),
+    ) -> Option<SpawnOutcome> {
+        None
+    }
 
     /// Resets this process to what a program is to find at its default, just before it
     /// execs one.

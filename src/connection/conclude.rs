@@ -50,8 +50,12 @@ impl<'a> Connection<'a> {
             Verdict::Early => self.refuse_early_talker(),
             Verdict::Listed => self.refuse_listed(),
             Verdict::HangUp => self.note_hangup(),
-            Verdict::NoPlace => self.limit("max-prog", self.acceptor.sessions(), Why::AllBusy),
-            Verdict::NoRoom => self.limit("reserve", self.acceptor.load().others, Why::AllBusy),
+            Verdict::NoPlace => {
+                self.limit("max-prog", self.acceptor.places.sessions(), Why::AllBusy);
+            }
+            Verdict::NoRoom => {
+                self.limit("reserve", self.acceptor.limits.load().others, Why::AllBusy);
+            }
             Verdict::TooMany => self.limit("per-ip", self.earlier, Why::TooMany),
             Verdict::Denied => {
                 self.deny();
@@ -179,15 +183,15 @@ impl<'a> Connection<'a> {
 
     fn learn_local_name(&self) {
         if let Some(name) = self.lookup.local_name() {
-            self.acceptor.learn_local_name(self.client.local.ip(), name);
+            self.acceptor.findings.learn_local_name(self.client.local.ip(), name);
         }
     }
 
     fn refuse_early_talker(&mut self) {
         let options = &self.service.options;
         let refusal = self.early_refusal();
-        self.acceptor.note_refusal();
-        match refuse_by(options.refuse, self.acceptor.is_under_pressure()) {
+        self.acceptor.counts.note_refusal();
+        match refuse_by(options.refuse, self.acceptor.limits.is_under_pressure()) {
             RefuseBy::Drop => {
                 self.tell(Counter::Early, |_| self.log_early("refuse", None));
                 self.hold();
@@ -213,8 +217,8 @@ impl<'a> Connection<'a> {
         let refusal = Refusal::temporary(Why::Listed, Some(&words), &self.our_name());
         let refusal = refusal.permanently_if(options.refuse_permanent);
         let subject = self.subject(self.client.waited());
-        self.acceptor.note_refusal();
-        match refuse_by(options.refuse, self.acceptor.is_under_pressure()) {
+        self.acceptor.counts.note_refusal();
+        match refuse_by(options.refuse, self.acceptor.limits.is_under_pressure()) {
             RefuseBy::Drop => {
                 self.tell(Counter::Listed, |log| log.listed(&subject, &zones, score, None));
                 self.refuse(&refusal);
@@ -231,7 +235,10 @@ impl<'a> Connection<'a> {
         let needed = self.class.is_some_and(|class| self.needs_allowlists(class));
         let good = if needed { late } else { Late::MayYetAnswer };
         let mut failed = self.lookup.lists().failed(late, good).peekable();
-        if self.exemptions.lists && failed.peek().is_some() && self.acceptor.may_log_lists() {
+        if self.exemptions.lists
+            && failed.peek().is_some()
+            && self.acceptor.findings.may_log_lists()
+        {
             let peer = self.client.peer;
             for (zone, why) in failed {
                 let log = &self.service.log;
@@ -244,7 +251,7 @@ impl<'a> Connection<'a> {
     /// are needed.
     fn hold(&mut self) -> Held {
         let until = Instant::now() + self.service.options.hold;
-        while Instant::now() < until && !self.acceptor.is_under_pressure() {
+        while Instant::now() < until && !self.acceptor.limits.is_under_pressure() {
             let next = until.min(Instant::now() + HOLD_INTERVAL);
             if self.look_for(WatchFor::Leaving, next) == Seen::Gone {
                 // After an end of file it may still read a reply; after a reset it
@@ -274,11 +281,11 @@ impl<'a> Connection<'a> {
     }
 
     fn refuse(&self, refusal: &Refusal) {
-        self.acceptor.note_refusal();
+        self.acceptor.counts.note_refusal();
         if !self.service.options.speaks {
             return;
         }
-        drop_with(&self.client, &refusal.closing_line(), self.acceptor.is_under_pressure());
+        drop_with(&self.client, &refusal.closing_line(), self.acceptor.limits.is_under_pressure());
     }
 
     fn early_refusal(&self) -> Refusal {
@@ -317,6 +324,6 @@ impl<'a> Connection<'a> {
     /// client whose child is killed before that the supervisor does both.
     fn tell(&self, counter: Counter, write: impl FnOnce(&Log)) {
         write(&self.service.log);
-        self.acceptor.count_verdict(counter);
+        self.acceptor.counts.count_verdict(counter);
     }
 }

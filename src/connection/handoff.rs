@@ -157,20 +157,21 @@ pub fn run(
     program: &Program,
     client: &Client,
     environment: &Environment,
-    acceptor: &dyn Acceptor,
+    acceptor: Acceptor<'_>,
     announce: &dyn Fn(Pid),
 ) -> io::Result<()> {
     let environment = environment.strings();
     let mut become_program = || {
-        let prepared = client.stream.become_standard().and_then(|()| acceptor.prepare_exec());
+        let prepared =
+            client.stream.become_standard().and_then(|()| acceptor.process.prepare_exec());
         prepared.map_or_else(|errno| errno, |()| program.exec(&environment))
     };
     // Of this process, once it is the program, the supervisor counts that it passed.
     let started = |pid| {
         announce(pid);
-        acceptor.count_verdict(Counter::Pass);
+        acceptor.counts.count_verdict(Counter::Pass);
     };
-    match acceptor.spawn_program(&mut become_program, &started) {
+    match acceptor.process.spawn_program(&mut become_program, &started) {
         Some(SpawnOutcome::Started) => Ok(()),
         Some(SpawnOutcome::Failed(why)) => Err(why.into()),
         None => {
@@ -179,7 +180,7 @@ pub fn run(
                 announce(getpid());
             }
             let why = become_program();
-            acceptor.exec_failed();
+            acceptor.process.exec_failed();
             client.stream.leave_standard();
             Err(why.into())
         }

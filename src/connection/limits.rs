@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::acceptor::Acceptor;
+use super::acceptor::Places;
 use super::exemptions::{DelayBy, EarlyTalkRule};
 use super::load::{Admission, Load};
 use super::serve::{Connection, Step};
@@ -24,7 +24,7 @@ const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A client's turn in the queue for places; dropping it leaves the queue, whatever
 /// becomes of the client.
-struct Turn<'a>(&'a dyn Acceptor);
+struct Turn<'a>(&'a dyn Places);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -34,7 +34,7 @@ impl Drop for Turn<'_> {
 
 /// A place for the client's session; dropping it frees the place, unless the session
 /// has taken it over.
-pub(super) struct SessionPlace<'a>(&'a dyn Acceptor);
+pub(super) struct SessionPlace<'a>(&'a dyn Places);
 
 impl SessionPlace<'_> {
     /// The session has taken it over.
@@ -56,7 +56,7 @@ impl<'a> Connection<'a> {
         let Some(most) = self.service.options.per_ip().filter(|_| self.is_limited()) else {
             return Ok(());
         };
-        self.earlier = self.acceptor.earlier_from(self.client.ip());
+        self.earlier = self.acceptor.limits.earlier_from(self.client.ip());
         if self.earlier >= most { Err(Verdict::TooMany) } else { Ok(()) }
     }
 
@@ -67,13 +67,14 @@ impl<'a> Connection<'a> {
         if !self.is_limited() || self.exemptions.delay != DelayBy::Class || !self.has_reserve() {
             return Ok(());
         }
-        let load = self.acceptor.load();
-        let class = load.is_down_to_reserve().then(|| self.acceptor.recently_refused(ip)).flatten();
+        let load = self.acceptor.limits.load();
+        let class =
+            load.is_down_to_reserve().then(|| self.acceptor.limits.recently_refused(ip)).flatten();
         let dead = self.may_be_dead_by(Instant::now());
         let again = |class: &Class| load.refuses_again(*class, dead);
         let Some(class) = class.filter(again) else { return Ok(()) };
         self.class = Some(class);
-        self.acceptor.count_class(class);
+        self.acceptor.counts.count_class(class);
         Err(Verdict::NoRoom)
     }
 
@@ -101,7 +102,7 @@ impl<'a> Connection<'a> {
     /// answers before.
     fn may_be_dead_by(&self, then: Instant) -> bool {
         let more = then.saturating_duration_since(Instant::now());
-        self.acceptor.silence_of_name_servers() + more >= DEAD_AFTER
+        self.acceptor.findings.silence_of_name_servers() + more >= DEAD_AFTER
     }
 
     /// Probes the name servers, if that may matter to the look-up, which ends at `end`.
@@ -127,13 +128,13 @@ impl<'a> Connection<'a> {
     pub(super) fn note_answer(&mut self) {
         if !self.answer_noted && self.lookup.has_heard() {
             self.answer_noted = true;
-            self.acceptor.note_answer();
+            self.acceptor.findings.note_answer();
         }
     }
 
     /// How long a look-up may take if only the reserve is left.
     pub(super) fn look_up_limit(&self) -> Option<Duration> {
-        let load = self.is_limited().then(|| self.acceptor.load());
+        let load = self.is_limited().then(|| self.acceptor.limits.load());
         load.and_then(Load::look_up_limit)
     }
 
@@ -151,7 +152,7 @@ impl<'a> Connection<'a> {
             return Admission::Wait(1.0);
         }
         let class = if self.exemptions.delay == DelayBy::Trust { Class::Static } else { class };
-        self.acceptor.load().admit(class, self.is_our_fault(class))
+        self.acceptor.limits.load().admit(class, self.is_our_fault(class))
     }
 
     /// Once the class is known: whether there is room for it, and which part of its
@@ -161,7 +162,7 @@ impl<'a> Connection<'a> {
         match self.admission(class) {
             Admission::Refuse => {
                 self.note_answer();
-                self.acceptor.remember_refusal(self.client.ip(), class);
+                self.acceptor.limits.remember_refusal(self.client.ip(), class);
                 Err(Verdict::NoRoom)
             }
             Admission::Wait(part) => {
@@ -177,21 +178,21 @@ impl<'a> Connection<'a> {
     /// Waits for one of the places for sessions (`--max-prog`); the client is watched
     /// meanwhile.
     pub(super) fn take_place(&mut self) -> Result<SessionPlace<'a>, Verdict> {
-        let _turn = Turn(self.acceptor);
-        if self.acceptor.claim_session() {
-            return Ok(SessionPlace(self.acceptor));
+        let _turn = Turn(self.acceptor.places);
+        if self.acceptor.places.claim_session() {
+            return Ok(SessionPlace(self.acceptor.places));
         }
         // A signal between the check and the wait ends the wait.
         let _wakes = sys::Blocked::block(Signal::SIGURG);
         let patience = Instant::now() + PLACE_PATIENCE;
-        while !self.acceptor.claim_session() {
+        while !self.acceptor.places.claim_session() {
             let now = Instant::now();
             if now >= patience {
                 return Err(Verdict::NoPlace);
             }
             self.watch_until(patience.min(now + PLACE_INTERVAL), Until::Wake)?;
         }
-        Ok(SessionPlace(self.acceptor))
+        Ok(SessionPlace(self.acceptor.places))
     }
 
     /// The delay is known now, and whether early talk counts.

@@ -60,7 +60,7 @@ impl Connection<'_> {
 
     /// Without sockets every client is `unknown`, through no fault of a name server.
     fn log_shortage(&self) {
-        let why = self.lookup.shortage().filter(|_| self.acceptor.may_log_shortage());
+        let why = self.lookup.shortage().filter(|_| self.acceptor.findings.may_log_shortage());
         if let Some(why) = why.map(io::Error::from) {
             let why = Reason(&why);
             self.service.log.error(format_args!("unable to make a socket for look-ups: {why}"));
@@ -82,7 +82,7 @@ impl Connection<'_> {
         let local_ip = self.client.local.ip();
         let known = match &options.local_name {
             Some(name) => Some(Some(name.clone())),
-            None => self.acceptor.local_name(local_ip),
+            None => self.acceptor.findings.local_name(local_ip),
         };
         let asked = name.is_none();
         let wanted = Wanted {

@@ -45,7 +45,7 @@ pub struct Service {
 
 /// Serves one client.  Execs the program if the client passes; otherwise returns the
 /// exit code that tcpserver's child would have had.
-pub fn serve(service: &Service, acceptor: &dyn Acceptor, client: Client) -> u8 {
+pub fn serve(service: &Service, acceptor: Acceptor<'_>, client: Client) -> u8 {
     let mut connection = Connection::begin(service, acceptor, client);
     let verdict = connection.receive().err().unwrap_or(Verdict::Pass);
     connection.conclude(verdict)
@@ -54,7 +54,7 @@ pub fn serve(service: &Service, acceptor: &dyn Acceptor, client: Client) -> u8 {
 /// A client, and what is known of it so far.
 pub(super) struct Connection<'a> {
     pub(super) service: &'a Service,
-    pub(super) acceptor: &'a dyn Acceptor,
+    pub(super) acceptor: Acceptor<'a>,
     pub(super) client: Client,
     pub(super) environment: Environment,
     pub(super) exemptions: Exemptions,
@@ -92,9 +92,9 @@ pub(super) struct Early {
 pub(super) type Step = Result<(), Verdict>;
 
 impl<'a> Connection<'a> {
-    fn begin(service: &'a Service, acceptor: &'a dyn Acceptor, client: Client) -> Self {
+    fn begin(service: &'a Service, acceptor: Acceptor<'a>, client: Client) -> Self {
         let environment = service.environment.clone();
-        let known = || acceptor.local_name(client.local.ip()).flatten();
+        let known = || acceptor.findings.local_name(client.local.ip()).flatten();
         let local_name = service.options.local_name.clone().or_else(known);
         let name = client.host.clone().unwrap_or(HostName::NotAsked);
         let lookup = Lookup::nothing(client.ip(), name, local_name, client.accepted);
@@ -198,8 +198,8 @@ impl<'a> Connection<'a> {
         let delay = delay(class, self.exemptions.delay, &options.delays);
         self.class = Some(class);
         self.settle_delay(delay);
-        self.acceptor.count_class(class);
-        self.acceptor.describe(class, self.host());
+        self.acceptor.counts.count_class(class);
+        self.acceptor.counts.describe(class, self.host());
         Ok(())
     }
 
@@ -219,7 +219,7 @@ impl<'a> Connection<'a> {
     fn wait(&mut self) -> Step {
         let delay = self.delay.unwrap_or_default();
         if !delay.is_zero() {
-            self.acceptor.begin_wait();
+            self.acceptor.process.begin_wait();
         }
         self.wait_for_late_answer(delay)?;
         self.wait_for_lists(delay)?;
@@ -282,9 +282,10 @@ mod tests {
     use socket2::Socket;
 
     use super::*;
-    use crate::connection::acceptor::{Counter, SpawnOutcome};
+    use crate::connection::acceptor::{
+        Counter, Counts, Findings, Limits, Places, Process, SpawnOutcome,
+    };
     use crate::connection::load::Load;
-    use crate::connection::lookup::LocalName;
     use crate::log::{Syslog, Verbosity};
     use crate::names::Patterns;
     use crate::options::{EarlyTalk, RefuseBy};
@@ -316,49 +317,35 @@ mod tests {
         }
     }
 
-    impl Acceptor for Notes {
+    impl Counts for Notes {
         fn count_verdict(&self, counter: Counter) {
             self.counted.borrow_mut().push((counter, self.read_lines()));
         }
-        fn count_class(&self, _: Class) {}
-        fn local_name(&self, _: IpAddr) -> Option<Option<String>> {
-            Some(None)
-        }
-        fn learn_local_name(&self, _: IpAddr, _: &LocalName) {}
-        fn describe(&self, _: Class, _: Option<&str>) {}
+    }
+
+    impl Limits for Notes {
         fn earlier_from(&self, _: IpAddr) -> usize {
             self.earlier
         }
-        fn note_refusal(&self) {}
+
         fn load(&self) -> Load {
             Load { slots: 10, reserve: 2, others: self.others }
         }
+
         fn recently_refused(&self, _: IpAddr) -> Option<Class> {
             Some(Class::None)
         }
-        fn remember_refusal(&self, _: IpAddr, _: Class) {}
-        fn may_log_lists(&self) -> bool {
-            true
+    }
+
+    impl Places for Notes {}
+
+    impl Findings for Notes {
+        fn local_name(&self, _: IpAddr) -> Option<Option<String>> {
+            Some(None)
         }
-        fn may_log_shortage(&self) -> bool {
-            true
-        }
-        fn note_answer(&self) {}
-        fn silence_of_name_servers(&self) -> Duration {
-            Duration::ZERO
-        }
-        fn is_under_pressure(&self) -> bool {
-            false
-        }
-        fn claim_session(&self) -> bool {
-            true
-        }
-        fn leave_line(&self) {}
-        fn release_session(&self) {}
-        fn sessions(&self) -> usize {
-            0
-        }
-        fn begin_wait(&self) {}
+    }
+
+    impl Process for Notes {
         fn spawn_program(
             &self,
             _: &mut dyn FnMut() -> Errno,
@@ -369,9 +356,11 @@ mod tests {
             }
             Some(self.outcome)
         }
+
         fn prepare_exec(&self) -> nix::Result<()> {
             Ok(())
         }
+
         fn exec_failed(&self) {}
     }
 
@@ -404,7 +393,7 @@ mod tests {
             resolvers: RefCell::new(Resolvers::new(&[], None, Path::new("/nonexistent"))),
             host_name: None,
         };
-        serve(&service, &pool, client);
+        serve(&service, Acceptor::of(&pool), client);
         std::fs::remove_file(path).unwrap();
         drop(stays);
         pool

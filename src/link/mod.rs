@@ -15,6 +15,7 @@ use std::time::Instant;
 use nix::unistd::gethostname;
 
 use crate::class::Class;
+use crate::connection::acceptor::Acceptor;
 use crate::connection::environment::Environment;
 use crate::connection::exemptions::{common_delay, exemptions};
 use crate::connection::handoff::Program;
@@ -70,9 +71,9 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
     }
     // The name is not looked up if nothing depends on it.
     options.look_up = common_delay(&Class::JUDGED, exemptions.delay, &options.delays).is_none();
-    let acceptor = Ucspi { local_name: environment.text("TCPLOCALHOST").map(String::from) };
+    let server = Ucspi { local_name: environment.text("TCPLOCALHOST").map(String::from) };
     let service = service(options, environment, log)?;
-    Ok(serve(&service, &acceptor, client))
+    Ok(serve(&service, Acceptor::of(&server), client))
 }
 
 fn service(options: Options, environment: Environment, log: &Log) -> Result<Service, Fatal> {

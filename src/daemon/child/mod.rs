@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use socket2::{SockAddr, Socket};
 
-use crate::connection::acceptor::Counter;
+use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
 use crate::daemon::child::worker::Worker;
@@ -150,7 +150,7 @@ impl Child<'_> {
             Ok(client) => {
                 log.tcpserver_status(|| pool.clients(), pool.slots());
                 log.tcpserver_pid(client.peer);
-                serve(self.service, &self.worker, client)
+                serve(self.service, Acceptor::of(&self.worker), client)
             }
             Err(why) => {
                 log.dropping(Some(peer), "get local address", &why);

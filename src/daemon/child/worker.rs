@@ -11,7 +11,9 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::{Pid, getppid};
 
 use crate::class::Class;
-use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
+use crate::connection::acceptor::{
+    Counter, Counts, Findings, Limits, Places, Process, SpawnOutcome,
+};
 use crate::connection::load::Load;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_under_pressure;
@@ -155,7 +157,7 @@ impl Drop for Stay<'_> {
     }
 }
 
-impl Acceptor for Worker<'_> {
+impl Counts for Worker<'_> {
     fn count_verdict(&self, counter: Counter) {
         self.pool.count_verdict(self.slot, counter);
     }
@@ -164,34 +166,27 @@ impl Acceptor for Worker<'_> {
         self.pool.count_class(class);
     }
 
-    fn local_name(&self, ip: IpAddr) -> Option<Option<String>> {
-        self.pool.local_names().get(ip)
-    }
-
-    fn learn_local_name(&self, ip: IpAddr, name: &LocalName) {
-        let names = self.pool.local_names();
-        match name {
-            LocalName::Learnt(name) => names.put(ip, name.as_deref()),
-            LocalName::Failed => names.put_failure(ip),
-            LocalName::Known(_) => (),
-        }
-    }
-
     fn describe(&self, class: Class, host: Option<&str>) {
         self.pool.describe(self.slot, class, host);
-    }
-
-    fn earlier_from(&self, ip: IpAddr) -> usize {
-        self.pool.earlier_from(self.slot, ip)
     }
 
     fn note_refusal(&self) {
         self.pool.note_refusal(self.slot);
     }
+}
+
+impl Limits for Worker<'_> {
+    fn earlier_from(&self, ip: IpAddr) -> usize {
+        self.pool.earlier_from(self.slot, ip)
+    }
 
     fn load(&self) -> Load {
         let others = self.pool.clients().saturating_sub(1);
         Load { slots: self.pool.slots(), reserve: self.reserve, others }
+    }
+
+    fn is_under_pressure(&self) -> bool {
+        is_under_pressure(self.pool.clients(), self.pool.slots())
     }
 
     fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
@@ -201,27 +196,9 @@ impl Acceptor for Worker<'_> {
     fn remember_refusal(&self, ip: IpAddr, class: Class) {
         self.pool.remember_refusal(ip, class);
     }
+}
 
-    fn may_log_lists(&self) -> bool {
-        self.pool.may_log(Throttled::List)
-    }
-
-    fn may_log_shortage(&self) -> bool {
-        self.pool.may_log(Throttled::Shortage)
-    }
-
-    fn note_answer(&self) {
-        self.pool.note_answer();
-    }
-
-    fn silence_of_name_servers(&self) -> Duration {
-        self.pool.since_answer()
-    }
-
-    fn is_under_pressure(&self) -> bool {
-        is_under_pressure(self.pool.clients(), self.pool.slots())
-    }
-
+impl Places for Worker<'_> {
     /// After the supervisor's death no process tells which places are free again: the
     /// remaining clients do not wait for one.
     fn claim_session(&self) -> bool {
@@ -244,7 +221,40 @@ impl Acceptor for Worker<'_> {
     fn sessions(&self) -> usize {
         self.pool.count(Stage::Prog)
     }
+}
 
+impl Findings for Worker<'_> {
+    fn local_name(&self, ip: IpAddr) -> Option<Option<String>> {
+        self.pool.local_names().get(ip)
+    }
+
+    fn learn_local_name(&self, ip: IpAddr, name: &LocalName) {
+        let names = self.pool.local_names();
+        match name {
+            LocalName::Learnt(name) => names.put(ip, name.as_deref()),
+            LocalName::Failed => names.put_failure(ip),
+            LocalName::Known(_) => (),
+        }
+    }
+
+    fn note_answer(&self) {
+        self.pool.note_answer();
+    }
+
+    fn silence_of_name_servers(&self) -> Duration {
+        self.pool.since_answer()
+    }
+
+    fn may_log_lists(&self) -> bool {
+        self.pool.may_log(Throttled::List)
+    }
+
+    fn may_log_shortage(&self) -> bool {
+        self.pool.may_log(Throttled::Shortage)
+    }
+}
+
+impl Process for Worker<'_> {
     fn begin_wait(&self) {
         self.score.raise();
     }
