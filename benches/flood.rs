@@ -7,16 +7,16 @@
 //!
 //! The flood comes from one address, from one /24, or from as many networks as it
 //! has connections; their PTRs are denied at once, after 5 s, or never; a flooder
-//! sits until it is thrown out, or hangs up after half a second, and comes back
-//! at once either way.  It is there for some seconds (`--before`) before the
-//! hosts with good names come.
+//! stays until it is refused, or hangs up after half a second, and returns at once
+//! either way.  The flood starts some seconds (`--before`) before the hosts with good
+//! names come.
 //!
-//! Then hosts that wait out their delay and sit in the session (`--sitters`),
-//! with good names and without.
+//! Then hosts that wait out their delay and stay in the session (`--sitters`), with
+//! good names and without.
 //!
-//! The parts are 1 a flood that sits, 2 one that comes and goes, 3 sessions.  It ends
-//! with 1 if somebody gets no banner at all from smtp-delayd, but for sessions that
-//! nothing bounds.
+//! The parts are 1 a flood that stays, 2 one that leaves and returns, 3 sessions.  The
+//! exit code is 1 if a good host gets no banner at all from smtp-delayd, except against
+//! sessions that no limit bounds.
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 

@@ -10,7 +10,7 @@
 //!
 //! The rest of the clients are good.  Listed ones wait for the greeting as good
 //! ones do; impatient ones leave after 3 to 15 s without one.  Good clients have
-//! a mail server's name, the others an end user's or none, half and half.  With
+//! a mail server's name, the others a dynamic one or none, half and half.  With
 //! `--speed 10` every time is a tenth of what it would be.  It ends with 1 if a good
 //! client is not served, or waits for a second longer than its class says, or if the
 //! last daemon does not hold so much less than the better one of the two orders
@@ -30,7 +30,7 @@ use lab::command::{self, clean_command, words};
 use lab::dns::{EMPTY, FORWARD, Nsd};
 use lab::rbl::{Rbldnsd, ZONE};
 use support::arguments;
-use support::visitors::{KINDS, Kind, Mix, Outcome};
+use support::planned_clients::{KINDS, Kind, Mix, Outcome};
 
 /// Where the list answers.
 const LIST: &str = "127.53.2.1";

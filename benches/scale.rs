@@ -1,10 +1,9 @@
-//! What the daemon does as it grows: connections a second and time to the first
-//! byte with 10 to 10,000 clients held, ten thousand that come, wait, are watched
-//! and handed over at once, what memory each process has for itself, and what a
-//! million connections leave behind: not more than a little in the supervisor, or it
-//! ends with 1.  With gnuplot the first is drawn as well.
+//! How the daemon scales: connections a second and time to the first byte with 10 to
+//! 10,000 clients held; ten thousand clients at once that wait, are watched and handed
+//! over; private memory of each process; and memory of the supervisor after a million
+//! connections, which must not grow, or the exit code is 1.  gnuplot can draw the first.
 //!
-//! `cargo bench --bench scale -- [--millis N] [--rounds N] [--crowd N] [--million N]
+//! `cargo bench --bench scale -- [--millis N] [--rounds N] [--held N] [--million N]
 //! [--plot 1]`
 //!
 //! `--plot 1` draws `benches/scale.svg`.
@@ -23,8 +22,8 @@ use nix::unistd::Pid;
 use socket2::Socket;
 
 use support::at_once;
-use support::crowd::Crowd;
 use support::load::{AT_ONCE, Load, Manner, address, visit_from};
+use support::loaded_server::LoadedServer;
 use support::memory::{accepts, polls, settle};
 use support::names::{Names, Patience};
 use support::server::{DAEMON, Server};
@@ -32,9 +31,9 @@ use support::{Figures, arguments, compile};
 
 /// Children that are idle at first.
 const IDLE: usize = 5;
-/// How long a million is pressed at a time.
+/// The time between two checks of the count of a million connections.
 const STEP: Duration = Duration::from_millis(200);
-/// By how many KiB the supervisor may grow meanwhile.
+/// How many KiB the supervisor may grow meanwhile.
 const MOST_GROWN: u64 = 64;
 
 struct Point {
@@ -48,22 +47,22 @@ fn point(held: usize, rounds: u32, time: Duration, program: &str) -> Point {
     let figures = || Figures::default();
     let mut point = Point { held, greeted: figures(), refused: figures(), first_byte: figures() };
     for _ in 0..rounds {
-        let crowd = Crowd::of(held, program, Manner::Polite);
-        point.greeted.add(crowd.press(AT_ONCE, time).per_second());
-        point.first_byte.add(crowd.press(1, time).first_byte.median());
-        drop(crowd);
-        let crowd = Crowd::of(held, program, Manner::Early);
-        point.refused.add(crowd.press(AT_ONCE, time).per_second());
+        let server = LoadedServer::of(held, program, Manner::Waiting);
+        point.greeted.add(server.press(AT_ONCE, time).per_second());
+        point.first_byte.add(server.press(1, time).first_byte.median());
+        drop(server);
+        let server = LoadedServer::of(held, program, Manner::Early);
+        point.refused.add(server.press(AT_ONCE, time).per_second());
     }
     point
 }
 
-fn growing(crowd: usize, rounds: u32, time: Duration, program: &str) -> Vec<Point> {
+fn growing(most_held: usize, rounds: u32, time: Duration, program: &str) -> Vec<Point> {
     println!(
         "{:>8} {:>26} {:>26} {:>26}",
         "held", "handed over a second", "refused a second", "µs to the first byte"
     );
-    let sizes = [10, 100, 1000, 10_000].into_iter().filter(|size| *size <= crowd);
+    let sizes = [10, 100, 1000, 10_000].into_iter().filter(|size| *size <= most_held);
     let points = sizes.map(|held| {
         let point = point(held, rounds, time, program);
         let [greeted, refused, first_byte] = [&point.greeted, &point.refused, &point.first_byte]
@@ -115,14 +114,14 @@ fn kilobytes(pid: Pid, start: &str) -> u64 {
     numbers.sum()
 }
 
-/// KiB that a process has written itself.  Where it forks they are shared, and not
-/// its private ones any more, until somebody writes them again.
+/// KiB that a process has written itself.  After a fork they are shared, and no longer
+/// private, until a process writes them again.
 fn own_memory(pid: Pid) -> u64 {
     kilobytes(pid, "Anonymous:")
 }
 
-/// KiB that the supervisor and each of its children that `counts` have for
-/// themselves.
+/// Private KiB of the supervisor, and on average of its children for which `counts`
+/// returns true.
 fn memory(pid: Pid, counts: fn(Pid) -> bool) -> (u64, u64) {
     let of = |pid: Pid| kilobytes(pid, "Private_");
     let children: Vec<Pid> =
@@ -130,7 +129,7 @@ fn memory(pid: Pid, counts: fn(Pid) -> bool) -> (u64, u64) {
     (of(pid), children.iter().map(|child| of(*child)).sum::<u64>() / children.len().max(1) as u64)
 }
 
-/// What each process has for itself, with few slots and with many.
+/// Prints the private memory of each process, with few slots and with many.
 fn alone(program: &str) {
     let names = Names::start(Patience::AtOnce);
     let resolver = names.address.to_string();
@@ -155,11 +154,11 @@ fn alone(program: &str) {
     }
 }
 
-/// Whether the supervisor is after so many connections what it was after a tenth of
-/// them.
+/// Whether the supervisor's memory after `count` connections is what it was after a
+/// tenth of them.
 fn many(count: usize, program: &str) -> bool {
     let server = Server::start(&[DAEMON, "-1RHl0", "--delay", "0", "127.0.0.1", "0", program]);
-    let load = Load { server: server.address, at_once: AT_ONCE, manner: Manner::Polite };
+    let load = Load { server: server.address, at_once: AT_ONCE, manner: Manner::Waiting };
     let hand_over = |count: usize| {
         let mut done = 0;
         while done < count {
@@ -188,14 +187,14 @@ fn many(count: usize, program: &str) -> bool {
 
 fn main() -> ExitCode {
     let known =
-        [("millis", 1500), ("rounds", 3), ("crowd", 10_000), ("million", 1_000_000), ("plot", 0)];
-    let [millis, rounds, crowd, million, plot] = arguments(known, "cargo bench --bench scale --");
+        [("millis", 1500), ("rounds", 3), ("held", 10_000), ("million", 1_000_000), ("plot", 0)];
+    let [millis, rounds, held, million, plot] = arguments(known, "cargo bench --bench scale --");
     let program = compile("answer.c", &["-O2", "-static", "-nostdlib", "-DFREESTANDING"]);
-    let points = growing(crowd as usize, rounds, Duration::from_millis(millis.into()), &program);
+    let points = growing(held as usize, rounds, Duration::from_millis(millis.into()), &program);
     if plot > 0 {
         draw(&points);
     }
-    at_once::come(crowd as usize, &program);
+    at_once::come(held as usize, &program);
     alone(&program);
     if million > 0 && !many(million as usize, &program) {
         return ExitCode::FAILURE;

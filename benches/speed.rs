@@ -1,11 +1,11 @@
-//! Everything that has a figure to hold, beside its peers, in one run: theirs and
-//! ours in turn, several times, and one table of the ratios.  Needs root, for a
+//! Everything that has a goal, beside other servers, in one run: theirs and ours in
+//! turn, several times, and one table of the ratios.  Needs root, for a
 //! memory control group and for postscreen.
 //!
-//! `cargo bench --bench speed -- [--rounds N] [--millis N] [--held N] [--crowd N]
+//! `cargo bench --bench speed -- [--rounds N] [--millis N] [--held N] [--beside N]
 //! [--starts N] [--part N]`
 //!
-//! The parts are 1 hand-over, 2 refusal, 3 memory, 4 a crowd, 5 the link, 6 the
+//! The parts are 1 hand-over, 2 refusal, 3 memory, 4 many clients held, 5 the link, 6 the
 //! system calls of a client, for which strace is needed, as chrt is for a load that goes
 //! first.
 
@@ -22,9 +22,9 @@ use std::time::Duration;
 use lab::command;
 use support::calls;
 use support::cgroup::{Cgroup, Kind};
-use support::crowd::Crowd;
 use support::first::First;
 use support::load::{AT_ONCE, Load, Manner, address};
+use support::loaded_server::LoadedServer;
 use support::memory::of_held;
 use support::names::{Names, Patience};
 use support::postscreen::Postscreen;
@@ -47,7 +47,7 @@ struct Lab {
     rounds: u32,
     time: Duration,
     held: usize,
-    crowd: usize,
+    beside: usize,
     starts: u32,
     /// A program that greets and ends, with the C library and without.
     answer: [String; 2],
@@ -58,13 +58,13 @@ struct Lab {
 type Words<'a> = Vec<&'a str>;
 
 impl Lab {
-    fn new([rounds, millis, held, crowd, starts]: [u32; 5]) -> Self {
+    fn new([rounds, millis, held, beside, starts]: [u32; 5]) -> Self {
         let free = ["-O2", "-static", "-nostdlib", "-DFREESTANDING"];
         Self {
             rounds,
             time: Duration::from_millis(millis.into()),
             held: held as usize,
-            crowd: crowd as usize,
+            beside: beside as usize,
             starts,
             answer: [compile("answer.c", &["-O2", "-static"]), compile("answer.c", &free)],
             // All calls are bound before the fork, not by each child for itself.
@@ -88,9 +88,9 @@ impl Lab {
         let load = Load { server, at_once: AT_ONCE, manner };
         let outcome = load.press_warm(self.time);
         let failed = outcome.failed;
-        assert!(!ours || failed == 0, "{failed} clients were not answered as they deserve");
+        assert!(!ours || failed == 0, "{failed} clients were not answered as expected");
         if failed > 0 {
-            eprintln!("{failed} clients of a peer were not answered as they deserve");
+            eprintln!("{failed} clients of a peer were not answered as expected");
         }
         outcome.per_second()
     }
@@ -108,7 +108,7 @@ impl Lab {
             let peers = self.handing_over(program);
             let rate = |words: &Words<'_>| {
                 let server = Server::start(words);
-                self.per_second(server.address, Manner::Polite, words[0] == DAEMON)
+                self.per_second(server.address, Manner::Waiting, words[0] == DAEMON)
             };
             let sharing = vec![self.prefork.as_str(), "vfork", SLOTS, program];
             let told = [0, 1].map(|peer| [&peers[peer][..1], &["-v"], &peers[peer][1..]].concat());
@@ -143,7 +143,7 @@ impl Lab {
                 for _ in 0..servers {
                     let server = Server::start(words);
                     thread::sleep(PAUSE);
-                    let load = Load { server: server.address, at_once, manner: Manner::Polite };
+                    let load = Load { server: server.address, at_once, manner: Manner::Waiting };
                     load.burst(before, pause);
                     let _first = if first { First::take() } else { None };
                     first_byte.append(load.burst(bursts, pause));
@@ -224,20 +224,20 @@ impl Lab {
         row(&format!("{what}, -RH, {peer}"), &without, &chain, Bound::AtMost(0.8));
     }
 
-    fn crowd(&self) {
+    fn many_held(&self) {
         let meter = match Meter::start() {
             Ok(meter) => meter,
-            Err(why) => return println!("no crowd was measured: {why}"),
+            Err(why) => return println!("nothing was measured with clients held: {why}"),
         };
         let answer = self.answer[1].as_str();
-        let ours = |held: usize, manner| Crowd::of(held, answer, manner);
-        let of_loop = |held: usize, kind| Crowd::of_loop(held, &self.prefork, kind, answer);
+        let ours = |held: usize, manner| LoadedServer::of(held, answer, manner);
+        let of_loop = |held: usize, kind| LoadedServer::of_loop(held, &self.prefork, kind, answer);
         let (goal, open) = (Bound::AtMost(1.15), Bound::Open);
-        self.beside("handed over", goal, &meter, |held| ours(held, Manner::Polite));
+        self.beside("handed over", goal, &meter, |held| ours(held, Manner::Waiting));
         self.beside("by C vfork + exec", open, &meter, |held| of_loop(held, "vfork"));
         self.beside("by C pre-fork + exec", open, &meter, |held| of_loop(held, "exec"));
         self.beside("by tcpserver + C plug-in", open, &meter, |held| {
-            Crowd::of_chain(held, &self.plugin, answer)
+            LoadedServer::of_chain(held, &self.plugin, answer)
         });
         self.beside("refused", goal, &meter, |held| ours(held, Manner::Early));
         self.beside("by C pre-fork accept", open, &meter, |held| of_loop(held, "accept"));
@@ -245,17 +245,23 @@ impl Lab {
 
     /// Both by the clock and in processor time.
     #[allow(clippy::cast_precision_loss)]
-    fn beside(&self, kind: &str, goal: Bound, meter: &Meter, crowd: impl Fn(usize) -> Crowd) {
+    fn beside(
+        &self,
+        kind: &str,
+        goal: Bound,
+        meter: &Meter,
+        start: impl Fn(usize) -> LoadedServer,
+    ) {
         let mut figures = [(); 2].map(|()| [(); 2].map(|()| Figures::default()));
         for _ in 0..self.rounds {
-            for (held, [clock, processor]) in [self.crowd, 10].into_iter().zip(&mut figures) {
-                let (outcome, time) = crowd(held).press_metered(self.time, meter);
+            for (held, [clock, processor]) in [self.beside, 10].into_iter().zip(&mut figures) {
+                let (outcome, time) = start(held).press_metered(self.time, meter);
                 clock.add(1e6 / outcome.per_second());
                 processor.add(1e6 * time.as_secs_f64() / outcome.answered as f64);
             }
         }
         let [many, few] = figures;
-        let what = format!("{} held beside, against 10: µs", self.crowd);
+        let what = format!("{} held beside, against 10: µs", self.beside);
         for (how, number) in [("by the clock", 0), ("of processor time", 1)] {
             let [many, few] = [&many[number], &few[number]];
             row(&format!("{what} {how}, {kind}"), many, few, goal);
@@ -279,7 +285,7 @@ fn main() {
         ("rounds", 5),
         ("millis", 1500),
         ("held", 2000),
-        ("crowd", 10_000),
+        ("beside", 10_000),
         ("starts", 50),
         ("part", 0),
     ];
@@ -292,7 +298,7 @@ fn main() {
     println!("{} rounds; medians, and the ratio of each round\n", lab.rounds);
     head();
     let calls = |lab: &Lab| calls::print(&lab.answer[1]);
-    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::crowd, Lab::link, calls];
+    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::many_held, Lab::link, calls];
     for (number, run) in (1..).zip(parts) {
         if part == 0 || part == number {
             run(&lab);

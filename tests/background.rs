@@ -124,7 +124,7 @@ pub(crate) fn ctl(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_shell_is_told_once_all_is_up_or_why_it_is_not() {
+fn daemon_option_returns_once_the_pool_is_up_or_with_the_error() {
     let daemon = Background::new();
     daemon.start_well("--delay 0", &["echo", "220 hello"]);
     assert_eq!(daemon.client().read_all(), "220 hello\n", "at once");
@@ -156,8 +156,8 @@ fn the_shell_is_told_once_all_is_up_or_why_it_is_not() {
 }
 
 #[test]
-fn a_fork_that_is_refused_is_told() {
-    if !is_root("a_fork_that_is_refused_is_told") {
+fn a_failed_fork_is_reported() {
+    if !is_root("a_failed_fork_is_reported") {
         return;
     }
     let daemon = Background::new();
@@ -202,7 +202,7 @@ fn a_fork_that_is_refused_is_told() {
 }
 
 #[test]
-fn a_pidfile_belongs_to_whoever_holds_its_lock() {
+fn the_lock_holder_owns_the_pidfile() {
     let daemon = Background::new();
     fs::write(daemon.path("pid"), format!("{}\nstale\n", std::process::id())).unwrap();
     assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(1), "left behind by a dead one");
@@ -276,7 +276,7 @@ pub(crate) fn is_there(pid: Pid) -> bool {
 }
 
 #[test]
-fn the_relay_lives_as_long_as_somebody_may_write() {
+fn the_relay_lives_until_its_last_writer_ends() {
     let daemon = Background::new();
     let script = "echo 220; read line; echo \"last: $line\" >&2";
     daemon.start_well("--delay 0", &["sh", "-c", script]);
@@ -293,7 +293,7 @@ fn the_relay_lives_as_long_as_somebody_may_write() {
 }
 
 #[test]
-fn a_start_without_a_syslog_daemon_says_so() {
+fn a_start_without_a_syslog_daemon_warns() {
     let mut daemon = Background::new();
     daemon.syslog.stop();
     let output = daemon.start("--delay 0", &["echo", "220"]);
@@ -364,7 +364,7 @@ fn the_syslog_daemon_may_be_gone_or_stuck_and_mail_goes_on() {
 }
 
 #[test]
-fn status_shows_who_is_there() {
+fn status_shows_children_and_clients() {
     let daemon = Background::new();
     let script = "echo 220; exec cat";
     daemon.start_well("--delay 2 -c 20 --min-idle 3", &["sh", "-c", script]);

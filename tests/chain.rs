@@ -42,7 +42,7 @@ fn deliver(client: &mut Client) -> (Duration, String) {
 }
 
 #[test]
-fn before_rblsmtpd_an_early_talker_hears_from_it_and_others_are_served() {
+fn before_rblsmtpd_early_talkers_are_refused_by_it_and_others_served() {
     needs!("nsd", "tcpserver", "rblsmtpd", "msmtpd");
     let smtp = SmtpServer::msmtpd();
     let nsd = Nsd::start();
@@ -135,7 +135,7 @@ fn the_name_that_tcpserver_has_looked_up_is_used() {
 }
 
 #[test]
-fn under_the_daemon_what_was_waited_there_counts() {
+fn under_the_daemon_the_time_waited_there_counts() {
     let link = chain(&[&[command::link()], &QUICK, &["--no-lookup", "-N", "6"], &["echo", "220"]]);
     let daemon = Daemon::setup().option("-H --delay 5").run(&link);
     assert_waited(daemon.client("127.0.0.1").read_line().1, 6.0..11.0);
@@ -166,9 +166,9 @@ fn under_tcpsvd() {
 }
 
 #[test]
-fn under_xinetd_the_socket_tells_what_no_variable_does() {
+fn under_xinetd_addresses_come_from_the_socket() {
     needs!("xinetd");
-    if !is_root("under_xinetd_the_socket_tells_what_no_variable_does") {
+    if !is_root("under_xinetd_addresses_come_from_the_socket") {
         return;
     }
     let options = ["-S", "-v", "--no-lookup", "--local-nets", "none", "-N", "0.5"];
@@ -192,9 +192,9 @@ fn under_xinetd_the_socket_tells_what_no_variable_does() {
 }
 
 #[test]
-fn under_xinetd_rblsmtpd_gets_to_know_the_client() {
+fn under_xinetd_rblsmtpd_gets_the_clients_address() {
     needs!("rbldnsd", "xinetd", "rblsmtpd", "msmtpd");
-    if !is_root("under_xinetd_rblsmtpd_gets_to_know_the_client") {
+    if !is_root("under_xinetd_rblsmtpd_gets_the_clients_address") {
         return;
     }
     let smtp = SmtpServer::msmtpd();

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use lab::dns::{
-    CROWDED, DELEGATED, FakeDns, Fault, HOSTILE, LIAR, LINE, NAMELESS, Nsd, ORDINARY, REFUSED,
-    UNCHECKABLE,
+    DELEGATED, FakeDns, Fault, HOSTILE, LINE, MANY_NAMES, NAMELESS, Nsd, ORDINARY, REFUSED,
+    UNCHECKABLE, UNCONFIRMED,
 };
 use lab::report::{Report, program};
 use lab::smtp::SmtpServer;
@@ -104,11 +104,11 @@ fn the_program_is_told_the_name_and_the_class() {
         (REFUSED, None, "unknown"),
         (DELEGATED, Some("cname.example.org"), "static"),
         (HOSTILE, None, "none"),
-        (CROWDED, Some("host-number-0.of.many.example.org"), "static"),
+        (MANY_NAMES, Some("host-number-0.of.many.example.org"), "static"),
     ];
     for (source, host, class) in cases {
         let report = report(&daemon, source);
-        if source == CROWDED {
+        if source == MANY_NAMES {
             let name = report.env("TCPREMOTEHOST").unwrap();
             assert!(name.ends_with(".of.many.example.org"), "{name}");
         } else {
@@ -126,11 +126,11 @@ fn a_name_that_does_not_lead_back_is_dropped_where_that_is_asked_for() {
     let report_program = program().to_str().unwrap();
     let setup = || Daemon::setup().option(&nsd.option()).option("--delay 0.1");
     let trusting = setup().run(&[report_program]);
-    assert_eq!(report(&trusting, LIAR).env("TCPREMOTEHOST"), Some("liar.example.org"));
+    assert_eq!(report(&trusting, UNCONFIRMED).env("TCPREMOTEHOST"), Some("liar.example.org"));
     let paranoid = setup().option("-p").run(&[report_program]);
     let cases = [
         (ORDINARY, Some("mx1.example.org"), "static"),
-        (LIAR, None, "none"),
+        (UNCONFIRMED, None, "none"),
         (UNCHECKABLE, None, "unknown"),
     ];
     for (source, host, class) in cases {

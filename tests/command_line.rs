@@ -45,7 +45,7 @@ fn system_trouble_exits_111() {
 }
 
 #[test]
-fn quiet_says_nothing_at_all() {
+fn quiet_prints_nothing() {
     for arguments in [&["-q"][..], &["-q", "127.0.0.1", "nosuchport", "p"]] {
         let output = run(arguments);
         assert!(output.stderr.is_empty() && output.stdout.is_empty());
@@ -192,7 +192,7 @@ fn every_key_of_a_log_line_stands_in_the_manual() {
 }
 
 #[test]
-fn what_smtp_delayctl_says_of_itself_stands_in_the_manual() {
+fn smtp_delayctl_usage_matches_the_manual() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayctl.8");
     let page = std::fs::read_to_string(path).unwrap();
     let help = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl")).arg("--help").output().unwrap();

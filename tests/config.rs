@@ -155,8 +155,8 @@ fn clients_of_quiet_networks_leave_without_a_line_and_are_counted() {
 }
 
 #[test]
-fn root_is_told_how_to_give_root_up() {
-    if !is_root("root_is_told_how_to_give_root_up") {
+fn root_without_u_draws_a_warning() {
+    if !is_root("root_without_u_draws_a_warning") {
         return;
     }
     let warnings = |arguments: &[&str]| {
@@ -237,7 +237,7 @@ fn what_sighup_could_not_read_again_is_refused() {
 }
 
 #[test]
-fn expressions_that_are_lines_of_another_table_are_warned_of() {
+fn expressions_of_a_postfix_table_draw_a_warning() {
     let file = config("^dsl-\n/^ppp/ REJECT\n.example.org REJECT\n");
     let told = |line: &str| format!("smtp-delayd: warning: {} line {line}", file.display());
     let output = check(&["--static-file", file.to_str().unwrap(), "127.0.0.1", "0", "true"]);
@@ -363,7 +363,7 @@ fn check_tells_all_that_is_wrong_at_once() {
 }
 
 #[test]
-fn a_start_tells_the_first_mistake_in_the_same_words() {
+fn a_start_reports_the_first_mistake_as_check_does() {
     let expressions = config("good\nfoo(\n[\n");
     let expressions = expressions.to_str().unwrap();
     for arguments in [
@@ -384,7 +384,7 @@ fn a_start_tells_the_first_mistake_in_the_same_words() {
 }
 
 #[test]
-fn every_line_of_rules_that_cannot_be_used_is_told() {
+fn check_reports_every_bad_line_of_rules() {
     let rules = config(":allow\n1.2.3.4 deny\n10.0.0.0/40:deny\n");
     let rules = rules.to_str().unwrap();
     let line = |number| format!("unable to use {rules} line {number}: ");
@@ -418,7 +418,7 @@ fn a_delay_in_a_rule_that_is_no_number_is_warned_of() {
 }
 
 #[test]
-fn check_knows_what_cannot_be_bound() {
+fn check_reports_ports_that_cannot_be_bound() {
     let told = mistakes(&["192.0.2.1", "2525", "true"]);
     assert_eq!(
         told,
@@ -426,7 +426,7 @@ fn check_knows_what_cannot_be_bound() {
     );
     assert!(mistakes(&["--demo", "127.0.0.1", "nosuchport"])[0].contains("nosuchport"));
     let limit = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
-    if !is_root("check_knows_what_cannot_be_bound") || limit.trim() != "1024" {
+    if !is_root("check_reports_ports_that_cannot_be_bound") || limit.trim() != "1024" {
         return;
     }
     // Root without the right to bind such a port.

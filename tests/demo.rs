@@ -1,4 +1,4 @@
-//! The demo does what the README says, and so do the commands that it prints.
+//! The demo and the commands that it prints do what README.md says.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -106,7 +106,7 @@ fn readme() -> Vec<String> {
 }
 
 #[test]
-fn the_readme_shows_what_comes_of_the_commands() {
+fn the_readme_shows_the_log_lines_of_the_commands() {
     needs!("nc.openbsd");
     // The one that leaves after a second leaves before it is greeted.
     let delays = ["--delay-static", "6", "--delay-dynamic", "0.3", "--delay-none", "0.4"];

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
-use lab::descendants::{slow_to_start, stopped_heir};
 use lab::dns::{FakeDns, Fault, Nsd, ORDINARY};
+use lab::program_process::{slow_to_start, stopped_program_process};
 use lab::{Client, Daemon, assert_waited, directory, needs, wait_until};
 
 const DIALOGUE: &str =
@@ -142,7 +142,7 @@ fn log_notes_a_reset_behind_early_bytes() {
 }
 
 #[test]
-fn rblsmtpd_loses_not_one_early_byte_and_is_told() {
+fn early_rblsmtpd_keeps_early_bytes_and_sets_the_variable() {
     let script = "printf '%s %s\\n' \"$TCPLOCALHOST\" \"$RBLSMTPD\"; exec cat";
     let setup = || Daemon::setup().option("-H --delay 25 --early rblsmtpd");
     let daemon = setup().run(&["sh", "-c", script]);
@@ -183,7 +183,7 @@ fn the_real_rblsmtpd_does_the_talking() {
 }
 
 #[test]
-fn talk_holds_the_conversation_and_notes_who_wrote_to_whom() {
+fn refuse_talk_logs_sender_and_recipient() {
     let daemon = Daemon::setup().option("-H --refuse talk").run(&["false"]);
     let mut client = daemon.client("127.0.0.1");
     client.say(DIALOGUE);
@@ -224,7 +224,7 @@ fn talk_ends_for_a_client_that_never_ends_a_line() {
 }
 
 #[test]
-fn a_crowd_is_refused_shortly() {
+fn refusals_are_short_under_pressure() {
     let daemon = Daemon::setup().option("-c 2 -vH --refuse talk --hold 20").run(&["false"]);
     let _other = daemon.client("127.0.0.1");
     daemon.log("smtp-delayd: pid ");
@@ -235,7 +235,7 @@ fn a_crowd_is_refused_shortly() {
 }
 
 #[test]
-fn refusals_are_worded_and_permanent_as_asked() {
+fn refusals_have_the_configured_text_and_code() {
     let cases = [
         (
             vec![("--refuse-permanent", "")],
@@ -310,7 +310,7 @@ fn without_a_delay_anybody_may_talk_first() {
 }
 
 #[test]
-fn where_some_classes_wait_the_class_decides_about_early_talk() {
+fn if_some_classes_have_a_delay_the_class_decides_about_early_talk() {
     needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
@@ -330,7 +330,7 @@ fn where_some_classes_wait_the_class_decides_about_early_talk() {
 }
 
 #[test]
-fn the_look_up_gets_a_second_to_tell_the_class_of_a_talker() {
+fn the_look_up_of_an_early_talker_ends_after_a_second() {
     let dns = FakeDns::start(Fault::Silence);
     let daemon = Daemon::setup()
         .option(&dns.option())
@@ -370,7 +370,7 @@ fn bytes_of_a_client_cannot_forge_a_line() {
 }
 
 #[test]
-fn signals_to_the_group_neither_drop_nor_hurry_a_client() {
+fn signals_to_the_group_do_not_affect_waiting_clients() {
     let daemon = Daemon::setup().option("-vH --delay 1").run(&["echo", "220 hello"]);
     let mut client: Client = daemon.client("127.0.0.1");
     daemon.log("smtp-delayd: pid ");
@@ -384,7 +384,7 @@ fn signals_to_the_group_neither_drop_nor_hurry_a_client() {
 
 /// Where other processes become the program.
 #[test]
-fn signals_to_the_group_lose_none_of_many_that_wait() {
+fn signals_to_the_group_lose_no_client_of_many() {
     let daemon = Daemon::setup().option("-H --delay 2").run(&["echo", "220"]);
     let mut clients: Vec<Client> = (0..10).map(|_| daemon.client("127.0.0.1")).collect();
     daemon.wait_for_stats(" busy=10 ");
@@ -403,12 +403,13 @@ fn signals_to_the_group_lose_none_of_many_that_wait() {
 fn signals_to_the_group_lose_no_client_that_is_being_handed_over() {
     let daemon = slow_to_start("-H --delay 0.1 --min-idle 1");
     for reloads in 1..=3 {
-        let (mut client, heir) = wait_until("an heir", || stopped_heir(&daemon));
+        let (mut client, process) =
+            wait_until("a stopped program process", || stopped_program_process(&daemon));
         daemon.signal_group(Signal::SIGHUP);
         daemon.log_lines("reload ", reloads);
         daemon.signal_group(Signal::SIGUSR1);
         daemon.log_lines("stats ", reloads);
-        kill(heir, Signal::SIGCONT).unwrap();
+        kill(process, Signal::SIGCONT).unwrap();
         assert_eq!(client.read_line().0, "220\n");
         client.say("still here\n");
         assert_eq!(client.read_line().0, "still here\n");

@@ -13,8 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use lab::command::clean_command;
-use lab::descendants::{slow_to_start, stopped_heir};
 use lab::dns::{FakeDns, Fault};
+use lab::program_process::{slow_to_start, stopped_program_process};
 use lab::report::{Report, program};
 use lab::syslog::FakeSyslog;
 use lab::{Client, Daemon, directory, is_root, needs, only, wait_until};
@@ -107,21 +107,22 @@ fn privileges_can_still_be_gained() {
 }
 
 #[test]
-fn children_whose_programs_do_not_start_are_made_up_for() {
+fn children_stuck_in_a_spawn_are_replaced() {
     let daemon = slow_to_start("-H -c 20 --delay 0 --min-idle 1 --max-idle 10");
-    let mut stuck: Vec<_> =
-        (0..4).map(|_| wait_until("an heir", || stopped_heir(&daemon))).collect();
+    let mut stuck: Vec<_> = (0..4)
+        .map(|_| wait_until("a stopped program process", || stopped_program_process(&daemon)))
+        .collect();
     assert_eq!(daemon.client("127.0.0.1").read_line().0, "220\n");
-    for (client, heir) in &mut stuck {
-        kill(*heir, Signal::SIGCONT).unwrap();
+    for (client, process) in &mut stuck {
+        kill(*process, Signal::SIGCONT).unwrap();
         assert_eq!(client.read_line().0, "220\n");
     }
 }
 
 /// As qmail-queue is.
 #[test]
-fn a_program_runs_as_its_owner_where_it_is_set_so() {
-    if !is_root("a_program_runs_as_its_owner_where_it_is_set_so") {
+fn a_setuid_program_runs_as_its_owner() {
+    if !is_root("a_setuid_program_runs_as_its_owner") {
         return;
     }
     let file = directory().join("id");
@@ -197,7 +198,7 @@ fn what_was_set_outside_is_left_alone() {
     assert_eq!(report.one("processors"), here.to_string());
 }
 
-/// A process for a client that is alone is born where its client's data is.
+/// A process for a client that is alone is children where its client's data is.
 #[test]
 fn nobody_is_left_bound_to_a_processor() {
     let allowed = |pid: &dyn std::fmt::Display| {
@@ -254,7 +255,7 @@ fn whichever_process_becomes_the_program_it_is_the_same_to_it() {
         assert_eq!(report.one("ppid"), daemon.pid().to_string());
         (report, by_child)
     };
-    let (by_heir, by_child) = run("--min-idle 1");
+    let (by_new_process, by_child) = run("--min-idle 1");
     assert!(!by_child);
     // What no two connections have in common.
     let ports = ["env TCPREMOTEPORT=", "env TCPLOCALPORT="];
@@ -262,7 +263,7 @@ fn whichever_process_becomes_the_program_it_is_the_same_to_it() {
     for options in ["-c 1", "-v --min-idle 1"] {
         let (report, by_child) = run(options);
         assert!(by_child, "{options}");
-        assert_eq!(report.but(&own), by_heir.but(&own), "{options}");
+        assert_eq!(report.but(&own), by_new_process.but(&own), "{options}");
     }
 }
 
@@ -403,7 +404,7 @@ fn small_packets_are_sent_at_once_where_asked() {
 }
 
 #[test]
-fn ipv6_clients_are_told_about_as_in_ucspi_tcp6() {
+fn ipv6_clients_have_the_variables_of_ucspi_tcp6() {
     let (daemon, report) = {
         let daemon = setup().host("::1").run(&[program().to_str().unwrap()]);
         let report = Report::read(&daemon.client("::1").read_all());

@@ -26,7 +26,7 @@ fn hold(daemon: &Daemon, source: &str, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn an_address_may_have_so_many_connections_and_no_more() {
+fn per_ip_limits_connections_of_an_address() {
     let dns = FakeDns::start(Fault::Silence);
     let daemon = Daemon::setup()
         .option(&dns.option())
@@ -87,7 +87,7 @@ fn a_session_that_was_killed_is_not_counted() {
 }
 
 #[test]
-fn refusals_for_want_of_room_are_temporary_and_in_words_of_ones_own() {
+fn limit_refusals_are_temporary_and_have_the_configured_text() {
     needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
@@ -229,7 +229,7 @@ fn who_comes_back_at_once_is_refused_without_a_look_up() {
 }
 
 #[test]
-fn a_crowd_does_not_wait_for_who_has_been_refused() {
+fn refused_clients_do_not_delay_others() {
     let daemon = Daemon::setup().option("-H -c 4 --delay 25 --per-ip 3").run(&["true"]);
     let _held = hold(&daemon, "127.0.0.1", 3);
     daemon.wait_for_stats(" busy=3 ");
@@ -286,7 +286,7 @@ fn a_look_up_gets_a_second_at_most_once_the_reserve_is_reached() {
 }
 
 #[test]
-fn our_own_dead_name_server_shuts_nobody_out() {
+fn a_dead_name_server_shuts_no_client_out() {
     let dns = FakeDns::start(Fault::Silence);
     let rules = lab::directory().join("rules");
     std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
@@ -318,13 +318,13 @@ fn our_own_dead_name_server_shuts_nobody_out() {
 
 /// A daemon with half of its slots held by a host that nobody has an answer to, and
 /// since when at least it has heard nothing.
-struct Crowded {
+struct LoadedDaemon {
     daemon: Daemon,
     held: Vec<Client>,
     since: Instant,
 }
 
-impl Crowded {
+impl LoadedDaemon {
     fn start(options: &str) -> Self {
         let rules = lab::directory().join("rules");
         std::fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n:allow\n").unwrap();
@@ -348,32 +348,32 @@ impl Crowded {
 }
 
 #[test]
-fn names_that_nobody_answers_for_do_not_make_name_servers_look_dead() {
+fn unanswered_names_do_not_make_name_servers_look_dead() {
     // The second of them has no answer either, but is there.
     let [dead, living] = [Fault::Silence, Fault::OwnNamesOnly(Duration::ZERO)].map(FakeDns::start);
     let options = format!("{} {} --dns-timeout 20", dead.option(), living.option());
-    let crowded = Crowded::start(&options);
-    crowded.wait_for_silence_of(6.0);
+    let loaded = LoadedDaemon::start(&options);
+    loaded.wait_for_silence_of(6.0);
     for source in ["127.0.0.3", "127.0.0.4"] {
-        assert_eq!(crowded.daemon.client(source).read_all(), BUSY);
+        assert_eq!(loaded.daemon.client(source).read_all(), BUSY);
     }
 }
 
 #[test]
-fn nor_do_they_while_the_silence_becomes_a_long_one() {
+fn unanswered_names_during_a_growing_silence_do_not_either() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
-    let crowded = Crowded::start(&format!("{} --dns-timeout 20", dns.option()));
+    let loaded = LoadedDaemon::start(&format!("{} --dns-timeout 20", dns.option()));
     // This look-up, of 0.8 seconds, ends behind the fifth.
-    crowded.wait_for_silence_of(4.7);
-    assert_eq!(crowded.daemon.client("127.0.0.3").read_all(), BUSY);
+    loaded.wait_for_silence_of(4.7);
+    assert_eq!(loaded.daemon.client("127.0.0.3").read_all(), BUSY);
 }
 
 #[test]
-fn nor_do_they_to_who_came_before_the_crowd() {
+fn unanswered_names_of_earlier_clients_do_not_either() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::ZERO));
-    let crowded = Crowded::start(&format!("{} --dns-timeout 12", dns.option()));
-    let _exempt = hold(&crowded.daemon, "127.8.0.1", 5);
-    for mut client in crowded.held {
+    let loaded = LoadedDaemon::start(&format!("{} --dns-timeout 12", dns.option()));
+    let _exempt = hold(&loaded.daemon, "127.8.0.1", 5);
+    for mut client in loaded.held {
         assert_eq!(client.read_all(), BUSY);
         assert_waited(client.connected.elapsed(), 12.0..25.0);
     }
@@ -382,34 +382,34 @@ fn nor_do_they_to_who_came_before_the_crowd() {
 #[test]
 fn a_name_server_that_is_late_is_not_dead() {
     let dns = FakeDns::start(Fault::OwnNamesOnly(Duration::from_millis(400)));
-    let mut crowded = Crowded::start(&format!("{} --dns-timeout 20", dns.option()));
-    let _exempt = hold(&crowded.daemon, "127.8.0.1", 4);
-    crowded.daemon.wait_for_stats(" busy=9 ");
+    let mut loaded = LoadedDaemon::start(&format!("{} --dns-timeout 20", dns.option()));
+    let _exempt = hold(&loaded.daemon, "127.8.0.1", 4);
+    loaded.daemon.wait_for_stats(" busy=9 ");
     // It may have answered those who asked whether it is there.
-    crowded.since = Instant::now();
-    crowded.wait_for_silence_of(8.0);
+    loaded.since = Instant::now();
+    loaded.wait_for_silence_of(8.0);
     // Its look-up has 50 milliseconds.
-    let mut trusted = crowded.daemon.client("127.0.0.3");
+    let mut trusted = loaded.daemon.client("127.0.0.3");
     assert!(trusted.is_silent_for(Duration::from_secs(2)));
     drop(trusted);
-    assert_eq!(crowded.daemon.client("127.0.0.4").read_all(), BUSY);
+    assert_eq!(loaded.daemon.client("127.0.0.4").read_all(), BUSY);
 }
 
 #[test]
-fn one_that_cannot_be_reached_shuts_nobody_out() {
+fn an_unreachable_name_server_shuts_no_client_out() {
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // To the other nothing can be sent at all, since it is everybody's.
     let setups = [closed.to_string(), "255.255.255.255".into()]
-        .map(|address| Crowded::start(&format!("--resolver {address} --dns-timeout 20")));
-    for crowded in &setups {
-        let mut other = crowded.daemon.client("127.0.0.3");
+        .map(|address| LoadedDaemon::start(&format!("--resolver {address} --dns-timeout 20")));
+    for loaded in &setups {
+        let mut other = loaded.daemon.client("127.0.0.3");
         let refused = !other.is_silent_for(Duration::from_secs(2)) && other.read_all() == BUSY;
-        let in_time = crowded.since.elapsed() < NOT_YET_DEAD;
+        let in_time = loaded.since.elapsed() < NOT_YET_DEAD;
         assert!(refused || !in_time, "it may be a moment's");
     }
-    for crowded in setups {
-        crowded.wait_for_silence_of(6.0);
-        let mut trusted = crowded.daemon.client("127.0.0.3");
+    for loaded in setups {
+        loaded.wait_for_silence_of(6.0);
+        let mut trusted = loaded.daemon.client("127.0.0.3");
         assert!(trusted.is_silent_for(Duration::from_secs(1)));
     }
 }
@@ -464,7 +464,7 @@ fn flood(source: &str, server: SocketAddr, over: &AtomicBool) {
 }
 
 #[test]
-fn a_flood_of_nameless_hosts_keeps_no_named_one_out() {
+fn a_flood_of_nameless_hosts_shuts_no_named_host_out() {
     const NAMED: usize = 20;
     needs!("nsd");
     let _alone = Alone::on_the_machine();

@@ -36,7 +36,7 @@ fn with(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static st
 }
 
 #[test]
-fn the_server_before_it_says_who_waits_for_how_long() {
+fn the_servers_variables_decide_the_delay() {
     let ten = "-v -d 0.3 -D 20 -N 20 --delay-unknown 20";
     let dead = "--resolver 127.0.0.1:9";
     let cases = [
@@ -116,7 +116,7 @@ fn an_unset_name_is_looked_up_or_is_none() {
 }
 
 #[test]
-fn a_dead_name_server_makes_nobody_nameless() {
+fn a_dead_name_server_makes_no_client_none() {
     let dns = FakeDns::start(Fault::Silence);
     let options = format!("{DELAYS} --dns-timeout 1 {}", dns.option());
     let mut link = Link::run(&with(&[("TCPREMOTEHOST", "(unset)")]), &options, &SHOW);
@@ -172,7 +172,7 @@ fn with_s_it_refuses_itself() {
 }
 
 #[test]
-fn an_early_talker_is_held_whoever_refuses_it() {
+fn an_early_talker_is_held_with_and_without_s() {
     for (option, answer) in [("-S", format!("421 {TEXT}\r\n")), ("", format!("EHLO: {TEXT}\n"))] {
         let mut link = Link::run(&DYNAMIC, &format!("{option} {DELAYS} -P 1"), &TELL);
         link.client.say("EHLO\n");
@@ -195,7 +195,7 @@ fn an_early_talker_that_is_gone_for_good_is_not_refused_by_anybody() {
 }
 
 #[test]
-fn a_client_that_is_gone_before_anything_is_known_of_it_has_hung_up() {
+fn a_client_that_left_before_the_start_is_a_hangup() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = Client::connect("127.0.0.1", listener.local_addr().unwrap());
     let socket = std::os::fd::OwnedFd::from(listener.accept().unwrap().0);
@@ -209,7 +209,7 @@ fn a_client_that_is_gone_before_anything_is_known_of_it_has_hung_up() {
 }
 
 #[test]
-fn nothing_is_said_where_the_client_would_hear_it() {
+fn nothing_is_logged_if_standard_error_is_the_client() {
     let variables = with(&[("SMTPDELAY", "soon")]);
     let options = words(&format!("{DELAYS} -D 0.2"));
     let mut link = Link::run_with_stderr_to_client(&variables, &options, &["echo", "220 hello"]);
@@ -255,7 +255,7 @@ fn who_has_no_delay_may_talk_first() {
 }
 
 #[test]
-fn decisions_are_told_only_if_asked_for() {
+fn decisions_are_logged_only_with_v() {
     let mut link = Link::run(&with(&[("SMTPDELAY", "soon")]), "-D 0.2", &SHOW);
     assert_eq!(link.client.read_line().0, "220 dynamic unset\n");
     assert_eq!(link.code(), Some(0));
@@ -266,7 +266,7 @@ fn decisions_are_told_only_if_asked_for() {
 }
 
 #[test]
-fn what_is_missing_or_malformed_is_told() {
+fn missing_or_malformed_variables_are_reported() {
     for (ip, message) in [
         (
             "(unset)",
@@ -313,7 +313,7 @@ fn mistakes_exit_100_and_questions_are_answered() {
 }
 
 #[test]
-fn expressions_are_read_only_for_those_who_are_judged_by_them() {
+fn expressions_are_read_only_for_clients_that_need_them() {
     let files = directory();
     let [dynamic, exceptions] = ["dynamic", "static"].map(|name| files.join(name));
     fs::write(&dynamic, "# lines\n\\.lines\\.example$\n").unwrap();
@@ -403,7 +403,7 @@ fn signals_are_at_their_default_and_descriptors_pass_through() {
 }
 
 #[test]
-fn the_program_may_wait_for_its_client_and_has_no_socket_of_a_look_up() {
+fn the_program_gets_a_blocking_socket_and_no_other_descriptor() {
     let dns = FakeDns::start(Fault::Silence);
     let report = [program().to_str().unwrap()];
     let variables = with(&[("TCPREMOTEHOST", "(unset)")]);

@@ -61,7 +61,7 @@ const ENTRIES: [&str; 4] = [
 ];
 
 #[test]
-fn a_listed_client_is_refused_at_once_in_the_words_of_the_list() {
+fn a_listed_client_is_refused_at_once_with_the_txt_record() {
     let Some((list, nsd)) = root("a_listed_client_is_refused_at_once") else { return };
     let daemon = with(&list, &nsd, &format!("--dnsbl {ZONE}")).run(&["echo", "220"]);
     let mut listed = daemon.client(LISTED);
@@ -77,7 +77,7 @@ fn a_listed_client_is_refused_at_once_in_the_words_of_the_list() {
 }
 
 #[test]
-fn refusals_of_listed_clients_may_be_permanent_and_held_as_a_conversation() {
+fn listed_clients_are_refused_permanently_or_by_talk_if_set() {
     let Some((list, nsd)) = root("refusals_of_listed_clients_may_be_permanent") else { return };
     let options = format!("--dnsbl {ZONE} --refuse-permanent --refuse talk");
     let daemon = with(&list, &nsd, &options).run(&["echo", "220"]);
@@ -102,8 +102,8 @@ fn scores_add_up_and_filters_choose() {
 }
 
 #[test]
-fn a_list_that_answers_nonsense_lists_nobody() {
-    let Some((list, nsd)) = root("a_list_that_answers_nonsense_lists_nobody") else { return };
+fn a_list_with_nonsense_answers_lists_no_client() {
+    let Some((list, nsd)) = root("a_list_with_nonsense_answers_lists_no_client") else { return };
     for (source, why) in [
         ("127.0.5.2", "it answers 127.255.255.254, which lists nobody"),
         ("127.0.5.3", "it answers 127.0.0.1, which lists nobody"),
@@ -117,7 +117,7 @@ fn a_list_that_answers_nonsense_lists_nobody() {
 }
 
 #[test]
-fn a_list_that_is_dead_or_late_keeps_nobody_waiting() {
+fn a_dead_or_late_list_does_not_prolong_the_wait() {
     needs!("nsd");
     let dns = FakeDns::start(Fault::Silence);
     let nsd = Nsd::start();
@@ -233,7 +233,7 @@ fn a_client_that_leaves_while_the_list_is_asked_why_is_listed_all_the_same() {
 }
 
 #[test]
-fn the_words_of_a_list_are_cleaned_and_cut() {
+fn txt_records_are_escaped_and_cut() {
     const LONG: &[u8] = &[b'x'; 300];
     let fallback = "mx.test.example your address is listed by bl.example";
     let cut = "x".repeat(200);
@@ -289,7 +289,7 @@ fn lists_of_one_zone_are_one_question_and_all_count() {
 }
 
 #[test]
-fn lists_that_fail_list_nobody_and_each_is_told() {
+fn failing_lists_list_no_client_and_draw_a_warning_each() {
     needs!("nsd");
     let broken = [
         (Fault::Code(Rcode::SERVFAIL), "no name server could answer"),
@@ -358,7 +358,7 @@ fn a_zone_may_be_a_blocklist_and_an_allowlist() {
 }
 
 #[test]
-fn a_dead_allowlist_costs_nobody_more_than_its_delay() {
+fn a_dead_allowlist_does_not_prolong_the_delay() {
     needs!("nsd");
     let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
     let daemon = beside(&dead, &nsd, "--dnswl dead.example").run(&["echo", "220"]);
@@ -408,7 +408,7 @@ fn clients_that_a_rule_exempts_do_not_wait_for_a_dead_list() {
 }
 
 #[test]
-fn an_allowlist_makes_static_who_looks_like_a_line_or_has_an_ipv6_address() {
+fn an_allowlist_makes_dynamic_names_and_ipv6_clients_static() {
     let test = "an_allowlist_makes_static_who_looks_like_a_line";
     let Some((_, nsd)) = root(test) else { return };
     let list = Rbldnsd::start_on_a_free_port(&[&format!("{LINE} :127.0.0.10:a line")]);

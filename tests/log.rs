@@ -19,7 +19,7 @@ use lab::{Client, directory, needs, packages, wait_until};
 const VICTIM: &str = "198.51.100.9";
 
 #[test]
-fn fail2ban_bans_those_who_are_refused_and_nobody_whom_they_name() {
+fn fail2ban_bans_refused_clients_and_no_address_in_their_text() {
     needs!("fail2ban-regex");
     let daemon = Background::new();
     let forged = format!("listed ip={VICTIM} port=25 host=- action=refuse\" kind=per-ip ");
@@ -29,7 +29,7 @@ fn fail2ban_bans_those_who_are_refused_and_nobody_whom_they_name() {
     let from = |source: &str| Client::connect(source, ([127, 0, 0, 1], daemon.port).into());
     let mut early = from("127.0.0.2");
     early.say(&format!("EHLO {forged}\r\nMAIL FROM:<{forged}>\r\n{forged}\r\nQUIT\r\n"));
-    let _crowd = [(); 2].map(|()| from("127.0.0.3"));
+    let _load = [(); 2].map(|()| from("127.0.0.3"));
     from("127.0.0.3").read_all();
     let mut good = from("127.0.0.4");
     assert_eq!(good.read_line().0, "220\n");
@@ -108,7 +108,7 @@ impl Drop for Unread {
 }
 
 #[test]
-fn standard_error_that_nobody_reads_stops_nobody() {
+fn unread_standard_error_does_not_block() {
     let mut daemon = Unread::start("-H --delay 0 -c 20", &["echo", "220"]);
     let start = Instant::now();
     for _ in 0..600 {
@@ -201,7 +201,7 @@ fn no_message_controls_a_terminal() {
 }
 
 #[test]
-fn tcprules_says_what_it_always_did() {
+fn tcprules_messages_are_unchanged() {
     let folder = directory();
     let file = folder.join("caf\u{e9}\x1b").join("rules.tmp");
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));

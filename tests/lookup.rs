@@ -13,7 +13,7 @@ use lab::report::{Report, program};
 use lab::{Daemon, assert_waited, needs, seconds, waited};
 
 #[test]
-fn a_dead_name_server_costs_the_delay_of_the_unknown() {
+fn a_dead_name_server_makes_clients_unknown() {
     let dns = FakeDns::start(Fault::Silence);
     let setup = || Daemon::setup().option(&dns.option());
     let daemon = setup().option("--delay-unknown 6 --dns-timeout 1").run(&["echo", "220"]);
@@ -90,8 +90,8 @@ fn an_answer_that_takes_five_seconds_is_waited_for() {
 }
 
 #[test]
-fn strangers_are_not_believed() {
-    let dns = FakeDns::start(Fault::AmongStrangers("true.example.org"));
+fn answers_from_other_addresses_are_ignored() {
+    let dns = FakeDns::start(Fault::AmongSpoofed("true.example.org"));
     let daemon = Daemon::setup()
         .option(&dns.option())
         .option("--delay 0.1")
@@ -153,7 +153,7 @@ fn lasting_descriptors(pid: Pid) -> usize {
 }
 
 #[test]
-fn a_shortage_of_descriptors_makes_clients_unknown_and_is_told_once_a_minute() {
+fn a_shortage_of_descriptors_is_logged_once_a_minute() {
     let dns = FakeDns::start(Fault::Late(Duration::ZERO, "mx.example.org"));
     let run = |sockets: usize| {
         let setup = Daemon::setup().option("--delay-unknown 0.1 --delay-static 0.1");
@@ -189,7 +189,7 @@ fn a_shortage_of_descriptors_makes_clients_unknown_and_is_told_once_a_minute() {
 }
 
 #[test]
-fn too_few_descriptors_are_told_at_the_start() {
+fn too_few_descriptors_draw_a_warning_at_the_start() {
     let told = |files: u64, options: &str| {
         let setup = Daemon::setup_under(&["prlimit", &format!("--nofile={files}:")]);
         let setup = setup.option("--resolver 127.0.0.1:9 --dns-timeout 8");

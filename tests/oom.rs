@@ -165,7 +165,7 @@ fn refusals(program: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn a_memory_limit_that_is_too_small_is_told_in_a_line() {
+fn a_memory_limit_that_is_too_small_is_reported_in_a_line() {
     for (program, name, enough) in [
         (env!("CARGO_BIN_EXE_smtp-delay"), "smtp-delay", "6000000"),
         (env!("CARGO_BIN_EXE_smtp-delayd"), "smtp-delayd", "20000000"),
@@ -183,7 +183,7 @@ fn a_memory_limit_that_is_too_small_is_told_in_a_line() {
 }
 
 #[test]
-fn a_client_is_not_told_of_a_memory_limit() {
+fn a_memory_limit_is_not_reported_to_the_client() {
     let link = env!("CARGO_BIN_EXE_smtp-delay");
     let (bytes, _) = refusals(link).remove(0);
     // As inetd has it: all three are the connection.

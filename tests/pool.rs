@@ -48,7 +48,7 @@ fn sessions_take_slots_as_well() {
         "-c",
         "echo $$; exec cat",
     ]);
-    let born = daemon.children();
+    let children = daemon.children();
     let are_few = || assert!(daemon.children().len() <= 4, "{:?}", daemon.children());
     let answer = |client: &mut Client| {
         wait_until("a client to be served", || {
@@ -61,7 +61,7 @@ fn sessions_take_slots_as_well() {
     for number in 0..4 {
         held.push_back(daemon.client("127.0.0.1"));
         let pid = answer(&mut held[number]);
-        assert!(number > 0 || !born.contains(&pid), "the child has an heir");
+        assert!(number > 0 || !children.contains(&pid), "another process has the client");
     }
     for _ in 0..4 {
         let mut next = daemon.client("127.0.0.1");
@@ -192,7 +192,7 @@ fn a_program_that_ends_at_once_is_no_crash() {
 }
 
 #[test]
-fn children_that_die_before_the_hand_over_are_told_replaced_and_held_back() {
+fn children_that_die_before_the_hand_over_are_logged_and_replaced() {
     const KILLED: usize = 12;
     let daemon = Daemon::setup().option("-H --delay 0 --min-idle 1").run(&["echo", "220"]);
     let start = Instant::now();
@@ -435,7 +435,7 @@ fn limit_processes_of(user: u32, pid: Pid, limit: u64) {
 }
 
 #[test]
-fn a_shortage_of_descriptors_is_told_and_survived() {
+fn a_shortage_of_descriptors_is_logged_and_survived() {
     let daemon = Daemon::setup().option("-H --delay 0.1 -c 1").run(&["echo", "220"]);
     let child = daemon.children()[0];
     let limit = |files: u64| {
@@ -583,7 +583,7 @@ fn nobody_is_served_while_the_supervisor_is_stopped() {
 }
 
 #[test]
-fn clients_that_are_held_for_a_stopped_supervisor_are_served_once_it_is_gone() {
+fn clients_held_for_a_stopped_supervisor_are_served_after_its_death() {
     let mut daemon = Daemon::setup().option("-H --delay 0").run(&["echo", "220"]);
     daemon.signal(Signal::SIGSTOP);
     let mut held = held_client(&daemon);
@@ -644,7 +644,7 @@ fn address_space(pid: Pid) -> usize {
 }
 
 #[test]
-fn a_storm_of_hups_loses_no_client_and_ends_no_session() {
+fn many_hups_lose_no_client_and_end_no_session() {
     let _alone = Alone::on_the_machine();
     let daemon = Daemon::setup().option("-H --delay 0.02").run(&["sh", "-c", "echo 220"]);
     let load = Load::new();
@@ -664,7 +664,7 @@ fn a_storm_of_hups_loses_no_client_and_ends_no_session() {
 }
 
 #[test]
-fn ten_thousand_connections_meet_a_hup_every_tenth_of_a_second() {
+fn ten_thousand_connections_with_a_hup_every_tenth_of_a_second() {
     let _alone = Alone::on_the_machine();
     let files = directory();
     let [config, expressions, rules] = ["config", "expressions", "rules"].map(|f| files.join(f));

@@ -171,7 +171,7 @@ fn a_cdb_cut_anywhere_does_no_harm() {
 }
 
 #[test]
-fn a_cdb_whose_blocks_were_lost_lets_nobody_in() {
+fn a_cdb_with_lost_blocks_denies_all_clients() {
     needs!("tcprules");
     let file = cdb("127.0.0.1:deny\n:allow,WHICH=/whole/\n");
     let whole = fs::read(&file).unwrap();
@@ -214,7 +214,7 @@ fn a_cdb_that_lies_about_a_length_drops_its_clients_alone() {
 }
 
 #[test]
-fn a_named_pipe_in_the_place_of_a_cdb_keeps_nobody_waiting() {
+fn a_named_pipe_instead_of_a_cdb_does_not_block() {
     needs!("tcprules");
     let file = cdb(":allow\n");
     let mut daemon =
@@ -275,7 +275,7 @@ fn early_talk_is_judged_after_the_rules() {
 }
 
 #[test]
-fn a_delay_by_rule_is_watched_where_there_is_no_other() {
+fn a_delay_set_by_a_rule_is_watched_without_other_delays() {
     needs!("tcprules");
     let daemon = Daemon::setup()
         .option("-H --delay 0")
@@ -310,7 +310,7 @@ fn text_rules_are_read_again_on_hup_and_mistakes_keep_the_old() {
 }
 
 #[test]
-fn rules_that_match_nobody_are_warned_of() {
+fn rules_that_match_no_client_draw_a_warning() {
     let rules = "127.0.0.2:deny\n192.0.2:deny\n:allow, SMTPDELAY=/1/\njoe@127.0.0.2:deny\n";
     let file = text(rules);
     let warnings = [

@@ -62,7 +62,7 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn a_file_of_something_else_is_refused_however_long_it_is() {
+fn a_file_that_is_no_scoreboard_is_refused() {
     let path = directory().join("file");
     let mut file = File::create(&path).unwrap();
     file.write_all(b"\x7fELF\x02\x01\x01").unwrap();
@@ -88,8 +88,8 @@ fn no_more_is_read_than_a_scoreboard_has() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_told() {
-    if !is_root("a_file_that_may_not_be_read_is_told") {
+fn a_file_without_read_permission_is_reported() {
+    if !is_root("a_file_without_read_permission_is_reported") {
         return;
     }
     let directory = directory();
@@ -157,8 +157,8 @@ fn a_pidfile_that_was_there_before_stays_there_empty() {
 }
 
 #[test]
-fn a_pidfile_of_another_user_stays_its_own() {
-    if !is_root("a_pidfile_of_another_user_stays_its_own") {
+fn a_pidfile_of_another_user_is_not_overwritten() {
+    if !is_root("a_pidfile_of_another_user_is_not_overwritten") {
         return;
     }
     let daemon = Background::new();
@@ -288,7 +288,7 @@ fn whoever_starts_a_daemon_sees_its_warnings() {
 }
 
 #[test]
-fn a_daemon_without_its_usual_scoreboard_says_so() {
+fn a_daemon_without_its_default_scoreboard_warns() {
     let daemon = Background::new();
     let own = daemon.path("smtp-delayd");
     fs::copy(env!("CARGO_BIN_EXE_smtp-delayd"), &own).unwrap();
@@ -341,8 +341,8 @@ fn a_check_finds_files_that_could_not_be_made() {
 }
 
 #[test]
-fn a_daemon_of_another_pid_namespace_is_not_gone() {
-    if !is_root("a_daemon_of_another_pid_namespace_is_not_gone") {
+fn a_daemon_in_another_pid_namespace_counts_as_running() {
+    if !is_root("a_daemon_in_another_pid_namespace_counts_as_running") {
         return;
     }
     let daemon = Background::new();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use lab::daemon::Setup;
-use lab::descendants::{slow_to_start, stopped_heir};
+use lab::program_process::{slow_to_start, stopped_program_process};
 use lab::{Alone, Client, Daemon, assert_waited, wait_until};
 
 fn setup(delay: &str) -> Setup {
@@ -53,7 +53,7 @@ fn term_lets_waiting_clients_finish_and_frees_the_port() {
 }
 
 #[test]
-fn a_second_term_ends_the_supervisor_and_nobody_else() {
+fn a_second_term_ends_only_the_supervisor() {
     let mut daemon = setup("9").run(&["echo", "220"]);
     let mut waiting = daemon.client("127.0.0.1");
     assert!(waiting.is_silent_for(Duration::from_millis(200)));
@@ -66,7 +66,7 @@ fn a_second_term_ends_the_supervisor_and_nobody_else() {
 }
 
 #[test]
-fn without_its_supervisor_nobody_goes_on_listening() {
+fn children_stop_listening_when_the_supervisor_dies() {
     let mut daemon = setup("4").option("--min-idle 10").run(&["sh", "-c", "echo 220; exec cat"]);
     let children = daemon.children();
     assert_eq!(children.len(), 10);
@@ -148,7 +148,7 @@ fn fifty_kills_under_load_and_as_many_starts() {
 }
 
 #[test]
-fn places_for_programs_are_no_matter_once_nobody_counts_them() {
+fn max_prog_ends_with_the_supervisor() {
     let mut daemon = setup("4").option("--max-prog 1").run(&["echo", "220"]);
     let mut clients: Vec<Client> = (0..5).map(|_| daemon.client("127.0.0.1")).collect();
     assert!(clients[4].is_silent_for(Duration::from_millis(300)));
@@ -159,7 +159,7 @@ fn places_for_programs_are_no_matter_once_nobody_counts_them() {
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn a_port_in_use_is_reported() {
     let daemon = setup("0").run(&["echo", "220"]);
     let start = Instant::now();
     let other = std::process::Command::new(env!("CARGO_BIN_EXE_smtp-delayd"))
@@ -178,9 +178,10 @@ fn a_port_in_use_is_told() {
 #[test]
 fn term_does_not_wait_for_a_program_that_does_not_start() {
     let mut daemon = slow_to_start("-H --delay 0");
-    let (mut client, heir) = wait_until("an heir", || stopped_heir(&daemon));
+    let (mut client, process) =
+        wait_until("a stopped program process", || stopped_program_process(&daemon));
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.wait().success());
-    kill(heir, Signal::SIGCONT).unwrap();
+    kill(process, Signal::SIGCONT).unwrap();
     assert_eq!(client.read_line().0, "220\n");
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Output;
 
-use lab::twins::{Dice, ours, run, theirs};
+use lab::ucspi::{Random, ours, run, theirs};
 use lab::{directory, needs};
 
 const ADDRESSES: &[&str] = &[
@@ -55,17 +55,17 @@ const RULES: &[&str] = &[
     "allow,A=/x,y=z/",
 ];
 
-fn line(dice: &mut Dice) -> String {
-    let start = dice.pick(&["", "", "", "", "", "#", " "]);
-    let colon = dice.pick(&[":", ":", ":", ":", ":", " ", "::"]);
-    let end = dice.pick(&["", "", " ", "\t ", "\r"]);
-    format!("{start}{}{colon}{}{end}", dice.pick(ADDRESSES), dice.pick(RULES))
+fn line(random: &mut Random) -> String {
+    let start = random.pick(&["", "", "", "", "", "#", " "]);
+    let colon = random.pick(&[":", ":", ":", ":", ":", " ", "::"]);
+    let end = random.pick(&["", "", " ", "\t ", "\r"]);
+    format!("{start}{}{colon}{}{end}", random.pick(ADDRESSES), random.pick(RULES))
 }
 
-fn file(dice: &mut Dice) -> Vec<u8> {
-    let lines: Vec<String> = (0..dice.below(7)).map(|_| line(dice)).collect();
+fn file(random: &mut Random) -> Vec<u8> {
+    let lines: Vec<String> = (0..random.below(7)).map(|_| line(random)).collect();
     let mut text = lines.join("\n").into_bytes();
-    text.extend_from_slice(dice.pick(&["", "\n", "\n\n", "\0x\n"]).as_bytes());
+    text.extend_from_slice(random.pick(&["", "\n", "\n\n", "\0x\n"]).as_bytes());
     text
 }
 
@@ -85,10 +85,10 @@ fn compiled_files_and_answers_are_the_same() {
     let [their_rules, their_check] = [tcprules, check].map(theirs);
     let [our_rules, our_check] = [tcprules, check].map(ours);
     let [their_place, our_place] = [directory(), directory()];
-    let mut dice = Dice::new(1);
+    let mut random = Random::new(1);
     let mut compiled = 0;
     for round in 0..500 {
-        let text = file(&mut dice);
+        let text = file(&mut random);
         let about = format!("round {round}: {:?}", String::from_utf8_lossy(&text));
         let compile = |program, place: &std::path::PathBuf| {
             run(
@@ -108,9 +108,12 @@ fn compiled_files_and_answers_are_the_same() {
         let cdb = |place: &std::path::PathBuf| fs::read(place.join("r.cdb")).unwrap();
         assert!(cdb(&their_place) == cdb(&our_place), "{about}");
         let variables = [
-            ("TCPREMOTEIP", dice.pick(&["1.2.3.4", "1.2.3.9", "10.2.1.1", "5.5.5.5", "", "unset"])),
-            ("TCPREMOTEHOST", dice.pick(&["x.y", "z.y", "q", "", "unset", "unset"])),
-            ("TCPREMOTEINFO", dice.pick(&["a", "b", "", "unset", "unset"])),
+            (
+                "TCPREMOTEIP",
+                random.pick(&["1.2.3.4", "1.2.3.9", "10.2.1.1", "5.5.5.5", "", "unset"]),
+            ),
+            ("TCPREMOTEHOST", random.pick(&["x.y", "z.y", "q", "", "unset", "unset"])),
+            ("TCPREMOTEINFO", random.pick(&["a", "b", "", "unset", "unset"])),
         ];
         let ask = |program| {
             run(
@@ -149,7 +152,7 @@ fn smtp_delayctl_warns_where_tcprules_is_silent() {
 }
 
 #[test]
-fn smtp_delayctl_escapes_what_the_tools_of_ucspi_tcp_print_as_it_is() {
+fn smtp_delayctl_escapes_what_tcprules_prints_raw() {
     let place = directory();
     let under_our_name = |arguments: &[&str], input: &[u8]| {
         let here = |c: &mut std::process::Command| {
@@ -214,17 +217,17 @@ fn broken_files_are_judged_alike() {
     assert!(run(&theirs("tcprules"), compile, rules.as_bytes()).status.success());
     let whole = fs::read(place.join("r.cdb")).unwrap();
     let (their_check, our_check) = (theirs("tcprulescheck"), ours("tcprulescheck"));
-    let mut dice = Dice::new(2);
+    let mut random = Random::new(2);
     let mut broken = 0;
     for round in 0..300 {
         let mut bytes = whole.clone();
-        for _ in 0..=dice.below(3) {
+        for _ in 0..=random.below(3) {
             // Most of the header is empty, and stays so.
             let used = |place: &usize| *place >= 2048 || whole[*place] != 0;
             let places: Vec<usize> = (0..bytes.len()).filter(used).collect();
-            bytes[places[dice.below(places.len())]] = [0, 1, 4, 0x7f, 0xff][dice.below(5)];
+            bytes[places[random.below(places.len())]] = [0, 1, 4, 0x7f, 0xff][random.below(5)];
         }
-        bytes.truncate(bytes.len() - [0, 0, 1, 8, 30][dice.below(5)]);
+        bytes.truncate(bytes.len() - [0, 0, 1, 8, 30][random.below(5)]);
         fs::write(place.join("r.cdb"), bytes).unwrap();
         let ask = |program| {
             let here = |c: &mut std::process::Command| {

@@ -11,9 +11,9 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use lab::dns::{LIAR, LINE, NAMELESS, Nsd, ORDINARY};
+use lab::dns::{LINE, NAMELESS, Nsd, ORDINARY, UNCONFIRMED};
 use lab::report::program;
-use lab::twins::{Dice, Server, ours, run, theirs};
+use lab::ucspi::{Random, Server, ours, run, theirs};
 use lab::{Client, directory, is_root, needs};
 
 /// Where the name server for both listens: neither can be told a port.
@@ -21,7 +21,7 @@ const NAME_SERVER: &str = "127.0.0.77";
 /// The only client with an ident server.
 const IDENTIFIED: &str = "127.0.1.31";
 
-const SOURCES: [&str; 5] = [ORDINARY, LINE, NAMELESS, LIAR, IDENTIFIED];
+const SOURCES: [&str; 5] = [ORDINARY, LINE, NAMELESS, UNCONFIRMED, IDENTIFIED];
 
 const RULES: &[&str] = &[
     "127.0.1.1:allow,A=/address/\n127.0.2.:deny\n:allow,A=/default/\n",
@@ -127,17 +127,18 @@ fn serve_ident() {
 }
 
 /// One combination of options.
-fn combination(dice: &mut Dice) -> (Vec<String>, bool) {
+fn combination(random: &mut Random) -> (Vec<String>, bool) {
     let mut options: Vec<String> = Vec::new();
-    let verbosity = dice.pick(&["-v", "-v", "-v", "-Q", "-q"]);
+    let verbosity = random.pick(&["-v", "-v", "-v", "-Q", "-q"]);
     options.push(verbosity.into());
     options.extend(
-        dice.pick(&["", "-H", "-h", "-p", "-P", "-hp"]).split_whitespace().map(String::from),
+        random.pick(&["", "-H", "-h", "-p", "-P", "-hp"]).split_whitespace().map(String::from),
     );
     options
-        .extend(dice.pick(&["-R", "-r", "-t2", "-Rt1", ""]).split_whitespace().map(String::from));
+        .extend(random.pick(&["-R", "-r", "-t2", "-Rt1", ""]).split_whitespace().map(String::from));
     options.extend(
-        dice.pick(&["-l0", "-lmx.example.org", "-l", "", "-lodd:na%me"])
+        random
+            .pick(&["-l0", "-lmx.example.org", "-l", "", "-lodd:na%me"])
             .split_whitespace()
             .map(String::from),
     );
@@ -145,22 +146,23 @@ fn combination(dice: &mut Dice) -> (Vec<String>, bool) {
         options.push(String::new());
     }
     options.extend(
-        dice.pick(&["", "-D", "-d", "-o", "-O", "-oD"]).split_whitespace().map(String::from),
+        random.pick(&["", "-D", "-d", "-o", "-O", "-oD"]).split_whitespace().map(String::from),
     );
     options.extend(
-        dice.pick(&["", "-c1", "-c 7", "-c5x", "-b1", "-b 50"])
+        random
+            .pick(&["", "-c1", "-c 7", "-c5x", "-b1", "-b 50"])
             .split_whitespace()
             .map(String::from),
     );
-    if dice.below(4) == 0 {
-        options.push(format!("-B{}", dice.pick(&["hello", "220-wait\r\n", "x y"])));
+    if random.below(4) == 0 {
+        options.push(format!("-B{}", random.pick(&["hello", "220-wait\r\n", "x y"])));
     }
-    match dice.below(10) {
+    match random.below(10) {
         0 => options.extend(["-x".into(), "/nonexistent/cdb".into()]),
         1 => options.extend(["-X".into(), "-x/nonexistent/cdb".into()]),
         2 => options.extend(["-x".into(), short_file()]),
         3 => (),
-        _ => options.extend(["-x".into(), compiled(dice.pick(RULES)).display().to_string()]),
+        _ => options.extend(["-x".into(), compiled(random.pick(RULES)).display().to_string()]),
     }
     (options, verbosity == "-v")
 }
@@ -191,15 +193,15 @@ fn a_hundred_and_sixty_combinations() {
             assert_same(&options, true);
         }
     }
-    let mut dice = Dice::new(7);
+    let mut random = Random::new(7);
     for _ in 0..140 {
-        let (options, verbose) = combination(&mut dice);
+        let (options, verbose) = combination(&mut random);
         assert_same(&options, verbose);
     }
 }
 
 #[test]
-fn mistakes_are_told_and_end_alike() {
+fn mistakes_have_tcpservers_messages_and_exit_codes() {
     needs!("tcpserver");
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy_port = busy.local_addr().unwrap().port().to_string();
@@ -237,9 +239,9 @@ fn mistakes_are_told_and_end_alike() {
 }
 
 #[test]
-fn identities_that_cannot_be_had_are_told_alike() {
+fn unusable_identities_have_tcpservers_messages() {
     needs!("tcpserver");
-    if !is_root("identities_that_cannot_be_had_are_told_alike") {
+    if !is_root("unusable_identities_have_tcpservers_messages") {
         return;
     }
     for options in [&["-u", "1"][..], &["-g", "2"], &["-U"], &["-u1", "-g2"]] {
@@ -340,7 +342,7 @@ fn ip_options_are_taken_away_or_left() {
 
 /// NetBSD's rc scripts run `argv0 tcpserver nbqmailsmtpd ...`.
 #[test]
-fn the_executed_file_names_the_program_where_the_first_word_does_not() {
+fn the_executed_path_names_the_program_if_argv0_does_not() {
     needs!("tcpserver");
     let output = |file: &Path, arguments: &[&str]| {
         let arguments = [&[file.to_str().unwrap()], arguments].concat();

@@ -53,21 +53,21 @@ static void serve(int client, int patience)
     ;
 }
 
-struct heir { int client; char **argv; };
+struct session { int client; char **argv; };
 
-static int inherit(void *heir)
+static int run_session(void *session)
 {
-  become(((struct heir *) heir)->client, ((struct heir *) heir)->argv);
+  become(((struct session *) session)->client, ((struct session *) session)->argv);
   return 111;
 }
 
-static void beget(int client, char **argv)
+static void spawn(int client, char **argv)
 {
   static char stack[16384] __attribute__((aligned(16)));
-  struct heir heir = { client, argv };
+  struct session session = { client, argv };
   int flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | SIGCHLD;
 
-  if (clone(inherit, stack + sizeof stack, flags, &heir) < 0) _exit(111);
+  if (clone(run_session, stack + sizeof stack, flags, &session) < 0) _exit(111);
 }
 
 static int is_held(const struct sockaddr_in *peer)
@@ -85,7 +85,7 @@ static void child(int listener, int kind, char **argv)
     if (kind == ACCEPT) serve(client, atoi(argv[3]));
     else if (is_held(&peer)) serve(client, -1);
     else if (kind == EXEC) become(client, argv);
-    else beget(client, argv);
+    else spawn(client, argv);
     close(client);
   }
 }

@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, poll};
 use socket2::Socket;
 
 use super::Figures;
-use super::crowd::{raise_file_limit, source};
 use super::load::visit_from;
+use super::loaded_server::{raise_file_limit, source};
 use super::server::{DAEMON, Server};
 use lab::{directory, wait_until};
 

@@ -1,6 +1,6 @@
-//! A load that never waits for a processor.  Clients are on other hosts as a rule:
-//! beside the server whose clients it plays, a load that has to wait for its turn
-//! measures that as well.
+//! A load that never waits for a processor.  Clients are usually on other hosts: a
+//! load on the server's host that has to wait for a processor measures that wait as
+//! well.
 
 use std::process::{Command, Stdio, id};
 

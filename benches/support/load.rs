@@ -1,6 +1,6 @@
-//! A load: as many clients at once as asked for, each of which comes back as soon
-//! as it is done, from addresses all over 127.0.0.0/8, in one epoll loop.  What a
-//! client closes is reset, so that no port waits for stragglers.
+//! A load: a number of clients at once, each of which returns as soon as it is done,
+//! from many addresses of 127.0.0.0/8, in one epoll loop.  Clients close with a reset,
+//! so that no port stays in TIME_WAIT.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -14,22 +14,22 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Figures;
 
-/// Clients at once, where nothing else is said.
+/// Clients at once, by default.
 pub(crate) const AT_ONCE: usize = 20;
 
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// It waits for the greeting, and leaves.
-    Polite,
-    /// It talks at once, and reads what it is told until the server closes.
+    Waiting,
+    /// It talks at once, and reads until the server closes.
     Early,
 }
 
-/// What became of a load.
+/// The result of a load.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// Clients that were answered as their manner deserves.
+    /// Clients that were answered as expected.
     pub(crate) answered: usize,
     /// Clients that were not.
     pub(crate) failed: usize,
@@ -45,15 +45,15 @@ impl Outcome {
     }
 }
 
-struct Visitor {
+struct Client {
     socket: Socket,
     start: Instant,
-    /// What it has to say still.
+    /// What it has not sent yet.
     unsaid: &'static [u8],
     heard: Vec<u8>,
 }
 
-/// How a visit ended, if it has.
+/// The state of a client.
 enum State {
     Goes,
     Answered,
@@ -68,58 +68,56 @@ pub(crate) struct Load {
 }
 
 const EARLY: &[u8] = b"EHLO me.example\r\nMAIL FROM:<a@b.example>\r\n";
-/// Without any event for so long, the server is taken for dead.
+/// Milliseconds without an event after which the server counts as dead.
 const PATIENCE: u16 = 20_000;
 
 impl Load {
-    /// The same, once it has gone on for a while.
+    /// The same after a warm-up.
     pub(crate) fn press_warm(&self, time: Duration) -> Outcome {
         self.press(time / 5);
         self.press(time)
     }
 
-    /// Goes on for `time`; clients that are there then are not counted.
+    /// Runs for `time`; clients that are connected at its end are not counted.
     pub(crate) fn press(&self, time: Duration) -> Outcome {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll");
         let mut outcome = Outcome::default();
         let mut number = 0;
-        let mut visitors: Vec<Visitor> =
+        let mut clients: Vec<Client> =
             (0..self.at_once).map(|slot| self.arrive(&epoll, slot, &mut number)).collect();
         let mut events = vec![EpollEvent::empty(); 256];
         let start = Instant::now();
         while start.elapsed() < time {
             let ready = epoll.wait(&mut events, PATIENCE).unwrap_or(0);
-            assert!(ready > 0, "nobody was answered for {PATIENCE} ms");
+            assert!(ready > 0, "no client was answered for {PATIENCE} ms");
             for event in &events[..ready] {
                 let slot = usize::try_from(event.data()).expect("a slot");
-                match visitors[slot].go_on(self.manner, &mut outcome.first_byte) {
+                match clients[slot].go_on(self.manner, &mut outcome.first_byte) {
                     State::Goes => continue,
                     State::Answered => outcome.answered += 1,
                     State::Failed => outcome.failed += 1,
                 }
-                visitors[slot] = self.arrive(&epoll, slot, &mut number);
+                clients[slot] = self.arrive(&epoll, slot, &mut number);
             }
         }
         outcome.time = start.elapsed();
         outcome
     }
 
-    /// All come at once, and go once all were greeted, so often, with a pause between;
-    /// microseconds to the first byte.
+    /// `times` bursts with a pause between: all clients come at once, and leave once all
+    /// were greeted; returns microseconds to the first byte.
     pub(crate) fn burst(&self, times: u32, pause: Duration) -> Figures {
         let mut first_byte = Figures::default();
         for burst in 0..times {
             let numbers = 0..self.at_once;
             let start = |number| self.greeted(number + burst as usize * self.at_once);
-            let mut waiting: Vec<Visitor> = numbers.map(start).collect();
+            let mut waiting: Vec<Client> = numbers.map(start).collect();
             while !waiting.is_empty() {
                 wait_for_one(&waiting);
-                waiting.retain_mut(|visitor| {
-                    match visitor.go_on(Manner::Polite, &mut first_byte) {
-                        State::Goes => true,
-                        State::Answered => false,
-                        State::Failed => panic!("a client was not greeted"),
-                    }
+                waiting.retain_mut(|client| match client.go_on(Manner::Waiting, &mut first_byte) {
+                    State::Goes => true,
+                    State::Answered => false,
+                    State::Failed => panic!("a client was not greeted"),
                 });
             }
             thread::sleep(pause);
@@ -127,22 +125,22 @@ impl Load {
         first_byte
     }
 
-    fn greeted(&self, number: usize) -> Visitor {
+    fn greeted(&self, number: usize) -> Client {
         let start = Instant::now();
-        Visitor { socket: visit(self.server, number), start, unsaid: b"", heard: Vec::new() }
+        Client { socket: visit(self.server, number), start, unsaid: b"", heard: Vec::new() }
     }
 
-    fn arrive(&self, epoll: &Epoll, slot: usize, number: &mut usize) -> Visitor {
+    fn arrive(&self, epoll: &Epoll, slot: usize, number: &mut usize) -> Client {
         *number += 1;
         let socket = visit(self.server, *number);
         let unsaid = if self.manner == Manner::Early { EARLY } else { b"" };
-        let mut visitor = Visitor { socket, start: Instant::now(), unsaid, heard: Vec::new() };
-        visitor.say();
+        let mut client = Client { socket, start: Instant::now(), unsaid, heard: Vec::new() };
+        client.say();
         let mut interest = EpollFlags::EPOLLIN;
-        interest.set(EpollFlags::EPOLLOUT, !visitor.unsaid.is_empty());
+        interest.set(EpollFlags::EPOLLOUT, !client.unsaid.is_empty());
         let event = EpollEvent::new(interest | EpollFlags::EPOLLET, slot as u64);
-        epoll.add(visitor.socket.as_fd(), event).expect("a visitor to wait for");
-        visitor
+        epoll.add(client.socket.as_fd(), event).expect("a client to wait for");
+        client
     }
 }
 
@@ -151,7 +149,7 @@ fn visit(server: SocketAddr, number: usize) -> Socket {
     visit_from(address(5, number), server)
 }
 
-/// A connection that is being made, from `source`.
+/// A connection in progress, from `source`.
 pub(crate) fn visit_from(source: [u8; 4], server: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP));
     let socket = socket.expect("a socket");
@@ -169,21 +167,21 @@ pub(crate) fn address(network: u8, number: usize) -> [u8; 4] {
     [127, network, byte(number / 250), byte(number)]
 }
 
-fn wait_for_one(waiting: &[Visitor]) {
-    let fd = |visitor| PollFd::new(AsFd::as_fd(visitor), PollFlags::POLLIN);
-    let mut fds: Vec<PollFd<'_>> = waiting.iter().map(|visitor| fd(&visitor.socket)).collect();
+fn wait_for_one(waiting: &[Client]) {
+    let fd = |client| PollFd::new(AsFd::as_fd(client), PollFlags::POLLIN);
+    let mut fds: Vec<PollFd<'_>> = waiting.iter().map(|client| fd(&client.socket)).collect();
     let ready = poll(&mut fds, PATIENCE).unwrap_or(0);
-    assert!(ready > 0, "nobody was greeted for {PATIENCE} ms");
+    assert!(ready > 0, "no client was greeted for {PATIENCE} ms");
 }
 
-impl Visitor {
+impl Client {
     fn say(&mut self) {
         if let Ok(said) = (&self.socket).write(self.unsaid) {
             self.unsaid = &self.unsaid[said..];
         }
     }
 
-    /// Perhaps after a line that is not the last of the greeting.
+    /// The refusal may follow a line of a greeting (a teaser).
     fn is_refused(&self) -> bool {
         let mut lines = self.heard.split(|byte| *byte == b'\n');
         lines.any(|line| line.starts_with(b"421") || line.starts_with(b"521"))
@@ -203,7 +201,7 @@ impl Visitor {
                         first_byte.add(self.start.elapsed().as_secs_f64() * 1e6);
                     }
                     self.heard.extend_from_slice(&buffer[..length]);
-                    if manner == Manner::Polite {
+                    if manner == Manner::Waiting {
                         let greeted = self.heard.starts_with(b"220");
                         return if greeted { State::Answered } else { State::Failed };
                     }

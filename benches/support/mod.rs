@@ -1,20 +1,20 @@
-//! What the benchmarks stand on: figures and their spread, arguments, programs
+//! What the benchmarks share: figures and their spread, arguments, programs
 //! in C to compare with, and what is charged to a group of processes.
 
 pub(crate) mod at_once;
 pub(crate) mod calls;
 pub(crate) mod cgroup;
-pub(crate) mod crowd;
 pub(crate) mod first;
 pub(crate) mod load;
+pub(crate) mod loaded_server;
 pub(crate) mod memory;
 pub(crate) mod names;
+pub(crate) mod planned_clients;
 pub(crate) mod postscreen;
 pub(crate) mod processor;
 pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod table;
-pub(crate) mod visitors;
 
 use std::fmt;
 use std::process::{Command, exit};

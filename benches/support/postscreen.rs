@@ -1,5 +1,5 @@
 //! Postfix's postscreen on a port of loopback, with a configuration of its own:
-//! it drops those who talk before the greeting.  Needs root.
+//! it drops clients that talk before the greeting.  Needs root.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};

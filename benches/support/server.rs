@@ -1,5 +1,5 @@
-//! A server that is measured: in a process group of its own, with its log thrown
-//! away, so that nobody but it works.
+//! A server under measurement: in a process group of its own, with its log discarded,
+//! so that no other process has work.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -1,14 +1,14 @@
-//! The table that a benchmark prints: what, of us and of a peer, their ratio round
-//! by round, and whether that holds what it has to.
+//! The table that a benchmark prints: a figure of ours and of a peer, their ratio
+//! round by round, and whether that meets its goal.
 
 use super::Figures;
 
-/// What a ratio has to hold.
+/// The goal of a ratio.
 #[derive(Clone, Copy)]
 pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
-    /// Nothing: for orientation.
+    /// No goal.
     Open,
 }
 

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn early_talk_is_an_offence_only_where_there_is_a_delay() {
+    fn early_talk_counts_only_with_a_delay() {
         let classes = [Class::None, Class::Static];
         let mut delays = Options::default().delays;
         assert_eq!(early_talk_rule(&classes, DelayBy::Class, &delays), EarlyTalkRule::Certain);

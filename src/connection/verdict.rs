@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowded_host_makes_it_short() {
+    fn under_pressure_refusals_are_short() {
         assert_eq!(refuse_by(RefuseBy::Talk, false), RefuseBy::Talk);
         assert_eq!(refuse_by(RefuseBy::Talk, true), RefuseBy::Drop);
         assert!(!is_under_pressure(20, 40) && is_under_pressure(21, 40));

@@ -684,7 +684,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_not_listened_to() {
+    fn messages_from_other_addresses_are_ignored() {
         let (mut bytes, asked) = reply(Rcode::NXDOMAIN, |_| ());
         bytes[1] ^= 1;
         assert_eq!(read(&bytes, &asked, &question()), Reading::Unrelated, "another id");

@@ -298,7 +298,7 @@ mod tests {
     use crate::daemon::scoreboard::pool::test_pool;
 
     #[test]
-    fn an_heir_stays_on_the_processor_of_a_client_that_is_alone() {
+    fn a_program_process_stays_on_the_processor_of_a_client_that_is_alone() {
         let (pool, processors) = (test_pool(4, 1), Processors::find());
         let [slot, other] = [(); 2].map(|()| pool.claim(None, 0).unwrap());
         let worker = Worker {

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_come_once_a_second_or_once_a_minute() {
+    fn throttled_messages_come_once_a_second_or_once_a_minute() {
         let pool = test_pool(8, 2);
         for (throttled, again) in [(Throttled::List, 2), (Throttled::Shortage, 61)] {
             assert!(pool.may_complain_at(throttled, 1), "{throttled:?}");

@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_heir_has_the_client_and_the_place() {
+    fn a_program_process_has_the_client_and_the_place() {
         let pool = test_pool(4, 1);
         let [first, second] = [pool.claim(None, 0).unwrap(), pool.claim(None, 0).unwrap()];
         let ip: IpAddr = "192.0.2.7".parse().unwrap();
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slots_of_heirs_that_were_never_born_are_given_back() {
+    fn slots_of_processes_that_never_started_are_freed() {
         let pool = test_pool(5, 1);
         let [child, other] = [pool.claim(None, 0).unwrap(), pool.claim(None, 0).unwrap()];
         let started = pool.claim(Some(child), 4).unwrap();

@@ -13,15 +13,15 @@ pub mod chain;
 mod client;
 pub mod command;
 pub mod daemon;
-pub mod descendants;
 pub mod dns;
 pub mod log;
 pub mod packages;
+pub mod program_process;
 pub mod rbl;
 pub mod report;
 pub mod smtp;
 pub mod syslog;
-pub mod twins;
+pub mod ucspi;
 
 use std::fmt::Debug;
 use std::ops::RangeBounds;

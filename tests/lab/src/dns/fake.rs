@@ -34,7 +34,7 @@ pub enum Fault {
     Late(Duration, &'static str),
     /// It sends answers with another id, another question and no sense, and
     /// then this name.
-    AmongStrangers(&'static str),
+    AmongSpoofed(&'static str),
     /// As a DNS list it has everybody, with this address and these texts; names
     /// it has none.
     Lists([u8; 4], &'static [&'static [u8]]),
@@ -118,7 +118,7 @@ fn misbehave(socket: &UdpSocket, from: SocketAddr, query: &[u8], fault: &Fault) 
             names.rotate_left(turn);
             send(&reply_with(query, Rcode::NOERROR, &names));
         }
-        Fault::AmongStrangers(name) => {
+        Fault::AmongSpoofed(name) => {
             let mut other_id = reply(query, Rcode::NOERROR, Some("forged.example.org"));
             other_id[0] ^= 0xff;
             send(&other_id);

@@ -25,11 +25,11 @@ pub const REFUSED: &str = "127.9.9.9";
 /// The PTR is reached through a CNAME.
 pub const DELEGATED: &str = "127.0.1.2";
 /// The name does not lead back.
-pub const LIAR: &str = "127.0.1.3";
+pub const UNCONFIRMED: &str = "127.0.1.3";
 /// It leads to a zone that nsd refuses to answer for.
 pub const UNCHECKABLE: &str = "127.0.1.4";
 /// It has so many names that the answer is truncated.
-pub const CROWDED: &str = "127.0.1.5";
+pub const MANY_NAMES: &str = "127.0.1.5";
 /// The name has bytes that no host name has.
 pub const HOSTILE: &str = "127.0.1.6";
 

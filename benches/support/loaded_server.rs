@@ -1,4 +1,4 @@
-//! The daemon, or a peer, with clients that it holds, while others come and go.
+//! The daemon, or a peer, with clients that it holds, and a load of others.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -20,22 +20,23 @@ const ROOM: usize = 60;
 /// The longest that a peer holds a client, in milliseconds.
 const HOUR: &str = "3600000";
 
-/// A server, and clients that wait there for as long as this lives.
-pub(crate) struct Crowd {
+/// A server, with clients that wait there as long as this lives.
+pub(crate) struct LoadedServer {
     server: Server,
     others: Manner,
-    /// Of ours no client must fail; of a peer's it is told.
+    /// A client that fails is an error if the server is ours, and only reported if it
+    /// is a peer.
     is_ours: bool,
     _held: Vec<Socket>,
 }
 
-impl Crowd {
-    /// Holds so many clients for an hour.  Others are handed over to `program` at
-    /// once if they are to be polite, and refused if they are to talk early.
+impl LoadedServer {
+    /// smtp-delayd, which holds `held` clients for an hour.  Others are handed over to
+    /// `program` at once if they wait, and refused if they talk early.
     pub(crate) fn of(held: usize, program: &str, others: Manner) -> Self {
         let rules = directory().join("rules");
         let exempt = "127.5.:allow,SMTPDELAY=\"0\"\n";
-        fs::write(&rules, if others == Manner::Polite { exempt } else { "" }).expect("rules");
+        fs::write(&rules, if others == Manner::Waiting { exempt } else { "" }).expect("rules");
         let slots = (held + ROOM).to_string();
         let mut command = clean_command(DAEMON);
         command.args(["-1RHl0", "-c", &slots, "-b", "1024", "--delay", "3600", "--reserve", "0"]);
@@ -43,18 +44,17 @@ impl Crowd {
         Self { is_ours: true, ..Self::before(Server::spawn(command), held, others) }
     }
 
-    /// The same in front of a C loop, of one of the kinds that `prefork` has: it hands
-    /// over to `program`, or refuses those who talk.
+    /// The same with a C loop of one of `prefork`'s kinds: it hands over to `program`,
+    /// or refuses clients that talk.
     pub(crate) fn of_loop(held: usize, prefork: &str, kind: &str, program: &str) -> Self {
         let slots = (held + ROOM).to_string();
         let accepts = kind == "accept";
         let last = if accepts { HOUR } else { program };
-        let others = if accepts { Manner::Early } else { Manner::Polite };
+        let others = if accepts { Manner::Early } else { Manner::Waiting };
         Self::before(Server::start(&[prefork, kind, &slots, last]), held, others)
     }
 
-    /// The same in front of tcpserver and a plug-in in C, which hands over to
-    /// `program`.
+    /// The same with tcpserver and a plug-in in C, which hands over to `program`.
     pub(crate) fn of_chain(held: usize, plugin: &str, program: &str) -> Self {
         let [rules, cdb, new] =
             ["rules", "rules.cdb", "rules.new"].map(|name| directory().join(name));
@@ -66,14 +66,14 @@ impl Crowd {
         let mut command = clean_command("tcpserver");
         command.args(["-1RHl0", "-c", &slots, "-b", "1024", "-x"]).arg(cdb);
         command.args(["127.0.0.1", "0", plugin, HOUR, program]);
-        Self::before(Server::spawn(command), held, Manner::Polite)
+        Self::before(Server::spawn(command), held, Manner::Waiting)
     }
 
     fn before(server: Server, held: usize, others: Manner) -> Self {
         raise_file_limit();
         let come = |number| visit_from(source(number), server.address);
         let mut all = Vec::new();
-        // Not more at once than wait in the queue.
+        // Not more at once than the accept queue takes.
         while all.len() < held {
             let next = held.min(all.len() + 500);
             all.extend((all.len()..next).map(come));
@@ -82,26 +82,26 @@ impl Crowd {
         Self { server, others, is_ours: false, _held: all }
     }
 
-    /// Others, so many at once.
+    /// The load of others, `at_once` at a time.
     pub(crate) fn others(&self, at_once: usize) -> Load {
         Load { server: self.server.address, at_once, manner: self.others }
     }
 
-    /// What happens to them.
+    /// Runs that load.
     pub(crate) fn press(&self, at_once: usize, time: Duration) -> Outcome {
         self.judged(self.others(at_once).press_warm(time))
     }
 
     fn judged(&self, outcome: Outcome) -> Outcome {
         let failed = outcome.failed;
-        assert!(!self.is_ours || failed == 0, "{failed} clients were not answered as they deserve");
+        assert!(!self.is_ours || failed == 0, "{failed} clients were not answered as expected");
         if failed > 0 {
-            eprintln!("{failed} clients of a peer were not answered as they deserve");
+            eprintln!("{failed} clients of a peer were not answered as expected");
         }
         outcome
     }
 
-    /// The same for the usual number of them, and the processor time that it took.
+    /// The same with [`AT_ONCE`] clients, and the processor time that it took.
     pub(crate) fn press_metered(&self, time: Duration, meter: &Meter) -> (Outcome, Duration) {
         self.press(AT_ONCE, time / 5);
         let before = meter.time();
@@ -110,12 +110,12 @@ impl Crowd {
     }
 }
 
-/// Of a client that is held.
+/// The address of a client that is held.
 pub(crate) fn source(number: usize) -> [u8; 4] {
     address(6, number)
 }
 
-/// As many descriptors as we may have.
+/// Raises the limit of open files as far as allowed.
 pub(crate) fn raise_file_limit() {
     let limits = getrlimit(Resource::RLIMIT_NOFILE);
     let raised = limits.and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));

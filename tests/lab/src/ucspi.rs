@@ -1,4 +1,4 @@
-//! ucspi-tcp's programs and ours under the same names, given the same.
+//! ucspi-tcp's programs and ours under the same names, run with the same input.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -12,10 +12,10 @@ use nix::unistd::Pid;
 use crate::command::{self, close_inherited_descriptors};
 use crate::{directory, wait_until};
 
-/// Numbers that look random and are the same in every run.
-pub struct Dice(u64);
+/// Pseudo-random numbers, the same in every run.
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     /// Numbers that only `seed` determines.
     pub fn new(seed: u64) -> Self {
         Self(seed)

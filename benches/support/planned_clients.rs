@@ -1,4 +1,4 @@
-//! A mix of clients that come to a server at their times, and what becomes of each.
+//! A mix of clients that come to a server at planned times, and the outcome of each.
 
 #![allow(clippy::similar_names)]
 
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use lab::Client;
 use lab::chain::Chain;
-use lab::twins::Dice;
+use lab::ucspi::Random;
 
 /// How long a client that is served takes for its dialogue, in seconds.
 const SESSION: f64 = 1.0;
-/// What a client waits for an answer at most, in seconds (RFC 5321, 4.5.3.2).
+/// How long a client waits for an answer, in seconds (RFC 5321, 4.5.3.2).
 const PATIENCE: f64 = 300.0;
 const DIALOGUE: &str =
     "HELO me.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nQUIT\r\n";
@@ -33,14 +33,14 @@ pub(crate) const KINDS: [(Kind, &str); 4] = [
 ];
 
 /// One client of the mix; times in seconds.
-struct Visitor {
+struct PlannedClient {
     kind: Kind,
     source: String,
     arrival: f64,
     patience: f64,
 }
 
-/// What became of it.
+/// Its outcome.
 pub(crate) struct Outcome {
     pub(crate) kind: Kind,
     pub(crate) served: bool,
@@ -51,7 +51,7 @@ pub(crate) struct Outcome {
 }
 
 pub(crate) struct Mix {
-    visitors: Vec<Visitor>,
+    planned: Vec<PlannedClient>,
     speed: f64,
 }
 
@@ -63,56 +63,59 @@ impl Mix {
         seed: u32,
         speed: f64,
     ) -> Self {
-        let mut dice = Dice::new(seed.into());
+        let mut random = Random::new(seed.into());
         let mut arrival = 0.0;
-        let visitors = (0..clients).map(|number| {
-            arrival += gap(&mut dice) * 60.0 / f64::from(per_minute);
-            let kind = kind(&mut dice, shares);
-            let patience = 3.0 + f64::from(u32::try_from(dice.below(12_000)).unwrap()) / 1000.0;
-            let source = source(kind, number, &mut dice);
-            Visitor { kind, source, arrival, patience }
+        let planned = (0..clients).map(|number| {
+            arrival += gap(&mut random) * 60.0 / f64::from(per_minute);
+            let kind = kind(&mut random, shares);
+            let patience = 3.0 + f64::from(u32::try_from(random.below(12_000)).unwrap()) / 1000.0;
+            let source = source(kind, number, &mut random);
+            PlannedClient { kind, source, arrival, patience }
         });
-        Self { visitors: visitors.collect(), speed }
+        Self { planned: planned.collect(), speed }
     }
 
     pub(crate) fn last_arrival(&self) -> f64 {
-        self.visitors.last().map_or(0.0, |visitor| visitor.arrival)
+        self.planned.last().map_or(0.0, |planned_client| planned_client.arrival)
     }
 
-    /// Sends all visitors to `server` at their times.
+    /// Sends all planned to `server` at their times.
     pub(crate) fn replay(&self, server: &Chain) -> Vec<Outcome> {
         let start = Instant::now();
         thread::scope(|scope| {
-            let visits = self.visitors.iter().map(|visitor| {
-                let due = Duration::from_secs_f64(visitor.arrival / self.speed);
+            let visits = self.planned.iter().map(|planned_client| {
+                let due = Duration::from_secs_f64(planned_client.arrival / self.speed);
                 thread::sleep(due.saturating_sub(start.elapsed()));
-                scope.spawn(move || self.visit(visitor, server, start))
+                scope.spawn(move || self.visit(planned_client, server, start))
             });
             let visits: Vec<_> = visits.collect();
             visits.into_iter().map(|visit| visit.join().unwrap()).collect()
         })
     }
 
-    fn visit(&self, visitor: &Visitor, server: &Chain, start: Instant) -> Outcome {
+    fn visit(&self, planned_client: &PlannedClient, server: &Chain, start: Instant) -> Outcome {
         let since = || start.elapsed().as_secs_f64() * self.speed;
         let came = since();
         let mut greeted = 0.0;
         let greet = || greeted = since() - came;
-        let served = self.talk(visitor, server.client(&visitor.source), greet).unwrap_or(false);
-        Outcome { kind: visitor.kind, served, greeted, held: (came, since()) }
+        let served = self
+            .talk(planned_client, server.client(&planned_client.source), greet)
+            .unwrap_or(false);
+        Outcome { kind: planned_client.kind, served, greeted, held: (came, since()) }
     }
 
     /// Whether its recipient was accepted.
     fn talk(
         &self,
-        visitor: &Visitor,
+        planned_client: &PlannedClient,
         client: Client,
         greeted: impl FnOnce(),
     ) -> std::io::Result<bool> {
-        let patience = if visitor.kind == Kind::Impatient { visitor.patience } else { PATIENCE };
+        let patience =
+            if planned_client.kind == Kind::Impatient { planned_client.patience } else { PATIENCE };
         let mut stream = client.stream;
         stream.set_read_timeout(Some(Duration::from_secs_f64(patience / self.speed)))?;
-        if visitor.kind == Kind::Early {
+        if planned_client.kind == Kind::Early {
             stream.write_all(DIALOGUE.as_bytes())?;
             let mut text = String::new();
             stream.read_to_string(&mut text)?;
@@ -135,13 +138,13 @@ impl Mix {
 }
 
 /// The time between two arrivals that know nothing of each other, 1 on average.
-fn gap(dice: &mut Dice) -> f64 {
-    let uniform = f64::from(u32::try_from(dice.below(1_000_000)).unwrap() + 1) / 1_000_001.0;
+fn gap(random: &mut Random) -> f64 {
+    let uniform = f64::from(u32::try_from(random.below(1_000_000)).unwrap() + 1) / 1_000_001.0;
     -uniform.ln()
 }
 
-fn kind(dice: &mut Dice, shares: [u32; 3]) -> Kind {
-    let thrown = u32::try_from(dice.below(100)).unwrap();
+fn kind(random: &mut Random, shares: [u32; 3]) -> Kind {
+    let thrown = u32::try_from(random.below(100)).unwrap();
     let mut sum = 0;
     let kinds = KINDS.iter().zip(shares);
     let found = kinds.map(|((kind, _), share)| {
@@ -153,8 +156,8 @@ fn kind(dice: &mut Dice, shares: [u32; 3]) -> Kind {
 }
 
 /// The second octet tells the list and the name server what the client is.
-fn source(kind: Kind, number: u32, dice: &mut Dice) -> String {
-    let network = match (kind, dice.below(2)) {
+fn source(kind: Kind, number: u32, random: &mut Random) -> String {
+    let network = match (kind, random.below(2)) {
         (Kind::Good, _) => 10,
         (Kind::Listed, 0) => 21,
         (Kind::Listed, _) => 31,
