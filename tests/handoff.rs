@@ -55,7 +55,7 @@ fn descriptors_are_the_same_in_the_background() {
         let _daemon = Stopped(Pid::from_raw(supervisor));
         let server = std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let report = Report::read(&Client::connect("127.0.0.1", server).read_all());
-        // Nobody may be held up by whoever reads what he writes on the last.
+        // Descriptor 2 is non-blocking: no program waits for its reader.
         let expected = ["0 socket", "1 socket", "2 other nonblocking"];
         assert_eq!(report.all("fd"), expected, "-c {slots}");
         assert!(syslog.wait_for("pass ").ends_with(&format!(" pid={}", report.one("pid"))));

@@ -50,7 +50,7 @@ pub(crate) fn come(count: usize, program: &str) {
         thread::sleep(PAUSE);
     }
     println!("\n{count} came in {:.1} s", start.elapsed().as_secs_f64());
-    // Who leaves before he is accepted is nobody's hang-up.
+    // A client that leaves before it is accepted does not count as a hang-up.
     wait_for(&board, "/waiting", count);
     let clients = clients.into_iter().enumerate();
     let (leaving, stay): (Vec<_>, Vec<_>) = clients.partition(|(number, _)| number % ONE_IN == 1);

@@ -155,9 +155,9 @@ mod tests {
         assert_eq!(arrive(8, "2001:db8:0:1::1"), 0);
         pool.vacate(Slot(150));
         pool.enter(Slot(3), Stage::Idle);
-        assert_eq!(arrive(9, "192.0.2.7"), 1, "who is gone does not count");
+        assert_eq!(arrive(9, "192.0.2.7"), 1, "one that has left does not count");
         pool.note_refusal(Slot(9));
-        assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does who is on his way out");
+        assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does one that is being refused");
     }
 
     #[test]
