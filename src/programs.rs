@@ -33,6 +33,9 @@ usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
        smtp-delayctl classify [options] IP [NAME]
        smtp-delayctl report [--html FILE] [--json] [--since TIME] [--until TIME]
                             [--tag NAME] [--top N] [--what-if DELAYS] [FILE ...]
+       smtp-delayctl known [--known DIR] list | show IP | forget IP|NET |
+                                         export [--all] [--zone]
+       smtp-delayctl keep [--known-days N] [--known-size N] DIR
        smtp-delayctl tcprules rules.cdb rules.tmp < rules
        smtp-delayctl tcprulescheck rules.cdb
 
@@ -41,6 +44,9 @@ status         show what each child of smtp-delayd is doing; with --watch again
 pid            print the process that owns a pidfile
 classify       print the class that a client would have, and what decides it; the
                options are those of smtp-delayd that say what a name means
+known          ask which clients are known, or make some unknown; export prints
+               those with good names, for another host's list
+keep           keep the memory of known clients, for hosts without smtp-delayd
 tcprules       compile rules for smtp-delayd -x
 tcprulescheck  say which rule decides about $TCPREMOTEIP, $TCPREMOTEHOST and
                $TCPREMOTEINFO

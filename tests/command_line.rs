@@ -204,7 +204,8 @@ fn smtp_delayctl_usage_matches_the_manual() {
     }
     let commands = words.windows(2).filter(|pair| pair[0] == "smtp-delayctl");
     let commands: Vec<&str> = commands.map(|pair| pair[1]).collect();
-    assert_eq!(commands, ["status", "pid", "classify", "report", "tcprules", "tcprulescheck"]);
+    let all = ["status", "pid", "classify", "report", "known", "keep", "tcprules", "tcprulescheck"];
+    assert_eq!(commands, all);
     for command in commands {
         assert!(page.contains(&format!(".It Cm {command}")), "{command}");
         let mut own = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));

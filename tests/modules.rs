@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 
 /// From the lowest; a module of one may use those before it, and its own.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["djb"],
     &["sys"],
     &["class", "error", "escape", "file", "seconds", "stdout"],
     &["names"],
     &["dns", "log", "report", "rules"],
+    &["known"],
     &["options"],
     &["connection"],
     &["daemon", "link"],

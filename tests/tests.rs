@@ -18,6 +18,8 @@ mod counters;
 mod demo;
 mod early;
 mod handoff;
+mod keeper;
+mod known;
 mod limits;
 mod link;
 mod lists;

@@ -1,6 +1,8 @@
 //! The administrator's tools.
 
 pub mod classify;
+pub mod keep;
+pub mod known;
 pub mod pid;
 pub mod report;
 pub mod status;
@@ -52,14 +54,16 @@ fn end_printably(result: Result<(), Failure>) -> u8 {
 }
 
 /// The names of smtp-delayctl's commands.
-pub const COMMANDS: [&str; 6] =
-    ["status", "pid", "classify", "report", "tcprules", "tcprulescheck"];
+pub const COMMANDS: [&str; 8] =
+    ["status", "pid", "classify", "report", "known", "keep", "tcprules", "tcprulescheck"];
 
 /// smtp-delayctl's command of this name.
 #[must_use]
 pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {
         "classify" => Some(|arguments| end_printably(classify::run(arguments))),
+        "keep" => Some(|arguments| end_printably(keep::run(arguments))),
+        "known" => Some(|arguments| end_printably(known::run(arguments))),
         "pid" => Some(|arguments| end_printably(pid::run(arguments))),
         "report" => Some(|arguments| end_printably(report::run(arguments))),
         "status" => Some(|arguments| end_printably(status::run(arguments))),

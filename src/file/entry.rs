@@ -38,6 +38,14 @@ impl Entry {
         Ok(Self { directory, name })
     }
 
+    /// A name in an open directory.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(crate) fn within(directory: &File, name: &str) -> io::Result<Self> {
+        Ok(Self { directory: directory.try_clone()?, name: name.into() })
+    }
+
     /// Whether a file can be made in the directory.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ pub const LINES: &[(&str, &[&str])] = &[
     ),
     ("limit", &["ip", "port", "host", "class", "delay", "waited", "kind", "held"]),
     ("end", &["pid", "ip", "exit", "signal", "secs"]),
+    ("forget", &["ip", "why"]),
     ("reload", &["pid"]),
     (
         "stats",

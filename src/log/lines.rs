@@ -111,6 +111,11 @@ impl Log {
         self.error(format_args!("bug: {}", Escaped(text.as_bytes())));
     }
 
+    /// A known client is known no longer.
+    pub fn forget(&self, client: impl fmt::Display, why: &str) {
+        self.event(Line::new("forget").plain("ip", client).plain("why", why));
+    }
+
     /// New children use files that were read again.
     pub fn reload(&self) {
         self.event(Line::new("reload").plain("pid", std::process::id()));

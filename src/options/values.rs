@@ -18,7 +18,7 @@ use super::suggest::hint;
 /// whole line, and the code, a host name and CR LF have to fit too.
 const LONGEST_TEXT: usize = 240;
 
-pub(super) type Value<T> = Result<T, String>;
+pub(crate) type Value<T> = Result<T, String>;
 
 pub(super) fn text(value: &OsStr) -> Value<&str> {
     value.to_str().ok_or_else(|| "it is not UTF-8".into())
@@ -37,6 +37,16 @@ pub(super) fn number(value: &OsStr, range: RangeInclusive<u32>) -> Value<u32> {
 
 pub(super) fn count(value: &OsStr, range: RangeInclusive<u32>) -> Value<usize> {
     Ok(number(value, range)? as usize)
+}
+
+/// For how many days a client is remembered.
+pub(crate) fn days(value: &OsStr) -> Value<u32> {
+    number(value, 1..=3650)
+}
+
+/// How many clients are remembered.
+pub(crate) fn known_clients(value: &OsStr) -> Value<u64> {
+    Ok(number(value, 1..=100_000_000)?.into())
 }
 
 /// `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`.

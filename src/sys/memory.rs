@@ -41,6 +41,16 @@ pub fn on_refused_memory(how: OnRefusal) {
     ON_REFUSAL.store(how as u8, Ordering::Relaxed);
 }
 
+/// Lets all threads of this process share one heap.  The C library reserves 64 MB of
+/// addresses for each thread otherwise, which shows in no other figure than `VSZ`.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) sets a number, before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// The global allocator of a program.
 pub struct Allocator {
     /// A limit that is enough for the program, in bytes, for the message.

@@ -16,7 +16,7 @@ pub use descriptors::{
     close_all_but, null, standard_error, standard_error_is_the_client, standard_input,
     standard_output,
 };
-pub use memory::{Allocator, OnRefusal, on_refused_memory};
+pub use memory::{Allocator, OnRefusal, on_refused_memory, share_one_heap};
 pub use process::{
     errno, executed_path, is_shortage, monotonic_micros, random_u16, reap, service_port,
 };

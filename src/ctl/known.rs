@@ -1,0 +1,265 @@
+//! `smtp-delayctl known`: asks the keeper which clients are known, and makes it forget
+//! some.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use lexopt::Arg;
+
+use super::{Failure, unprintable};
+use crate::class::Class;
+use crate::error::{TROUBLE, USAGE};
+use crate::known::asker::Asker;
+use crate::known::key::Key;
+use crate::known::message::{Answer, Request, Why};
+use crate::known::record::{Record, Time};
+use crate::known::rules::DAY;
+use crate::options::suggest::hint;
+
+/// Where the shipped service has them.
+const USUAL: &str = "/var/lib/smtp-delay";
+/// How long the keeper may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The client is not known.
+const NOT_KNOWN: u8 = 1;
+/// What a zone says of each client.
+const ZONE_VALUE: &str = ":127.0.0.2:known to smtp-delay";
+
+/// What is to be done.
+enum Action {
+    List,
+    Show(IpAddr),
+    Forget(IpNet),
+    Export(Export),
+}
+
+/// What of the memory goes to other hosts, and how.
+#[derive(Default)]
+struct Export {
+    all: bool,
+    zone: bool,
+}
+
+/// Asks the keeper.
+///
+/// # Errors
+/// 100 for wrong usage, 1 where a client that is to be shown is not known, 111 where the
+/// keeper does not answer.
+pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
+    let (directory, action) = read(arguments)
+        .map_err(|why| Failure::new(USAGE, format!("smtp-delayctl: fatal: {why} (try --help)")))?;
+    let keeper = Keeper::of(&directory)?;
+    match action {
+        Action::List => keeper.each(Key::FIRST, Key::LAST, |key, record| print(&line(key, record))),
+        Action::Show(ip) => keeper.show(Key::of(ip)),
+        Action::Forget(net) => keeper.forget(net),
+        Action::Export(export) => keeper.export(&export),
+    }
+}
+
+fn read(arguments: &[OsString]) -> Result<(PathBuf, Action), String> {
+    let (mut directory, mut export) = (PathBuf::from(USUAL), Export::default());
+    let mut words = Vec::new();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
+        match argument {
+            Arg::Long("known") => {
+                directory = parser.value().map_err(|_| "--known takes DIR")?.into();
+            }
+            Arg::Long("all") => export.all = true,
+            Arg::Long("zone") => export.zone = true,
+            Arg::Long(name) => {
+                let hint = hint(name, "--", ["known", "all", "zone"]);
+                return Err(format!("unknown option --{}{hint}", name.escape_debug()));
+            }
+            Arg::Value(value) => words.push(value.to_string_lossy().into_owned()),
+            short @ Arg::Short(_) => return Err(short.unexpected().to_string()),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let action = match words.as_slice() {
+        ["list"] => Action::List,
+        ["show", ip] => Action::Show(address(ip)?),
+        ["forget", net] => Action::Forget(network(net)?),
+        ["export"] => return Ok((directory, Action::Export(export))),
+        ["show", ..] => return Err("known show takes IP".into()),
+        ["forget", ..] => return Err("known forget takes IP or NET".into()),
+        [name, ..] if ["list", "export"].contains(name) => {
+            return Err(format!("there is something behind known {name}"));
+        }
+        [name, ..] => {
+            let hint = hint(name, "", ["list", "show", "forget", "export"]);
+            return Err(format!("unknown command known {}{hint}", name.escape_debug()));
+        }
+        [] => return Err("known takes list, show IP, forget IP|NET or export".into()),
+    };
+    if export.all || export.zone {
+        return Err("--all and --zone are for known export".into());
+    }
+    Ok((directory, action))
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    let shown = text.escape_debug();
+    text.parse().map_err(|_| format!("unable to use IP `{shown}': it is not a valid address"))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let shown = text.escape_debug();
+    net.map_err(|_| format!("unable to use `{shown}': it is neither an address nor a network"))
+}
+
+/// The keeper, as it is asked from here.
+struct Keeper<'a> {
+    asker: Asker,
+    directory: &'a Path,
+}
+
+impl<'a> Keeper<'a> {
+    fn of(directory: &'a Path) -> Result<Self, Failure> {
+        match Asker::of_directory(directory) {
+            Ok(asker) => Ok(Self { asker, directory }),
+            Err(why) => Err(unanswered(directory, &why.into())),
+        }
+    }
+
+    fn ask(&self, request: Request) -> Result<Answer, Failure> {
+        let answer = self.asker.exchange(request, PATIENCE);
+        answer.map_err(|why| unanswered(self.directory, &why))
+    }
+
+    /// Does something with each client from `first` to `last`.
+    fn each(
+        &self,
+        first: Key,
+        last: Key,
+        mut work: impl FnMut(Key, &Record) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut from = Some(first);
+        while let Some(first) = from.filter(|first| *first <= last) {
+            let Answer::Page(page, next) = self.ask(Request::List(first))? else { break };
+            for (key, record) in page.iter().filter(|(key, _)| *key <= last) {
+                work(*key, record)?;
+            }
+            from = next;
+        }
+        Ok(())
+    }
+
+    fn show(&self, key: Key) -> Result<(), Failure> {
+        match self.ask(Request::Ask(key))? {
+            Answer::Known(record) => print(&line(key, &record)),
+            _ => Err(Failure::new(NOT_KNOWN, format!("{key} is not known"))),
+        }
+    }
+
+    fn forget(&self, net: IpNet) -> Result<(), Failure> {
+        let (first, last) = Key::range(net).into_inner();
+        let mut forgotten = 0;
+        self.each(first, last, |key, _| {
+            let answer = self.ask(Request::Forget(key, Why::Administrator))?;
+            forgotten += u64::from(matches!(answer, Answer::Forgotten(Some(_))));
+            Ok(())
+        })?;
+        print(&format!("forgotten: {forgotten}\n"))
+    }
+
+    /// IPv4 before IPv6, as the keys are sorted: each has a part of its own in a zone.
+    fn export(&self, export: &Export) -> Result<(), Failure> {
+        let mut family = None;
+        self.each(Key::FIRST, Key::LAST, |key, record| {
+            if !export.all && record.class != Class::Static {
+                return Ok(());
+            }
+            let mut text = String::new();
+            if export.zone
+                && family.replace(key.address().is_ipv4()) != Some(key.address().is_ipv4())
+            {
+                let kind = if key.address().is_ipv4() { "ip4set" } else { "ip6trie" };
+                let _ = writeln!(text, "$DATASET {kind} @\n{ZONE_VALUE}");
+            }
+            let _ = writeln!(text, "{key}");
+            print(&text)
+        })
+    }
+}
+
+fn unanswered(directory: &Path, why: &io::Error) -> Failure {
+    let directory = directory.display();
+    let hint = match why.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ": no keeper is running there (use --known DIR)"
+        }
+        _ => "",
+    };
+    let message =
+        format!("smtp-delayctl: fatal: unable to ask the keeper of {directory}: {why}{hint}");
+    Failure::new(TROUBLE, message)
+}
+
+/// `ADDRESS class=CLASS count=N first=DAYS last=DAYS`: how long ago that was.
+fn line(key: Key, record: &Record) -> String {
+    let now = Time::now();
+    let [first, last] =
+        [record.first, record.last].map(|time| time.until(now).as_secs_f64() / DAY.as_secs_f64());
+    let Record { count, class, .. } = record;
+    format!("{key} class={class} count={count} first={first:.2} last={last:.2}\n")
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    io::stdout().write_all(text.as_bytes()).map_err(|why| unprintable(&why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(line: &str) -> Result<(PathBuf, Action), String> {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        read(&words)
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let mistake = |line| reading(line).err().unwrap();
+        assert_eq!(mistake(""), "known takes list, show IP, forget IP|NET or export");
+        assert_eq!(mistake("lst"), "unknown command known lst: did you mean list?");
+        assert_eq!(mistake("show"), "known show takes IP");
+        assert!(mistake("show 192.0.2").contains("it is not a valid address"));
+        assert!(mistake("forget 192.0.2.0/33").contains("neither an address nor a network"));
+        assert_eq!(mistake("list more"), "there is something behind known list");
+        assert_eq!(mistake("list --zone"), "--all and --zone are for known export");
+        assert_eq!(mistake("--knwn x list"), "unknown option --knwn: did you mean --known?");
+        assert_eq!(mistake("list --known"), "--known takes DIR");
+    }
+
+    #[test]
+    fn options_may_stand_anywhere() {
+        for line in ["--known /x export --zone", "export --zone --known /x"] {
+            let (directory, action) = reading(line).unwrap();
+            assert_eq!(directory, Path::new("/x"));
+            assert!(matches!(action, Action::Export(Export { all: false, zone: true })));
+        }
+        assert_eq!(reading("list").unwrap().0, Path::new(USUAL));
+    }
+
+    #[test]
+    fn a_client_is_a_line() {
+        let now = Time::now().0;
+        let record = Record {
+            first: Time(now - 86_400 * 36),
+            last: Time(now - 43_200),
+            count: 7,
+            class: Class::Static,
+        };
+        let key = Key::of("2001:db8:1:2::3".parse().unwrap());
+        let expected = "2001:db8:1:2::/64 class=static count=7 first=36.00 last=0.50\n";
+        assert_eq!(line(key, &record), expected);
+    }
+}

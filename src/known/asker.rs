@@ -1,0 +1,290 @@
+//! How the keeper is asked and told: by a datagram, from a socket that lives for one
+//! question.  Nobody waits for the keeper longer than he would wait anyway: a question is a
+//! descriptor for the caller's own poll(2), and costs no memory that stays.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, getsockname, socket,
+};
+
+use super::directory::socket_in;
+use super::key::Key;
+use super::message::{ANSWER, Answer, LONGEST, REQUEST, Request};
+use super::record::Record;
+use crate::sys;
+
+/// Where a keeper is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    address: UnixAddr,
+}
+
+/// What comes of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// This is remembered of the client.
+    Known(Record),
+    /// The keeper knows nothing of the client.
+    NotKnown,
+    /// The keeper cannot be asked: there is none, or it is another's or of another
+    /// version.
+    Unanswered(Errno),
+}
+
+impl Asker {
+    /// The keeper of the directory at `path`.
+    ///
+    /// # Errors
+    /// ENAMETOOLONG for a path of more than 100 bytes.
+    pub fn of_directory(path: &Path) -> nix::Result<Self> {
+        Ok(Self { address: UnixAddr::new(&socket_in(path))? })
+    }
+
+    /// The keeper that has this socket, which has a name.
+    ///
+    /// # Errors
+    /// None that Linux documents.
+    pub fn of_socket(socket: &UnixDatagram) -> nix::Result<Self> {
+        Ok(Self { address: getsockname(socket.as_raw_fd())? })
+    }
+
+    /// Begins to ask what is remembered of `key`.
+    ///
+    /// # Errors
+    /// ENOENT or ECONNREFUSED where there is no keeper, EACCES where it is another
+    /// user's, EMFILE.
+    pub fn ask(&self, key: Key) -> nix::Result<Question> {
+        Question::new(self.connected()?, Request::Ask(key))
+    }
+
+    /// Tells something that needs no answer.  A keeper that has no room for it is waited
+    /// for up to `patience`.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask), and EAGAIN where there is no room.
+    pub fn tell(&self, request: Request, patience: Duration) -> nix::Result<()> {
+        let socket = unnamed()?;
+        connect(socket.as_raw_fd(), &self.address)?;
+        let bytes = request.bytes();
+        match sys::put(&socket, &bytes) {
+            Err(Errno::EAGAIN) if !patience.is_zero() => {
+                let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+                poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], patience)?;
+                sys::put(&socket, &bytes)
+            }
+            sent => sent,
+        }
+        .map(drop)
+    }
+
+    /// Asks, and waits for the answer up to `patience`.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); a keeper that does not answer, or that is of another
+    /// version.
+    pub fn exchange(&self, request: Request, patience: Duration) -> io::Result<Answer> {
+        let socket = UnixDatagram::from(self.connected()?);
+        socket.set_read_timeout(Some(patience))?;
+        socket.set_write_timeout(Some(patience))?;
+        socket.send(&request.bytes())?;
+        let mut room = [0; LONGEST];
+        let length = socket.recv(&mut room).map_err(|why| match why.kind() {
+            io::ErrorKind::WouldBlock => io::Error::other("it does not answer"),
+            _ => why,
+        })?;
+        let answer = Answer::read(&room[..length]);
+        answer.ok_or_else(|| io::Error::other("it is of another version"))
+    }
+
+    /// A socket to which the keeper can answer, and nobody else can: the kernel lets a
+    /// connected one have datagrams of its peer alone.
+    fn connected(&self) -> nix::Result<OwnedFd> {
+        let socket = unnamed()?;
+        bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+        connect(socket.as_raw_fd(), &self.address)?;
+        Ok(socket)
+    }
+}
+
+fn unnamed() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// A question that is being asked.
+#[derive(Debug)]
+pub struct Question {
+    socket: OwnedFd,
+    request: Request,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The keeper had no room for it.
+    Unsent,
+    Sent,
+}
+
+impl Question {
+    fn new(socket: OwnedFd, request: Request) -> nix::Result<Self> {
+        let mut question = Self { socket, request, stage: Stage::Unsent };
+        question.send()?;
+        Ok(question)
+    }
+
+    /// What to poll, and for what.
+    #[must_use]
+    pub fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
+        let events = match self.stage {
+            Stage::Unsent => PollFlags::POLLOUT,
+            Stage::Sent => PollFlags::POLLIN,
+        };
+        (self.socket.as_fd(), events)
+    }
+
+    /// Goes on as far as that goes without waiting; what came of it, once something has.
+    pub fn proceed(&mut self) -> Option<Outcome> {
+        if self.stage == Stage::Unsent {
+            if let Err(why) = self.send() {
+                return Some(Outcome::Unanswered(why));
+            }
+        }
+        let mut room = [0; ANSWER + 1];
+        match sys::take(&self.socket, &mut room) {
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            Err(why) => Some(Outcome::Unanswered(why)),
+            Ok(length) => Some(outcome(&room[..length])),
+        }
+    }
+
+    fn send(&mut self) -> nix::Result<()> {
+        match sys::put(&self.socket, &self.request.bytes()) {
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
+            Err(why) => Err(why),
+            Ok(_) => {
+                self.stage = Stage::Sent;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn outcome(bytes: &[u8]) -> Outcome {
+    match Answer::read(bytes) {
+        Some(Answer::Known(record)) => Outcome::Known(record),
+        Some(Answer::NotKnown) => Outcome::NotKnown,
+        _ => Outcome::Unanswered(Errno::EPROTO),
+    }
+}
+
+/// The room that a request takes: no datagram may be longer.
+pub(super) const ROOM: usize = REQUEST + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class::Class;
+    use crate::known::record::Time;
+
+    /// A keeper's socket, and who asks it.
+    fn keeper() -> (UnixDatagram, Asker) {
+        let socket = unnamed().unwrap();
+        bind(socket.as_raw_fd(), &UnixAddr::new_unnamed()).unwrap();
+        let socket = UnixDatagram::from(socket);
+        let asker = Asker::of_socket(&socket).unwrap();
+        (socket, asker)
+    }
+
+    fn key() -> Key {
+        Key::of([192, 0, 2, 7].into())
+    }
+
+    fn wait(question: &Question, millis: u16) -> bool {
+        let (descriptor, events) = question.interest();
+        poll(&mut [PollFd::new(descriptor, events)], PollTimeout::from(millis)).unwrap() > 0
+    }
+
+    fn receive(socket: &UnixDatagram) -> (Request, std::os::unix::net::SocketAddr) {
+        let mut room = [0; ROOM];
+        let (length, from) = socket.recv_from(&mut room).unwrap();
+        (Request::read(&room[..length]).unwrap(), from)
+    }
+
+    #[test]
+    fn a_question_is_answered_once_the_keeper_does() {
+        let (keeper, asker) = keeper();
+        let mut question = asker.ask(key()).unwrap();
+        assert_eq!(question.proceed(), None);
+        assert!(!wait(&question, 0));
+        let (request, from) = receive(&keeper);
+        assert_eq!(request, Request::Ask(key()));
+        let record = Record::new(Class::Static, Time(7));
+        let mut room = [0; LONGEST];
+        keeper.send_to_addr(Answer::Known(record).write(&mut room), &from).unwrap();
+        assert!(wait(&question, 10_000));
+        assert_eq!(question.proceed(), Some(Outcome::Known(record)));
+    }
+
+    #[test]
+    fn nobody_but_the_keeper_can_answer() {
+        let (keeper, asker) = keeper();
+        let mut question = asker.ask(key()).unwrap();
+        let (_, from) = receive(&keeper);
+        let stranger = UnixDatagram::unbound().unwrap();
+        let mut room = [0; LONGEST];
+        let forged = Answer::Known(Record::new(Class::Static, Time(7)));
+        assert!(stranger.send_to_addr(forged.write(&mut room), &from).is_err());
+        assert_eq!(question.proceed(), None);
+        keeper.send_to_addr(Answer::NotKnown.write(&mut room), &from).unwrap();
+        assert_eq!(question.proceed(), Some(Outcome::NotKnown));
+    }
+
+    #[test]
+    fn a_keeper_that_has_no_room_is_asked_as_soon_as_it_has() {
+        let (keeper, asker) = keeper();
+        keeper.set_nonblocking(true).unwrap();
+        let mut questions: Vec<Question> = Vec::new();
+        while questions.last().is_none_or(|last| last.stage == Stage::Sent) {
+            questions.push(asker.ask(key()).unwrap());
+            assert!(questions.len() < 5000, "a queue without an end");
+        }
+        let told =
+            asker.tell(Request::Tell(key(), crate::known::rules::Pass::Renewal), Duration::ZERO);
+        assert_eq!(told, Err(Errno::EAGAIN));
+        let last = questions.last_mut().unwrap();
+        assert!(!wait(last, 0) && last.proceed().is_none());
+        let mut room = [0; ROOM];
+        while keeper.recv_from(&mut room).is_ok() {}
+        assert!(wait(last, 10_000));
+        assert_eq!(last.proceed(), None);
+        assert_eq!(receive(&keeper).0, Request::Ask(key()));
+    }
+
+    #[test]
+    fn a_keeper_of_another_version_does_not_answer() {
+        let (keeper, asker) = keeper();
+        let mut question = asker.ask(key()).unwrap();
+        let (_, from) = receive(&keeper);
+        keeper.send_to_addr(b"SDK\x02 something else that is longer", &from).unwrap();
+        assert_eq!(question.proceed(), Some(Outcome::Unanswered(Errno::EPROTO)));
+    }
+
+    #[test]
+    fn where_there_is_no_keeper_nobody_is_asked() {
+        let (keeper, asker) = keeper();
+        drop(keeper);
+        assert_eq!(asker.ask(key()).unwrap_err(), Errno::ECONNREFUSED);
+        let nowhere = Asker::of_directory(Path::new("/nonexistent")).unwrap();
+        assert_eq!(nowhere.ask(key()).unwrap_err(), Errno::ENOENT);
+        assert_eq!(nowhere.tell(Request::Status, Duration::ZERO), Err(Errno::ENOENT));
+        let long = "x".repeat(108);
+        assert_eq!(Asker::of_directory(Path::new(&long)).unwrap_err(), Errno::ENAMETOOLONG);
+    }
+}

@@ -1,0 +1,58 @@
+//! Whether the clock on the wall can be believed.
+
+use std::time::{Duration, Instant};
+
+use super::disk::Purge;
+use super::record::Time;
+
+/// A difference between both clocks that is no jump: time servers shift it slowly.
+const JUMP: Duration = Duration::from_secs(60);
+/// For how long a clock must not have jumped before anybody is removed for its age.  A
+/// machine without a battery starts in the wrong year until a time server tells it.
+const STEADY: Duration = Duration::from_secs(3600);
+
+/// Both clocks, as they were last looked at.
+pub(super) struct Clock {
+    wall: Time,
+    monotonic: Instant,
+    steady_since: Instant,
+}
+
+impl Clock {
+    pub(super) fn new(wall: Time, monotonic: Instant) -> Self {
+        Self { wall, monotonic, steady_since: monotonic }
+    }
+
+    /// Looks at both, and says whether those may be removed whose time is over.
+    pub(super) fn look(&mut self, wall: Time, monotonic: Instant) -> Purge {
+        let went_by = monotonic.saturating_duration_since(self.monotonic);
+        let wall_went_by = i64::from(wall.0) - i64::from(self.wall.0);
+        let expected = i64::try_from(went_by.as_secs()).unwrap_or(i64::MAX);
+        if wall_went_by.abs_diff(expected) > JUMP.as_secs() {
+            self.steady_since = monotonic;
+        }
+        (self.wall, self.monotonic) = (wall, monotonic);
+        let steady = monotonic.saturating_duration_since(self.steady_since);
+        if steady >= STEADY { Purge::Due } else { Purge::Held }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_removed_within_an_hour_of_a_jump() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut clock = Clock::new(Time(1_000_000), start);
+        assert_eq!(clock.look(Time(1_003_500), at(3500)), Purge::Held);
+        assert_eq!(clock.look(Time(1_003_610), at(3600)), Purge::Due);
+        let year = 365 * 86_400;
+        assert_eq!(clock.look(Time(1_003_610 + year), at(3601)), Purge::Held);
+        assert_eq!(clock.look(Time(1_003_620), at(3611)), Purge::Held);
+        assert_eq!(clock.look(Time(1_007_200), at(7200)), Purge::Held);
+        assert_eq!(clock.look(Time(1_007_220), at(7211)), Purge::Due);
+        assert_eq!(clock.look(Time(1_003_620), at(7212)), Purge::Held);
+    }
+}

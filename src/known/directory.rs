@@ -1,0 +1,206 @@
+//! The keeper's directory: `lock`, `store` and `socket`.  It is its owner's alone, no
+//! link in it is followed, and whoever holds the lock is the keeper.
+
+use std::fs::{File, Metadata};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::socket::sockopt::PassCred;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstatat};
+use nix::sys::statvfs::fstatvfs;
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+
+use crate::file::entry::Entry;
+use crate::file::lock::lock;
+
+/// The file whose lock makes a process the keeper.
+const LOCK: &str = "lock";
+/// The database.
+const STORE: &str = "store";
+/// What a database that cannot be read is called afterwards.
+const BAD: &str = "store.bad";
+/// Where the keeper is asked.
+const SOCKET: &str = "socket";
+
+/// The socket in the directory at `path`.
+#[must_use]
+pub fn socket_in(path: &Path) -> PathBuf {
+    path.join(SOCKET)
+}
+
+/// A socket to be asked by, once it has a name.  The kernel tells of each datagram whose
+/// it is, from the first.
+///
+/// # Errors
+/// EMFILE.
+pub(super) fn unbound_socket() -> nix::Result<UnixDatagram> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let made = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    setsockopt(&made, PassCred, &true)?;
+    Ok(made.into())
+}
+
+/// Why a directory is of no use.
+#[derive(Debug)]
+pub enum Unfit {
+    /// The system says so.
+    Refused(io::Error),
+    /// It, or a file in it, belongs to somebody else.
+    Owner(u32),
+    /// Others than its owner may use it.
+    Open(u32),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) if why.raw_os_error() == Some(libc::ELOOP) => {
+                f.write_str("it is a symbolic link")
+            }
+            Self::Refused(why) => write!(f, "{why}"),
+            Self::Owner(owner) => {
+                write!(f, "it belongs to user {owner}, and this is user {}", geteuid())
+            }
+            Self::Open(mode) => write!(f, "its mode is {mode:o}: use chmod 700"),
+        }
+    }
+}
+
+impl From<io::Error> for Unfit {
+    fn from(why: io::Error) -> Self {
+        Self::Refused(why)
+    }
+}
+
+/// A directory that is this user's alone.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    opened: File,
+}
+
+impl Directory {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// One that is missing, a link, or not this user's alone.
+    pub fn open(path: &Path) -> Result<Self, Unfit> {
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let opened = File::options().read(true).custom_flags(flags).open(path)?;
+        let found = opened.metadata()?;
+        check_owner(&found)?;
+        let mode = found.mode() & 0o7777;
+        let others = (Mode::S_IRWXG | Mode::S_IRWXO).bits();
+        if mode & others != 0 {
+            return Err(Unfit::Open(mode));
+        }
+        Ok(Self { path: path.into(), opened })
+    }
+
+    /// The path that it was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The lock, if no other process has it.
+    ///
+    /// # Errors
+    /// A file that cannot be made or locked, or is somebody else's.
+    pub fn lock(&self) -> Result<Option<File>, Unfit> {
+        let file = self.open_or_create(LOCK)?;
+        match lock(&file) {
+            Ok(()) => Ok(Some(file)),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            Err(why) => Err(Unfit::Refused(why.into())),
+        }
+    }
+
+    /// The store, to read and to write; an empty file if there is none.
+    ///
+    /// # Errors
+    /// A file that cannot be opened or made, or is somebody else's.
+    pub fn store(&self) -> Result<File, Unfit> {
+        self.open_or_create(STORE)
+    }
+
+    /// How many bytes its disk has room for, for this user.
+    ///
+    /// # Errors
+    /// Those of statvfs(2).
+    pub fn room(&self) -> nix::Result<u64> {
+        let disk = fstatvfs(&self.opened)?;
+        Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
+    }
+
+    /// Renames the store, so that the next one is a new one; its path now.
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    pub fn set_store_aside(&self) -> io::Result<PathBuf> {
+        let [store, bad] = [STORE, BAD].map(|name| Entry::within(&self.opened, name));
+        store?.rename(&bad?)?;
+        Ok(self.path.join(BAD))
+    }
+
+    fn open_or_create(&self, name: &str) -> Result<File, Unfit> {
+        let entry = Entry::within(&self.opened, name)?;
+        let file = match entry.open(OFlag::O_RDWR) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => entry.create(),
+            opened => opened,
+        }?;
+        check_owner(&file.metadata()?)?;
+        Ok(file)
+    }
+
+    /// A new socket, in the place of any other.  Only who has the lock may do this.
+    ///
+    /// # Errors
+    /// Those of bind(2); a path of more than 107 bytes.
+    pub fn bind(&self) -> io::Result<UnixDatagram> {
+        match unlinkat(&self.opened, SOCKET, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => (),
+            Err(why) => return Err(why.into()),
+        }
+        let socket = unbound_socket()?;
+        bind(socket.as_raw_fd(), &UnixAddr::new(&socket_in(&self.path))?)?;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        fchmodat(&self.opened, SOCKET, mode, FchmodatFlags::FollowSymlink)?;
+        Ok(socket)
+    }
+
+    /// What tells the socket that is in the directory from any other.
+    ///
+    /// # Errors
+    /// ENOENT where there is none.
+    pub fn socket_identity(&self) -> io::Result<(u64, u64)> {
+        Ok(identity(&fstatat(&self.opened, SOCKET, AtFlags::AT_SYMLINK_NOFOLLOW)?))
+    }
+
+    /// Removes the socket.
+    pub fn remove_socket(&self) {
+        let _ = unlinkat(&self.opened, SOCKET, UnlinkatFlags::NoRemoveDir);
+    }
+
+    /// Whether the directory is still where it was opened.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let there = nix::sys::stat::lstat(&self.path).map(|found| identity(&found));
+        let own = self.opened.metadata().map(|own| (own.dev(), own.ino()));
+        own.is_ok_and(|own| there == Ok(own))
+    }
+}
+
+fn check_owner(found: &Metadata) -> Result<(), Unfit> {
+    if found.uid() == geteuid().as_raw() { Ok(()) } else { Err(Unfit::Owner(found.uid())) }
+}
+
+fn identity(found: &FileStat) -> (u64, u64) {
+    (found.st_dev, found.st_ino)
+}

@@ -1,0 +1,529 @@
+//! The store on the disk: a database with all clients, and the queues in which they are
+//! forgotten.  Written in batches, each of which is there in full or not at all.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::{error, fmt, io};
+
+use redb::{
+    Builder, Database, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableHandle,
+};
+
+use super::backend::Backend;
+use super::key::{self, Key};
+use super::memory::{Changes, Entry};
+use super::order::{self, Place, Queue, first_to_go, is_over};
+use super::record::{self, Record, Time};
+use super::rules::Lifetimes;
+
+/// Clients.  What is in the tables is told by their names: a program that has it
+/// otherwise has other names.
+const CLIENTS: TableDefinition<&[u8; key::LENGTH], &[u8; record::LENGTH]> =
+    TableDefinition::new("clients.1");
+/// Their places in the queues.
+const PLACES: TableDefinition<&[u8; order::LENGTH], ()> = TableDefinition::new("places.1");
+
+/// Bytes of pages that are kept in memory.
+const CACHE: usize = 2 << 20;
+/// How many are removed, or dated back, for each batch at most: one takes no longer
+/// than a second.
+const MOST_AT_ONCE: usize = 10_000;
+
+/// Whom the store is to remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many clients.
+    pub size: u64,
+    /// For how long.
+    pub lifetimes: Lifetimes,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { size: 1_000_000, lifetimes: Lifetimes::days(Lifetimes::DAYS) }
+    }
+}
+
+/// Whether a batch may remove those who were remembered for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// It may.
+    Due,
+    /// It may not: the clock has jumped not long ago, and may jump back.
+    Held,
+}
+
+/// Whether a batch has forgotten all whom it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It has.
+    None,
+    /// There are more: the next batch is due.
+    More,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug)]
+pub enum Broken {
+    /// What is in the file makes no sense.
+    Damaged(String),
+    /// The system does not let us read or write it.
+    Refused(io::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(why) => f.write_str(why),
+            Self::Refused(why) => write!(f, "{why}"),
+        }
+    }
+}
+
+impl error::Error for Broken {}
+
+impl<E: Into<redb::Error>> From<E> for Broken {
+    fn from(why: E) -> Self {
+        match why.into() {
+            redb::Error::Io(why) if why.raw_os_error().is_some() => Self::Refused(why),
+            redb::Error::PreviousIo => Self::Refused(io::Error::other("it failed before")),
+            redb::Error::Io(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Damaged("it was cut short".into())
+            }
+            redb::Error::Io(_) => Self::Damaged("it is no store".into()),
+            why => Self::Damaged(why.to_string()),
+        }
+    }
+}
+
+/// The store.
+pub struct Disk(Database);
+
+impl Disk {
+    /// Opens the store in `file`; an empty file becomes one.
+    ///
+    /// # Errors
+    /// A file that is no store of this version, or that the system refuses to read or
+    /// write.
+    pub fn open(file: File) -> Result<Self, Broken> {
+        contained(|| {
+            let mut builder = Builder::new();
+            builder.set_cache_size(CACHE);
+            let database = builder.create_with_backend(Backend(file))?;
+            let reading = database.begin_read()?;
+            let tables: Vec<String> = reading.list_tables()?.map(|it| it.name().into()).collect();
+            drop(reading);
+            if !tables.is_empty() && !tables.iter().any(|name| name == CLIENTS.name()) {
+                return Err(Broken::Damaged("another version has written it".into()));
+            }
+            if tables.is_empty() {
+                let writing = database.begin_write()?;
+                writing.open_table(CLIENTS)?;
+                writing.open_table(PLACES)?;
+                writing.commit()?;
+            }
+            Ok(Self(database))
+        })
+    }
+
+    /// What is remembered of `key`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn get(&self, key: Key) -> Result<Option<Record>, Broken> {
+        contained(|| {
+            let clients = self.0.begin_read()?.open_table(CLIENTS)?;
+            Ok(clients.get(key.bytes())?.and_then(|bytes| Record::from_bytes(bytes.value())))
+        })
+    }
+
+    /// Clients from `first` on, `most` at most, in the order of their keys.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn page(&self, first: Key, most: usize) -> Result<Vec<(Key, Record)>, Broken> {
+        contained(|| {
+            let clients = self.0.begin_read()?.open_table(CLIENTS)?;
+            let mut page = Vec::new();
+            for entry in clients.range::<&[u8; key::LENGTH]>(first.bytes()..)?.take(most) {
+                let (key, record) = entry?;
+                let record = Record::from_bytes(record.value());
+                page.extend(Key::from_bytes(*key.value()).zip(record));
+            }
+            Ok(page)
+        })
+    }
+
+    /// How many clients there are.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn count(&self) -> Result<u64, Broken> {
+        contained(|| Ok(self.0.begin_read()?.open_table(CLIENTS)?.len()?))
+    }
+
+    /// Writes `changes`, and forgets whom `limits` leaves no room or no time: 10,000 at
+    /// most.  Then it is on the disk.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written, in which nothing is changed then.  It has to be
+    /// opened anew.
+    pub fn write(
+        &self,
+        changes: &Changes,
+        limits: &Limits,
+        purge: Purge,
+        now: Time,
+    ) -> Result<Rest, Broken> {
+        contained(|| {
+            let writing = self.0.begin_write()?;
+            let mut tables = Tables {
+                clients: writing.open_table(CLIENTS)?,
+                places: writing.open_table(PLACES)?,
+            };
+            for (key, entry) in changes {
+                tables.put(*key, *entry)?;
+            }
+            let mut rests = vec![tables.correct(now)?, tables.evict(limits.size)?];
+            if purge == Purge::Due {
+                rests.push(tables.purge(&limits.lifetimes, now)?);
+            }
+            drop(tables);
+            writing.commit()?;
+            Ok(if rests.contains(&Rest::More) { Rest::More } else { Rest::None })
+        })
+    }
+}
+
+/// Both tables, which belong together.
+struct Tables<'a> {
+    clients: Table<'a, &'static [u8; key::LENGTH], &'static [u8; record::LENGTH]>,
+    places: Table<'a, &'static [u8; order::LENGTH], ()>,
+}
+
+impl Tables<'_> {
+    fn put(&mut self, key: Key, entry: Entry) -> Result<(), Broken> {
+        self.remove(key)?;
+        if let Some(record) = entry.record() {
+            self.clients.insert(key.bytes(), &record.bytes())?;
+            self.places.insert(&Place::of(key, &record).bytes(), ())?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: Key) -> Result<Option<Record>, Broken> {
+        let removed = self.clients.remove(key.bytes())?;
+        let removed = removed.and_then(|bytes| Record::from_bytes(bytes.value()));
+        if let Some(record) = removed {
+            self.places.remove(&Place::of(key, &record).bytes())?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the client that has a place.  One without a client is removed alone, so
+    /// that no loop comes back to it.
+    fn remove_at(&mut self, place: Place) -> Result<Option<Record>, Broken> {
+        let removed = self.remove(place.key)?;
+        self.places.remove(&place.bytes())?;
+        Ok(removed)
+    }
+
+    /// Dates those back to now who passed in the future.
+    fn correct(&mut self, now: Time) -> Result<Rest, Broken> {
+        for _ in 0..MOST_AT_ONCE {
+            let backs = self.ends(End::Back)?;
+            let ahead = backs.into_iter().find(|place| place.last > now);
+            let Some(place) = ahead else { return Ok(Rest::None) };
+            if let Some(record) = self.remove_at(place)? {
+                self.put(place.key, Entry::Known(Record { last: now, ..record }))?;
+            }
+        }
+        Ok(Rest::More)
+    }
+
+    fn purge(&mut self, lifetimes: &Lifetimes, now: Time) -> Result<Rest, Broken> {
+        for _ in 0..MOST_AT_ONCE {
+            let fronts = self.ends(End::Front)?;
+            let over = fronts.into_iter().find(|place| is_over(place, lifetimes, now));
+            let Some(place) = over else { return Ok(Rest::None) };
+            self.remove_at(place)?;
+        }
+        Ok(Rest::More)
+    }
+
+    fn evict(&mut self, size: u64) -> Result<Rest, Broken> {
+        for _ in 0..MOST_AT_ONCE {
+            if self.clients.len()? <= size {
+                return Ok(Rest::None);
+            }
+            let Some(place) = first_to_go(self.ends(End::Front)?) else { return Ok(Rest::None) };
+            self.remove_at(place)?;
+        }
+        Ok(Rest::More)
+    }
+
+    /// One place of each queue that has any.
+    fn ends(&self, end: End) -> Result<Vec<Place>, Broken> {
+        let mut found = Vec::with_capacity(Queue::ALL.len());
+        for queue in Queue::ALL {
+            let (front, back) = (Place::front(queue).bytes(), Place::back(queue).bytes());
+            let mut queue = self.places.range::<&[u8; order::LENGTH]>(&front..=&back)?;
+            let entry = match end {
+                End::Front => queue.next(),
+                End::Back => queue.next_back(),
+            };
+            if let Some(entry) = entry {
+                found.extend(Place::from_bytes(entry?.0.value()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Either end of a queue.
+#[derive(Clone, Copy)]
+enum End {
+    Front,
+    Back,
+}
+
+/// Gives a store up; it is closed if nobody else has it.  One that is broken may panic
+/// once more.
+pub(super) fn close(disk: Option<Arc<Disk>>) {
+    let _ = contained(|| {
+        drop(disk);
+        Ok(())
+    });
+}
+
+thread_local! {
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, at this moment, is the database's, and will be told
+/// as what it is.
+pub(super) fn panics_are_contained() -> bool {
+    IS_CONTAINED.get()
+}
+
+/// The database panics where what it reads contradicts itself.
+fn contained<T>(work: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
+    IS_CONTAINED.set(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_CONTAINED.set(false);
+    done.unwrap_or_else(|_| Err(Broken::Damaged("what is in it contradicts itself".into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::class::Class;
+
+    const DAYS: std::time::Duration = std::time::Duration::from_secs(36 * 86_400);
+    const LIMITS: Limits = Limits { size: 100, lifetimes: Lifetimes { of_static: DAYS } };
+
+    /// A file that is removed with this.
+    struct TestFile(std::path::PathBuf);
+
+    impl TestFile {
+        fn new(name: &str) -> Self {
+            let name = format!("known.{name}.{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn file(&self) -> File {
+            let mut how = File::options();
+            how.read(true).write(true).create(true).truncate(false).open(&self.0).unwrap()
+        }
+    }
+
+    impl Drop for TestFile {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn key(number: u32) -> Key {
+        Key::of(Ipv4Addr::from_bits(number).into())
+    }
+
+    fn record(class: Class, count: u32, last: u32) -> Record {
+        Record { first: Time(0), last: Time(last), count, class }
+    }
+
+    fn known(numbers: std::ops::Range<u32>, record: Record) -> Changes {
+        numbers.map(|number| (key(number), Entry::Known(record))).collect()
+    }
+
+    fn write(disk: &Disk, changes: &Changes, purge: Purge, now: u32) -> Rest {
+        disk.write(changes, &LIMITS, purge, Time(now)).unwrap()
+    }
+
+    /// As many places as clients, and each at the one that it has to have.
+    fn assert_consistent(disk: &Disk) {
+        let clients = disk.page(Key::FIRST, usize::MAX).unwrap();
+        let reading = disk.0.begin_read().unwrap();
+        let places = reading.open_table(PLACES).unwrap();
+        assert_eq!(places.len().unwrap(), clients.len() as u64);
+        for (key, record) in clients {
+            assert!(places.get(&Place::of(key, &record).bytes()).unwrap().is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_there_when_it_is_opened_again() {
+        let place = TestFile::new("again");
+        let disk = Disk::open(place.file()).unwrap();
+        write(&disk, &known(0..10, record(Class::Static, 1, 5)), Purge::Held, 5);
+        write(&disk, &known(5..10, record(Class::None, 2, 6)), Purge::Held, 6);
+        write(&disk, &[(key(0), Entry::Forgotten(Time(7)))].into(), Purge::Held, 7);
+        drop(disk);
+        let disk = Disk::open(place.file()).unwrap();
+        let got = [0, 1, 5, 10].map(|number| disk.get(key(number)).unwrap());
+        let expected =
+            [None, Some(record(Class::Static, 1, 5)), Some(record(Class::None, 2, 6)), None];
+        assert_eq!(got, expected);
+        assert_eq!(disk.count().unwrap(), 9);
+        let page: Vec<Key> =
+            disk.page(key(3), 4).unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(page, [3, 4, 5, 6].map(key));
+        assert_consistent(&disk);
+    }
+
+    #[test]
+    fn the_oldest_with_a_single_pass_make_room() {
+        let place = TestFile::new("evict");
+        let disk = Disk::open(place.file()).unwrap();
+        write(&disk, &known(0..60, record(Class::Dynamic, 2, 1)), Purge::Held, 1);
+        write(&disk, &known(100..120, record(Class::Static, 1, 2)), Purge::Held, 2);
+        write(&disk, &known(200..230, record(Class::Dynamic, 1, 3)), Purge::Held, 3);
+        assert_eq!(disk.count().unwrap(), 100);
+        write(&disk, &known(300..310, record(Class::Dynamic, 1, 4)), Purge::Held, 4);
+        assert_eq!(disk.count().unwrap(), 100);
+        let left = |numbers: std::ops::Range<u32>| {
+            numbers.filter(|number| disk.get(key(*number)).unwrap().is_some()).count()
+        };
+        assert_eq!((left(0..60), left(100..120), left(200..230), left(300..310)), (60, 0, 30, 10));
+        write(&disk, &known(1000..1100, record(Class::None, 1, 5)), Purge::Held, 5);
+        assert_eq!((left(0..60), left(300..310), left(1000..1100)), (60, 0, 40));
+        assert_consistent(&disk);
+    }
+
+    #[test]
+    fn time_goes_by_and_back() {
+        let place = TestFile::new("time");
+        let disk = Disk::open(place.file()).unwrap();
+        write(&disk, &known(0..5, record(Class::Static, 1, 100)), Purge::Due, 100);
+        write(&disk, &known(5..9, record(Class::None, 3, 100)), Purge::Due, 100);
+        let year = 365 * 86_400;
+        write(&disk, &Changes::new(), Purge::Held, year);
+        assert_eq!(disk.count().unwrap(), 9, "a clock that has jumped removes nobody");
+        write(&disk, &Changes::new(), Purge::Held, 50);
+        assert_eq!(disk.get(key(1)).unwrap(), Some(record(Class::Static, 1, 50)));
+        write(&disk, &Changes::new(), Purge::Due, 50 + 86_401);
+        assert_eq!(disk.count().unwrap(), 5);
+        assert_consistent(&disk);
+        write(&disk, &Changes::new(), Purge::Due, year);
+        assert_eq!(disk.count().unwrap(), 0);
+        assert_consistent(&disk);
+    }
+
+    #[test]
+    fn a_smaller_size_is_reached() {
+        let place = TestFile::new("smaller");
+        let disk = Disk::open(place.file()).unwrap();
+        let large = Limits { size: 20_000, ..LIMITS };
+        let all = known(0..11_000, record(Class::Static, 1, 1));
+        disk.write(&all, &large, Purge::Held, Time(1)).unwrap();
+        assert_eq!(write(&disk, &Changes::new(), Purge::Held, 1), Rest::More);
+        assert_eq!(disk.count().unwrap(), 1000);
+        assert_eq!(write(&disk, &Changes::new(), Purge::Held, 1), Rest::None);
+        assert_eq!(disk.count().unwrap(), 100);
+    }
+
+    /// A store with 2,000 clients, as bytes.
+    fn bytes_of_a_store(place: &TestFile) -> Vec<u8> {
+        let disk = Disk::open(place.file()).unwrap();
+        let large = Limits { size: 20_000, ..LIMITS };
+        let all = known(0..2000, record(Class::Static, 1, 1));
+        disk.write(&all, &large, Purge::Held, Time(1)).unwrap();
+        drop(disk);
+        fs::read(&place.0).unwrap()
+    }
+
+    /// Reads and writes a store of these bytes: it works, or says that it does not.
+    fn use_store(place: &TestFile, bytes: &[u8]) -> Result<Option<Record>, Broken> {
+        fs::write(&place.0, bytes).unwrap();
+        let disk = Disk::open(place.file())?;
+        let changes = known(3000..3010, record(Class::Static, 1, 1));
+        let large = Limits { size: 20_000, ..LIMITS };
+        disk.write(&changes, &large, Purge::Due, Time(1))?;
+        disk.get(key(7))
+    }
+
+    #[test]
+    fn a_store_that_was_cut_short_says_so() {
+        let place = TestFile::new("cut");
+        let whole = bytes_of_a_store(&place);
+        assert!(use_store(&place, &whole).unwrap().is_some());
+        let around = [0, 1, 8, 64, 320, 4095, 4096, 4097, 8192];
+        let steps = (1..60).map(|part| whole.len() * part / 60);
+        for length in around.into_iter().chain(steps) {
+            match use_store(&place, &whole[..length]) {
+                Ok(found) => assert!(found.is_some() || length == 0, "{length}"),
+                Err(Broken::Damaged(_)) => (),
+                Err(other) => panic!("{length}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_store_says_so() {
+        let place = TestFile::new("other");
+        let whole = bytes_of_a_store(&place);
+        for start in [0, 9, 12, 64, 100, 128, 300, 4096, 8200] {
+            let mut bytes = whole.clone();
+            bytes[start..start + 8].fill(0xa5);
+            if let Err(Broken::Refused(why)) = use_store(&place, &bytes) {
+                panic!("{start}: {why}");
+            }
+        }
+        for text in [b"no store".as_slice(), &[0; 5000], &[0xff; 9000]] {
+            assert!(matches!(use_store(&place, text), Err(Broken::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn a_store_of_another_version_says_so() {
+        let place = TestFile::new("version");
+        let database = Builder::new().create_with_backend(Backend(place.file())).unwrap();
+        let writing = database.begin_write().unwrap();
+        writing.open_table(TableDefinition::<u64, u64>::new("clients.2")).unwrap();
+        writing.commit().unwrap();
+        drop(database);
+        let why = Disk::open(place.file()).err().unwrap();
+        assert_eq!(why.to_string(), "another version has written it");
+    }
+
+    #[test]
+    fn a_batch_that_is_killed_in_the_middle_is_not_there() {
+        let place = TestFile::new("killed");
+        let disk = Disk::open(place.file()).unwrap();
+        write(&disk, &known(0..50, record(Class::Static, 1, 1)), Purge::Held, 1);
+        // What another process finds at this moment.
+        let writing = disk.0.begin_write().unwrap();
+        writing.open_table(CLIENTS).unwrap().remove(key(1).bytes()).unwrap();
+        let copy = TestFile::new("killed.copy");
+        fs::copy(&place.0, &copy.0).unwrap();
+        let found = Disk::open(copy.file()).unwrap();
+        assert_eq!(found.get(key(1)).unwrap(), Some(record(Class::Static, 1, 1)));
+        assert_eq!(found.count().unwrap(), 50);
+        assert_consistent(&found);
+        drop(writing);
+    }
+}

@@ -1,0 +1,324 @@
+//! The keeper: one process that owns the store, and answers those who ask.  One poll
+//! loop.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::panic::set_hook;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrLike, UnixAddr, UnixCredentials, bind, recvmsg,
+};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Pid, geteuid, getppid};
+
+use super::asker::ROOM;
+use super::directory::{Directory, unbound_socket};
+use super::disk::{Limits, panics_are_contained};
+use super::message::{Answer, LONGEST, Request};
+use super::record::Time;
+use super::store::{Event, Store};
+use crate::error::Fatal;
+use crate::log::Log;
+use crate::sys;
+
+/// How often the lock of another keeper is tried.
+const STANDBY: Duration = Duration::from_millis(250);
+/// How often the directory is looked at, and the supervisor.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the store may take to open before there are answers without it.
+const OPENING: Duration = Duration::from_millis(800);
+/// How many are answered before anything else is looked at.
+const AT_ONCE: usize = 256;
+
+/// Where a keeper keeps what it knows.
+pub enum Place<'a> {
+    /// In this directory, where it is asked as well.
+    Directory(&'a Path),
+    /// In its memory; it is asked by this socket.
+    Memory(UnixDatagram),
+}
+
+/// For how long a keeper is there.
+pub enum Life {
+    /// Until TERM or INT, which are counted and blocked.
+    Signals,
+    /// Until there is something to read from this pipe, or nobody is left who could
+    /// write to it, or this is no longer its parent.
+    Supervisor(OwnedFd, Pid),
+}
+
+impl Life {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Signals => None,
+            Self::Supervisor(pipe, _) => Some(pipe.as_fd()),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Signals => sys::take_count(Signal::SIGTERM) + sys::take_count(Signal::SIGINT) > 0,
+            Self::Supervisor(pipe, pid) => {
+                let mut byte = [0];
+                !matches!(nix::unistd::read(pipe, &mut byte), Err(Errno::EAGAIN | Errno::EINTR))
+                    || getppid() != *pid
+            }
+        }
+    }
+}
+
+/// Keeps the memory of known clients for as long as `life` lasts: as soon as no other
+/// process does.
+///
+/// # Errors
+/// A directory of no use, or no thread: 111.
+pub fn keep(place: Place<'_>, limits: Limits, life: Life, log: &Log) -> Result<(), Fatal> {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    sys::share_one_heap();
+    let panics = log.clone();
+    set_hook(Box::new(move |panic| {
+        if !panics_are_contained() {
+            panics.panic(panic);
+        }
+    }));
+    let keeper = match place {
+        Place::Memory(socket) => Keeper::in_memory(socket, limits, life, log),
+        Place::Directory(path) => match Keeper::in_directory(path, limits, life, log)? {
+            Some(keeper) => keeper,
+            None => return Ok(()),
+        },
+    };
+    keeper.run()
+}
+
+/// What a keeper has.
+struct Keeper<'a> {
+    home: Option<Home>,
+    socket: UnixDatagram,
+    store: Store,
+    life: Life,
+    log: &'a Log,
+    look_at: Instant,
+}
+
+/// Its directory, and what shows that it is still there.
+struct Home {
+    directory: Arc<Directory>,
+    /// Held for as long as this lives.
+    _lock: File,
+    socket: (u64, u64),
+}
+
+impl<'a> Keeper<'a> {
+    fn in_memory(socket: UnixDatagram, limits: Limits, life: Life, log: &'a Log) -> Self {
+        let store = Store::in_memory(limits);
+        Self { home: None, socket, store, life, log, look_at: Instant::now() }
+    }
+
+    /// Waits for the lock; `None` if `life` is over by then.
+    fn in_directory(
+        path: &Path,
+        limits: Limits,
+        life: Life,
+        log: &'a Log,
+    ) -> Result<Option<Self>, Fatal> {
+        let unable = |why: &dyn std::fmt::Display| {
+            Fatal::unable(format_args!("keep known clients in {}", path.display()), why)
+        };
+        let directory = Arc::new(Directory::open(path).map_err(|why| unable(&why))?);
+        let lock = loop {
+            if let Some(lock) = directory.lock().map_err(|why| unable(&why))? {
+                break lock;
+            }
+            wait(&[life.descriptor()], STANDBY);
+            if life.is_over() {
+                return Ok(None);
+            }
+        };
+        let store = Store::on_disk(Arc::clone(&directory), limits).map_err(|why| unable(&why))?;
+        let until = Instant::now() + OPENING;
+        let mut keeper_store = store;
+        while keeper_store.is_opening() && keeper_store.wait(until) {
+            tell(&keeper_store.events(), path, log);
+        }
+        let socket = directory.bind().map_err(|why| unable(&why))?;
+        let identity = directory.socket_identity().map_err(|why| unable(&why))?;
+        let home = Some(Home { directory, _lock: lock, socket: identity });
+        let look_at = Instant::now() + LOOK;
+        Ok(Some(Self { home, socket, store: keeper_store, life, log, look_at }))
+    }
+
+    fn run(mut self) -> Result<(), Fatal> {
+        while !self.life.is_over() {
+            self.answer_all();
+            self.store.tick(Time::now(), Instant::now());
+            self.tell_events();
+            if self.look_at <= Instant::now() {
+                self.look()?;
+            }
+            let due = self.store.due().map_or(self.look_at, |due| due.min(self.look_at));
+            let left = due.saturating_duration_since(Instant::now());
+            let fds = [Some(self.socket.as_fd()), self.life.descriptor(), self.store.descriptor()];
+            wait(&fds, left);
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Those who ask find nobody from now on.  What they have told is written.
+    fn end(self) {
+        if let Some(home) = &self.home {
+            home.directory.remove_socket();
+        }
+        let left = self.store.close();
+        if left > 0 {
+            self.log.error(format_args!("unable to write {left} known clients: they are lost"));
+        }
+    }
+
+    /// Whether those who ask still find us; a socket that somebody removed is made again.
+    fn look(&mut self) -> Result<(), Fatal> {
+        self.look_at = Instant::now() + LOOK;
+        let Some(home) = &mut self.home else { return Ok(()) };
+        let path = home.directory.path().display();
+        if !home.directory.is_there() {
+            return Err(Fatal::trouble(format!("the directory {path} is gone")));
+        }
+        if home.directory.socket_identity().is_ok_and(|found| found == home.socket) {
+            return Ok(());
+        }
+        match home.directory.bind() {
+            Ok(socket) => {
+                home.socket = home.directory.socket_identity().unwrap_or_default();
+                self.socket = socket;
+                self.log.warning(format_args!("the socket in {path} was gone: it is back"));
+            }
+            Err(why) => self.log.error(format_args!("unable to make a socket in {path}: {why}")),
+        }
+        Ok(())
+    }
+
+    fn tell_events(&mut self) {
+        let events = self.store.events();
+        if let Some(home) = &self.home {
+            tell(&events, home.directory.path(), self.log);
+        }
+    }
+
+    fn answer_all(&mut self) {
+        for _ in 0..AT_ONCE {
+            match receive(&self.socket) {
+                Ok(Some((request, asker))) => self.answer(request, &asker),
+                Ok(None) => (),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request, asker: &UnixAddr) {
+        let answer = self.act(request);
+        // One that has no name does not wait for an answer.
+        if let (Some(answer), true) = (answer, asker.len() > UNNAMED) {
+            let mut room = [0; LONGEST];
+            let bytes = answer.write(&mut room);
+            let _ = sys::send_to(self.socket.as_fd(), bytes, asker, false);
+        }
+    }
+
+    fn act(&mut self, request: Request) -> Option<Answer> {
+        let now = Time::now();
+        Some(match request {
+            Request::Ask(key) => self.store.get(key, now).map_or(Answer::NotKnown, Answer::Known),
+            Request::Tell(key, pass) => {
+                self.store.tell(key, pass, now);
+                return None;
+            }
+            Request::Forget(key, why) => {
+                let forgotten = self.store.forget(key, now);
+                if forgotten.is_some() {
+                    self.log.forget(key, why.word());
+                }
+                Answer::Forgotten(forgotten)
+            }
+            Request::List(first) => {
+                let (page, next) = self.store.page(first, now);
+                Answer::Page(page, next)
+            }
+            Request::Status => {
+                let (count, place) = self.store.status();
+                Answer::Status(count, place)
+            }
+        })
+    }
+}
+
+/// Bytes of an address without a name.
+const UNNAMED: libc::socklen_t = 2;
+
+/// A request of this user's or root's; `None` for anything else.
+fn receive(socket: &UnixDatagram) -> nix::Result<Option<(Request, UnixAddr)>> {
+    let mut bytes = [0; ROOM];
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let mut control = cmsg_space!(UnixCredentials);
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let may_ask = message.cmsgs()?.any(|part| match part {
+        ControlMessageOwned::ScmCredentials(who) => {
+            who.uid() == 0 || who.uid() == geteuid().as_raw()
+        }
+        _ => false,
+    });
+    let (address, length) = (message.address, message.bytes);
+    let request = Request::read(&bytes[..length]).filter(|_| may_ask);
+    Ok(request.zip(address))
+}
+
+/// Waits until one of `descriptors` has something to say, at most so long, or for a
+/// signal that is blocked otherwise.
+fn wait(descriptors: &[Option<BorrowedFd<'_>>], most: Duration) {
+    let fds = descriptors.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let mut fds: Vec<PollFd<'_>> = fds.collect();
+    let _ = ppoll(&mut fds, Some(TimeSpec::from(most)), Some(SigSet::empty()));
+}
+
+fn tell(events: &[Event], path: &Path, log: &Log) {
+    let path = path.display();
+    for event in events {
+        match event {
+            Event::SetAside(why, Some(name)) => log.warning(format_args!(
+                "unable to read the known clients in {path}: {why}: starting anew; they are in {}",
+                name.display()
+            )),
+            Event::SetAside(why, None) => log.warning(format_args!(
+                "unable to read the known clients in {path}: {why}: unable to rename them"
+            )),
+            Event::Failed(why) => log.warning(format_args!(
+                "unable to write known clients to {path}: {why}: keeping new ones in memory"
+            )),
+            Event::Recovered => {
+                log.warning(format_args!("known clients are written to {path} again"));
+            }
+        }
+    }
+}
+
+/// A socket for a keeper without a directory, which only those know who are told its
+/// name.  Whoever holds it keeps others from taking that name.
+///
+/// # Errors
+/// EMFILE.
+pub fn nameless_socket() -> io::Result<UnixDatagram> {
+    let socket = unbound_socket()?;
+    bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+    Ok(socket)
+}

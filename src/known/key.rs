@@ -1,0 +1,165 @@
+//! Whom the memory is about: an IPv4 address, or the /64 of an IPv6 address, in which a
+//! host may pick its address as it likes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+use ipnet::{IpNet, Ipv6Net};
+
+/// Bytes of a key.
+pub const LENGTH: usize = 9;
+/// The first byte of a key.
+const IPV4: u8 = 4;
+const IPV6: u8 = 6;
+/// The longest prefix of IPv6 that is told apart.
+const PREFIX: u8 = 64;
+
+/// One client: an IPv4 address (mapped ones too), or an IPv6 /64.  As text it is as RFC
+/// 5952 has it: `192.0.2.7`, `2001:db8:1:2::/64`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key([u8; LENGTH]);
+
+impl Key {
+    /// The lowest of all.
+    pub const FIRST: Self = Self([0; LENGTH]);
+    /// The highest of all.
+    pub const LAST: Self = Self([u8::MAX; LENGTH]);
+
+    /// The client that has the address `ip`.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::of_ipv4(ip),
+            IpAddr::V6(ip) => Self::of_ipv6(ip),
+        }
+    }
+
+    fn of_ipv4(ip: Ipv4Addr) -> Self {
+        let mut bytes = [0; LENGTH];
+        bytes[0] = IPV4;
+        bytes[1..5].copy_from_slice(&ip.octets());
+        Self(bytes)
+    }
+
+    fn of_ipv6(ip: Ipv6Addr) -> Self {
+        let mut bytes = [0; LENGTH];
+        bytes[0] = IPV6;
+        bytes[1..].copy_from_slice(&ip.octets()[..8]);
+        Self(bytes)
+    }
+
+    /// All that may be in `net`, from the lowest to the highest.  Of an IPv6 network
+    /// longer than /64 it is the /64 around it.
+    #[must_use]
+    pub fn range(net: IpNet) -> RangeInclusive<Self> {
+        Self::of(net.network())..=Self::of(net.broadcast())
+    }
+
+    /// The key that these bytes stand for, as [`bytes`](Self::bytes) gives them.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; LENGTH]) -> Option<Self> {
+        let is_key = matches!(bytes, [IPV6, ..] | [IPV4, _, _, _, _, 0, 0, 0, 0]);
+        is_key.then_some(Self(bytes))
+    }
+
+    /// What it is in the store and on the way; in the order of the keys.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; LENGTH] {
+        &self.0
+    }
+
+    /// The key behind this one; all keys are below it if there is none.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let mut bytes = self.0;
+        for byte in bytes.iter_mut().rev() {
+            *byte = byte.wrapping_add(1);
+            if *byte != 0 {
+                return Self(bytes);
+            }
+        }
+        Self::LAST
+    }
+
+    /// The address, or the first of its /64.
+    #[must_use]
+    pub fn address(self) -> IpAddr {
+        let [family, prefix @ ..] = self.0;
+        let prefix = u64::from_be_bytes(prefix);
+        match family {
+            // No more than 32 bits are left.
+            IPV4 => Ipv4Addr::from_bits((prefix >> 32) as u32).into(),
+            _ => Ipv6Addr::from_bits(u128::from(prefix) << PREFIX).into(),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address() {
+            IpAddr::V4(ip) => write!(f, "{ip}"),
+            IpAddr::V6(ip) => write!(f, "{}", Ipv6Net::new_assert(ip, PREFIX)),
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(ip: &str) -> Key {
+        Key::of(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_a_64() {
+        assert_eq!(key("192.0.2.7").to_string(), "192.0.2.7");
+        assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
+        assert_ne!(key("192.0.2.7"), key("192.0.2.8"));
+        assert_eq!(key("2001:DB8:1:2:3::4").to_string(), "2001:db8:1:2::/64");
+        assert_eq!(key("2001:db8:1:2::"), key("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(key("2001:db8:1:2::"), key("2001:db8:1:3::"));
+        assert_eq!(key("::1").to_string(), "::/64");
+        assert_ne!(key("::"), key("0.0.0.0"));
+    }
+
+    #[test]
+    fn bytes_lead_back_to_the_key() {
+        for ip in ["0.0.0.0", "255.255.255.255", "::", "2001:db8:1:2::", "ffff::"] {
+            let key = key(ip);
+            assert_eq!(Key::from_bytes(*key.bytes()), Some(key));
+            assert_eq!(Key::of(key.address()), key);
+            assert!(Key::FIRST < key && key < Key::LAST);
+        }
+        assert_eq!(Key::from_bytes([4, 1, 2, 3, 4, 0, 0, 0, 1]), None);
+        assert_eq!(Key::from_bytes([5; LENGTH]), None);
+        assert_eq!(Key::from_bytes(*Key::LAST.bytes()), None);
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_their_addresses() {
+        let ips = ["0.0.0.1", "1.0.0.0", "192.0.2.7", "192.0.3.0", "::", "2001:db8::", "fe80::"];
+        let keys = ips.map(key);
+        assert!(keys.is_sorted());
+        assert!(keys.iter().all(|key| *key < key.next()));
+        assert_eq!(key("192.0.2.7").next().max(key("192.0.2.8")), key("192.0.2.8"));
+        assert_eq!(Key::LAST.next(), Key::LAST);
+    }
+
+    #[test]
+    fn a_network_is_a_range_of_keys() {
+        let range = |net: &str| Key::range(net.parse().unwrap());
+        assert_eq!(range("192.0.2.7/32"), key("192.0.2.7")..=key("192.0.2.7"));
+        assert_eq!(range("192.0.2.77/24"), key("192.0.2.0")..=key("192.0.2.255"));
+        assert_eq!(range("2001:db8::/48"), key("2001:db8::")..=key("2001:db8:0:ffff::"));
+        assert_eq!(range("2001:db8::7/128"), key("2001:db8::")..=key("2001:db8::"));
+        assert!(!range("0.0.0.0/0").contains(&key("::")));
+    }
+}

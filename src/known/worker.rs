@@ -1,0 +1,174 @@
+//! The thread that opens and writes the store: what takes long there, and fsync(2) on a
+//! busy disk may take seconds, keeps nobody waiting for an answer.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::directory::Directory;
+use super::disk::{Broken, Disk, Limits, Purge, Rest, close};
+use super::memory::Changes;
+use super::record::Time;
+
+/// Bytes of its stack: the default would be half of a small memory limit.
+const STACK: usize = 256 << 10;
+/// Bytes that a change may need on the disk: two pages that are copied, and those above
+/// them.
+const BYTES_OF_A_CHANGE: u64 = 16 << 10;
+/// Bytes that any batch may need.
+const BYTES_OF_A_BATCH: u64 = 4 << 20;
+
+/// What the thread is to do, in this order.
+pub(super) enum Job {
+    /// Give this one up, if there is one, and open the store.
+    Open(Option<Arc<Disk>>),
+    /// The same, but what is there now is of no use.
+    SetAside(Arc<Disk>, String),
+    /// Write this.
+    Write(Arc<Disk>, Arc<Changes>, Purge),
+    /// Give this one up, so that it is closed.
+    Close(Arc<Disk>),
+}
+
+/// What came of it.
+pub(super) enum Done {
+    /// The store is open, or cannot be opened.
+    Opened(Result<Arc<Disk>, String>),
+    /// One that could not be read has this name now, or none; and why.
+    SetAside(Option<PathBuf>, String),
+    /// The batch is on the disk; whether there are more to be forgotten, and how many
+    /// changes it had.
+    Written(Rest, usize),
+    /// The batch was not tried: the disk is full.
+    NoRoom,
+    /// The batch could not be written.
+    Failed(Broken),
+}
+
+/// The thread, as the keeper sees it.
+pub(super) struct Worker {
+    jobs: Sender<Job>,
+    done: Receiver<Done>,
+    is_done: Arc<EventFd>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts the thread, with all signals blocked that are so now.
+    ///
+    /// # Errors
+    /// EAGAIN, ENOMEM.
+    pub(super) fn start(directory: Arc<Directory>, limits: Limits) -> io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let is_done = Arc::new(EventFd::from_value_and_flags(0, flags)?);
+        let (jobs, to_do) = channel();
+        let (tell, done) = channel();
+        let side = Side { directory, limits, tell, is_done: Arc::clone(&is_done) };
+        let thread = thread::Builder::new().name("store".into()).stack_size(STACK);
+        let thread = thread.spawn(move || to_do.into_iter().for_each(|job| side.work(job)))?;
+        Ok(Self { jobs, done, is_done, thread })
+    }
+
+    pub(super) fn give(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+
+    /// Readable once something is done.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.is_done.as_fd()
+    }
+
+    /// What has been done since the last call.
+    pub(super) fn results(&self) -> impl Iterator<Item = Done> {
+        let _ = self.is_done.read();
+        self.done.try_iter()
+    }
+
+    /// Waits until all that was given is done.
+    pub(super) fn end(self) -> impl Iterator<Item = Done> {
+        drop(self.jobs);
+        let _ = self.thread.join();
+        self.done.into_iter()
+    }
+}
+
+/// What the thread has.
+struct Side {
+    directory: Arc<Directory>,
+    limits: Limits,
+    tell: Sender<Done>,
+    is_done: Arc<EventFd>,
+}
+
+impl Side {
+    fn work(&self, job: Job) {
+        match job {
+            Job::Open(before) => {
+                close(before);
+                let opened = self.open();
+                self.tell(Done::Opened(opened));
+            }
+            Job::SetAside(disk, why) => {
+                close(Some(disk));
+                self.set_aside(why);
+                let opened = self.open();
+                self.tell(Done::Opened(opened));
+            }
+            Job::Write(disk, changes, purge) => {
+                let done = self.write(&disk, &changes, purge);
+                // Whoever is told is the only one who has them.
+                drop((disk, changes));
+                self.tell(done);
+            }
+            Job::Close(disk) => close(Some(disk)),
+        }
+    }
+
+    fn tell(&self, done: Done) {
+        let _ = self.tell.send(done);
+        let _ = self.is_done.write(1);
+    }
+
+    fn open(&self) -> Result<Arc<Disk>, String> {
+        let try_it = || Disk::open(self.file()?);
+        let opened = match try_it() {
+            Err(Broken::Damaged(why)) => {
+                self.set_aside(why);
+                try_it()
+            }
+            opened => opened,
+        };
+        opened.map(Arc::new).map_err(|why| why.to_string())
+    }
+
+    fn file(&self) -> Result<File, Broken> {
+        self.directory.store().map_err(|why| Broken::Refused(io::Error::other(why.to_string())))
+    }
+
+    fn set_aside(&self, why: String) {
+        self.tell(Done::SetAside(self.directory.set_store_aside().ok(), why));
+    }
+
+    fn write(&self, disk: &Disk, changes: &Changes, purge: Purge) -> Done {
+        if self.lacks_room(changes.len()) {
+            return Done::NoRoom;
+        }
+        match disk.write(changes, &self.limits, purge, Time::now()) {
+            Ok(rest) => Done::Written(rest, changes.len()),
+            Err(why) => Done::Failed(why),
+        }
+    }
+
+    /// Looked at before: a database that runs out of room in the middle cannot be read
+    /// until it is opened again, which takes room.
+    fn lacks_room(&self, changes: usize) -> bool {
+        let needed = BYTES_OF_A_BATCH + BYTES_OF_A_CHANGE * changes as u64;
+        self.directory.room().is_ok_and(|room| room < needed)
+    }
+}

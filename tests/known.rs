@@ -1,0 +1,258 @@
+//! The memory of known clients: the keeper alone, as `smtp-delayctl keep` runs it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use smtp_delay::class::Class;
+use smtp_delay::known::asker::Asker;
+use smtp_delay::known::disk::Disk;
+use smtp_delay::known::key::Key;
+use smtp_delay::known::message::{Request, Where};
+use smtp_delay::known::rules::Pass;
+
+use crate::keeper::Keeper;
+use lab::{directory, is_root, wait_until};
+
+const STATIC: Pass = Pass::Full(Class::Static);
+
+/// A directory for a keeper, its owner's alone.
+fn home() -> PathBuf {
+    let home = directory();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    home
+}
+
+fn known(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(lab::command::ctl());
+    command.arg("known").arg("--known").arg(home).args(arguments).output().unwrap()
+}
+
+/// Waits until a client is in the store, as whoever comes next will find it.
+#[track_caller]
+fn wait_until_written(home: &Path, ip: &str) {
+    let copy = directory().join("store");
+    wait_until(&format!("{ip} in the store"), || {
+        fs::copy(home.join("store"), &copy).unwrap();
+        let file = fs::File::options().read(true).write(true).open(&copy).unwrap();
+        Disk::open(file).ok()?.get(Key::of(ip.parse().unwrap())).ok().flatten()
+    });
+}
+
+/// What a keeper says that cannot be one.
+#[track_caller]
+fn refused(home: &Path) -> String {
+    let mut command = Command::new(lab::command::ctl());
+    let output = command.arg("keep").arg(home).output().unwrap();
+    assert_eq!(output.status.code(), Some(111));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_a_keeper_is_told_it_answers_after_a_restart() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.tell("2001:db8:1:2::9", Pass::Full(Class::Dynamic));
+    let record = keeper.wait_for_record("192.0.2.7");
+    assert_eq!((record.count, record.class), (1, Class::Static));
+    assert_eq!(keeper.ask("192.0.2.8"), None);
+    keeper.end(Signal::SIGTERM);
+    assert!(!home.join("socket").exists());
+    let keeper = Keeper::start(&home);
+    assert_eq!(keeper.ask("192.0.2.7"), Some(record));
+    assert_eq!(keeper.ask("2001:db8:1:2:3::").unwrap().class, Class::Dynamic);
+    keeper.tell("192.0.2.7", Pass::Renewal);
+    let renewed =
+        wait_until("a second pass", || keeper.ask("192.0.2.7").filter(|record| record.count == 2));
+    assert_eq!(renewed.first, record.first);
+}
+
+#[test]
+fn a_keeper_that_is_killed_loses_no_more_than_a_second() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    for number in 0..200 {
+        keeper.tell(&format!("192.0.2.{number}"), STATIC);
+    }
+    wait_until_written(&home, "192.0.2.199");
+    // In the middle of the next batch.
+    for number in 0..200 {
+        keeper.tell(&format!("198.51.100.{number}"), STATIC);
+    }
+    keeper.kill();
+    let keeper = Keeper::start(&home);
+    for number in 0..200 {
+        assert!(keeper.ask(&format!("192.0.2.{number}")).is_some(), "192.0.2.{number}");
+    }
+    assert!(!home.join("store.bad").exists());
+}
+
+#[test]
+fn the_tool_lists_shows_forgets_and_exports() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    for ip in ["192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8:1:2::3"] {
+        keeper.tell(ip, STATIC);
+    }
+    keeper.tell("203.0.113.9", Pass::Full(Class::None));
+    keeper.wait_for_record("203.0.113.9");
+    let list = text(&known(&home, &["list"]));
+    let first: Vec<&str> = list.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    let all = ["192.0.2.7", "192.0.2.8", "198.51.100.1", "203.0.113.9", "2001:db8:1:2::/64"];
+    assert_eq!(first, all);
+    assert!(list.starts_with("192.0.2.7 class=static count=1 first=0.00 last=0.00\n"), "{list}");
+    assert!(text(&known(&home, &["show", "203.0.113.9"])).contains(" class=none "));
+    assert_eq!(
+        text(&known(&home, &["export"])).lines().collect::<Vec<_>>(),
+        ["192.0.2.7", "192.0.2.8", "198.51.100.1", "2001:db8:1:2::/64"]
+    );
+    assert_eq!(text(&known(&home, &["export", "--all"])).lines().count(), 5);
+    let zone = "$DATASET ip4set @\n:127.0.0.2:known to smtp-delay\n192.0.2.7\n192.0.2.8\n\
+                198.51.100.1\n$DATASET ip6trie @\n:127.0.0.2:known to smtp-delay\n\
+                2001:db8:1:2::/64\n";
+    assert_eq!(text(&known(&home, &["export", "--zone"])), zone);
+    assert_eq!(text(&known(&home, &["forget", "192.0.2.0/24"])), "forgotten: 2\n");
+    assert_eq!(text(&known(&home, &["forget", "192.0.2.7"])), "forgotten: 0\n");
+    assert_eq!(text(&known(&home, &["forget", "2001:db8:1:2::99"])), "forgotten: 1\n");
+    keeper.log("forget ip=192.0.2.8 why=admin");
+    keeper.log("forget ip=2001:db8:1:2::/64 why=admin");
+    let gone = known(&home, &["show", "192.0.2.8"]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&gone.stderr), "192.0.2.8 is not known\n");
+    assert_eq!(text(&known(&home, &["list"])).lines().count(), 2);
+}
+
+#[test]
+fn where_there_is_no_keeper_the_tool_says_so() {
+    let home = home();
+    let asked = known(&home, &["list"]);
+    assert_eq!(asked.status.code(), Some(111));
+    let text = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(text.contains("no keeper is running there (use --known DIR)"), "{text}");
+}
+
+#[test]
+fn a_second_keeper_takes_over_when_the_first_is_gone() {
+    let home = home();
+    let first = Keeper::start(&home);
+    let second = Keeper::start_waiting(&home);
+    first.tell("192.0.2.7", STATIC);
+    wait_until_written(&home, "192.0.2.7");
+    first.kill();
+    second.wait_for_record("192.0.2.7");
+    second.tell("192.0.2.8", STATIC);
+    second.wait_for_record("192.0.2.8");
+}
+
+#[test]
+fn a_socket_that_is_removed_is_made_again() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.wait_for_record("192.0.2.7");
+    fs::remove_file(home.join("socket")).unwrap();
+    keeper.log("smtp-delayctl: warning: the socket in ");
+    keeper.wait_for_record("192.0.2.7");
+}
+
+#[test]
+fn a_directory_that_is_not_its_owners_alone_is_refused() {
+    let home = home();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o750)).unwrap();
+    assert!(refused(&home).ends_with("its mode is 750: use chmod 700\n"), "{}", refused(&home));
+    let link = home.join("link");
+    fs::create_dir(home.join("real")).unwrap();
+    std::os::unix::fs::symlink(home.join("real"), &link).unwrap();
+    assert!(refused(&link).contains("keep known clients in "), "{}", refused(&link));
+    assert!(refused(&home.join("missing")).contains("No such file"));
+    if is_root("a directory of another user") {
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+        nix::unistd::chown(&home, Some(1234.into()), None).unwrap();
+        assert!(refused(&home).ends_with("it belongs to user 1234, and this is user 0\n"));
+    }
+}
+
+#[test]
+fn links_in_the_directory_are_not_followed() {
+    let home = home();
+    let elsewhere = directory().join("elsewhere");
+    fs::write(&elsewhere, "precious").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, home.join("store")).unwrap();
+    let keeper = Keeper::start(&home);
+    keeper.log("smtp-delayctl: warning: unable to write known clients to ");
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.wait_for_record("192.0.2.7");
+    assert_eq!(keeper.status().1, Where::Memory);
+    keeper.end(Signal::SIGTERM);
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
+    fs::remove_file(home.join("lock")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, home.join("lock")).unwrap();
+    assert!(refused(&home).contains("it is a symbolic link"));
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
+}
+
+#[test]
+fn a_store_that_was_cut_is_renamed_and_mail_goes_on() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.wait_for_record("192.0.2.7");
+    keeper.end(Signal::SIGTERM);
+    let store = fs::File::options().write(true).open(home.join("store")).unwrap();
+    store.set_len(5000).unwrap();
+    let keeper = Keeper::start(&home);
+    keeper.log("smtp-delayctl: warning: unable to read the known clients in ");
+    assert!(home.join("store.bad").exists());
+    assert_eq!(keeper.ask("192.0.2.7"), None);
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.wait_for_record("192.0.2.7");
+    assert_eq!(keeper.status(), (1, Where::Disk));
+}
+
+#[test]
+fn nobody_else_may_ask() {
+    let home = home();
+    let _keeper = Keeper::start(&home);
+    let socket = fs::metadata(home.join("socket")).unwrap();
+    assert_eq!(socket.mode() & 0o777, 0o600);
+    for name in ["store", "lock"] {
+        assert_eq!(fs::metadata(home.join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_keeper_works_within_a_small_memory() {
+    let home = home();
+    let keeper = Keeper::start_under(&home, &["prlimit", "--as=20000000", "--data=20000000"]);
+    let asker = Asker::of_directory(&home).unwrap();
+    for number in 0..15_000_u32 {
+        let key = Key::of(std::net::Ipv4Addr::from_bits(number << 8).into());
+        asker.tell(Request::Tell(key, STATIC), Duration::from_secs(5)).unwrap();
+    }
+    keeper.wait_for_record(&std::net::Ipv4Addr::from_bits(14_999 << 8).to_string());
+    assert_eq!(keeper.status(), (15_000, Where::Disk));
+    assert_eq!(keeper.text(), "");
+}
+
+#[test]
+fn a_full_disk_costs_the_memory_nothing() {
+    if !is_root("a full disk") {
+        return;
+    }
+    let home = home();
+    let script = "mount -t tmpfs -o size=2m,mode=700 none \"$0\" && exec \"$@\"";
+    let shell = ["unshare", "-m", "sh", "-c", script, home.to_str().unwrap()];
+    let keeper = Keeper::start_in_private(&home, &shell);
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.log("smtp-delayctl: warning: unable to write known clients to ");
+    keeper.wait_for_record("192.0.2.7");
+    assert_eq!(keeper.status().0, 1);
+}
