@@ -7,11 +7,14 @@ use std::iter::repeat;
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
-use super::lint;
-use super::matcher::{Expression, Findings, Matcher, check, find_once};
+mod lint;
+mod matcher;
+mod tables;
+
 use crate::error::Reason;
 use crate::escape::Printable;
 use crate::file;
+use matcher::{Expression, Findings, Matcher, check, find_once};
 
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;

@@ -6,70 +6,83 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use super::runs::{is_separator, runs};
+use crate::names::runs::{is_separator, runs};
 
 /// How the address is spelled in the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
-    /// Three or more octets as separated decimal numbers, in either order.
+pub(super) enum Spelling {
+    /// As separated decimal numbers, in either order.
     Decimal,
-    /// Three or more octets as one decimal number, padded with zeros or not.
+    /// As one run of decimal digits, padded with zeros or not.
     Joined,
-    /// Three or more octets in hexadecimal.
+    /// In hexadecimal.
     Hexadecimal,
+    /// As the decimal number that the whole address is.
+    Number,
     /// Three or more groups of an IPv6 address.
     Groups,
     /// The network or the host half of an IPv6 address, digit by digit.
     Nibbles,
 }
 
-/// What of the address is in the name.
+/// How much of the address is in the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spelled {
-    Address(Spelling),
-    /// Too little to go by alone: `m42-4.mailgun.net` is 69.72.42.4.
-    TwoOctets,
-    Nothing,
+pub(super) enum Share {
+    /// All four octets; or half of an IPv6 address, or three of its groups.
+    Whole,
+    /// Three octets.
+    Three,
+    /// Two octets, the network's or the host's. Separated decimal numbers are too
+    /// little to go by alone: `m42-4.mailgun.net` is 69.72.42.4.
+    Two,
 }
 
-/// Looks for `ip` in `text`, lower-case, in which the top-level domain is best
-/// left out.
-pub(super) fn spelled(text: &str, ip: IpAddr) -> Spelled {
+/// What of `ip` is in `text`, lower-case, in which the top-level domain is best left
+/// out.
+pub(super) fn spelled(text: &str, ip: IpAddr) -> Option<(Share, Spelling)> {
     match ip.to_canonical() {
         IpAddr::V4(ip) => v4(text, ip),
         IpAddr::V6(ip) => v6(text, ip),
     }
 }
 
-fn v4(text: &str, ip: Ipv4Addr) -> Spelled {
+fn v4(text: &str, ip: Ipv4Addr) -> Option<(Share, Spelling)> {
     let orders = both_orders(ip.octets());
     let wanted = orders.map(|octets| octets.map(u16::from));
     let chains = longest(text, &wanted, &OCTETS, u8::is_ascii_digit);
     let Chain { links, digits } = chains.into_iter().max().unwrap_or_default();
     // Small numbers meet by chance: a version, a rack and a slot.
-    if links == 4 || (links == 3 && digits >= 4) {
-        Spelled::Address(Spelling::Decimal)
-    } else if joined(text, orders) {
-        Spelled::Address(Spelling::Joined)
-    } else if orders.iter().any(|&octets| hexadecimal(text, octets)) {
-        Spelled::Address(Spelling::Hexadecimal)
-    } else if links >= 2 && digits >= 3 {
-        Spelled::TwoOctets
-    } else {
-        Spelled::Nothing
+    match (links, digits) {
+        (4, _) => return Some((Share::Whole, Spelling::Decimal)),
+        (3, 4..) => return Some((Share::Three, Spelling::Decimal)),
+        _ => (),
     }
+    let other = joined(text, orders).or_else(|| hexadecimal(text, ip.octets()));
+    let separated = || {
+        let two = (links >= 2 && digits >= 3) || has_both(text, ip);
+        two.then_some((Share::Two, Spelling::Decimal))
+    };
+    other.or_else(separated)
 }
 
-fn v6(text: &str, ip: Ipv6Addr) -> Spelled {
+/// Whether the last two octets are numbers of the name, wherever they stand:
+/// `cm12.omega139` is 139.12.
+fn has_both(text: &str, ip: Ipv4Addr) -> bool {
+    let [_, _, third, last] = ip.octets();
+    let has = |octet: u8| {
+        octet >= 10 && runs(text, u8::is_ascii_digit).any(|run| run.text.parse() == Ok(octet))
+    };
+    third != last && has(third) && has(last)
+}
+
+fn v6(text: &str, ip: Ipv6Addr) -> Option<(Share, Spelling)> {
     let chains = longest(text, &both_orders(ip.segments()), &GROUPS, u8::is_ascii_hexdigit);
     if chains.iter().any(|chain| chain.links >= 3 && chain.digits >= 6) {
-        return Spelled::Address(Spelling::Groups);
+        return Some((Share::Whole, Spelling::Groups));
     }
     let mut orders = both_orders(nibbles::<32>(&ip.octets())).into_iter();
-    if orders.any(|order| order.chunks(16).any(|half| contains::<1>(text, half))) {
-        return Spelled::Address(Spelling::Nibbles);
-    }
-    Spelled::Nothing
+    let found = orders.any(|order| order.chunks(16).any(|half| contains::<1>(text, half)));
+    found.then_some((Share::Whole, Spelling::Nibbles))
 }
 
 fn both_orders<T: Copy, const N: usize>(forward: [T; N]) -> [[T; N]; 2] {
@@ -146,15 +159,35 @@ fn predecessor(before: &[Chain], wanted: &[u16], numerals: &Numerals) -> Chain {
     Chain::default()
 }
 
+/// Parts of the address that one run of digits may be, the longest first.
+const PARTS: [(Share, Range<usize>); 5] = [
+    (Share::Whole, 0..4),
+    (Share::Three, 0..3),
+    (Share::Three, 1..4),
+    (Share::Two, 2..4),
+    (Share::Two, 0..2),
+];
 /// Below this many digits a serial number would do.
 const JOINED_DIGITS: usize = 6;
 
-fn joined(text: &str, orders: [[u8; 4]; 2]) -> bool {
-    let is_one = |run: &str| {
-        let mut parts = orders.iter().flat_map(|octets| [&octets[..], &octets[..3], &octets[1..]]);
-        parts.any(|part| is_joined(run, part, true) || is_joined(run, part, false))
+fn joined(text: &str, orders: [[u8; 4]; 2]) -> Option<(Share, Spelling)> {
+    let mut long = runs(text, u8::is_ascii_digit).filter(|run| run.text.len() >= JOINED_DIGITS);
+    long.find_map(|run| joined_in(run.text, orders))
+}
+
+fn joined_in(run: &str, orders: [[u8; 4]; 2]) -> Option<(Share, Spelling)> {
+    let is_number = |octets: &[u8; 4]| run.parse() == Ok(u32::from_be_bytes(*octets));
+    if orders.iter().any(is_number) {
+        return Some((Share::Whole, Spelling::Number));
+    }
+    let is_part = |range: &Range<usize>| {
+        orders.iter().any(|octets| {
+            let part = &octets[range.clone()];
+            is_joined(run, part, true) || is_joined(run, part, false)
+        })
     };
-    runs(text, u8::is_ascii_digit).any(|run| run.text.len() >= JOINED_DIGITS && is_one(run.text))
+    let part = PARTS.iter().find(|(_, range)| is_part(range))?;
+    Some((part.0, Spelling::Joined))
 }
 
 fn is_joined(run: &str, octets: &[u8], padded: bool) -> bool {
@@ -166,15 +199,61 @@ fn is_joined(run: &str, octets: &[u8], padded: bool) -> bool {
     rest.is_some_and(<[u8]>::is_empty)
 }
 
-fn hexadecimal(text: &str, octets: [u8; 4]) -> bool {
-    let all = nibbles::<8>(&octets);
-    let bytes = text.as_bytes();
-    let alone = |start, part| {
-        end_of::<2>(bytes, start, part).is_some_and(|end| stands_alone(bytes, start..end))
-    };
-    starts::<2>(bytes, &all)
-        .any(|start| end_of::<2>(bytes, start, &all).is_some() || alone(start, &all[..6]))
-        || starts::<2>(bytes, &all[2..]).any(|start| alone(start, &all[2..]))
+fn hexadecimal(text: &str, octets: [u8; 4]) -> Option<(Share, Spelling)> {
+    let text = text.as_bytes();
+    let pairs = octets.map(|octet| nibbles::<2>(&[octet]));
+    let mut best = None;
+    for (start, window) in text.windows(2).enumerate() {
+        // Most of a name is passed by here.
+        if !pairs.iter().any(|pair| pair == window) {
+            continue;
+        }
+        for first in (0..pairs.len()).filter(|&first| pairs[first] == window) {
+            let forward = chain_of_pairs(text, start, pairs[first..].iter());
+            let backward = chain_of_pairs(text, start, pairs[..=first].iter().rev());
+            match forward.max(backward) {
+                (4, _) => return Some((Share::Whole, Spelling::Hexadecimal)),
+                (3, end) if stands_alone(text, start..end) => best = Some(Share::Three),
+                _ => (),
+            }
+            let two = [forward, backward].iter().any(|&(pairs, end)| {
+                pairs == 2 && end - start == 4 && ends_a_word(text, start..end)
+            });
+            if two {
+                best = best.or(Some(Share::Two));
+            }
+        }
+    }
+    Some((best?, Spelling::Hexadecimal))
+}
+
+/// How many of `pairs` follow each other from `start` on, joined or with a separator
+/// between them, and where the last one ends.
+fn chain_of_pairs<'a>(
+    text: &[u8],
+    start: usize,
+    pairs: impl Iterator<Item = &'a [u8; 2]>,
+) -> (usize, usize) {
+    let mut chain = (0, start);
+    for pair in pairs {
+        let (count, end) = chain;
+        let separated = count > 0 && text.get(end).is_some_and(|&byte| is_separator(byte));
+        let at = end + usize::from(separated);
+        if !text[at..].starts_with(pair) {
+            break;
+        }
+        chain = (count + 1, at + pair.len());
+    }
+    chain
+}
+
+/// Whether the digits in `place` are all between two separators, but for a word before
+/// them; and not letters alone, which are a word themselves.
+fn ends_a_word(text: &[u8], place: Range<usize>) -> bool {
+    let ends = text.get(place.end).is_none_or(|&byte| is_separator(byte));
+    let before = text[..place.start].iter().rev().take_while(|byte| !is_separator(**byte));
+    ends && text[place].iter().any(u8::is_ascii_digit)
+        && before.copied().all(|byte| byte.is_ascii_alphabetic())
 }
 
 fn stands_alone(text: &[u8], place: Range<usize>) -> bool {
@@ -228,6 +307,7 @@ impl fmt::Display for Spelling {
             Self::Decimal => "decimal",
             Self::Joined => "decimal, joined",
             Self::Hexadecimal => "hexadecimal",
+            Self::Number => "one decimal number",
             Self::Groups => "in groups",
             Self::Nibbles => "digit by digit",
         })

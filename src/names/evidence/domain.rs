@@ -1,0 +1,73 @@
+//! Whose name it is: the registered domain, by the public suffix list. What stands
+//! before it was named by whoever runs the network; the domain is the owner's own, so
+//! that `ns.dsl.example.net.pk` is a name server of a company called dsl.
+
+use psl::{List, Psl, Type};
+
+/// A host name cut where the owner's domain begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts<'a> {
+    /// The labels before the registered domain; none in `example.org`.
+    pub(super) host: &'a str,
+    /// The first label of the registered domain.
+    pub(super) owner: &'a str,
+    /// Both, with the dot between them.
+    pub(super) named: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// The parts of `name`, which is lower-case. Under a top-level domain that is not
+    /// on the list the last two labels are the owner's.
+    pub(super) fn of(name: &'a str) -> Self {
+        let suffix = registry(name).len().min(name.len());
+        let named = &name[..name.len() - suffix];
+        let named = named.strip_suffix('.').unwrap_or(named);
+        let (host, owner) = named.rsplit_once('.').unwrap_or(("", named));
+        Self { host, owner, named }
+    }
+}
+
+/// The part below which a registry sells names. What hosters have put on the list, as
+/// `compute.example.com`, is passed over: an address may stand right before it.
+fn registry(name: &str) -> &str {
+    let mut name = name;
+    loop {
+        let Some(suffix) = List.suffix(name.as_bytes()) else { return name };
+        let start = name.len() - suffix.as_bytes().len();
+        let private = suffix.typ() == Some(Type::Private);
+        match name[start..].split_once('.') {
+            Some((_, rest)) if private => name = rest,
+            _ => return &name[start..],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_decide_where_the_owners_domain_begins() {
+        for (name, host, owner) in [
+            ("ns.dsl.net.pk", "ns", "dsl"),
+            ("p1.kyoto.ocn.ne.jp", "p1.kyoto", "ocn"),
+            ("a.b.fast.net.id", "a.b", "fast"),
+            ("mx.example.org", "mx", "example"),
+            ("v1.home.hoster.example", "v1.home", "hoster"),
+            ("example.org", "", "example"),
+            ("www.city.kawasaki.jp", "www", "city"),
+            (
+                "ec2-1-2-3-4.eu-west-1.compute.amazonaws.com",
+                "ec2-1-2-3-4.eu-west-1.compute",
+                "amazonaws",
+            ),
+            ("a.ip.linodeusercontent.com", "a.ip", "linodeusercontent"),
+            ("net.pk", "", ""),
+            ("pk", "", ""),
+            ("", "", ""),
+        ] {
+            let parts = Parts::of(name);
+            assert_eq!((parts.host, parts.owner), (host, owner), "{name}");
+        }
+    }
+}

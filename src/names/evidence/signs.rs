@@ -1,0 +1,207 @@
+//! The signs by which names are judged, and what each one weighs. `fit.rs` finds the
+//! weights from names whose class is known.
+
+use std::fmt;
+
+/// The points from which a name is a dynamic (residential) host name.
+pub const THRESHOLD: i32 = 100;
+
+/// Something in a name that speaks for an end user's line, or against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// All of the address.
+    WholeAddress,
+    /// Three octets of it.
+    ThreeOctets,
+    /// Two octets as one run of digits, decimal or hexadecimal.
+    TwoOctetsAsOne,
+    /// Two octets with a separator between them.
+    TwoOctets,
+    /// The last octet as a number of the first label.
+    LastOctet,
+    /// A hardware address.
+    HardwareAddress,
+    /// A word that says that addresses are given out.
+    DynamicWord,
+    /// A word that providers use for lines.
+    LineWord,
+    /// A word that stands for lines, among others.
+    PlaceWord,
+    /// One more of these.
+    SecondLineWord,
+    /// A line's word within a longer one.
+    LineStem,
+    /// The same in the owner's own label.
+    OwnerOfLines,
+    /// A word for a customer or device, and a number behind it.
+    NumberedWord,
+    /// A word that any host may have.
+    AnyWord,
+    /// A few letters and a long number at the start.
+    CustomerNumber,
+    /// A letter and a number as a part of the first label.
+    PortNumber,
+    /// Numbers with letters between them, and no separator.
+    AlternatingNumbers,
+    /// Three numbers or more in the first label.
+    ManyNumbers,
+    /// A number of five digits or more.
+    LongNumber,
+    /// The first label is digits alone, but for hyphens.
+    NumberAsLabel,
+    /// As many digits as letters, or more.
+    MostlyDigits,
+    /// Three labels or more before the owner's domain.
+    DeepName,
+    /// A mail server's word at the start.
+    MailWordFirst,
+    /// A mail server's word elsewhere.
+    MailWord,
+    /// A mail server's word within a longer one.
+    MailStem,
+    /// A word that says that the address is a fixed one.
+    FixedWord,
+    /// A word of other servers.
+    ServerWord,
+    /// Such a word within a longer one.
+    ServerStem,
+    /// The owner's own label says mail.
+    OwnerOfMail,
+    /// The owner's own label says servers or hosting.
+    OwnerOfServers,
+    /// No digit before the owner's domain.
+    NoDigit,
+}
+
+impl Sign {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 31] = [
+        Self::WholeAddress,
+        Self::ThreeOctets,
+        Self::TwoOctetsAsOne,
+        Self::TwoOctets,
+        Self::LastOctet,
+        Self::HardwareAddress,
+        Self::DynamicWord,
+        Self::LineWord,
+        Self::PlaceWord,
+        Self::SecondLineWord,
+        Self::LineStem,
+        Self::OwnerOfLines,
+        Self::NumberedWord,
+        Self::AnyWord,
+        Self::CustomerNumber,
+        Self::PortNumber,
+        Self::AlternatingNumbers,
+        Self::ManyNumbers,
+        Self::LongNumber,
+        Self::NumberAsLabel,
+        Self::MostlyDigits,
+        Self::DeepName,
+        Self::MailWordFirst,
+        Self::MailWord,
+        Self::MailStem,
+        Self::FixedWord,
+        Self::ServerWord,
+        Self::ServerStem,
+        Self::OwnerOfMail,
+        Self::OwnerOfServers,
+        Self::NoDigit,
+    ];
+
+    /// Whether it is some of the address.
+    pub(super) fn is_of_address(self) -> bool {
+        use Sign::{ThreeOctets, TwoOctets, TwoOctetsAsOne, WholeAddress};
+        matches!(self, WholeAddress | ThreeOctets | TwoOctets | TwoOctetsAsOne)
+    }
+
+    /// Points: above zero for a line, below against it.
+    #[must_use]
+    #[allow(clippy::match_same_arms, reason = "a table of figures")]
+    pub const fn weight(self) -> i32 {
+        match self {
+            Self::WholeAddress => 168,
+            Self::ThreeOctets => 120,
+            Self::TwoOctetsAsOne => 153,
+            Self::TwoOctets => 59,
+            Self::LastOctet => 9,
+            Self::HardwareAddress => 136,
+            Self::DynamicWord => 182,
+            Self::LineWord => 161,
+            Self::PlaceWord => 90,
+            Self::SecondLineWord => 36,
+            Self::LineStem => 95,
+            Self::OwnerOfLines => 31,
+            Self::NumberedWord => 140,
+            Self::AnyWord => 57,
+            Self::CustomerNumber => 28,
+            Self::PortNumber => 135,
+            Self::AlternatingNumbers => 117,
+            Self::ManyNumbers => 9,
+            Self::LongNumber => 29,
+            Self::NumberAsLabel => 49,
+            Self::MostlyDigits => 9,
+            Self::DeepName => 25,
+            Self::MailWordFirst => -169,
+            Self::MailWord => -192,
+            Self::MailStem => -243,
+            Self::FixedWord => -294,
+            Self::ServerWord => -41,
+            Self::ServerStem => -34,
+            Self::OwnerOfMail => -134,
+            Self::OwnerOfServers => -95,
+            Self::NoDigit => -37,
+        }
+    }
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WholeAddress => "the address is in the name",
+            Self::ThreeOctets => "three octets of the address are in the name",
+            Self::TwoOctetsAsOne | Self::TwoOctets => "two octets of the address are in the name",
+            Self::LastOctet => "the last octet of the address is in the first label",
+            Self::HardwareAddress => "a hardware address",
+            Self::DynamicWord => "a word for dynamic addresses",
+            Self::LineWord => "a word for lines",
+            Self::PlaceWord => "a word that may be for lines",
+            Self::SecondLineWord => "another word for lines",
+            Self::LineStem => "a word for lines within",
+            Self::OwnerOfLines => "a word for lines within the owner's",
+            Self::NumberedWord => "a number behind",
+            Self::AnyWord => "a word for any host",
+            Self::CustomerNumber => "a customer's number",
+            Self::PortNumber => "a port's number",
+            Self::AlternatingNumbers => "numbers with letters between them",
+            Self::ManyNumbers => "three numbers or more in the first label",
+            Self::LongNumber => "a long number",
+            Self::NumberAsLabel => "the first label is a number",
+            Self::MostlyDigits => "half of it is digits",
+            Self::DeepName => "three labels or more before the owner's domain",
+            Self::MailWordFirst => "begins with the mail server word",
+            Self::MailWord => "mail server word",
+            Self::MailStem => "a mail server word within",
+            Self::FixedWord => "a word for fixed addresses",
+            Self::ServerWord => "a word for servers",
+            Self::ServerStem => "a word for servers within",
+            Self::OwnerOfMail => "a mail server word within the owner's",
+            Self::OwnerOfServers => "a word for servers within the owner's",
+            Self::NoDigit => "no digit before the owner's domain",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_has_the_weights() {
+        let manual = include_str!("../../../man/smtp-delayd.8");
+        let rows = manual.lines().filter_map(|line| line.strip_prefix(".It ")?.split_once(" Ta "));
+        let weights = rows.filter_map(|(weight, _)| weight.replace("\\-", "-").parse().ok());
+        let weights: Vec<i32> = weights.take(Sign::ALL.len()).collect();
+        assert_eq!(weights, Sign::ALL.map(Sign::weight));
+    }
+}

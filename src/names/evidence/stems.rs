@@ -1,0 +1,92 @@
+//! Beginnings of words that stand anywhere in a run of letters: providers glue words
+//! together (`miskcatv`, `outappmail`). Each says less than a word of its own.
+
+/// What a run of letters has in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stem {
+    /// A line's, as `dsl` in `adsltot`.
+    Line,
+    /// A mail server's, as `mail` in `outappmail`.
+    Mail,
+    /// Another server's, as `srv` in `websrv`.
+    Server,
+}
+
+#[rustfmt::skip]
+const STEMS: &[(&str, Stem)] = &[
+    ("dsl", Stem::Line), ("catv", Stem::Line), ("cable", Stem::Line),
+    ("kabel", Stem::Line), ("broadband", Stem::Line), ("bredband", Stem::Line),
+    ("laajakaista", Stem::Line), ("dhcp", Stem::Line), ("dialup", Stem::Line),
+    ("dynamic", Stem::Line), ("pppo", Stem::Line), ("ftth", Stem::Line),
+    ("wimax", Stem::Line), ("wireless", Stem::Line), ("modem", Stem::Line),
+    ("telecom", Stem::Line), ("telekom", Stem::Line), ("netvig", Stem::Line),
+    ("wifi", Stem::Line), ("fiber", Stem::Line), ("fibra", Stem::Line),
+    ("mail", Stem::Mail), ("smtp", Stem::Mail), ("mtao", Stem::Mail), ("pmta", Stem::Mail), ("omta", Stem::Mail), ("mtas", Stem::Mail),
+    ("bounce", Stem::Mail), ("outbound", Stem::Mail), ("relay", Stem::Mail),
+    ("spam", Stem::Mail), ("newsletter", Stem::Mail), ("send", Stem::Mail),
+    ("server", Stem::Server), ("srv", Stem::Server), ("host", Stem::Server),
+    ("vps", Stem::Server), ("cloud", Stem::Server), ("dedibox", Stem::Server),
+    ("coloc", Stem::Server), ("datacent", Stem::Server),
+];
+
+/// Letters of a stem by which it is found.
+const KEY: usize = 3;
+/// Whether a stem begins with these letters, by five bits of each.
+static BEGINNINGS: [u64; 512] = beginnings();
+
+/// What `letters`, lower-case, have in them: a mail server's before a server's, and
+/// that before a line's.
+pub(super) fn stem_of(letters: &str) -> Option<Stem> {
+    let mut best = None;
+    for (at, key) in letters.as_bytes().windows(KEY).enumerate() {
+        let key = hash(key);
+        if BEGINNINGS[key / 64] >> (key % 64) & 1 == 0 {
+            continue;
+        }
+        match STEMS.iter().find(|(stem, _)| letters[at..].starts_with(stem)) {
+            Some((_, Stem::Mail)) => return Some(Stem::Mail),
+            Some((_, stem)) if best != Some(Stem::Server) => best = Some(*stem),
+            _ => (),
+        }
+    }
+    best
+}
+
+const fn hash(letters: &[u8]) -> usize {
+    let (a, b, c) = (letters[0] & 31, letters[1] & 31, letters[2] & 31);
+    (a as usize) << 10 | (b as usize) << 5 | c as usize
+}
+
+const fn beginnings() -> [u64; 512] {
+    let mut bits = [0; 512];
+    let mut at = 0;
+    while at < STEMS.len() {
+        let key = hash(STEMS[at].0.as_bytes());
+        bits[key / 64] |= 1 << (key % 64);
+        at += 1;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stem_is_found_anywhere() {
+        for (stem, kind) in STEMS {
+            for text in [String::from(*stem), format!("xy{stem}"), format!("{stem}xy")] {
+                assert_eq!(stem_of(&text), Some(*kind), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn mail_comes_first_and_what_is_no_stem_is_none() {
+        assert_eq!(stem_of("dslmail"), Some(Stem::Mail));
+        assert_eq!(stem_of("cablehost"), Some(Stem::Server));
+        for text in ["", "ds", "liverpool", "dynamo", "mai", "dslxmai"] {
+            assert_ne!(stem_of(text), Some(Stem::Mail), "{text}");
+        }
+    }
+}
