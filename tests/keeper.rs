@@ -139,6 +139,10 @@ impl Keeper {
         assert!(status.success(), "{status}: {}", self.log.text());
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
     /// Kills it, and waits for that.
     pub(crate) fn kill(mut self) {
         kill(self.pid(), Signal::SIGKILL).unwrap();

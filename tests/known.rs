@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use domain::base::iana::Rcode;
 use nix::sys::signal::Signal;
 use smtp_delay::class::Class;
 use smtp_delay::known::asker::Asker;
@@ -15,7 +16,9 @@ use smtp_delay::known::message::{Request, Where};
 use smtp_delay::known::rules::Pass;
 
 use crate::keeper::Keeper;
-use lab::{directory, is_root, wait_until};
+use lab::daemon::Setup;
+use lab::dns::{FakeDns, Fault};
+use lab::{Client, Daemon, assert_waited, directory, is_root, wait_until};
 
 const STATIC: Pass = Pass::Full(Class::Static);
 
@@ -255,4 +258,132 @@ fn a_full_disk_costs_the_memory_nothing() {
     keeper.log("smtp-delayctl: warning: unable to write known clients to ");
     keeper.wait_for_record("192.0.2.7");
     assert_eq!(keeper.status().0, 1);
+}
+
+/// A daemon whose name server gives the client a good name, and each class a delay that
+/// tells.
+fn daemon(home: &Path, dns: &FakeDns) -> Setup {
+    let known = format!("--known {}", home.display());
+    let delays = "--delay-static 1.5 --delay-dynamic 2 --delay-none 2.5 --delay-unknown 3";
+    Daemon::setup().option(&known).option(delays).option(&dns.option())
+}
+
+fn named() -> FakeDns {
+    FakeDns::start(Fault::Turning(&["mx.good.example"]))
+}
+
+fn nameless() -> FakeDns {
+    FakeDns::start(Fault::Code(Rcode::NXDOMAIN))
+}
+
+#[track_caller]
+fn assert_greeted(mut client: Client) {
+    let (line, _) = client.read_line();
+    assert!(line.starts_with("220"), "{line}");
+}
+
+const ANSWER: &[&str] = &["sh", "-c", "echo 220 hi"];
+
+#[test]
+fn a_client_that_has_waited_need_not_wait_again() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    let dns = named();
+    let daemon = daemon(&home, &dns).run(ANSWER);
+    assert_greeted(daemon.client("127.0.0.1"));
+    let first = daemon.log("pass ");
+    assert!(first.contains(" class=static delay=1.5 ") && first.contains(" known=- "), "{first}");
+    let record = keeper.wait_for_record("127.0.0.1");
+    assert_eq!((record.count, record.class), (1, Class::Static));
+    assert_greeted(daemon.client("127.0.0.1"));
+    let second = daemon.log_lines("pass ", 2).remove(1);
+    assert!(second.contains(" delay=0 ") && second.contains(" known=0.00 "), "{second}");
+    wait_until("a second pass", || keeper.ask("127.0.0.1").filter(|record| record.count == 2));
+}
+
+#[test]
+fn a_known_client_that_talks_early_is_refused_and_forgotten() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("127.0.0.1", STATIC);
+    keeper.wait_for_record("127.0.0.1");
+    let dns = named();
+    let daemon = daemon(&home, &dns).run(ANSWER);
+    let mut client = daemon.client("127.0.0.1");
+    client.say("EHLO early\r\n");
+    daemon.log("early ");
+    keeper.log("forget ip=127.0.0.1 why=early");
+    assert_eq!(keeper.ask("127.0.0.1"), None);
+}
+
+#[test]
+fn a_known_client_without_a_good_name_waits_like_one_that_has() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("127.0.0.1", Pass::Full(Class::None));
+    keeper.wait_for_record("127.0.0.1");
+    let dns = nameless();
+    let daemon = daemon(&home, &dns).run(ANSWER);
+    assert_greeted(daemon.client("127.0.0.1"));
+    let line = daemon.log("pass ");
+    assert!(line.contains(" class=none delay=1.5 ") && line.contains(" known=0.00 "), "{line}");
+    // A wait that was shortened renews nothing but that of a good name.
+    assert_greeted(daemon.client("127.0.0.1"));
+    daemon.log_lines("pass ", 2);
+    assert_eq!(keeper.ask("127.0.0.1").unwrap().count, 1);
+}
+
+#[test]
+fn a_keeper_that_is_gone_or_stopped_makes_nobody_late() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("127.0.0.1", STATIC);
+    keeper.wait_for_record("127.0.0.1");
+    let dns = named();
+    let daemon = daemon(&home, &dns).run(ANSWER);
+    keeper.signal(Signal::SIGSTOP);
+    assert_greeted(daemon.client("127.0.0.1"));
+    let stopped = daemon.log("pass ");
+    assert!(stopped.contains(" delay=1.5 ") && stopped.contains(" known=- "), "{stopped}");
+    assert_waited(lab::waited(&stopped), 1.5..4.0);
+    keeper.signal(Signal::SIGCONT);
+    keeper.kill();
+    for count in 2..4 {
+        assert_greeted(daemon.client("127.0.0.1"));
+        let gone = daemon.log_lines("pass ", count).remove(count - 1);
+        assert!(gone.contains(" known=- "), "{gone}");
+        assert_waited(lab::waited(&gone), 1.5..4.0);
+    }
+    let told = daemon.lines("smtp-delayd: warning: unable to ask the keeper of known clients: ");
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
+fn an_answer_that_comes_late_ends_the_wait() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("127.0.0.1", STATIC);
+    keeper.wait_for_record("127.0.0.1");
+    let dns = named();
+    let daemon = daemon(&home, &dns).option("--delay-static 60").run(ANSWER);
+    keeper.signal(Signal::SIGSTOP);
+    let client = daemon.client("127.0.0.1");
+    wait_until("a client that is looked up", || (dns.queries() > 0).then_some(()));
+    keeper.signal(Signal::SIGCONT);
+    assert_greeted(client);
+    let line = daemon.log("pass ");
+    assert!(line.contains(" delay=0 ") && line.contains(" known=0.00 "), "{line}");
+}
+
+#[test]
+fn those_who_are_exempt_are_neither_asked_about_nor_remembered() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    let dns = named();
+    let daemon = daemon(&home, &dns).env("SMTPDELAY", "0.2").run(ANSWER);
+    assert_greeted(daemon.client("127.0.0.1"));
+    daemon.log("pass ");
+    keeper.tell("192.0.2.1", STATIC);
+    keeper.wait_for_record("192.0.2.1");
+    assert_eq!(keeper.ask("127.0.0.1"), None);
 }

@@ -148,6 +148,12 @@ pub trait Findings {
         true
     }
 
+    /// Whether it may be logged that the keeper of known clients does not answer: once a
+    /// minute among all clients.
+    fn may_log_keeper(&self) -> bool {
+        true
+    }
+
     /// Whether a shortage of this host's own may be logged: once a minute among all
     /// clients.
     fn may_log_shortage(&self) -> bool {

@@ -17,6 +17,7 @@ use super::verdict::{Verdict, refuse_by};
 use super::watch::{Seen, Until, WatchFor, watch};
 use crate::class::Class;
 use crate::error::{TROUBLE, USAGE};
+use crate::known::message::Why as Forgotten;
 use crate::log::{Ends, Log, Said, Subject};
 use crate::options::RefuseBy;
 
@@ -122,7 +123,9 @@ impl<'a> Connection<'a> {
         }
         let announce = |pid| {
             if verdict == Verdict::Pass {
-                self.service.log.pass(&self.subject(waited), self.dns_time, pid);
+                let times = (self.dns_time, self.last_pass());
+                self.service.log.pass(&self.subject(waited), times, pid);
+                self.tell_pass();
             }
         };
         // As in tcpserver, whether the program can be run or not.
@@ -206,6 +209,7 @@ impl<'a> Connection<'a> {
     }
 
     fn refuse_listed(&mut self) {
+        self.forget(Forgotten::Listed);
         let lists = self.lookup.lists();
         let (zones, score) = (lists.zones(), lists.score());
         let zone = lists.first().map(|list| list.zone.clone()).unwrap_or_default();
@@ -306,6 +310,7 @@ impl<'a> Connection<'a> {
     pub(super) fn log_early(&self, action: &str, said: Option<&Said>) {
         if let Some(early) = &self.early {
             self.service.log.early(&self.subject(early.at), &early.said, action, said);
+            self.forget(Forgotten::Early);
         }
     }
 

@@ -152,7 +152,8 @@ impl<'a> Connection<'a> {
             return Admission::Wait(1.0);
         }
         let class = if self.exemptions.delay == DelayBy::Trust { Class::Static } else { class };
-        self.acceptor.limits.load().admit(class, self.is_our_fault(class))
+        let trusts_unknown = self.is_known_host(class) || self.is_our_fault(class);
+        self.acceptor.limits.load().admit(class, trusts_unknown)
     }
 
     /// Once the class is known: whether there is room for it, and which part of its

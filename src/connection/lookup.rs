@@ -14,9 +14,12 @@ pub use super::host_name::{HostName, LocalName};
 use super::host_name::{confirmed, host_name_of};
 use super::ident::{Ident, Owner};
 use super::lists::Lists;
+use super::memory::Memory;
 use super::wanted::Wanted;
 use crate::dns::list::WantedLists;
 use crate::dns::{Failure, Query, Question};
+use crate::known::asker::Asker;
+use crate::known::key::Key;
 
 /// The look-ups of one connection.
 pub struct Lookup {
@@ -34,6 +37,8 @@ pub struct Lookup {
     heard: bool,
     /// Why a query had no socket.
     shortage: Option<Errno>,
+    /// What the keeper of known clients says.
+    memory: Memory,
 }
 
 enum Remote {
@@ -96,6 +101,7 @@ impl Lookup {
             deadline,
             heard: false,
             shortage: None,
+            memory: Memory::NotAsked,
         };
         lookup.settle(now);
         lookup
@@ -173,6 +179,16 @@ impl Lookup {
         !self.has_heard() && (unreachable || !self.probes.is_empty())
     }
 
+    /// Asks the keeper whether the client is known.
+    pub(super) fn ask_keeper(&mut self, asker: &Asker, key: Key) {
+        self.memory = Memory::ask(asker, key);
+    }
+
+    /// What the keeper says of the client.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// What DNS lists say.
     #[must_use]
     pub fn lists(&self) -> &Lists {
@@ -220,7 +236,7 @@ impl Lookup {
     /// The sockets to poll, and for what.
     pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let ident = self.open_ident().map(Ident::interest);
-        self.queries().flat_map(Query::interests).chain(ident)
+        self.queries().flat_map(Query::interests).chain(ident).chain(self.memory.interest())
     }
 
     fn open_ident(&self) -> Option<&Ident> {
@@ -236,6 +252,9 @@ impl Lookup {
 
     /// Handles the sockets that are ready, in the order of [`Lookup::interests`].
     pub fn advance(&mut self, now: Instant, ready: &[bool]) {
+        if self.memory.interest().is_some() && ready.last() == Some(&true) {
+            self.memory.advance();
+        }
         let mut rest = ready;
         let mut advance = |query: &mut Query| {
             let (mine, others) = rest.split_at(query.interests().count().min(rest.len()));

@@ -103,6 +103,7 @@ impl Connection<'_> {
         };
         let deadline = self.client.received + options.dns_timeout;
         self.lookup = Lookup::start(wanted, servers, Instant::now(), deadline);
+        self.ask_keeper();
     }
 
     /// The client's name, or that it does not matter; `None` if a name server has to be

@@ -17,6 +17,7 @@ use super::verdict::{Next, Verdict, next};
 use super::watch::{Seen, Until, WatchFor, watch};
 use crate::class::Class;
 use crate::dns::Resolvers;
+use crate::known::asker::Asker;
 use crate::log::{EarlyBytes, Log};
 use crate::names::Names;
 use crate::options::Options;
@@ -41,6 +42,8 @@ pub struct Service {
     pub resolvers: RefCell<Resolvers>,
     /// The host's name.
     pub host_name: Option<String>,
+    /// Where the keeper of known clients is asked.
+    pub known: Option<Asker>,
 }
 
 /// Serves one client.  Execs the program if the client passes; otherwise returns the
@@ -68,6 +71,8 @@ pub(super) struct Connection<'a> {
     pub(super) delay: Option<Duration>,
     /// The part to which load has shortened the delay, if it has.
     pub(super) shrunk: Option<f64>,
+    /// Whether it waits shorter than others of its class, being known.
+    pub(super) shortened: bool,
     /// Clients of its address that came before it.
     pub(super) earlier: usize,
     pub(super) early: Option<Early>,
@@ -112,6 +117,7 @@ impl<'a> Connection<'a> {
             class: None,
             delay: None,
             shrunk: None,
+            shortened: false,
             earlier: 0,
             early: None,
             rules_asked: false,
@@ -217,20 +223,26 @@ impl<'a> Connection<'a> {
     }
 
     fn wait(&mut self) -> Step {
+        let whole = self.delay.unwrap_or_default();
+        self.shorten();
         let delay = self.delay.unwrap_or_default();
         if !delay.is_zero() {
             self.acceptor.process.begin_wait();
         }
         self.wait_for_late_answer(delay)?;
-        self.wait_for_lists(delay)?;
-        match delay {
+        // For those who are known lists hold as well.
+        self.wait_for_lists(whole)?;
+        self.wait_for_keeper()?;
+        match self.delay.unwrap_or_default() {
             // Our own name may still be missing.
             Duration::ZERO => {
                 let deadline = self.client.received + self.service.options.dns_timeout;
                 self.watch_until(deadline, Until::Names)
             }
             delay => self.watch_until(self.client.accepted + delay, Until::Time),
-        }
+        }?;
+        // Of one that waits no longer nothing has been seen since the look-up.
+        if self.shortened { self.look_once() } else { Ok(()) }
     }
 
     pub(super) fn watch_until(&mut self, until: Instant, goal: Until) -> Step {
@@ -392,6 +404,7 @@ mod tests {
             environment: Environment::inherit([]),
             resolvers: RefCell::new(Resolvers::new(&[], None, Path::new("/nonexistent"))),
             host_name: None,
+            known: None,
         };
         serve(&service, Acceptor::of(&pool), client);
         std::fs::remove_file(path).unwrap();

@@ -47,6 +47,8 @@ pub enum Until {
     Score(u32),
     /// The TXT record of the list that decides.
     Reason,
+    /// The answer of the keeper of known clients.
+    Remembered,
 }
 
 impl Until {
@@ -63,6 +65,7 @@ impl Until {
             }
             Self::Score(enough) => lookup.lists().score() >= enough || lookup.lists().know_score(),
             Self::Reason => lookup.lists().know_reason(),
+            Self::Remembered => lookup.memory().is_settled(),
         }
     }
 }

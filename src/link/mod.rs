@@ -21,6 +21,7 @@ use crate::connection::exemptions::{common_delay, exemptions};
 use crate::connection::handoff::Program;
 use crate::connection::serve::{Service, serve};
 use crate::error::Fatal;
+use crate::known::asker::Asker;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
 use crate::options::command_line::help;
@@ -91,6 +92,7 @@ fn service(options: Options, environment: Environment, log: &Log) -> Result<Serv
         program,
         environment,
         resolvers: RefCell::new(options.resolvers()),
+        known: options.known.as_deref().and_then(|path| Asker::of_directory(path).ok()),
         host_name: gethostname().ok().and_then(|name| name.into_string().ok()),
         options,
     })

@@ -9,7 +9,7 @@ use crate::class::Class;
 /// Every event and the keys of its line, in their order.
 pub const LINES: &[(&str, &[&str])] = &[
     ("start", &["host", "port", "slots", "min-idle", "max-idle", "pid"]),
-    ("pass", &["ip", "port", "host", "class", "delay", "shrunk", "waited", "dns", "pid"]),
+    ("pass", &["ip", "port", "host", "class", "delay", "shrunk", "waited", "dns", "known", "pid"]),
     (
         "early",
         &[

@@ -21,6 +21,9 @@ use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
 use crate::escape::{Escaped, Quoted};
 
+/// Seconds of a day.
+const DAY: u32 = 86_400;
+
 impl Log {
     /// The daemon accepts clients from now on.
     pub fn start(&self, local: SocketAddr, slots: usize, idle: (usize, usize)) {
@@ -29,10 +32,17 @@ impl Log {
         self.event(line.plain("max-idle", idle.1).plain("pid", std::process::id()));
     }
 
-    /// A client waited out its delay and has the program, as the process `pid`.
-    pub fn pass(&self, client: &Subject<'_>, dns: Option<Duration>, pid: Pid) {
+    /// A client waited out its delay and has the program, as the process `pid`.  How
+    /// long its look-up took, and how long ago it passed last.
+    pub fn pass(
+        &self,
+        client: &Subject<'_>,
+        (dns, last): (Option<Duration>, Option<Duration>),
+        pid: Pid,
+    ) {
+        let days = last.map(|last| Rounded::<2>(last / DAY));
         let line = about("pass", client).known("dns", dns.map(Rounded::<3>));
-        self.event(line.plain("pid", pid));
+        self.event(line.known("known", days).plain("pid", pid));
     }
 
     /// A client talked before the greeting.

@@ -44,6 +44,8 @@ impl Default for Options {
             as_tcpserver: false,
             no_delay: false,
             delays,
+            known: None,
+            delay_known: Duration::ZERO,
             dns_timeout: Duration::from_secs(8),
             resolvers: Vec::new(),
             dynamic_file: None,

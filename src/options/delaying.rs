@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 
 use super::table::{Opt, flag, store, with};
-use super::values::{Value, choice, networks, reply_text, resolver, seconds_value};
+use super::values::{
+    Value, choice, keepers_directory, networks, reply_text, resolver, seconds_value,
+};
 use super::{EarlyTalk, RefuseBy};
 
 const EARLY: &[(&str, EarlyTalk)] =
@@ -79,6 +81,22 @@ pub(super) static DELAYS: &[Opt] = &[
         "LIST",
         "networks whose nameless clients are trusted; none [private ones]",
         store!(networks => local_nets),
+    ),
+];
+
+/// The memory of known clients.
+pub(super) static KNOWN: &[Opt] = &[
+    with(
+        "known",
+        "DIR",
+        "known clients wait shorter: ask the keeper of DIR (smtp-delayctl keep)",
+        store!(|v| keepers_directory(v).map(Some) => known),
+    ),
+    with(
+        "delay-known",
+        "SECS",
+        "delay of known clients with a good name [0]",
+        store!(seconds_value => delay_known),
     ),
 ];
 

@@ -123,6 +123,10 @@ pub struct Options {
     pub no_delay: bool,
     /// The class delays.
     pub delays: Delays,
+    /// The directory of the keeper of known clients.
+    pub known: Option<PathBuf>,
+    /// The delay of a known client of class static.
+    pub delay_known: Duration,
     /// The deadline of all look-ups of one connection.
     pub dns_timeout: Duration,
     /// Name servers, instead of those of the system.

@@ -4,12 +4,15 @@
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use nix::sys::socket::UnixAddr;
 use syslog::Facility;
 
+use crate::known::directory::socket_in;
 use crate::seconds::seconds;
 
 use super::suggest::hint;
@@ -37,6 +40,17 @@ pub(super) fn number(value: &OsStr, range: RangeInclusive<u32>) -> Value<u32> {
 
 pub(super) fn count(value: &OsStr, range: RangeInclusive<u32>) -> Value<usize> {
     Ok(number(value, range)? as usize)
+}
+
+/// The directory of a keeper.  The path of the socket in it has to fit an address of
+/// unix(7).
+pub(super) fn keepers_directory(value: &OsStr) -> Value<PathBuf> {
+    let path = PathBuf::from(value);
+    match UnixAddr::new(&socket_in(&path)) {
+        _ if value.is_empty() => Err("it takes a directory".into()),
+        Ok(_) => Ok(path),
+        Err(_) => Err("its path is too long: 100 bytes at most".into()),
+    }
 }
 
 /// For how many days a client is remembered.

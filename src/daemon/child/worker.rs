@@ -249,6 +249,10 @@ impl Findings for Worker<'_> {
         self.pool.may_log(Throttled::List)
     }
 
+    fn may_log_keeper(&self) -> bool {
+        self.pool.may_log(Throttled::Keeper)
+    }
+
     fn may_log_shortage(&self) -> bool {
         self.pool.may_log(Throttled::Shortage)
     }

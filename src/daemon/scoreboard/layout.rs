@@ -44,6 +44,8 @@ pub(in crate::daemon) const WAITING: usize = MOVED + 1;
 pub(in crate::daemon) const BEAT: usize = WAITING + 1;
 /// Whether a client in the line has ever been passed over.
 pub(in crate::daemon) const EVER_PASSED_OVER: usize = BEAT + 1;
+/// When it was last logged that the keeper of known clients does not answer.
+pub(in crate::daemon) const LAST_KEEPER: usize = EVER_PASSED_OVER + 1;
 pub(in crate::daemon) const NAMES: usize = 40;
 pub(in crate::daemon) const RECENT: usize = NAMES + local_names::WORDS;
 const SETS: usize = RECENT + refusals::WORDS;

@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 
 use crate::class::Class;
 use crate::daemon::scoreboard::layout::{
-    ANSWERED, BEAT, Board, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LAST_SHORTAGE,
-    LOSING, LOST, NAMES, RECENT, STOPPING, WAKE, now,
+    ANSWERED, BEAT, Board, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LAST_KEEPER,
+    LAST_SHORTAGE, LOSING, LOST, NAMES, RECENT, STOPPING, WAKE, now,
 };
 use crate::daemon::scoreboard::local_names::{self, LocalNames};
 use crate::daemon::scoreboard::refusals::{self, Refused};
@@ -35,6 +35,8 @@ pub enum Throttled {
     List,
     /// There is no socket for a look-up.
     Shortage,
+    /// The keeper of known clients does not answer.
+    Keeper,
 }
 
 impl Throttled {
@@ -43,6 +45,7 @@ impl Throttled {
         match self {
             Self::Accept | Self::Fork | Self::List => LAST_COMPLAINT + self as usize,
             Self::Shortage => LAST_SHORTAGE,
+            Self::Keeper => LAST_KEEPER,
         }
     }
 
@@ -51,7 +54,7 @@ impl Throttled {
         match self {
             Self::Accept | Self::Fork | Self::List => 1,
             // It lasts until the administrator acts.
-            Self::Shortage => 60,
+            Self::Shortage | Self::Keeper => 60,
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::daemon::supervisor::checker::{self, Files};
 use crate::daemon::supervisor::relay::Relay;
 use crate::daemon::supervisor::{Keeps, Supervisor};
 use crate::error::Fatal;
+use crate::known::asker::Asker;
 use crate::log::Log;
 use crate::options::{LogTo, Options};
 use crate::sys::{self, Blocked};
@@ -91,8 +92,9 @@ pub fn run(
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
     let resolvers = RefCell::new(resolvers);
     let log = log.clone();
+    let known = options.known.as_deref().and_then(|path| Asker::of_directory(path).ok());
     let service =
-        Service { options, names, rules, log, program, environment, resolvers, host_name };
+        Service { options, names, rules, log, program, environment, resolvers, host_name, known };
     let log = service.log.clone();
     let slots = pool.slots();
     log.tcpserver_status(|| 0, slots);

@@ -1,0 +1,74 @@
+//! What the keeper of known clients says of one, once it has: a question that is asked
+//! beside the look-ups.
+
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+
+use crate::known::asker::{Asker, Outcome, Question};
+use crate::known::key::Key;
+use crate::known::record::Record;
+
+/// What the keeper says of a client.
+#[derive(Debug, Default)]
+pub(super) enum Memory {
+    /// It was not asked.
+    #[default]
+    NotAsked,
+    /// It has not answered yet.
+    Asked(Question),
+    /// It has answered, or will not.
+    Settled(Outcome),
+}
+
+impl Memory {
+    /// Asks about `key`.
+    pub(super) fn ask(asker: &Asker, key: Key) -> Self {
+        let mut memory = match asker.ask(key) {
+            Ok(question) => Self::Asked(question),
+            Err(why) => Self::Settled(Outcome::Unanswered(why)),
+        };
+        // On a machine with idle processors the answer may be there already.
+        memory.advance();
+        memory
+    }
+
+    /// What to poll, and for what, until there is an answer.
+    pub(super) fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match self {
+            Self::Asked(question) => Some(question.interest()),
+            Self::NotAsked | Self::Settled(_) => None,
+        }
+    }
+
+    /// Takes the answer, if it has come.
+    pub(super) fn advance(&mut self) {
+        if let Self::Asked(question) = self {
+            if let Some(outcome) = question.proceed() {
+                *self = Self::Settled(outcome);
+            }
+        }
+    }
+
+    /// Whether there is nothing to wait for.
+    pub(super) fn is_settled(&self) -> bool {
+        !matches!(self, Self::Asked(_))
+    }
+
+    /// What is remembered, as far as the keeper has said.
+    pub(super) fn record(&self) -> Option<Record> {
+        match self {
+            Self::Settled(Outcome::Known(record)) => Some(*record),
+            _ => None,
+        }
+    }
+
+    /// Why the keeper has not answered, if it will not.
+    pub(super) fn failure(&self) -> Option<Errno> {
+        match self {
+            Self::Settled(Outcome::Unanswered(why)) => Some(*why),
+            _ => None,
+        }
+    }
+}
