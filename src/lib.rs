@@ -14,6 +14,7 @@ pub mod dns;
 pub mod error;
 pub mod escape;
 pub mod file;
+pub mod findings;
 pub mod known;
 pub mod link;
 pub mod log;

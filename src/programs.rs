@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::ctl;
 use crate::daemon::startup::background::{self, Readiness};
-use crate::daemon::startup::check;
+use crate::daemon::startup::check::{self, Remark};
 use crate::daemon::startup::{signals, start};
 use crate::demo;
 use crate::error::{Fatal, TROUBLE, USAGE, keep};
@@ -128,34 +128,51 @@ fn answer(request: Request, log: &Log) -> Result<u8, Fatal> {
 fn check(options: &Options, mut mistakes: Vec<Fatal>, log: &Log) -> Result<u8, Fatal> {
     if options.demo {
         keep(demo::check(options), &mut mistakes);
-    } else {
-        keep(log_of(options, log), &mut mistakes);
     }
-    mistakes.extend(check::check(options, log));
-    if mistakes.is_empty() {
+    let lines = if options.demo { None } else { keep(log_to_check(options, log), &mut mistakes) };
+    let mut remarks: Vec<Remark> = mistakes.into_iter().map(Remark::Mistake).collect();
+    remarks.extend(check::check(options, log));
+    // As the final user.
+    remarks.extend(lines.and_then(|lines| lines.lack_of_syslog()).map(Remark::Warning));
+    let is_usable = !remarks.iter().any(|remark| matches!(remark, Remark::Mistake(_)));
+    tell(&remarks, log);
+    if is_usable {
         return print("ok\n").map(|()| 0);
     }
-    // A file may be found unreadable twice.
-    let mut told = HashSet::new();
-    for mistake in mistakes.iter().filter(|mistake| told.insert(&mistake.message)) {
-        log.fatal(mistake);
-    }
     Ok(USAGE)
+}
+
+/// The log, which is syslog also where only its socket is named.
+fn log_to_check(options: &Options, log: &Log) -> Result<Log, Fatal> {
+    if options.is_set("syslog-socket") { syslog(options, log) } else { log_of(options, log) }
+}
+
+/// A file may be found unreadable twice.
+fn tell(remarks: &[Remark], log: &Log) {
+    let mut told = HashSet::new();
+    for remark in remarks {
+        match remark {
+            Remark::Mistake(why) if told.insert(&why.message) => log.fatal(why),
+            Remark::Mistake(_) => (),
+            Remark::Warning(why) => log.warning(why),
+        }
+    }
 }
 
 /// The log that the options ask for.
 fn log_of(options: &Options, log: &Log) -> Result<Log, Fatal> {
     match options.log_to() {
         LogTo::Stderr => Ok(log.clone()),
-        LogTo::Syslog => {
-            let tag = options.tag.as_deref().unwrap_or(log.program());
-            let syslog = Syslog::new(&options.syslog_socket, options.facility, tag);
-            let socket = options.syslog_socket.display();
-            let syslog =
-                syslog.map_err(|why| Fatal::unable(format_args!("log to {socket}"), why))?;
-            Ok(log.clone().to_syslog(Arc::new(syslog)))
-        }
+        LogTo::Syslog => syslog(options, log),
     }
+}
+
+fn syslog(options: &Options, log: &Log) -> Result<Log, Fatal> {
+    let tag = options.tag.as_deref().unwrap_or(log.program());
+    let syslog = Syslog::new(&options.syslog_socket, options.facility, tag);
+    let socket = options.syslog_socket.display();
+    let syslog = syslog.map_err(|why| Fatal::unable(format_args!("log to {socket}"), why))?;
+    Ok(log.clone().to_syslog(Arc::new(syslog)))
 }
 
 fn run_daemon(options: Options, log: &Log) -> Result<u8, Fatal> {

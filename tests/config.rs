@@ -417,6 +417,78 @@ fn a_delay_in_a_rule_that_is_no_number_is_warned_of() {
     }
 }
 
+/// Under which severity each line of `--check` stands, and its text up to a colon.
+fn remarks(arguments: &[&str]) -> Vec<(String, String)> {
+    let output = check(arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("smtp-delayd: "));
+    let parts = lines.map(|line| line.splitn(3, ": ").map(String::from).collect::<Vec<_>>());
+    parts.map(|parts| (parts[0].clone(), parts[1].clone())).collect()
+}
+
+#[test]
+fn check_shows_warnings_and_mistakes_in_the_order_of_files_and_lines() {
+    let expressions = config("/^a/ REJECT\nfoo(\n/^b/ REJECT\n");
+    let rules = config("1.2.3:deny\nnonsense\n:allow,smtpdelay=/1/\n");
+    let [expressions, rules] = [&expressions, &rules].map(|path| path.to_str().unwrap());
+    let told =
+        remarks(&["--static-file", expressions, "--rules", rules, "127.0.0.1", "2525", "true"]);
+    let remark = |severity: &str, file: &str, line: u32| {
+        let place = format!("{file} line {line}");
+        let text = if severity == "fatal" { format!("unable to use {place}") } else { place };
+        (severity.to_string(), text)
+    };
+    let expected = [
+        remark("warning", expressions, 1),
+        remark("fatal", expressions, 2),
+        remark("warning", expressions, 3),
+        remark("warning", rules, 1),
+        remark("fatal", rules, 2),
+        remark("warning", rules, 3),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn check_finds_everything_and_a_start_says_how_much_there_is() {
+    let expressions = config(&"a b\n".repeat(300));
+    let rules = config(&"1.2.3:deny\n".repeat(300));
+    let wrong = config(&"nonsense\n".repeat(300));
+    for (option, file) in [("--dynamic-file", &expressions), ("--rules", &rules)] {
+        let arguments = [option, file.to_str().unwrap(), "127.0.0.1", "2525", "true"];
+        let told = remarks(&arguments);
+        // Of equal rules all but the first are hidden besides.
+        let least = if option == "--rules" { 599 } else { 300 };
+        assert_eq!(told.len(), least, "{option}");
+        let daemon = Daemon::setup().option_with(option, file.display()).run(&["true"]);
+        let more = format!(": {} more warnings: use --check to see them", least - 20);
+        assert_eq!(daemon.text().matches("warning: ").count(), 21, "{}", daemon.text());
+        assert!(daemon.text().contains(&more), "{}", daemon.text());
+    }
+    for option in ["--rules", "--config"] {
+        let told = remarks(&[option, wrong.to_str().unwrap(), "127.0.0.1", "2525", "true"]);
+        assert_eq!(told.len(), 300, "{option}");
+    }
+}
+
+#[test]
+fn check_warns_of_a_syslog_socket_that_takes_no_lines() {
+    let file = config("");
+    for (path, why) in [
+        ("/nonexistent/log", "No such file or directory"),
+        (file.to_str().unwrap(), "Socket operation on non-socket"),
+    ] {
+        for options in [&["--log", "syslog"][..], &[]] {
+            let arguments = ["--syslog-socket", path, "127.0.0.1", "2525", "true"];
+            let output = check(&[options, &arguments[..]].concat());
+            let text = String::from_utf8(output.stderr).unwrap();
+            let expected = format!("smtp-delayd: warning: unable to log to {path}: {why} ");
+            assert!(text.starts_with(&expected), "{text}");
+            assert_eq!((output.status.code(), text.lines().count()), (Some(0), 1), "{text}");
+        }
+    }
+}
+
 #[test]
 fn check_reports_ports_that_cannot_be_bound() {
     let told = mistakes(&["192.0.2.1", "2525", "true"]);

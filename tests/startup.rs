@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -147,13 +147,43 @@ fn a_start_that_fails_leaves_no_file_behind() {
 }
 
 #[test]
-fn a_pidfile_that_was_there_before_stays_there_empty() {
+fn a_start_that_fails_leaves_a_pidfile_as_it_was() {
     let daemon = Background::new();
-    fs::write(daemon.path("pid"), "4194304\n").unwrap();
-    let output = daemon.start("--rules /nonexistent", &["true"]);
+    let before = "4194304\nof a daemon that has died\n";
+    fs::write(daemon.path("pid"), before).unwrap();
+    fs::set_permissions(daemon.path("pid"), Permissions::from_mode(0o640)).unwrap();
+    let assert_as_it_was = |about: &str| {
+        assert_eq!(fs::read_to_string(daemon.path("pid")).unwrap(), before, "{about}");
+        let mode = fs::metadata(daemon.path("pid")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{about}");
+        assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(1), "{about}: it has died");
+    };
+    let taken = TcpListener::bind(("127.0.0.1", daemon.port)).unwrap();
+    let user = if is_root("a start that fails as another user") { "-u nobody" } else { "" };
+    for (options, code) in [("", 111), ("-u nosuchuser", 100), ("--scoreboard /nonexistent/x", 111)]
+    {
+        let output = daemon.start(options, &["true"]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_as_it_was(options);
+    }
+    drop(taken);
+    let output = daemon.start(&format!("{user} --rules /nonexistent"), &["true"]);
     assert_eq!(output.status.code(), Some(100), "{output:?}");
-    assert_eq!(fs::read_to_string(daemon.path("pid")).unwrap(), "");
-    assert_eq!(ctl(&["pid", &daemon.path("pid")]).0, Some(3), "nothing has died");
+    assert_as_it_was("rules");
+    for end in [Signal::SIGTERM, Signal::SIGKILL] {
+        let command = in_foreground(&daemon, &format!("--delay 26 {user}"), &["true"]);
+        let (mut child, pipe) = started_half(&daemon, command);
+        signal(&child, end);
+        child.wait().unwrap();
+        pipe.drain().unwrap();
+        wait_until("the scoreboard to be gone", || {
+            (!fs::exists(daemon.path("board")).unwrap()).then_some(())
+        });
+        assert_as_it_was(end.as_str());
+    }
+    daemon.start_well("--delay 0", &["true"]);
+    let pid = fs::read_to_string(daemon.path("pid")).unwrap();
+    assert_eq!(pid, format!("{}\n", daemon.pid()));
 }
 
 #[test]
@@ -220,8 +250,12 @@ fn started_half(daemon: &Background, mut command: Command) -> (Child, FullPipe) 
     (child, pipe)
 }
 
+fn child_pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id().try_into().unwrap())
+}
+
 fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+    kill(child_pid(child), signal).unwrap();
 }
 
 #[test]
@@ -254,10 +288,73 @@ fn whatever_ends_a_start_no_file_is_left_behind() {
         let command = in_foreground(&daemon, options, &["true"]);
         let (mut child, pipe) = started_half(&daemon, command);
         signal(&child, end);
-        assert_eq!(child.wait().unwrap().signal(), Some(end as i32));
+        let status = child.wait().unwrap();
+        if end == Signal::SIGKILL {
+            assert_eq!(status.signal(), Some(end as i32));
+        } else {
+            assert_eq!(status.code(), Some(0));
+        }
         wait_until("the files to be gone", || daemon.has_no_files().then_some(()));
         pipe.drain().unwrap();
         assert!(daemon.syslog.lines("start ").is_empty());
+    }
+}
+
+/// Starts a daemon in the foreground, up to a child that reads its files and takes some
+/// time for that; both.
+fn started_up_to_reading(daemon: &Background) -> (Child, Pid) {
+    let lines: String = (0..4000).map(|n| format!("^{n}[a-z]{{1,3}}x\n")).collect();
+    let file = daemon.path("expressions");
+    fs::write(&file, lines).unwrap();
+    let options = format!("--delay 0 --dynamic-file {file}");
+    let child = in_foreground(daemon, &options, &["true"]).spawn().unwrap();
+    // The other one is there to remove the files.
+    let children = || <[Pid; 2]>::try_from(children_of(child_pid(&child))).ok();
+    let [_, reader] = wait_until("a child that reads", children);
+    (child, reader)
+}
+
+#[test]
+fn a_start_that_reads_files_is_stopped_at_once() {
+    for end in [Signal::SIGTERM, Signal::SIGINT] {
+        let daemon = Background::new();
+        let (mut child, reader) = started_up_to_reading(&daemon);
+        kill(reader, Signal::SIGSTOP).unwrap();
+        signal(&child, end);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        daemon.syslog.wait_for("warning: stopped during the start");
+        assert!(daemon.syslog.lines("start ").is_empty());
+        assert!(daemon.has_no_files());
+    }
+}
+
+#[test]
+fn no_client_queues_before_all_is_compiled() {
+    let daemon = Background::new();
+    let (mut child, reader) = started_up_to_reading(&daemon);
+    kill(reader, Signal::SIGSTOP).unwrap();
+    let connect = || TcpStream::connect(("127.0.0.1", daemon.port));
+    assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    kill(reader, Signal::SIGCONT).unwrap();
+    wait_until("a client to be accepted", || connect().ok());
+    signal(&child, Signal::SIGTERM);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_start_is_logged_before_any_client() {
+    for _ in 0..5 {
+        let daemon = Background::new();
+        let mut child = in_foreground(&daemon, "-H --delay 0", &["echo", "220"]).spawn().unwrap();
+        wait_until("a client to be accepted", || {
+            TcpStream::connect(("127.0.0.1", daemon.port)).ok()
+        });
+        daemon.syslog.wait_for("pass ");
+        let lines = daemon.syslog.lines("");
+        let first = |start: &str| lines.iter().position(|line| line.starts_with(start));
+        assert!(first("start ").unwrap() < first("pass ").unwrap(), "{lines:?}");
+        signal(&child, Signal::SIGTERM);
+        assert!(child.wait().unwrap().success());
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -50,20 +51,18 @@ impl Way {
         }
     }
 
-    /// Writes all of `bytes`, and waits for room no longer than `patience`, which is
-    /// called only if there is none.
+    /// Writes all of `bytes`, and waits for room no longer than `until`, which is called
+    /// only if there is none.
     ///
     /// # Errors
     /// EAGAIN if there is still none then.
-    fn put(&self, bytes: &[u8], patience: impl Fn() -> Duration) -> nix::Result<()> {
-        let (mut rest, mut until) = (bytes, None);
+    fn put(&self, bytes: &[u8], until: impl Fn() -> Instant) -> nix::Result<()> {
+        let mut rest = bytes;
         while !rest.is_empty() {
             match self.put_some(rest) {
                 Ok(written) => rest = &rest[written..],
                 Err(Errno::EINTR) => (),
-                Err(Errno::EAGAIN) => {
-                    self.wait(*until.get_or_insert_with(|| Instant::now() + patience()))?;
-                }
+                Err(Errno::EAGAIN) => self.wait(until())?,
                 Err(why) => return Err(why),
             }
         }
@@ -119,9 +118,28 @@ fn open_again() -> io::Result<File> {
     File::options().write(true).custom_flags(flags).open("/proc/self/fd/2")
 }
 
-/// Writes a rare line, and keeps nothing open; returns whether it was taken.
+/// Whether the last [`put_once`] of this process has waited in vain.
+static WAITED_IN_VAIN: AtomicBool = AtomicBool::new(false);
+
+/// Writes a rare line, and keeps nothing open; returns whether it was taken.  If nobody
+/// reads, only the first of several lines waits.
 pub(super) fn put_once(bytes: &[u8]) -> bool {
-    Way::find().put(bytes, || PATIENCE).is_ok()
+    let patience = if WAITED_IN_VAIN.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+    let deadline = Deadline::default();
+    let put = Way::find().put(bytes, || deadline.get(patience));
+    WAITED_IN_VAIN.store(put == Err(Errno::EAGAIN), Ordering::Relaxed);
+    put.is_ok()
+}
+
+/// Until when a line waits, with the warning before it: it counts from the moment that
+/// there is no room.
+#[derive(Default)]
+struct Deadline(OnceCell<Instant>);
+
+impl Deadline {
+    fn get(&self, patience: Duration) -> Instant {
+        *self.0.get_or_init(|| Instant::now() + patience)
+    }
 }
 
 /// As in tcpserver: a reader that does not read makes us wait.
@@ -150,15 +168,16 @@ impl Stderr {
     /// Writes one line, with its newline.  The first one after lost lines is preceded
     /// by a warning, under the name of `program`.
     pub(super) fn write(&self, program: &str, line: &[u8]) {
-        let warn = |lost| self.put(format!("{program}: {}\n", warning(lost)).as_bytes());
-        self.losses.write(warn, || self.put(line));
+        let deadline = Deadline::default();
+        let warn = |lost| self.put(format!("{program}: {}\n", warning(lost)).as_bytes(), &deadline);
+        self.losses.write(warn, || self.put(line, &deadline));
     }
 
-    fn put(&self, line: &[u8]) -> bool {
+    fn put(&self, line: &[u8], deadline: &Deadline) -> bool {
         let may_wait = OnceCell::new();
         let may_wait = || *may_wait.get_or_init(|| self.may_wait());
         let patience = || if may_wait() { PATIENCE } else { Duration::ZERO };
-        let put = self.way.put(line, patience);
+        let put = self.way.put(line, || deadline.get(patience()));
         match put {
             Ok(()) => self.losses.forget_vain_wait(),
             Err(Errno::EAGAIN) if may_wait() => self.losses.note_vain_wait(),
@@ -185,7 +204,7 @@ mod tests {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
         fcntl(&reading, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
         let way = Way::Own(writing.into());
-        while way.put(&[b'x'; 64], || Duration::ZERO).is_ok() {}
+        while way.put(&[b'x'; 64], Instant::now).is_ok() {}
         let stderr = Stderr { way, losses: Losses::new(), never_waits: OnceLock::new() };
         (reading.into(), stderr)
     }
@@ -206,6 +225,17 @@ mod tests {
         let _ = reading.read_to_string(&mut text);
         assert_eq!(text, "test: warning: 101 log lines were lost\nlast\n");
         assert!(stderr.may_wait(), "there was room");
+    }
+
+    #[test]
+    fn a_line_does_not_wait_again_for_what_the_warning_before_it_has_waited() {
+        let (mut reading, stderr) = stalled();
+        let deadline = Deadline::default();
+        let start = deadline.get(PATIENCE);
+        let _ = reading.read(&mut [0; 64]).unwrap();
+        while stderr.way.put(&[b'x'; 64], Instant::now).is_ok() {}
+        assert!(!stderr.put(b"line\n", &deadline));
+        assert_eq!(deadline.get(Duration::from_secs(60)), start);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! process waits for it for long, and a line that it does not take is lost and counted.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
@@ -70,6 +72,9 @@ impl Syslog {
     /// The socket's path, and why it takes no lines.
     pub(super) fn probe(&self) -> Result<(), (PathBuf, Errno)> {
         let path = self.address.path().map(PathBuf::from).unwrap_or_default();
+        if fs::metadata(&path).is_ok_and(|found| !found.file_type().is_socket()) {
+            return Err((path, Errno::ENOTSOCK));
+        }
         let socket = Socket::new(Domain::UNIX, Type::DGRAM, None);
         let connected = socket
             .and_then(|socket| SockAddr::unix(&path).and_then(|address| socket.connect(&address)));
@@ -150,7 +155,7 @@ mod tests {
         assert_eq!(read(&daemon), expected);
         syslog.send(Severity::LOG_ERR, "x", Worth::Nothing);
         assert!(read(&daemon).starts_with("<19>smtp-delayd["));
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]
@@ -166,7 +171,7 @@ mod tests {
             let told = format!("]: warning: {} log lines were lost", 3 - 2 * lines);
             assert!(read(&daemon).ends_with(&told));
             assert!(read(&daemon).ends_with("]: found"));
-            std::fs::remove_file(&path).unwrap();
+            fs::remove_file(&path).unwrap();
             drop(daemon);
             syslog.losses.forget_telling();
             syslog.send(Severity::LOG_INFO, "lost", Worth::Nothing);
@@ -193,6 +198,6 @@ mod tests {
             taken += 1;
         }
         assert_eq!(taken + lost, 3001);
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
     }
 }

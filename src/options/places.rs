@@ -15,6 +15,12 @@ impl Options {
         }
     }
 
+    /// Whether a setting is no default.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.origins.is_typed(name) || self.origins.line(name).is_some()
+    }
+
     /// The same mistake, and the setting that it comes from.
     #[must_use]
     pub fn with_origin(&self, name: &str, mistake: Fatal) -> Fatal {

@@ -6,52 +6,27 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::record::DELAY_VARIABLES;
+use super::record::{DELAY_VARIABLES, VARIABLES};
 use super::text::{Line, Parsed, keys, parse, parse_with_ipv6};
+use crate::findings::{Extent, Findings};
 use crate::names::host_name;
 use crate::seconds::seconds;
 
-/// Warnings that are told; what is wrong with a file is often wrong with all
-/// of its lines.
-const MOST: usize = 20;
 /// Characters of a key or a name that are shown.
 const SHOWN: usize = 60;
 
-/// What is worth a warning, by line.
-#[derive(Debug, Default)]
-pub(crate) struct Warnings {
-    told: Vec<(u32, String)>,
-    more: usize,
-}
-
-impl Warnings {
-    pub(super) fn add(&mut self, line: u32, warning: impl FnOnce() -> String) {
-        if self.told.len() < MOST {
-            self.told.push((line, warning()));
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// The warnings, each with its line, and how many there are besides;
-    /// `origin` is what they call the file.
-    pub(crate) fn told(mut self, origin: &str) -> Vec<String> {
-        self.told.sort_by_key(|(line, _)| *line);
-        let mut told: Vec<String> = Vec::new();
-        told.extend(
-            self.told.iter().map(|(line, warning)| format!("{origin} line {line}: {warning}")),
-        );
-        told.extend((self.more > 0).then(|| format!("{origin}: {} more warnings", self.more)));
-        told
-    }
-}
-
 /// Warns of rules that are compiled into a cdb.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Linter {
-    warnings: Warnings,
+    findings: Findings,
     line: u32,
     only_in_text: bool,
+}
+
+impl Default for Linter {
+    fn default() -> Self {
+        Self { findings: Findings::new(Extent::All), line: 0, only_in_text: false }
+    }
 }
 
 impl Linter {
@@ -63,22 +38,22 @@ impl Linter {
         if is_network_or_ipv6(line) {
             if !std::mem::replace(&mut self.only_in_text, true) {
                 let why = "a cdb has no networks and no IPv6 addresses: smtp-delayd --rules has";
-                self.warnings.add(number, || why.into());
+                self.findings.warn(number, || why.into());
             }
             return;
         }
         match parse(line) {
             Parsed::NoColon => {
-                self.warnings.add(number, || "there is no colon: the line is ignored".into());
+                self.findings.warn(number, || "there is no colon: the line is ignored".into());
             }
-            Parsed::Rules(line) => warn_of_line(number, &line, &mut self.warnings),
+            Parsed::Rules(line) => warn_of_line(number, &line, &mut self.findings),
             Parsed::Empty | Parsed::Bad => (),
         }
     }
 
     /// What is worth a warning.
     pub(crate) fn finish(self) -> Vec<String> {
-        self.warnings.told("standard input")
+        self.findings.warnings("standard input")
     }
 }
 
@@ -92,17 +67,17 @@ fn network(address: &[u8]) -> Option<IpNet> {
 }
 
 /// Warns of what stands on a line that can be parsed.
-pub(crate) fn warn_of_line(number: u32, line: &Line<'_>, warnings: &mut Warnings) {
+pub(crate) fn warn_of_line(number: u32, line: &Line<'_>, findings: &mut Findings) {
     let address = quoted(line.address);
     if let Some(why) = why_unmatched(line.address) {
-        warnings.add(number, || format!("{address} matches no client: {why}"));
+        findings.warn(number, || format!("{address} matches no client: {why}"));
     }
     if let Some(net) = network(line.address).filter(|net| net.trunc() != *net) {
-        warnings.add(number, || format!("{address} is taken for {}", net.trunc()));
+        findings.warn(number, || format!("{address} is taken for {}", net.trunc()));
     }
     for (name, value) in &line.rule.variables {
         if let Some(why) = why_useless(name, value) {
-            warnings.add(number, || format!("{}: {why}", quoted(name)));
+            findings.warn(number, || format!("{}: {why}", quoted(name)));
         }
     }
 }
@@ -223,6 +198,11 @@ pub(super) fn why_useless(name: &[u8], value: &[u8]) -> Option<String> {
         return Some("not the name of a variable".into());
     }
     let name = std::str::from_utf8(name).unwrap_or_default();
+    if let Some(meant) = VARIABLES.iter().find(|known| name.eq_ignore_ascii_case(known)) {
+        if name != *meant {
+            return Some(format!("case matters in names of variables: did you mean {meant}?"));
+        }
+    }
     let seconds = std::str::from_utf8(value).ok().and_then(seconds);
     let is_delay = DELAY_VARIABLES.contains(&name);
     (is_delay && seconds.is_none()).then(|| format!("{} is not a number of seconds", quoted(value)))
@@ -233,12 +213,12 @@ mod tests {
     use super::*;
 
     fn warnings(text: &str) -> Vec<String> {
-        let mut warnings = Warnings::default();
+        let mut findings = Findings::new(Extent::Some);
         for (number, line) in (1..).zip(text.lines()) {
             let Parsed::Rules(line) = parse_with_ipv6(line.as_bytes()) else { panic!("{line}") };
-            warn_of_line(number, &line, &mut warnings);
+            warn_of_line(number, &line, &mut findings);
         }
-        warnings.told("f")
+        findings.warnings("f")
     }
 
     #[test]
@@ -335,10 +315,26 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_told_up_to_a_number() {
-        let text: Vec<String> = (1..30).map(|n| format!("1.2.{n}:deny\n")).collect();
-        let told = warnings(&text.concat());
-        assert_eq!(told.len(), MOST + 1);
-        assert_eq!(told[MOST], "f: 9 more warnings");
+    fn names_of_variables_in_another_case_are_warned_of() {
+        for (name, meant) in [
+            ("smtpdelay", "SMTPDELAY"),
+            ("GreetDelay", "GREETDELAY"),
+            ("smtpd_greetdelay", "SMTPD_GREETDELAY"),
+            ("RelayClient", "RELAYCLIENT"),
+            ("rblsmtpd", "RBLSMTPD"),
+        ] {
+            let expected = format!(
+                "f line 1: `{name}': case matters in names of variables: did you mean {meant}?"
+            );
+            assert_eq!(warnings(&format!(":allow,{name}=/1/")), [expected]);
+            assert_eq!(warnings(&format!(":allow,{meant}=/1/")), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn tcprules_is_told_of_all_lines() {
+        let mut linter = Linter::default();
+        (0..500).for_each(|_| linter.look_at(b"192.0.2:deny"));
+        assert_eq!(linter.finish().len(), 500);
     }
 }

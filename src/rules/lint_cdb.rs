@@ -7,22 +7,20 @@ use nix::errno::Errno;
 use super::cdb::Cdb;
 use super::lint::{quoted, why_useless};
 use super::record::Rule;
+use crate::findings::Extent;
 
-/// Warnings that are told.
-const MOST: usize = 20;
 /// Bytes of a file that are looked at.
 const MOST_BYTES: u32 = 8 << 20;
 
 /// Warns of a cdb that is broken, and of variables in it that do nothing.
-pub(crate) fn lint_cdb(path: &Path) -> Vec<String> {
-    let file = path.display();
+pub(crate) fn lint_cdb(path: &Path, extent: Extent) -> Vec<String> {
+    let file = path.display().to_string();
     let useless = Cdb::open(path).and_then(|cdb| useless_variables(&cdb));
     match useless {
         Ok(useless) => {
-            let more = useless.len().saturating_sub(MOST);
-            let told = useless.iter().take(MOST).map(|why| format!("{file} {why}"));
-            let rest = (more > 0).then(|| format!("{file}: {more} more warnings"));
-            told.chain(rest).collect()
+            let more = useless.len().saturating_sub(extent.most());
+            let shown = useless.iter().take(extent.most()).map(|why| format!("{file} {why}"));
+            shown.chain(extent.rest(&file, more)).collect()
         }
         Err(why) => vec![format!("unable to read {file}: {why}: every client may be dropped")],
     }
@@ -59,7 +57,7 @@ mod tests {
         cdb.finish().unwrap();
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - cut]).unwrap();
-        let warnings = lint_cdb(&path);
+        let warnings = lint_cdb(&path, Extent::Some);
         fs::remove_file(&path).unwrap();
         warnings.iter().map(|why| why.replace(path.to_str().unwrap(), "f")).collect()
     }
@@ -78,8 +76,8 @@ mod tests {
         assert!(warnings[1].starts_with("f key `=.example': `SMTPD_GREETDELAY': `2s' "));
         assert_eq!(lint(&[], 0), [""; 0]);
         let many: Vec<(&str, &str)> = vec![("x", "+SMTPDELAY=\0"); 30];
-        assert_eq!(lint(&many, 0).len(), MOST + 1);
-        assert_eq!(lint(&many, 0)[MOST], "f: 10 more warnings");
+        assert_eq!(lint(&many, 0).len(), 21);
+        assert_eq!(lint(&many, 0)[20], "f: 10 more warnings: use --check to see them");
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::keys::Place;
-use super::lint::{Warnings, warn_of_line};
+use super::lint::warn_of_line;
 use super::record::Match;
 use super::record::Rule;
 use super::text::{Parsed, keys, parse_with_ipv6, trimmed};
 use crate::error::{Fatal, Mistakes};
+use crate::findings::{Extent, Finding, Findings};
 
 /// Bytes of a line that are shown.
 const SHOWN: usize = 100;
@@ -21,8 +22,6 @@ const SHOWN: usize = 100;
 const MOST_KEYS: usize = 250_000;
 /// Bytes of all keys.
 const MOST_BYTES: usize = 8 << 20;
-/// Lines that cannot be parsed which are told.
-const MOST_MISTAKES: usize = 20;
 /// Bytes of a line: no variable that execve(2) takes is longer.
 const LONGEST_LINE: usize = 128 << 10;
 
@@ -63,32 +62,50 @@ impl List {
     /// Bytes of a file that are read.
     pub const LARGEST_FILE: usize = 4 << 20;
 
-    /// Compiles rules; `origin` is what a message calls the file.  Also says
-    /// what in them is worth a warning.
+    /// Compiles rules; `origin` is what a message calls the file.  Also returns what in
+    /// them is worth a warning.
     ///
     /// # Errors
     /// The lines that cannot be parsed, 20 at most, or the one with which they are
     /// too many.
     pub fn parse(origin: &str, text: &[u8]) -> Result<(Self, Vec<String>), Mistakes> {
+        let mut findings = Findings::new(Extent::Some);
+        let list = Self::compile(text, &mut findings);
+        let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+        for finding in findings.in_order(origin) {
+            match finding {
+                Finding::Mistake(why) => mistakes.push(Fatal::usage(why)),
+                Finding::Warning(why) => warnings.push(why),
+            }
+        }
+        Mistakes::of(mistakes).map_or(Ok((list, warnings)), Err)
+    }
+
+    /// All that is wrong or suspicious in `text`, which came from the file `origin`, and
+    /// the rules on the other lines.
+    #[must_use]
+    pub fn examine(origin: &str, text: &[u8]) -> (Self, Vec<Finding>) {
+        let mut findings = Findings::new(Extent::All);
+        let list = Self::compile(text, &mut findings);
+        (list, findings.in_order(origin))
+    }
+
+    /// Compiles the lines that can be used, up to the one with which they are too many.
+    fn compile(text: &[u8], findings: &mut Findings) -> Self {
         let mut builder = Builder::default();
-        let mut warnings = Warnings::default();
-        let mut mistakes = Vec::new();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            if let Err(why) = builder.add_line(number, line, &mut warnings) {
-                let shown = trimmed(line).escape_ascii().to_string();
-                let shown: String = shown.chars().take(SHOWN).collect();
-                let place = format!("{origin} line {number}");
-                mistakes.push(Fatal::usage(format!("unable to use {place}: {why}: {shown}")));
-                if mistakes.len() == MOST_MISTAKES || builder.check_size().is_err() {
+            if let Err(why) = builder.add_line(number, line, findings) {
+                findings.reject(number, || {
+                    let shown = trimmed(line).escape_ascii().to_string();
+                    let shown: String = shown.chars().take(SHOWN).collect();
+                    format!("{why}: {shown}")
+                });
+                if builder.check_size().is_err() {
                     break;
                 }
             }
         }
-        if let Some(mistakes) = Mistakes::of(mistakes) {
-            return Err(mistakes);
-        }
-        let list = builder.finish(&mut warnings);
-        Ok((list, warnings.told(origin)))
+        builder.finish(findings)
     }
 
     /// Whether a key depends on what an ident server says.
@@ -146,7 +163,7 @@ impl Builder {
         &mut self,
         number: u32,
         line: &[u8],
-        warnings: &mut Warnings,
+        findings: &mut Findings,
     ) -> Result<(), &'static str> {
         if line.len() > LONGEST_LINE {
             return Err("it is over 128 KiB");
@@ -159,7 +176,7 @@ impl Builder {
             }
             Parsed::Rules(line) => {
                 self.add(number, line.address, &line.rule)?;
-                warn_of_line(number, &line, warnings);
+                warn_of_line(number, &line, findings);
             }
         }
         Ok(())
@@ -202,7 +219,7 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(mut self, warnings: &mut Warnings) -> List {
+    fn finish(mut self, findings: &mut Findings) -> List {
         let List { text, keys, networks, lengths, .. } = &mut self.list;
         let of = |key: &Key| &text[key.start as usize..][..key.length as usize];
         keys.sort_unstable_by(|a, b| of(a).cmp(of(b)).then(a.start.cmp(&b.start)));
@@ -221,7 +238,7 @@ impl Builder {
         lengths.extend(networks.iter().map(|network| network.net.prefix_len()));
         lengths.dedup();
         let left = keys.iter().map(|key| key.line).chain(networks.iter().map(|net| net.line));
-        warn_of_hidden(hidden, left, warnings);
+        warn_of_hidden(hidden, left, findings);
         self.list
     }
 }
@@ -231,7 +248,7 @@ impl Builder {
 fn warn_of_hidden(
     mut hidden: Vec<(u32, u32)>,
     left: impl Iterator<Item = u32>,
-    warnings: &mut Warnings,
+    findings: &mut Findings,
 ) {
     hidden.sort_unstable();
     hidden.dedup_by_key(|(line, _)| *line);
@@ -242,7 +259,7 @@ fn warn_of_hidden(
         }
     }
     for ((line, first), _) in hidden.iter().zip(has_some).filter(|(_, has_some)| !has_some) {
-        warnings.add(*line, || format!("line {first} decides: of two rules the first counts"));
+        findings.warn(*line, || format!("line {first} decides: of two rules the first counts"));
     }
 }
 
@@ -322,7 +339,9 @@ mod tests {
         };
         let wrong = lines("x\n:allow\n1.2.3.0/33:deny\n");
         assert_eq!(wrong, ["unable to use f line 1", "unable to use f line 3"]);
-        assert_eq!(lines(&"x\n".repeat(1000)).len(), 20);
+        assert_eq!(lines(&"x\n".repeat(1000)).len(), 21);
+        assert_eq!(lines(&"x\n".repeat(1000))[20], "unable to use f");
+        assert_eq!(List::examine("f", &b"x\n".repeat(1000)).1.len(), 1000);
     }
 
     #[test]

@@ -5,6 +5,10 @@
 /// number the first counts.  The last is the word of s/qmail.
 pub const DELAY_VARIABLES: [&str; 3] = ["SMTPDELAY", "GREETDELAY", "SMTPD_GREETDELAY"];
 
+/// All variables by which a rule decides how a client is received.
+pub(crate) const VARIABLES: [&str; 5] =
+    ["SMTPDELAY", "GREETDELAY", "SMTPD_GREETDELAY", "RELAYCLIENT", "RBLSMTPD"];
+
 /// What a rule says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {

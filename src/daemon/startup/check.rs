@@ -14,19 +14,25 @@ use crate::daemon::startup::start::program;
 use crate::daemon::startup::warnings::warn;
 use crate::daemon::supervisor::checker;
 use crate::error::{Fatal, USAGE, keep};
+use crate::findings::{Extent, Finding};
 use crate::log::Log;
 use crate::names::Patterns;
 use crate::options::files::read;
 use crate::options::{Options, config};
 use crate::rules::list::List;
 
-/// The most mistakes of a file of expressions that are reported.
-const MOST_MISTAKES: usize = 20;
+/// What `--check` has to say, in its order.
+pub enum Remark {
+    /// What keeps the daemon from starting.
+    Mistake(Fatal),
+    /// What does not.
+    Warning(String),
+}
 
-/// What would keep the daemon from starting, besides mistakes of the command line
-/// itself; warns of the rest.
+/// What would keep the daemon from starting, beside what is wrong with the command
+/// line itself, and what is suspicious in the files; warns of other settings.
 #[must_use]
-pub fn check(options: &Options, log: &Log) -> Vec<Fatal> {
+pub fn check(options: &Options, log: &Log) -> Vec<Remark> {
     let mut mistakes = Vec::new();
     warn_of_variables(log);
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
@@ -44,11 +50,11 @@ pub fn check(options: &Options, log: &Log) -> Vec<Fatal> {
     if let Some(place) = place {
         warn(options, place.address(), log);
     }
-    mistakes.extend(check_inputs(options, log));
-    if has_operands && !options.demo {
-        keep(check_program(options), &mut mistakes);
-    }
-    mistakes
+    let mut remarks: Vec<Remark> = mistakes.into_iter().map(Remark::Mistake).collect();
+    remarks.extend(check_inputs(options));
+    let program = (has_operands && !options.demo).then(|| check_program(options).err());
+    remarks.extend(program.flatten().map(Remark::Mistake));
+    remarks
 }
 
 fn warn_of_variables(log: &Log) {
@@ -74,52 +80,63 @@ fn check_outputs(options: &Options, identity: &Identity, mistakes: &mut Vec<Fata
     keep(checked.map_err(|why| options.with_origin("scoreboard", why)), mistakes);
 }
 
-/// The files that are read as the final user: by a child first, which limits time and
-/// memory.
-fn check_inputs(options: &Options, log: &Log) -> Vec<Fatal> {
-    match checker::check(options).and_then(|texts| checker::compile(options, &texts)) {
-        Ok(files) => {
-            for warning in files.warnings {
-                log.warning(warning);
-            }
-            Vec::new()
-        }
-        Err(first) if first.code != USAGE => vec![first],
-        Err(_) => read_each(options),
+/// The files that are read as the final user: by a child first, which bounds what
+/// that takes.
+fn check_inputs(options: &Options) -> Vec<Remark> {
+    match checker::check(options) {
+        Err(first) if first.code != USAGE => vec![Remark::Mistake(first)],
+        _ => examine_each(options),
     }
 }
 
-/// All mistakes in these files.
-fn read_each(options: &Options) -> Vec<Fatal> {
-    let mut mistakes = Vec::new();
-    let Options { dynamic_file, static_file, rules, cdb, .. } = options;
+/// All that is wrong or suspicious in any of them, file by file and line by line.
+fn examine_each(options: &Options) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let Options { dynamic_file, static_file, rules, .. } = options;
     if let Some(path) = &options.config {
-        keep(read(options, "config", path, config::LARGEST), &mut mistakes);
+        examine(read(options, "config", path, config::LARGEST), |_| Vec::new(), &mut remarks);
     }
     for (name, path) in [("dynamic-file", dynamic_file), ("static-file", static_file)] {
         if let Some(path) = path {
-            let text = keep(read(options, name, path, Patterns::LARGEST_FILE), &mut mistakes);
-            mistakes.extend(text.iter().flat_map(|text| wrong_expressions(path, text)));
+            let text = read(options, name, path, Patterns::LARGEST_FILE);
+            examine(text, |text| Patterns::examine(&name_of(path), text), &mut remarks);
         }
     }
     if let Some(path) = rules {
-        let text = keep(read(options, "rules", path, List::LARGEST_FILE), &mut mistakes);
-        let file = path.display().to_string();
-        keep(List::parse(&file, &text.unwrap_or_default()), &mut mistakes);
+        let text = read(options, "rules", path, List::LARGEST_FILE);
+        examine(text, |text| examine_rules(options, path, text), &mut remarks);
     }
-    if let Some(path) = cdb {
-        keep(checker::check_cdb(options, path), &mut mistakes);
+    if let Some(path) = checker::cdb_to_check(options) {
+        match checker::check_cdb(options, path, Extent::All) {
+            Ok(warnings) => remarks.extend(warnings.into_iter().map(Remark::Warning)),
+            Err(why) => remarks.push(Remark::Mistake(why)),
+        }
     }
-    mistakes
+    remarks
 }
 
-fn wrong_expressions(path: &Path, text: &[u8]) -> Vec<Fatal> {
-    let file = path.display().to_string();
-    let wrong = Patterns::mistakes(&file, text);
-    let more = wrong.len().saturating_sub(MOST_MISTAKES);
-    let told = wrong.iter().take(MOST_MISTAKES).map(ToString::to_string);
-    let rest = (more > 0).then(|| format!("unable to use {file}: {more} more lines are wrong"));
-    told.chain(rest).map(Fatal::usage).collect()
+fn examine_rules(options: &Options, path: &Path, text: &[u8]) -> Vec<Finding> {
+    let (list, mut findings) = List::examine(&name_of(path), text);
+    findings.extend(checker::ident_warning(options, path, &list).map(Finding::Warning));
+    findings
+}
+
+fn name_of(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn examine(
+    text: Result<Vec<u8>, Fatal>,
+    find: impl FnOnce(&[u8]) -> Vec<Finding>,
+    remarks: &mut Vec<Remark>,
+) {
+    match text {
+        Ok(text) => remarks.extend(find(&text).into_iter().map(|finding| match finding {
+            Finding::Mistake(why) => Remark::Mistake(Fatal::usage(why)),
+            Finding::Warning(why) => Remark::Warning(why),
+        })),
+        Err(why) => remarks.push(Remark::Mistake(why)),
+    }
 }
 
 fn check_program(options: &Options) -> Result<(), Fatal> {

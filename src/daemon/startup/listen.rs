@@ -1,4 +1,4 @@
-//! Binding the port.
+//! Binding the port, and listening on it.
 
 use std::fs;
 use std::io;
@@ -97,20 +97,26 @@ fn may_bind_all() -> bool {
     set.map_or_else(|| geteuid().is_root(), |set| set & NET_BIND_SERVICE != 0)
 }
 
-/// Binds and listens as asked.
+/// Binds the port.  A client is refused until [`listen`] is called.
 ///
 /// # Errors
 /// An address that is not ours, a port in use: 111.
-pub fn listen(place: &Place, options: &Options, log: &Log) -> Result<Socket, Fatal> {
-    let socket = match place.host {
-        Host::One(..) => bound(place.address())?,
-        Host::Any => bound_to_both(place.port, log)?,
-    };
+pub fn bind(place: &Place, log: &Log) -> Result<Socket, Fatal> {
+    match place.host {
+        Host::One(..) => bind_to_one(place.address()),
+        Host::Any => bind_to_both(place.port, log),
+    }
+}
+
+/// Listens on a port that is bound: clients queue from now on.
+///
+/// # Errors
+/// A port that another process has bound at the same time: 111.
+pub fn listen(socket: &Socket, options: &Options, log: &Log) -> Result<(), Fatal> {
     let backlog = options.backlog();
     warn_of_kernel_limit(backlog, log);
     let listening = socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
-    listening.map_err(|why| Fatal::unable("listen", &why).or_tcpserver("listen", &why))?;
-    Ok(socket)
+    listening.map_err(|why| Fatal::unable("listen", &why).or_tcpserver("listen", &why))
 }
 
 fn port(text: &str) -> Result<u16, Fatal> {
@@ -142,7 +148,7 @@ fn scoped(ip: &str, zone: &str) -> Result<Host, Fatal> {
     Ok(Host::One(ip.into(), scope))
 }
 
-fn bound_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
+fn bind_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
     let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     match bind_patiently(six, false) {
         Ok(socket) => Ok(socket),
@@ -151,12 +157,12 @@ fn bound_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
         }
         Err(why) => {
             log.warning(format_args!("unable to bind {six}: {why}: listening on IPv4 alone"));
-            bound(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            bind_to_one(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
         }
     }
 }
 
-fn bound(address: SocketAddr) -> Result<Socket, Fatal> {
+fn bind_to_one(address: SocketAddr) -> Result<Socket, Fatal> {
     bind_patiently(address, true).map_err(|why| cannot_bind(address, &why))
 }
 
@@ -170,7 +176,7 @@ fn cannot_bind(address: SocketAddr, why: &io::Error) -> Fatal {
 fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let until = Instant::now() + PATIENCE;
     loop {
-        match bind(address, only_v6) {
+        match try_to_bind(address, only_v6) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -179,7 +185,7 @@ fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     }
 }
 
-fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+fn try_to_bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {

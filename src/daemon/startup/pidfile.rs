@@ -2,9 +2,9 @@
 //! nothing, since another process may have it by now.
 
 use std::fs::{File, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,17 +23,27 @@ const INTERVAL: Duration = Duration::from_millis(2);
 /// The permission of all users to write.
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// A file that this process owns.  Dropping it removes a file that a failed start has
-/// made, and empties any other: a daemon without privileges cannot remove it.  The lock
-/// ends with the process at the latest.
+/// A file that this process owns.  Dropped before the start has succeeded it is what it
+/// was before; afterwards it is emptied: a daemon without privileges cannot remove it.
+/// The lock goes with the process at the latest.
 pub struct Pidfile {
+    path: PathBuf,
     file: File,
-    /// The path, if this start has made the file.
-    made: Option<Entry>,
+    /// What was there, until the start has succeeded.
+    before: Option<Before>,
+}
+
+/// What was there before a start.
+enum Before {
+    /// No file; this one was made where the entry says.
+    Nothing(Entry),
+    /// The file, with these permissions.
+    File(Permissions),
 }
 
 impl Pidfile {
-    /// Claims `path`, and writes our process id into it.
+    /// Makes `path` ours; what is in the file stays until it is
+    /// [filled](Self::fill).
     ///
     /// # Errors
     /// A file that cannot be written, that another process holds, or that existed
@@ -46,8 +56,7 @@ impl Pidfile {
             let (file, origin) = open(&entry, identity).map_err(unable)?;
             match lock(&file) {
                 Ok(()) if entry.is(&file) => {
-                    let made = (origin == Origin::New).then_some(entry);
-                    return Self { file, made }.filled().map_err(unable);
+                    return Self::own(path, entry, file, origin).map_err(unable);
                 }
                 // A script has removed it between open and lock.
                 Ok(()) => (),
@@ -73,27 +82,43 @@ impl Pidfile {
         checked.map_err(|why| Fatal::unable(format_args!("write {}", path.display()), why))
     }
 
-    fn filled(self) -> io::Result<Self> {
-        self.file.set_len(0)?;
-        writeln!(&self.file, "{}", process::id())?;
-        // Only now may other users open it: a lock of theirs comes too late.
-        self.file.set_permissions(Permissions::from_mode(0o644))?;
+    /// Takes over a file that is locked.  Others may open it only now that their locks
+    /// come too late.
+    fn own(path: &Path, entry: Entry, file: File, origin: Origin) -> io::Result<Self> {
+        let before = match origin {
+            Origin::New => Before::Nothing(entry),
+            Origin::Found => Before::File(file.metadata()?.permissions()),
+        };
+        let pidfile = Self { path: path.into(), file, before: Some(before) };
+        pidfile.file.set_permissions(Permissions::from_mode(0o644))?;
+        Ok(pidfile)
+    }
+
+    /// Writes our process id into the file, as the start has succeeded: it stays in its
+    /// place from now on.
+    ///
+    /// # Errors
+    /// A file system that is full: 111.  What was in the file is still there then.
+    pub fn fill(mut self) -> Result<Self, Fatal> {
+        let line = format!("{}\n", process::id());
+        let written = self.file.write_all_at(line.as_bytes(), 0);
+        let written = written.and_then(|()| self.file.set_len(line.len() as u64));
+        written.map_err(|why| Fatal::unable(format_args!("write {}", self.path.display()), why))?;
+        self.before = None;
         Ok(self)
     }
 
-    /// Keeps the file from now on, since the start has succeeded.
-    #[must_use]
-    pub fn keep(mut self) -> Self {
-        self.made = None;
-        self
-    }
-
-    /// Removes the file, or empties it.
+    /// Makes of the file what it was before a start that has failed, or empties it after
+    /// one that has not.
     pub(in crate::daemon) fn release(&self) {
-        if let Some(entry) = &self.made {
-            entry.remove(&self.file);
-        }
-        let _ = self.file.set_len(0);
+        let _ = match &self.before {
+            Some(Before::Nothing(entry)) => {
+                entry.remove(&self.file);
+                Ok(())
+            }
+            Some(Before::File(permissions)) => self.file.set_permissions(permissions.clone()),
+            None => self.file.set_len(0),
+        };
     }
 }
 
@@ -210,7 +235,7 @@ mod tests {
     use crate::file::lock::of_open_files::{lock_to_read, lock_to_write};
     use crate::file::lock::owner_at;
 
-    fn path(name: &str) -> std::path::PathBuf {
+    fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("pidfile.{name}.{}", process::id()))
     }
 
@@ -225,7 +250,7 @@ mod tests {
         let reader = File::open(&path).unwrap();
         lock_to_read(&reader).unwrap();
         assert_eq!(owner_at(&path).unwrap(), Holder::Nobody);
-        let pidfile = claim(&path).unwrap();
+        let pidfile = claim(&path).unwrap().fill().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         drop(pidfile);
         fs::write(&path, "").unwrap();
@@ -242,7 +267,7 @@ mod tests {
         let entry = Entry::at(&path).unwrap();
         let (file, origin) = open(&entry, &Identity::default()).unwrap();
         assert_eq!((file.metadata().unwrap().mode() & 0o777, origin), (0o600, Origin::New));
-        drop(claim(&path).unwrap().keep());
+        drop(claim(&path).unwrap().fill().unwrap());
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
         fs::remove_file(&path).unwrap();
     }
@@ -252,7 +277,7 @@ mod tests {
         let path = path("own");
         fs::write(&path, "4194304\n and more that is stale").unwrap();
         assert_eq!(owner_at(&path).unwrap(), Holder::Nobody);
-        let pidfile = claim(&path).unwrap();
+        let pidfile = claim(&path).unwrap().fill().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         // F_GETLK does not report our own lock; a child asks instead.
         drop(pidfile);
@@ -260,6 +285,20 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(owner_at(&path).is_err());
         assert!(claim(Path::new("/nonexistent/pid")).is_err());
+    }
+
+    #[test]
+    fn a_failed_start_leaves_a_file_as_it_was() {
+        let path = path("before");
+        let before = "4194304\nof another daemon\n";
+        fs::write(&path, before).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let pidfile = claim(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
+        drop(pidfile);
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]
@@ -272,7 +311,7 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         drop(pidfile);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n", "that one is another's");
-        drop(claim(&path).unwrap().keep());
+        drop(claim(&path).unwrap().fill().unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "", "this start has succeeded");
         fs::remove_file(&path).unwrap();
     }

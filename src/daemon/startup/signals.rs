@@ -24,8 +24,8 @@ pub(in crate::daemon) fn deferred() -> SigSet {
     DEFERRED.into_iter().collect()
 }
 
-/// Gives every signal its default action, whatever was inherited, and blocks the
-/// deferred ones.
+/// Gives every signal its default action, whatever was inherited, but keeps those
+/// back that are deferred, and counts those that tell us to stop.
 ///
 /// # Errors
 /// Errors of sigaction(2).
@@ -34,6 +34,9 @@ pub(in crate::daemon) fn settle(as_tcpserver: bool) -> nix::Result<()> {
     sys::reset_all_signals(&kept_back);
     // If a child unblocks them they do not end it either.
     kept_back.iter().try_for_each(sys::count)?;
+    if !as_tcpserver {
+        STOPPING.into_iter().try_for_each(sys::count)?;
+    }
     sys::ignore(Signal::SIGPIPE)
 }
 

@@ -19,10 +19,10 @@ use crate::daemon::scoreboard::file::Scoreboard;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::cleanup::Cleanup;
-use crate::daemon::startup::listen::{Place, listen};
+use crate::daemon::startup::listen::{Place, bind, listen};
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::privileges::{Identity, identity};
-use crate::daemon::startup::signals;
+use crate::daemon::startup::signals::{self, told_to_stop};
 use crate::daemon::startup::warnings::warn;
 use crate::daemon::supervisor::checker::{self, Files};
 use crate::daemon::supervisor::relay::Relay;
@@ -49,13 +49,12 @@ pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
     program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))
 }
 
-fn read_files(options: &Options, log: &Log) -> Result<Files, Fatal> {
-    let texts = checker::check(options)?;
+/// What the files say, unless we are told to stop meanwhile.
+fn read_files(options: &Options, log: &Log) -> Result<Option<Files>, Fatal> {
+    let Some(texts) = checker::check(options)? else { return Ok(None) };
     let files = checker::compile(options, &texts)?;
-    for warning in &files.warnings {
-        log.warning(warning);
-    }
-    Ok(files)
+    texts.warnings().for_each(|warning| log.warning(warning));
+    Ok(Some(files).filter(|_| told_to_stop() == 0))
 }
 
 /// Runs the daemon until it is told to stop.
@@ -80,13 +79,17 @@ pub fn run(
         acquire(&options, &identity, &watched)?;
     identity.assume()?;
     warn(&options, local, &watched);
-    let Files { names, rules, .. } = read_files(&options, &watched)?;
+    let Some(Files { names, rules }) = read_files(&options, &watched)? else {
+        watched.warning("stopped during the start");
+        return Ok(());
+    };
     let resolvers = options.resolvers();
     let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
     log.count_lost_lines(pool.losses());
     let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
     signals::take(options.as_tcpserver).map_err(unable_to_catch_signals)?;
+    listen(&listener, &options, &watched)?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
     let relay = relay(&options, log, readiness)?;
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
@@ -100,16 +103,13 @@ pub fn run(
     log.tcpserver_status(|| 0, slots);
     log.tell_of_panics();
     log.never_wait();
-    let supervisor = Supervisor::new(
-        service,
-        listener,
-        pool,
-        Keeps { pidfile: pidfile.map(Pidfile::keep), relay, scoreboard: scoreboard.hold() },
-    );
+    log.start(local, slots, idle);
+    let keeps = Keeps { pidfile: None, relay, scoreboard: scoreboard.hold() };
+    let mut supervisor = Supervisor::new(service, listener, pool, keeps);
     if in_background && !supervisor.is_up() {
         return Err(Fatal::trouble("unable to fork a single child"));
     }
-    log.start(local, slots, idle);
+    supervisor.keep(pidfile.map(Pidfile::fill).transpose()?);
     cleanup.into_iter().for_each(Cleanup::succeeded);
     readiness.listens_at(local);
     readiness.ready(log.lack_of_syslog().as_deref(), &log);
@@ -138,7 +138,7 @@ fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired
     let pidfile = options.pidfile.as_deref();
     let pidfile = pidfile.map(|path| Pidfile::claim(path, identity)).transpose();
     let pidfile = pidfile.map_err(|why| options.with_origin("pidfile", why))?;
-    let listener = listen(&place, options, log)?;
+    let listener = bind(&place, log)?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
     let scoreboard = Scoreboard::make(options, local.port(), log);

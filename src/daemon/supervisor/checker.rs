@@ -15,9 +15,11 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
 use crate::daemon::child::oom::Scores;
+use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::texts::{Handover, Texts};
 use crate::error::{Fatal, Reason, TROUBLE};
 use crate::file;
+use crate::findings::Extent;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
 use crate::options::daemon::DAEMON;
@@ -35,8 +37,6 @@ pub(in crate::daemon) const PATIENCE: Duration = Duration::from_secs(15);
 pub(in crate::daemon) struct Files {
     pub(in crate::daemon) names: Names,
     pub(in crate::daemon) rules: Rules,
-    /// The warnings.
-    pub(in crate::daemon) warnings: Vec<String>,
 }
 
 /// The options, combined with the text of the file of `--config` in `texts`.
@@ -59,16 +59,34 @@ pub(in crate::daemon) fn options_again(options: &Options, texts: &Texts) -> Resu
 /// # Errors
 /// A mistake in it: 100.
 pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Files, Fatal> {
-    let mut warnings: Vec<String> = texts.warnings().collect();
     let Texts { dynamic_tables, exceptions_tables, .. } = texts;
     let dynamic = (&texts.dynamic, dynamic_tables);
     let dynamic = patterns(options.dynamic_file.as_ref(), dynamic)?;
     let exceptions = (&texts.exceptions, exceptions_tables);
     let exceptions = patterns(options.static_file.as_ref(), exceptions)?;
     let names = Names::new(options.builtin_patterns, dynamic, exceptions);
-    warnings.extend(names.lists().into_iter().filter_map(slow));
-    let rules = rules(options, texts, &mut warnings)?;
-    Ok(Files { names, rules, warnings })
+    let rules = match (list(options, texts)?, &options.cdb) {
+        (Some((list, _)), _) => Rules::List(list),
+        (None, Some(path)) => {
+            Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing }
+        }
+        (None, None) => Rules::None,
+    };
+    Ok(Files { names, rules })
+}
+
+/// What in the files is worth a warning, in their order.
+///
+/// # Errors
+/// A cdb that may not be read: 111.
+fn warnings(options: &Options, texts: &Texts, names: &Names) -> Result<Vec<String>, Fatal> {
+    let mut warnings = texts.expression_warnings(options);
+    warnings.extend(names.lists().into_iter().filter_map(Patterns::slow_warning));
+    warnings.extend(list(options, texts)?.into_iter().flat_map(|(_, told)| told));
+    if let Some(path) = cdb_to_check(options) {
+        warnings.extend(check_cdb(options, path, Extent::Some)?);
+    }
+    Ok(warnings)
 }
 
 /// Compiles a text, with tables that were made of it, if there are any.
@@ -85,31 +103,38 @@ fn patterns(
     patterns.map_err(|why| Fatal::usage(why.to_string()))
 }
 
-fn slow(patterns: &Patterns) -> Option<String> {
-    let first = patterns.slow().next()?;
-    let count = patterns.slow().count();
-    Some(format!("{count} expressions fit no table and are slow, first: {first}"))
+/// The rules in text form, and what in them is worth a warning.
+fn list(options: &Options, texts: &Texts) -> Result<Option<(List, Vec<String>)>, Fatal> {
+    let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) else {
+        return Ok(None);
+    };
+    let (list, mut warnings) = List::parse(&path.display().to_string(), text)?;
+    warnings.extend(ident_warning(options, path, &list));
+    Ok(Some((list, warnings)))
 }
 
-fn rules(options: &Options, texts: &Texts, warnings: &mut Vec<String>) -> Result<Rules, Fatal> {
-    if let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) {
-        let path = path.display().to_string();
-        let (list, told) = List::parse(&path, text)?;
-        warnings.extend(told);
-        let needs_ident = list.asks_for_ident() && !options.ident;
-        warnings.extend(needs_ident.then(|| format!("{path}: keys with `@' need -r")));
-        return Ok(Rules::List(list));
-    }
-    let Some(path) = &options.cdb else { return Ok(Rules::None) };
-    if !options.as_tcpserver {
-        warnings.extend(check_cdb(options, path)?);
-    }
-    Ok(Rules::Cdb { path: path.clone(), may_be_missing: options.cdb_may_be_missing })
+/// Warns of keys that need what nobody is asked for.
+pub(in crate::daemon) fn ident_warning(
+    options: &Options,
+    path: &Path,
+    list: &List,
+) -> Option<String> {
+    let needs_ident = list.asks_for_ident() && !options.ident;
+    needs_ident.then(|| format!("{}: keys with `@' need -r", path.display()))
 }
 
-/// A cdb that only root may read fails now, not with the first client.  One that is
-/// missing or broken may still be replaced; it draws a warning.
-pub(in crate::daemon) fn check_cdb(options: &Options, path: &Path) -> Result<Vec<String>, Fatal> {
+/// The cdb that is looked at before there are clients; tcpserver does not.
+pub(in crate::daemon) fn cdb_to_check(options: &Options) -> Option<&Path> {
+    options.cdb.as_deref().filter(|_| options.rules.is_none() && !options.as_tcpserver)
+}
+
+/// A cdb that only root may read fails now, not at the first client.  One that
+/// is not there, or that is broken, may be replaced; what is worth a warning.
+pub(in crate::daemon) fn check_cdb(
+    options: &Options,
+    path: &Path,
+    extent: Extent,
+) -> Result<Vec<String>, Fatal> {
     let file = path.display();
     match file::open(path) {
         Err(why) if why.kind() == ErrorKind::NotFound => {
@@ -120,7 +145,7 @@ pub(in crate::daemon) fn check_cdb(options: &Options, path: &Path) -> Result<Vec
             let fatal = files::unable_to_read(options, "x", path, &why);
             Err(Fatal { code: TROUBLE, ..fatal })
         }
-        Ok(_) => Ok(lint_cdb(path)),
+        Ok(_) => Ok(lint_cdb(path, extent)),
     }
 }
 
@@ -173,16 +198,18 @@ impl Checker {
         let _ = kill(self.pid, Signal::SIGKILL);
     }
 
-    /// Waits for its end, within its time.
-    fn wait(&self) -> ExitStatus {
-        loop {
-            match sys::reap(None) {
-                Some((pid, status)) if pid == self.pid => return ExitStatus::from_raw(status),
-                Some(_) => (),
-                None if self.left().is_zero() => self.kill(),
-                None => thread::sleep(Duration::from_millis(1)),
+    /// Waits for its end, which comes within its time; `None` if we are told to stop
+    /// meanwhile, which ends it.
+    fn wait(&self) -> Option<ExitStatus> {
+        let mut stopped = false;
+        let ended = || sys::reap(Some(self.pid));
+        let (_, status) = wait_for(ended, || {
+            stopped |= told_to_stop() > 0;
+            if stopped || self.left().is_zero() {
+                self.kill();
             }
-        }
+        });
+        (!stopped).then(|| ExitStatus::from_raw(status))
     }
 
     /// Its result, after it has ended with `status`.
@@ -208,7 +235,19 @@ impl Checker {
     }
 }
 
-/// The exit code tells whether the files can be used.
+/// What `ended` returns at last; `meanwhile` is called a thousand times a second at
+/// most.
+fn wait_for<T>(ended: impl Fn() -> Option<T>, mut meanwhile: impl FnMut()) -> T {
+    loop {
+        if let Some(end) = ended() {
+            return end;
+        }
+        meanwhile();
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The exit code says whether they can be used.
 fn hand_over(
     read: impl FnOnce() -> Result<Texts, Fatal>,
     handover: &Handover,
@@ -237,25 +276,43 @@ fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
         Settings::ReadAgain => options_again(options, &texts)?,
     };
     texts.read_others(&options)?;
-    texts.look_at_expressions(&options);
     let Files { names, .. } = compile(&options, &texts)?;
+    texts.set_warnings(&warnings(&options, &texts, &names)?);
     let [dynamic, exceptions] = names.lists().map(Patterns::tables);
     Ok(Texts { dynamic_tables: Some(dynamic), exceptions_tables: Some(exceptions), ..texts })
 }
 
-/// Makes a child read the files, and waits for it.
+/// Has a child read the files, and waits for it; `None` if we are told to stop
+/// meanwhile.
 ///
 /// # Errors
-/// A file that cannot be used: 100; if they cannot be read within the limits: 111.
-pub(in crate::daemon) fn check(options: &Options) -> Result<Texts, Fatal> {
-    if !Texts::are_named_by(options) {
-        return Ok(Texts::default());
+/// A file that cannot be used: 100; where they cannot be read within the
+/// limits: 111.
+pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Texts>, Fatal> {
+    if !Texts::are_named_by(options) && cdb_to_check(options).is_none() {
+        return Ok(Some(Texts::default()));
     }
     let checker = Checker::start(options, Settings::AsTheyAre);
     let checker = checker.map_err(|why| Fatal::unable("fork", std::io::Error::from(why)))?;
-    match checker.outcome(checker.wait()) {
-        Outcome::Usable(texts) => Ok(texts),
+    let Some(status) = checker.wait() else { return Ok(None) };
+    match checker.outcome(status) {
+        Outcome::Usable(texts) => Ok(Some(texts)),
         Outcome::Mistake(fatal) => Err(fatal),
         Outcome::Died(why) => Err(Fatal::unable("read expressions and rules", why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_child_that_takes_time_to_die_is_not_killed_all_the_time() {
+        let kills = Cell::new(0);
+        let start = Instant::now();
+        let ended = || (start.elapsed() >= Duration::from_millis(50)).then_some(());
+        wait_for(ended, || kills.set(kills.get() + 1));
+        assert!((1..=50).contains(&kills.get()), "{}", kills.get());
     }
 }

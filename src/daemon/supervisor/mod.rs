@@ -120,6 +120,11 @@ impl Supervisor {
         supervisor
     }
 
+    /// Gives it the file with its process id.
+    pub fn keep(&mut self, pidfile: Option<Pidfile>) {
+        self.keeps.pidfile = pidfile;
+    }
+
     /// Whether clients can be served.
     #[must_use]
     pub fn is_up(&self) -> bool {

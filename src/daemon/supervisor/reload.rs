@@ -41,7 +41,9 @@ impl Supervisor {
         let log = &self.service.log;
         let mistake = match checker.outcome(status) {
             Outcome::Usable(texts) => match compile(&self.service.options, &texts) {
-                Ok((options, files)) => return self.use_files(options, files),
+                Ok((options, files)) => {
+                    return self.use_files(options, files, texts.warnings());
+                }
                 Err(mistake) => mistake,
             },
             Outcome::Mistake(mistake) => mistake,
@@ -53,7 +55,12 @@ impl Supervisor {
         log.error("unable to reload: the old files stay");
     }
 
-    fn use_files(&mut self, mut options: Options, Files { names, rules, warnings }: Files) {
+    fn use_files(
+        &mut self,
+        mut options: Options,
+        Files { names, rules }: Files,
+        warnings: impl Iterator<Item = String>,
+    ) {
         let service = &mut self.service;
         let kept = keep_what_needs_restart(&service.options, &mut options);
         for name in kept {

@@ -31,7 +31,7 @@ pub(in crate::daemon) struct Texts {
     pub(in crate::daemon) dynamic_tables: Option<Vec<u8>>,
     /// The same for `exceptions`.
     pub(in crate::daemon) exceptions_tables: Option<Vec<u8>>,
-    /// The warnings about expressions, each terminated by a NUL.
+    /// What in the files is worth a warning, with a NUL behind each.
     pub(in crate::daemon) warnings: Option<Vec<u8>>,
 }
 
@@ -64,17 +64,23 @@ impl Texts {
         Ok(())
     }
 
-    /// Looks for expressions that do something else than they seem to.
-    pub(in crate::daemon) fn look_at_expressions(&mut self, options: &Options) {
+    /// Expressions that do something else than they seem to.
+    pub(in crate::daemon) fn expression_warnings(&self, options: &Options) -> Vec<String> {
         let Options { dynamic_file, static_file, .. } = options;
         let files = [(dynamic_file, &self.dynamic), (static_file, &self.exceptions)];
         let named = files.into_iter().filter_map(|(path, text)| path.as_ref().zip(text.as_ref()));
-        let warnings =
-            named.flat_map(|(path, text)| Patterns::warnings(&path.display().to_string(), text));
-        self.warnings = Some(warnings.flat_map(|warning| (warning + "\0").into_bytes()).collect());
+        named
+            .flat_map(|(path, text)| Patterns::warnings(&path.display().to_string(), text))
+            .collect()
     }
 
-    /// The warnings found.
+    /// Has `warnings` handed over.
+    pub(in crate::daemon) fn set_warnings(&mut self, warnings: &[String]) {
+        let bytes = warnings.iter().flat_map(|warning| [warning.as_bytes(), b"\0"].concat());
+        self.warnings = Some(bytes.collect());
+    }
+
+    /// What in the files is worth a warning, in their order.
     pub(in crate::daemon) fn warnings(&self) -> impl Iterator<Item = String> {
         let told = self.warnings.as_deref().unwrap_or_default().split(|byte| *byte == 0);
         let told = told.filter(|warning| !warning.is_empty());

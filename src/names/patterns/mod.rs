@@ -14,14 +14,13 @@ mod tables;
 use crate::error::Reason;
 use crate::escape::Printable;
 use crate::file;
-use matcher::{Expression, Findings, Matcher, check, find_once};
+use crate::findings::{Extent, Finding, Findings};
+use matcher::{Expression, Matcher, check, find_once};
 
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;
 /// The longest expression, in bytes.
 const MAX_EXPRESSION: usize = 1_000;
-/// Warnings that are told: if a file is of another program, all of it is.
-const MOST_WARNINGS: usize = 20;
 
 /// The expressions of one file; none by default.
 #[derive(Debug, Default)]
@@ -84,7 +83,7 @@ impl Patterns {
         }
         let (text, file) = (contents(path)?, path.display().to_string());
         let expressions = expressions(&file, &text)?;
-        let Findings { lines, wrong } = find_once(&expressions, names);
+        let matcher::Findings { lines, wrong } = find_once(&expressions, names);
         *found.borrow_mut() = lines.into_iter().map(|(name, line)| (name.into(), line)).collect();
         let too_big = || PatternsError::unusable(&file, "its expressions are too big together");
         wrong.map_or(Ok(()), |wrong| Err(check_all(&file, &[wrong]).err().unwrap_or_else(too_big)))
@@ -126,18 +125,28 @@ impl Patterns {
         }
     }
 
-    /// All that is wrong with `text`, which came from the file `origin`.
+    /// All that is wrong or suspicious in `text`, which came from the file `origin`.
     #[must_use]
-    pub fn mistakes(origin: &str, text: &[u8]) -> Vec<PatternsError> {
-        let lines = (1..).zip(text.split(|&byte| byte == b'\n'));
-        let wrong = lines.filter_map(|(line, text)| {
-            let checked = expression(text)
-                .and_then(|text| text.map_or(Ok(()), |text| check(text).map_err(|e| explain(&e))));
-            let why = checked.err()?;
-            Some(PatternsError::Expression { file: origin.into(), line, why })
+    pub fn examine(origin: &str, text: &[u8]) -> Vec<Finding> {
+        let mut findings = Findings::new(Extent::All);
+        let mut usable = Vec::new();
+        for (line, text) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+            let checked = expression(text).and_then(|text| {
+                text.map(|text| check(text).map(|()| text).map_err(|why| explain(&why))).transpose()
+            });
+            match checked {
+                Ok(text) => usable.extend(text.map(|text| Expression { line, text })),
+                Err(why) => findings.reject(line, || why),
+            }
+        }
+        warn_of_suspicious(&usable, &mut findings);
+        // What there is to say of all of them together.
+        let whole = (findings.mistakes() == 0).then(|| Self::parse(origin, text));
+        let whole = whole.and_then(|parsed| match parsed {
+            Ok(patterns) => patterns.slow_warning().map(Finding::Warning),
+            Err(why) => Some(Finding::Mistake(why.to_string())),
         });
-        let wrong: Vec<PatternsError> = wrong.collect();
-        if wrong.is_empty() { Self::parse(origin, text).err().into_iter().collect() } else { wrong }
+        findings.in_order(origin).into_iter().chain(whole).collect()
     }
 
     /// Expressions in `text`, which came from the file `origin`, that do something
@@ -145,12 +154,9 @@ impl Patterns {
     #[must_use]
     pub fn warnings(origin: &str, text: &[u8]) -> Vec<String> {
         let Ok(expressions) = expressions(origin, text) else { return Vec::new() };
-        let mut warnings = lint::warnings(&expressions);
-        let more = warnings.len().saturating_sub(MOST_WARNINGS);
-        warnings.truncate(MOST_WARNINGS);
-        let told = |(line, why): (u32, &str)| format!("{origin} line {line}: {why}");
-        let told = warnings.into_iter().map(told);
-        told.chain((more > 0).then(|| format!("{origin}: {more} more warnings"))).collect()
+        let mut findings = Findings::new(Extent::Some);
+        warn_of_suspicious(&expressions, &mut findings);
+        findings.warnings(origin)
     }
 
     /// An expression that matches `name`; not always the first that does.
@@ -166,6 +172,13 @@ impl Patterns {
         line.map(|line| Origin { file: &self.file, line })
     }
 
+    /// Says how many expressions did not fit, if there are any.
+    #[must_use]
+    pub fn slow_warning(&self) -> Option<String> {
+        let (first, count) = (self.slow().next()?, self.slow().count());
+        Some(format!("{count} expressions fit no table and are slow, first: {first}"))
+    }
+
     /// The expressions that did not fit into 4 MiB of tables. They cost some
     /// memory and time in every match, which a warning at start should say.
     pub fn slow(&self) -> impl Iterator<Item = Origin<'_>> {
@@ -175,6 +188,12 @@ impl Patterns {
         };
         let lines = matcher.into_iter().flat_map(Matcher::slow);
         lines.map(|line| Origin { file: &self.file, line })
+    }
+}
+
+fn warn_of_suspicious(expressions: &[Expression<'_>], findings: &mut Findings) {
+    for (line, why) in lint::warnings(expressions) {
+        findings.warn(line, || why.into());
     }
 }
 
@@ -330,13 +349,23 @@ mod tests {
 
     #[test]
     fn all_lines_that_are_wrong_are_found() {
-        let mistakes = Patterns::mistakes("/etc/x", b"good\nfoo(\n# x\n[\na\0b\n");
-        let starts: Vec<String> =
-            mistakes.iter().map(|why| why.to_string().split(':').next().unwrap().into()).collect();
+        let mistakes = Patterns::examine("/etc/x", b"good\nfoo(\n# x\n[\na\0b\n");
+        let start = |finding: &Finding| match finding {
+            Finding::Mistake(why) => String::from(why.split(':').next().unwrap()),
+            Finding::Warning(why) => panic!("{why}"),
+        };
+        let starts: Vec<String> = mistakes.iter().map(start).collect();
         assert_eq!(starts, [2, 4, 5].map(|line| format!("unable to use /etc/x line {line}")));
-        assert_eq!(mistakes[0].to_string(), error(b"good\nfoo(\n"));
-        assert!(Patterns::mistakes("/etc/x", b"good\n").is_empty());
-        assert_eq!(Patterns::mistakes("/etc/x", &b"a\n".repeat(4001)).len(), 1);
+        assert_eq!(mistakes[0], Finding::Mistake(error(b"good\nfoo(\n")));
+        let both = Patterns::examine("/etc/x", b"foo(\n/^a/ REJECT\n[\n");
+        let [Finding::Mistake(_), Finding::Warning(odd), Finding::Mistake(_)] = both.as_slice()
+        else {
+            panic!("{both:?}")
+        };
+        assert!(odd.starts_with("/etc/x line 2: this is a line of a Postfix table"), "{odd}");
+        assert_eq!(Patterns::examine("/etc/x", &b"a b\n".repeat(500)).len(), 500);
+        assert!(Patterns::examine("/etc/x", b"good\n").is_empty());
+        assert_eq!(Patterns::examine("/etc/x", &b"a\n".repeat(4001)).len(), 1);
     }
 
     fn line(patterns: &Patterns, name: &str) -> Option<u32> {
@@ -499,6 +528,9 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("f line 3: this is a line of a Postfix table"), "{told:?}");
         let told = Patterns::warnings("f", &b"a b\n".repeat(25));
-        assert_eq!((told.len(), told[20].as_str()), (21, "f: 5 more warnings"));
+        assert_eq!(
+            (told.len(), told[20].as_str()),
+            (21, "f: 5 more warnings: use --check to see them")
+        );
     }
 }

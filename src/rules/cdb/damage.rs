@@ -3,8 +3,8 @@
 //! at that: in a file whose blocks were lost, and read as zeros, it finds no rule, and
 //! everybody is let in.
 
-use super::FIRST_RECORD;
-
+/// Where the records begin, behind the places of the tables.
+pub(super) const FIRST_RECORD: u32 = 2048;
 /// Bytes of the header: a place and a number of slots for each table.
 pub(super) const HEADER: usize = FIRST_RECORD as usize;
 

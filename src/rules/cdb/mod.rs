@@ -14,13 +14,11 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use self::damage::{HEADER, Layout, Table};
+use self::damage::{FIRST_RECORD, HEADER, Layout, Table};
 use crate::file::{self, Refused};
 
 /// The most bytes of a record.  execve(2) takes no variable that is longer.
 pub const LONGEST_RECORD: u32 = 128 << 10;
-/// Where the records begin, behind the places of the tables.
-const FIRST_RECORD: u32 = 2048;
 /// Slots of a table that are looked at for one key.  In a table that is half
 /// empty, as `cdb_make` leaves it, a few suffice.
 const MOST_SLOTS: u32 = 1 << 16;

@@ -152,6 +152,8 @@ impl Setup {
         let port = port.unwrap_or_else(|_| panic!("{shown}\ndid not start:\n{}", log.text()));
         let daemon = Daemon { child, port, log, shown, host: self.host, _shared: shared };
         daemon.log("start ");
+        // It logs that before it forks, and waits for events afterwards.
+        wait_until("the first children", || sleeps(daemon.pid()).then_some(()));
         daemon
     }
 }
@@ -284,6 +286,12 @@ pub fn children_of(pid: Pid) -> Vec<Pid> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+/// Whether a process waits in a system call, or has ended.
+fn sleeps(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, state)| !state.starts_with(['R', 'D']))
 }
 
 impl Drop for Daemon {
