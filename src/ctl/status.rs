@@ -3,11 +3,10 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
-use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
@@ -15,9 +14,11 @@ use lexopt::Arg;
 use serde_json::{Value, json};
 
 use super::{Failure, unprintable};
+use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::file::RUN;
-use crate::daemon::scoreboard::layout::{Board, HEADER, Stage, size, slots_in};
-use crate::daemon::scoreboard::status::Child;
+use crate::daemon::scoreboard::snapshot::Snapshot;
+use crate::daemon::scoreboard::stage::Stage;
+use crate::daemon::scoreboard::status::{self, Child};
 use crate::error::{TROUBLE, USAGE};
 use crate::file;
 use crate::file::lock::{Holder, owner, owner_at};
@@ -47,19 +48,16 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let file = asked.file.clone().map_or_else(|| find(Path::new(RUN)), Ok)?;
     let mut seen = false;
     loop {
-        let shown = Shown::read(&file).map_err(|why| match why.kind() {
+        let mut shown = Shown::read(&file).map_err(|why| match why.kind() {
             io::ErrorKind::NotFound if seen => gone(&file),
             _ => unreadable(&file, &why),
         })?;
         seen = true;
+        let supervisor = shown.supervisor;
         let board = shown.board().map_err(|why| unreadable(&file, &why))?;
-        let text = if asked.json {
-            in_json(&board, shown.supervisor)
-        } else {
-            table(&board, shown.supervisor)
-        };
+        let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
         show(&text, asked.watch).map_err(|why| unprintable(&why))?;
-        if shown.supervisor == Holder::Nobody {
+        if supervisor == Holder::Nobody {
             return Err(gone(&file));
         }
         if !asked.watch {
@@ -71,35 +69,20 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
 
 /// A copy of a scoreboard.
 struct Shown {
-    words: Vec<AtomicU64>,
+    snapshot: Snapshot,
     supervisor: Holder,
 }
 
 impl Shown {
-    /// Reads no more than the size of a scoreboard, however long the file is.
     fn read(path: &Path) -> io::Result<Self> {
         let file = file::open(path)?;
         let supervisor = owner(&file)?;
-        let mut words = Vec::new();
-        read_words(&file, HEADER, &mut words)?;
-        if let Ok(slots) = slots_in(&words) {
-            read_words(&file, size(slots) - HEADER, &mut words)?;
-        }
-        Ok(Self { words, supervisor })
+        Ok(Self { snapshot: Snapshot::read(&file)?, supervisor })
     }
 
-    fn board(&self) -> Result<Board<'_>, String> {
-        Board::over(&self.words)
+    fn board(&mut self) -> Result<Scoreboard<'_>, String> {
+        self.snapshot.scoreboard()
     }
-}
-
-/// Appends the next `count` words of `file`, or as many as there are.
-fn read_words(file: &File, count: usize, words: &mut Vec<AtomicU64>) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    file.take((count * size_of::<u64>()) as u64).read_to_end(&mut bytes)?;
-    let word = |eight: &[u8]| eight.try_into().map_or(0, u64::from_ne_bytes);
-    words.extend(bytes.chunks_exact(8).map(|eight| AtomicU64::new(word(eight))));
-    Ok(())
 }
 
 fn read(arguments: &[OsString]) -> Result<Asked, Failure> {
@@ -185,8 +168,8 @@ fn state(stage: Stage) -> &'static str {
 }
 
 /// The clients that came first come first, idle children last.
-fn children(board: &Board<'_>) -> Vec<Child> {
-    let mut children: Vec<Child> = board.children().collect();
+fn children(board: &Scoreboard<'_>) -> Vec<Child> {
+    let mut children: Vec<Child> = status::children(board).collect();
     children.sort_by_key(|child| std::cmp::Reverse(child.client.map(|client| client.1)));
     children
 }
@@ -195,13 +178,13 @@ fn host(child: &Child) -> Option<String> {
     child.host.as_ref().map(|host| host.escape_ascii().to_string())
 }
 
-fn table(board: &Board<'_>, supervisor: Holder) -> String {
+fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     let mut text = String::new();
     let running = match supervisor {
         Holder::Nobody => "is gone".into(),
         process => format!("has {process}"),
     };
-    let (stats, sessions) = (board.stats(), board.count(Stage::Prog));
+    let (stats, sessions) = (status::stats(board), board.count(Stage::Prog));
     let _ = writeln!(
         text,
         "smtp-delayd on port {} {running}, started {} ago",
@@ -264,12 +247,12 @@ fn brief(time: Duration) -> String {
     shown.join(" ")
 }
 
-fn in_json(board: &Board<'_>, supervisor: Holder) -> String {
+fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     let pid = match supervisor {
         Holder::Process(pid) => Some(pid),
         Holder::Nobody | Holder::Unknown => None,
     };
-    let stats = board.stats();
+    let stats = status::stats(board);
     let counters: serde_json::Map<String, Value> =
         counted(&stats).into_iter().map(|(name, count)| (name.into(), count.into())).collect();
     let children: Vec<Value> = children(board).iter().map(child_in_json).collect();
@@ -303,7 +286,7 @@ fn child_in_json(child: &Child) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::scoreboard::layout::{MAGIC, VERSION};
+    use crate::daemon::scoreboard::layout::{MAGIC, VERSION, size};
 
     #[test]
     fn times_are_brief() {
@@ -343,17 +326,18 @@ mod tests {
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         for round in 0..300 {
             let slots = usize::try_from(random.next() % 70).unwrap();
-            let mut words = random.words(size(slots));
+            let mut words = random.words(size(slots) / 8);
             if round % 10 > 0 {
-                words[..HEADER].copy_from_slice(&[MAGIC, VERSION, slots as u64]);
+                words[..3].copy_from_slice(&[MAGIC, VERSION, slots as u64]);
             }
             let cut = if round % 3 == 0 { usize::try_from(random.next() % 99).unwrap() } else { 0 };
-            let shown = written(&words, cut).unwrap();
+            let mut shown = written(&words, cut).unwrap();
+            let supervisor = shown.supervisor;
             let Ok(board) = shown.board() else {
                 assert!(cut > 0 || round % 10 == 0, "round {round}");
                 continue;
             };
-            let text = table(&board, shown.supervisor);
+            let text = table(&board, supervisor);
             assert!(text.lines().count() <= 7 + slots, "{text}");
             let printable = |byte| (b' '..=b'~').contains(&byte) || byte == b'\n';
             assert!(text.bytes().all(printable), "{text}");
@@ -363,7 +347,7 @@ mod tests {
         }
         for length in (0..100).chain([4096]) {
             let words = random.words(length);
-            let shown = written(&words, 0).unwrap();
+            let mut shown = written(&words, 0).unwrap();
             assert_eq!(shown.board().err().unwrap(), "it is no scoreboard");
         }
     }

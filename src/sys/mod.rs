@@ -21,7 +21,7 @@ pub use process::{
     errno, executed_path, is_shortage, monotonic_micros, random_u16, reap, service_port,
 };
 pub use program::{Spawned, Stack, Strings, exec, pid_in, put_pid, spawn_program};
-pub use shared::{shared_words, shared_words_of};
+pub use shared::{shared_memory, shared_memory_of, shared_words};
 pub use signals::{
     Blocked, be_parent, count, ignore, reset, reset_all_signals, shut_down_when_orphaned,
     take_count,

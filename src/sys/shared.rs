@@ -6,35 +6,43 @@ use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+use zerocopy::FromBytes;
 
-/// Zeroed memory that this process and all that it forks share, as long as one of them
-/// lives.
+const ACCESS: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+/// Zeroed memory, aligned for any type, that this process and all that it forks share, for
+/// as long as any of them lives.  Before it forks it has to become references to atomics,
+/// as zerocopy makes them: others write to it from then on.
 ///
 /// # Errors
-/// ENOMEM, also for an address space limit (`softlimit -m`).
-pub fn shared_words(count: usize) -> nix::Result<&'static [AtomicU64]> {
-    let bytes = count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new);
-    let bytes = bytes.ok_or(Errno::EINVAL)?;
-    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+/// ENOMEM, also if it exceeds an address space limit (`softlimit -m`).
+pub fn shared_memory(bytes: usize) -> nix::Result<&'static mut [u8]> {
+    let size = NonZeroUsize::new(bytes).ok_or(Errno::EINVAL)?;
     // SAFETY: a new anonymous mapping aliases nothing that exists.
-    let memory = unsafe { mmap_anonymous(None, bytes, access, MapFlags::MAP_SHARED)? };
-    // SAFETY: the mapping is page-aligned, `count` words long, zeroed (a valid
-    // AtomicU64) and never unmapped.
-    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), count) })
+    let memory = unsafe { mmap_anonymous(None, size, ACCESS, MapFlags::MAP_SHARED)? };
+    // SAFETY: the mapping is `bytes` long, zeroed, never unmapped, and nobody else's yet.
+    Ok(unsafe { std::slice::from_raw_parts_mut(memory.as_ptr().cast(), bytes) })
 }
 
-/// The first `count` words of `file`, shared by all processes that map it, as long as
-/// this process lives.  The file must have that size, and must not be truncated.
+/// The first `bytes` of `file`, in the same way.  The file must have that size, be this
+/// process's own still, and never be shortened.
 ///
 /// # Errors
 /// ENOMEM, or a file that cannot be mapped.
-pub fn shared_words_of(file: &File, count: usize) -> nix::Result<&'static [AtomicU64]> {
-    let bytes = count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new);
-    let bytes = bytes.ok_or(Errno::EINVAL)?;
-    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+pub fn shared_memory_of(file: &File, bytes: usize) -> nix::Result<&'static mut [u8]> {
+    let size = NonZeroUsize::new(bytes).ok_or(Errno::EINVAL)?;
     // SAFETY: a new mapping aliases nothing in this process.
-    let memory = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, file, 0)? };
-    // SAFETY: as for memory without a file; any bytes are valid AtomicU64s, and
-    // those who share them use atomics, too.
-    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), count) })
+    let memory = unsafe { mmap(None, size, ACCESS, MapFlags::MAP_SHARED, file, 0)? };
+    // SAFETY: as for memory without a file.
+    Ok(unsafe { std::slice::from_raw_parts_mut(memory.as_ptr().cast(), bytes) })
+}
+
+/// Zeroed words that this process and all that it forks share.
+///
+/// # Errors
+/// As [`shared_memory`].
+pub fn shared_words(count: usize) -> nix::Result<&'static [AtomicU64]> {
+    let bytes = count.checked_mul(size_of::<AtomicU64>()).ok_or(Errno::EINVAL)?;
+    let words = <[AtomicU64]>::mut_from_bytes(shared_memory(bytes)?);
+    words.map(|words| &*words).map_err(|_| Errno::EINVAL)
 }

@@ -18,8 +18,9 @@ use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
 use crate::daemon::child::worker::Worker;
-use crate::daemon::scoreboard::pool::{Pool, Stage, Throttled};
+use crate::daemon::scoreboard::pool::{Pool, Throttled};
 use crate::daemon::scoreboard::process_state::is_stopped;
+use crate::daemon::scoreboard::stage::Stage;
 use crate::error::TROUBLE;
 use crate::log::contain_panics;
 use crate::sys;
@@ -79,10 +80,10 @@ impl Child<'_> {
     fn is_wanted(&self) -> bool {
         let (pool, slot) = (self.pool(), self.worker.slot);
         if pool.generation() != self.generation {
-            pool.retire(slot);
+            pool.slots().retire(slot);
             return false;
         }
-        !pool.retire_beyond(slot, self.service.options.max_idle())
+        !pool.slots().retire_beyond(slot, self.service.options.max_idle())
     }
 
     /// Until the hand-over, signals to the process group are only counted; SIGURG is
@@ -101,7 +102,7 @@ impl Child<'_> {
         match self.listener.accept() {
             Ok((socket, peer)) => {
                 // First of all: of a client that is not counted nobody knows.
-                self.pool().note_accepted(self.worker.slot);
+                self.pool().slots().note_accepted(self.worker.slot);
                 let code = self.host(socket, &peer);
                 self.become_idle(code);
                 Turn::Again
@@ -142,13 +143,13 @@ impl Child<'_> {
         let accepted = Instant::now();
         let Some(peer) = peer.as_socket() else { return TROUBLE };
         let (pool, slot) = (self.pool(), self.worker.slot);
-        pool.set_client(slot, peer.ip());
+        pool.slots().set_client(slot, peer.ip());
         pool.wake_if_short();
         self.wait_while_paused();
         let log = &self.service.log;
         match Client::accepted(socket, peer, accepted) {
             Ok(client) => {
-                log.tcpserver_status(|| pool.clients(), pool.slots());
+                log.tcpserver_status(|| pool.clients(), pool.size());
                 log.tcpserver_pid(client.peer);
                 serve(self.service, Acceptor::of(&self.worker), client)
             }
@@ -175,11 +176,11 @@ impl Child<'_> {
     fn become_idle(&self, code: u8) {
         let pool = self.pool();
         // Without a client no verdict is owed.
-        pool.count_verdict(self.worker.slot, Counter::Error);
-        pool.leave(self.worker.slot);
-        pool.enter(self.worker.slot, Stage::Idle);
+        pool.slots().count_verdict(self.worker.slot, Counter::Error);
+        pool.slots().leave(self.worker.slot);
+        pool.slots().enter(self.worker.slot, Stage::Idle);
         self.service.log.tcpserver_lives_on(code);
-        self.service.log.tcpserver_status(|| pool.clients(), pool.slots());
+        self.service.log.tcpserver_status(|| pool.clients(), pool.size());
     }
 
     fn pool(&self) -> &Pool {

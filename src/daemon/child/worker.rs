@@ -19,7 +19,8 @@ use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_under_pressure;
 use crate::daemon::child::oom::ChildScore;
 use crate::daemon::child::processors::Processors;
-use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled};
+use crate::daemon::scoreboard::pool::{Pool, Throttled};
+use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::daemon::scoreboard::stuck::Start;
 use crate::daemon::supervisor::relay::part_from_others;
 use crate::error::TROUBLE;
@@ -33,7 +34,7 @@ pub struct Worker<'a> {
     /// The pool.
     pub pool: &'a Pool,
     /// The child's slot in it.
-    pub slot: Slot,
+    pub slot: SlotId,
     /// The child's parent.
     pub supervisor: Pid,
     /// Places for sessions (`--max-prog`).
@@ -68,12 +69,13 @@ impl Worker<'_> {
 
     /// A slot for a process that execs the program in place of this one: only if this
     /// one is still needed, and the supervisor is there to reap the other.
-    fn claim_for_program(&self) -> Option<Slot> {
-        let superfluous = self.pool.ready() >= self.max_idle;
+    fn claim_for_program(&self) -> Option<SlotId> {
+        let superfluous = self.pool.starts().ready() >= self.max_idle;
         if self.announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
             return None;
         }
-        let program_slot = self.pool.claim(Some(self.slot), self.last_program_slot.get())?;
+        let program_slot =
+            self.pool.slots().claim(Some(self.slot), self.last_program_slot.get())?;
         self.last_program_slot.set(program_slot.0);
         Some(program_slot)
     }
@@ -99,19 +101,19 @@ impl Worker<'_> {
         self.score.restore();
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
         let (pool, program_slot) = (self.pool, self.claim_for_program()?);
-        pool.transfer(self.slot, program_slot);
+        pool.slots().transfer(self.slot, program_slot);
         let mut panic = None;
         let mut work = || {
             let why = catch_unwind(AssertUnwindSafe(&mut *work)).unwrap_or_else(|payload| {
                 panic = Some(payload);
                 Errno::ECANCELED
             });
-            pool.release(program_slot);
+            pool.slots().release(program_slot);
             why
         };
         let stay = self.stay_if_alone(since_last);
         let start = Start::begin(pool, self.slot);
-        let spawned = sys::spawn_program(stack, pool.pid_word(program_slot), &mut work);
+        let spawned = sys::spawn_program(stack, pool.slots().pid_word(program_slot), &mut work);
         if spawned == Ok(Spawned::Killed) {
             self.end_at_once(start);
         }
@@ -128,7 +130,7 @@ impl Worker<'_> {
             Ok(Spawned::Killed) => None,
             Ok(Spawned::Failure(why)) => Some(SpawnOutcome::Failed(why)),
             Err(_) => {
-                pool.take_back(self.slot, program_slot);
+                pool.slots().take_back(self.slot, program_slot);
                 None
             }
         }
@@ -138,8 +140,8 @@ impl Worker<'_> {
     /// is shared with all processes is known to be consistent.  The client is ours again,
     /// so that the supervisor logs it.
     fn end_at_once(&self, start: Start<'_>) -> ! {
-        self.pool.count_verdict(self.slot, Counter::Error);
-        self.pool.enter(self.slot, Stage::Busy);
+        self.pool.slots().count_verdict(self.slot, Counter::Error);
+        self.pool.slots().enter(self.slot, Stage::Busy);
         drop(start);
         sys::exit_now(TROUBLE);
     }
@@ -159,7 +161,7 @@ impl Drop for Stay<'_> {
 
 impl Counts for Worker<'_> {
     fn count_verdict(&self, counter: Counter) {
-        self.pool.count_verdict(self.slot, counter);
+        self.pool.slots().count_verdict(self.slot, counter);
     }
 
     fn count_class(&self, class: Class) {
@@ -167,26 +169,26 @@ impl Counts for Worker<'_> {
     }
 
     fn describe(&self, class: Class, host: Option<&str>) {
-        self.pool.describe(self.slot, class, host);
+        self.pool.slots().describe(self.slot, class, host);
     }
 
     fn note_refusal(&self) {
-        self.pool.note_refusal(self.slot);
+        self.pool.slots().note_refusal(self.slot);
     }
 }
 
 impl Limits for Worker<'_> {
     fn earlier_from(&self, ip: IpAddr) -> usize {
-        self.pool.earlier_from(self.slot, ip)
+        self.pool.networks().earlier_from(self.slot, ip)
     }
 
     fn load(&self) -> Load {
         let others = self.pool.clients().saturating_sub(1);
-        Load { slots: self.pool.slots(), reserve: self.reserve, others }
+        Load { slots: self.pool.size(), reserve: self.reserve, others }
     }
 
     fn is_under_pressure(&self) -> bool {
-        is_under_pressure(self.pool.clients(), self.pool.slots())
+        is_under_pressure(self.pool.clients(), self.pool.size())
     }
 
     fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
@@ -202,20 +204,20 @@ impl Places for Worker<'_> {
     /// After the supervisor's death no process tells which places are free again: the
     /// remaining clients do not wait for one.
     fn claim_session(&self) -> bool {
-        self.pool.claim_prog(self.slot, self.max_prog)
-            || (self.is_orphaned() && self.pool.claim_prog(self.slot, self.pool.slots()))
+        self.pool.line().claim(self.slot, self.max_prog)
+            || (self.is_orphaned() && self.pool.line().claim(self.slot, self.pool.size()))
     }
 
     /// The next client may find a place.
     fn leave_line(&self) {
-        if self.pool.leave_line(self.slot) {
-            self.pool.wake_next_in_line();
+        if self.pool.line().leave(self.slot) {
+            self.pool.line().wake_next();
         }
     }
 
     fn release_session(&self) {
-        self.pool.enter(self.slot, Stage::Busy);
-        self.pool.wake_next_in_line();
+        self.pool.slots().enter(self.slot, Stage::Busy);
+        self.pool.line().wake_next();
     }
 
     fn sessions(&self) -> usize {
@@ -270,7 +272,7 @@ impl Process for Worker<'_> {
     ) -> Option<SpawnOutcome> {
         let outcome = self.spawn_beside(work, announce);
         if outcome.is_none() {
-            self.pool.note_becoming_program(self.slot);
+            self.pool.slots().note_becoming_program(self.slot);
         }
         outcome
     }
@@ -288,7 +290,7 @@ impl Process for Worker<'_> {
     }
 
     fn exec_failed(&self) {
-        self.pool.note_not_becoming_program(self.slot);
+        self.pool.slots().note_not_becoming_program(self.slot);
         let _ = set_pdeathsig(Signal::SIGURG);
         // The supervisor may have died meanwhile; the handler checks that.
         let _ = raise(Signal::SIGURG);
@@ -304,7 +306,7 @@ mod tests {
     #[test]
     fn a_program_process_stays_on_the_processor_of_a_client_that_is_alone() {
         let (pool, processors) = (test_pool(4, 1), Processors::find());
-        let [slot, other] = [(); 2].map(|()| pool.claim(None, 0).unwrap());
+        let [slot, other] = [(); 2].map(|()| pool.slots().claim(None, 0).unwrap());
         let worker = Worker {
             pool: &pool,
             slot,
@@ -330,7 +332,7 @@ mod tests {
         // Not with one processor, or if an affinity was set.
         assert_eq!(stays(REST), processors.are_free());
         assert!(!stays(REST / 2), "in a burst");
-        pool.enter(other, Stage::Busy);
+        pool.slots().enter(other, Stage::Busy);
         assert!(!stays(REST), "beside another client");
     }
 }

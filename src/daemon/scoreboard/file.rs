@@ -4,11 +4,11 @@ use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 
+use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::layout::{MAGIC, size};
 use crate::error::{Fatal, Reason};
 use crate::file::entry::Entry;
@@ -23,22 +23,21 @@ pub const RUN: &str = "/run";
 const MOST: usize = 100;
 
 /// A scoreboard's memory.
-pub struct Scoreboard {
-    /// Shared by all processes that are forked from here on.
-    pub memory: &'static [AtomicU64],
+pub struct Storage {
+    memory: &'static mut [u8],
     /// The file, if there is one, locked; the process that holds the lock is the
     /// supervisor.
     file: Option<(File, Entry)>,
 }
 
 /// Removes the file of a start that failed, if permitted.
-impl Drop for Scoreboard {
+impl Drop for Storage {
     fn drop(&mut self) {
         self.release();
     }
 }
 
-impl Scoreboard {
+impl Storage {
     /// In the file that the options name, or in memory.  Called before the privileges
     /// are dropped.
     ///
@@ -65,6 +64,16 @@ impl Scoreboard {
             Ok(entry.check_directory()?)
         });
         checked.map_err(|why| Fatal::unable(format_args!("make {}", path.display()), why))
+    }
+
+    /// Makes a scoreboard of the memory, once: all processes share it that are forked
+    /// from here on.
+    ///
+    /// # Errors
+    /// Memory that is not there any more, or is not for so many slots: 111.
+    pub fn initialise(&mut self, slots: usize, port: u16) -> Result<Scoreboard<'static>, Fatal> {
+        let board = Scoreboard::initialise(std::mem::take(&mut self.memory), slots, port);
+        board.ok_or_else(|| Fatal::trouble("unable to lay out the scoreboard"))
     }
 
     /// Whether there is a file.
@@ -96,12 +105,7 @@ fn usual_path(directory: &Path, port: u16, number: usize) -> PathBuf {
 }
 
 /// In the first default file that no other daemon has.
-fn in_usual_place(
-    directory: &Path,
-    slots: usize,
-    port: u16,
-    log: &Log,
-) -> Result<Scoreboard, Fatal> {
+fn in_usual_place(directory: &Path, slots: usize, port: u16, log: &Log) -> Result<Storage, Fatal> {
     let has_another = |path: &PathBuf| {
         let holder = Entry::at(path).and_then(|entry| holder(&entry));
         holder.is_ok_and(|holder| holder != Holder::Nobody)
@@ -115,10 +119,10 @@ fn in_usual_place(
     })
 }
 
-fn in_memory(slots: usize) -> Result<Scoreboard, Fatal> {
-    let memory = sys::shared_words(size(slots))
+fn in_memory(slots: usize) -> Result<Storage, Fatal> {
+    let memory = sys::shared_memory(size(slots))
         .map_err(|why| Fatal::unable("share memory with children", Reason(&why.into())))?;
-    Ok(Scoreboard { memory, file: None })
+    Ok(Storage { memory, file: None })
 }
 
 /// The holder of an existing scoreboard.
@@ -142,29 +146,29 @@ fn holder(entry: &Entry) -> io::Result<Holder> {
 
 /// Made under a temporary name: processes that have an old one mapped keep it, no
 /// process reads half of a new one, and none can lock it before us.
-fn in_file(path: &Path, slots: usize) -> io::Result<Scoreboard> {
+fn in_file(path: &Path, slots: usize) -> io::Result<Storage> {
     let entry = Entry::at(path)?;
     match holder(&entry)? {
         Holder::Nobody => (),
         other => return Err(io::Error::other(format!("{other} has it"))),
     }
     let (beside, file) = entry.create_beside()?;
-    let mut board = Scoreboard { memory: &[], file: Some((file, beside)) };
-    if let Some((file, beside)) = &mut board.file {
+    let mut storage = Storage { memory: &mut [], file: Some((file, beside)) };
+    if let Some((file, beside)) = &mut storage.file {
         lock(file)?;
         allocate(file, slots)?;
-        board.memory = sys::shared_words_of(file, size(slots))?;
+        storage.memory = sys::shared_memory_of(file, size(slots))?;
         file.set_permissions(Permissions::from_mode(0o644))?;
         beside.rename(&entry)?;
         *beside = entry;
     }
-    Ok(board)
+    Ok(storage)
 }
 
 /// A page that cannot be allocated later would end the process that touches it
 /// (SIGBUS).
 fn allocate(file: &File, slots: usize) -> io::Result<()> {
-    let bytes = i64::try_from(size(slots) * size_of::<AtomicU64>()).map_err(io::Error::other)?;
+    let bytes = i64::try_from(size(slots)).map_err(io::Error::other)?;
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
         Err(Errno::EOPNOTSUPP) => {
             io::copy(&mut io::repeat(0).take(bytes.unsigned_abs()), &mut &*file).map(drop)
@@ -178,7 +182,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
     use std::process;
-    use std::sync::atomic::Ordering;
 
     use super::*;
     use crate::file::lock::of_open_files::{lock_to_read, lock_to_write};
@@ -191,23 +194,23 @@ mod tests {
         Options { scoreboard: Some(path.into()), ..Options::default() }
     }
 
-    fn make(path: &Path) -> Result<Scoreboard, Fatal> {
+    fn make(path: &Path) -> Result<Storage, Fatal> {
         let log = Log::new("test", crate::options::Verbosity::Quiet);
-        Scoreboard::make(&options(path), 25, &log)
+        Storage::make(&options(path), 25, &log)
     }
 
     #[test]
     fn a_file_is_made_anew_and_never_truncated() {
         let path = path("new");
         let first = make(&path).unwrap();
-        first.memory[0].store(MAGIC, Ordering::SeqCst);
+        first.memory[..8].copy_from_slice(b"smtpdely");
         let inode = fs::metadata(&path).unwrap().ino();
         let bytes = fs::read(&path).unwrap();
-        assert_eq!((&bytes[..8], bytes.len()), (&b"smtpdely"[..], 8 * size(40)));
+        assert_eq!((&bytes[..8], bytes.len()), (&b"smtpdely"[..], size(40)));
         let second = make(&path).unwrap();
         assert_ne!(fs::metadata(&path).unwrap().ino(), inode);
-        assert_eq!(second.memory[0].load(Ordering::SeqCst), 0);
-        assert_eq!(first.memory[0].load(Ordering::SeqCst), MAGIC, "it is still mapped");
+        assert_eq!(second.memory[..8], [0; 8]);
+        assert_eq!(&first.memory[..8], b"smtpdely", "it is still mapped");
         assert!(first.hold().is_some());
         drop(second);
         assert!(!path.exists(), "a start that failed leaves none behind");
@@ -249,7 +252,7 @@ mod tests {
         let [link, pipe] = ["link", "pipe"].map(|end| path.with_extension(end));
         let why = |path: &Path| {
             let message = make(path).err().unwrap().message;
-            assert_eq!(Scoreboard::check(&options(path)).unwrap_err().message, message);
+            assert_eq!(Storage::check(&options(path)).unwrap_err().message, message);
             message
         };
         for content in ["--delay 5\n", "x"] {
@@ -267,10 +270,10 @@ mod tests {
             fs::remove_file(path).unwrap();
         }
         fs::write(&path, "").unwrap();
-        Scoreboard::check(&options(&path)).unwrap();
+        Storage::check(&options(&path)).unwrap();
         drop(make(&path).unwrap());
         assert!(!path.exists());
-        Scoreboard::check(&options(&path)).unwrap();
+        Storage::check(&options(&path)).unwrap();
         assert!(!path.exists(), "a check makes nothing");
     }
 }

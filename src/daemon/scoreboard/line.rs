@@ -9,9 +9,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::daemon::scoreboard::layout::{Column, EVER_PASSED_OVER, Slot, Stage, WAITING};
-use crate::daemon::scoreboard::pool::{Pool, wake_child};
-use crate::daemon::scoreboard::process_state::is_stopped;
+use crate::daemon::scoreboard::board::Scoreboard;
+use crate::daemon::scoreboard::process_state::{is_stopped, wake_child};
+use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::sys::monotonic_micros as now;
 
 /// In the time since when a client has been waiting: its process was stopped when it
 /// was its turn.  It has no place then, even if its bit says that it reaches for one.
@@ -41,11 +42,11 @@ impl LineCheck {
 
     /// If a look is due, has those passed over that are stopped, where one of `most`
     /// places is free.
-    pub(in crate::daemon) fn look(&mut self, pool: &Pool, most: usize) {
+    pub(in crate::daemon) fn look(&mut self, line: Line<'_>, most: usize) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;
-            pool.pass_over_stopped(most);
+            line.pass_over_stopped(most);
         }
     }
 
@@ -59,31 +60,36 @@ impl LineCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiter {
     since: u64,
-    slot: Slot,
+    slot: SlotId,
 }
 
-impl Pool {
+/// The line of a scoreboard.
+#[derive(Clone, Copy)]
+pub struct Line<'a>(pub(super) &'a Scoreboard<'a>);
+
+impl<'a> Line<'a> {
     /// Takes one of `most` places for programs, if one is free and nobody has
     /// been waiting for longer; else the client of `slot` is in the line from now on.
     #[must_use]
-    pub fn claim_prog(&self, slot: Slot, most: usize) -> bool {
-        if most >= self.slots() {
-            self.enter(slot, Stage::Prog);
-            self.leave_line(slot);
+    pub fn claim(self, slot: SlotId, most: usize) -> bool {
+        let stages = self.0.stages;
+        if most >= self.0.size() {
+            stages.enter(slot, Stage::Prog);
+            self.leave(slot);
             return true;
         }
         loop {
-            let waiter = self.join_line(slot);
-            if self.first_in_line() != Some(waiter) {
+            let waiter = self.join(slot);
+            if self.first() != Some(waiter) {
                 return false;
             }
-            self.mark(slot, Stage::Prog, true);
+            stages.at(Stage::Prog).add(slot);
             if self.places_taken() <= most && self.take_turn(waiter) {
-                self.mark(slot, Stage::Busy, false);
+                stages.at(Stage::Busy).remove(slot);
                 self.wake_next_if_free(most);
                 return true;
             }
-            self.mark(slot, Stage::Prog, false);
+            stages.at(Stage::Prog).remove(slot);
             self.clear_passed_over(slot);
             // Two that took themselves for the first may both have missed the last one.
             if self.places_taken() >= most {
@@ -93,15 +99,15 @@ impl Pool {
     }
 
     /// Puts the client at the end of the line, or finds its place in it.
-    fn join_line(&self, slot: Slot) -> Waiter {
-        let word = self.line_word(slot);
+    fn join(self, slot: SlotId) -> Waiter {
+        let word = self.word(slot);
         // Before it can be found: whoever is killed here leaves the number too high,
         // which costs a search, and never too low.
-        self.board.words[WAITING].fetch_add(1, Ordering::SeqCst);
-        let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
+        self.0.header.waiting.fetch_add(1, Ordering::SeqCst);
+        let now = now();
         let joined = word.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
         if joined.is_err() {
-            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+            self.0.header.waiting.fetch_sub(1, Ordering::SeqCst);
             self.clear_passed_over(slot);
         }
         let since = joined.map_or_else(|since| since & !PASSED_OVER, |_| now);
@@ -109,49 +115,49 @@ impl Pool {
     }
 
     /// A client that was passed over, and reaches for no place now, takes its turn again.
-    fn clear_passed_over(&self, slot: Slot) {
-        self.line_word(slot).fetch_and(!PASSED_OVER, Ordering::SeqCst);
+    fn clear_passed_over(self, slot: SlotId) {
+        self.word(slot).fetch_and(!PASSED_OVER, Ordering::SeqCst);
     }
 
     /// Those that wait, but for those that were passed over.
-    fn waiters(&self) -> impl Iterator<Item = Waiter> + '_ {
-        let line = self.board.column(Column::Line).iter().enumerate();
+    fn waiters(self) -> impl Iterator<Item = Waiter> + 'a {
+        let line = self.0.line.iter().enumerate();
         let waiters = line.map(|(number, word)| Waiter {
             since: word.load(Ordering::SeqCst),
-            slot: Slot(number),
+            slot: SlotId(number),
         });
         waiters.filter(|waiter| waiter.since > 0 && waiter.since & PASSED_OVER == 0)
     }
 
     /// The one that has waited for longest.
-    fn first_in_line(&self) -> Option<Waiter> {
+    fn first(self) -> Option<Waiter> {
         self.waiters().min()
     }
 
     /// It has a place, unless it was passed over meanwhile.
-    fn take_turn(&self, waiter: Waiter) -> bool {
-        let word = self.line_word(waiter.slot);
+    fn take_turn(self, waiter: Waiter) -> bool {
+        let word = self.word(waiter.slot);
         let (waits, over) = (waiter.since, 0);
         let won = word.compare_exchange(waits, over, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if won {
-            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+            self.0.header.waiting.fetch_sub(1, Ordering::SeqCst);
         }
         won
     }
 
-    fn pass_over(&self, Waiter { since, slot }: Waiter) {
-        self.board.words[EVER_PASSED_OVER].store(1, Ordering::SeqCst);
-        let (word, passed_over) = (self.line_word(slot), since | PASSED_OVER);
+    fn pass_over(self, Waiter { since, slot }: Waiter) {
+        self.0.header.ever_passed_over.store(1, Ordering::SeqCst);
+        let (word, passed_over) = (self.word(slot), since | PASSED_OVER);
         let _ = word.compare_exchange(since, passed_over, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Places that are taken, or reached for by somebody who is not stopped.
-    fn places_taken(&self) -> usize {
-        if self.board.words[EVER_PASSED_OVER].load(Ordering::SeqCst) == 0 {
-            return self.count(Stage::Prog);
+    fn places_taken(self) -> usize {
+        if self.0.header.ever_passed_over.load(Ordering::SeqCst) == 0 {
+            return self.0.count(Stage::Prog);
         }
-        let line = self.board.column(Column::Line).chunks(64);
-        let words = self.board.set(Stage::Prog).iter().zip(line);
+        let line = self.0.line.chunks(64);
+        let words = self.0.stages.at(Stage::Prog).0.iter().zip(line);
         // Who has been passed over is asked first: it may reach for a place anew, and
         // sees by then who else does.
         let taken = words.map(|(word, line)| {
@@ -163,45 +169,46 @@ impl Pool {
 
     /// The child of `slot` does not wait for a place any more; whether it did.
     #[allow(clippy::must_use_candidate)]
-    pub fn leave_line(&self, slot: Slot) -> bool {
-        let waited = self.line_word(slot).swap(0, Ordering::SeqCst) != 0;
+    pub fn leave(self, slot: SlotId) -> bool {
+        let waited = self.word(slot).swap(0, Ordering::SeqCst) != 0;
         if waited {
-            self.board.words[WAITING].fetch_sub(1, Ordering::SeqCst);
+            self.0.header.waiting.fetch_sub(1, Ordering::SeqCst);
         }
         waited
     }
 
     /// Wakes the client that has waited for a place for longest; whether there is one.
     #[allow(clippy::must_use_candidate)]
-    pub fn wake_next_in_line(&self) -> bool {
-        let first = if self.waiting() > 0 { self.first_in_line() } else { None };
+    pub fn wake_next(self) -> bool {
+        let first = if self.waiting() > 0 { self.first() } else { None };
         first.inspect(|first| self.wake_waiter(*first)).is_some()
     }
 
-    fn wake_waiter(&self, waiter: Waiter) {
-        if let Some(pid) = self.pid(waiter.slot) {
+    fn wake_waiter(self, waiter: Waiter) {
+        if let Some(pid) = self.0.pid(waiter.slot) {
             wake_child(pid);
         }
     }
 
     /// Two places that were free at once have woken the same client.
-    fn wake_next_if_free(&self, most: usize) {
+    fn wake_next_if_free(self, most: usize) {
         if self.waiting() > 0 && self.places_taken() < most {
-            self.wake_next_in_line();
+            self.wake_next();
         }
     }
 
     /// Passes over those that are stopped while they reach for one of `most` places, or
     /// that should take one that is free, and wakes the first that can.
-    pub fn pass_over_stopped(&self, most: usize) {
+    pub fn pass_over_stopped(self, most: usize) {
         if self.waiting() == 0 {
             return;
         }
-        let is_stopped = |slot| self.pid(slot).is_some_and(is_stopped);
-        let reaching = self.waiters().filter(|waiter| self.board.is(waiter.slot, Stage::Prog));
+        let is_stopped = |slot| self.0.pid(slot).is_some_and(is_stopped);
+        let reaching =
+            self.waiters().filter(|waiter| self.0.stages.at(Stage::Prog).has(waiter.slot));
         reaching.filter(|waiter| is_stopped(waiter.slot)).for_each(|waiter| self.pass_over(waiter));
         while self.places_taken() < most {
-            let Some(first) = self.first_in_line() else { return };
+            let Some(first) = self.first() else { return };
             // Also one that is stopped: it looks for a place as soon as it goes on.
             self.wake_waiter(first);
             if !is_stopped(first.slot) {
@@ -212,12 +219,12 @@ impl Pool {
     }
 
     /// How many clients wait; too many where one was killed as it joined or left.
-    fn waiting(&self) -> u64 {
-        self.board.words[WAITING].load(Ordering::SeqCst)
+    fn waiting(self) -> u64 {
+        self.0.header.waiting.load(Ordering::SeqCst)
     }
 
-    fn line_word(&self, slot: Slot) -> &AtomicU64 {
-        &self.board.column(Column::Line)[slot.0]
+    fn word(self, slot: SlotId) -> &'a AtomicU64 {
+        &self.0.line[slot.0]
     }
 }
 
@@ -230,7 +237,7 @@ fn passed_over(line: &[AtomicU64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::scoreboard::pool::test_pool;
+    use crate::daemon::scoreboard::pool::{Pool, test_pool};
     use crate::sys;
     use nix::sys::signal::{Signal, kill};
     use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -268,11 +275,11 @@ mod tests {
     /// the first in the line, before the one of slot 2.
     fn pool_with_line(first: &Stopped) -> Pool {
         let pool = test_pool(130, 1);
-        (0..3).map(Slot).for_each(|slot| pool.enter(slot, Stage::Busy));
-        sys::put_pid(pool.pid_word(Slot(1)), first.0.id());
-        assert!(pool.claim_prog(Slot(0), 1));
-        assert!(!pool.claim_prog(Slot(1), 1));
-        assert!(!pool.claim_prog(Slot(2), 1));
+        (0..3).map(SlotId).for_each(|slot| pool.slots().enter(slot, Stage::Busy));
+        sys::put_pid(pool.slots().pid_word(SlotId(1)), first.0.id());
+        assert!(pool.line().claim(SlotId(0), 1));
+        assert!(!pool.line().claim(SlotId(1), 1));
+        assert!(!pool.line().claim(SlotId(2), 1));
         pool
     }
 
@@ -280,33 +287,33 @@ mod tests {
     fn places_for_programs_are_bounded() {
         let pool = test_pool(130, 5);
         let claimed = (0..130).filter(|n| {
-            let slot = Slot(*n);
-            pool.enter(slot, Stage::Busy);
-            pool.claim_prog(slot, 128)
+            let slot = SlotId(*n);
+            pool.slots().enter(slot, Stage::Busy);
+            pool.line().claim(slot, 128)
         });
         assert_eq!(claimed.count(), 128);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Busy)), (128, 2));
-        pool.vacate(Slot(0));
-        assert!(!pool.claim_prog(Slot(129), 128), "another has waited for longer");
-        assert!(pool.claim_prog(Slot(128), 128));
+        pool.slots().vacate(SlotId(0));
+        assert!(!pool.line().claim(SlotId(129), 128), "another has waited for longer");
+        assert!(pool.line().claim(SlotId(128), 128));
     }
 
     #[test]
     fn a_stopped_client_is_passed_over_and_takes_its_turn_again() {
         let stopped = Stopped::start();
         let pool = pool_with_line(&stopped);
-        pool.pass_over_stopped(1);
-        assert!(!pool.claim_prog(Slot(2), 1), "no place is free");
-        pool.vacate(Slot(0));
-        assert!(!pool.claim_prog(Slot(2), 1), "another is first");
-        pool.pass_over_stopped(1);
-        assert!(pool.claim_prog(Slot(2), 1));
+        pool.line().pass_over_stopped(1);
+        assert!(!pool.line().claim(SlotId(2), 1), "no place is free");
+        pool.slots().vacate(SlotId(0));
+        assert!(!pool.line().claim(SlotId(2), 1), "another is first");
+        pool.line().pass_over_stopped(1);
+        assert!(pool.line().claim(SlotId(2), 1));
         stopped.resume();
-        assert!(!pool.claim_prog(Slot(1), 1), "no place is free");
-        assert!(!pool.claim_prog(Slot(3), 1));
-        pool.vacate(Slot(2));
-        assert!(!pool.claim_prog(Slot(3), 1), "it is the first again");
-        assert!(pool.claim_prog(Slot(1), 1));
+        assert!(!pool.line().claim(SlotId(1), 1), "no place is free");
+        assert!(!pool.line().claim(SlotId(3), 1));
+        pool.slots().vacate(SlotId(2));
+        assert!(!pool.line().claim(SlotId(3), 1), "it is the first again");
+        assert!(pool.line().claim(SlotId(1), 1));
     }
 
     #[test]
@@ -314,42 +321,42 @@ mod tests {
         let stopped = Stopped::start();
         let pool = pool_with_line(&stopped);
         stopped.resume();
-        pool.vacate(Slot(0));
-        pool.pass_over_stopped(1);
-        assert!(!pool.claim_prog(Slot(2), 1));
-        assert!(pool.claim_prog(Slot(1), 1));
+        pool.slots().vacate(SlotId(0));
+        pool.line().pass_over_stopped(1);
+        assert!(!pool.line().claim(SlotId(2), 1));
+        assert!(pool.line().claim(SlotId(1), 1));
     }
 
     #[test]
     fn one_that_is_stopped_as_it_reaches_for_a_place_has_none() {
         let stopped = Stopped::start();
         let pool = pool_with_line(&stopped);
-        pool.vacate(Slot(0));
-        let reaching = pool.first_in_line().unwrap();
-        pool.mark(reaching.slot, Stage::Prog, true);
-        assert!(pool.places_taken() <= 1, "it has seen that the place is free");
-        assert!(!pool.claim_prog(Slot(2), 1));
-        pool.pass_over_stopped(1);
-        assert!(pool.claim_prog(Slot(2), 1));
+        pool.slots().vacate(SlotId(0));
+        let reaching = pool.line().first().unwrap();
+        pool.board.stages.at(Stage::Prog).add(reaching.slot);
+        assert!(pool.line().places_taken() <= 1, "it has seen that the place is free");
+        assert!(!pool.line().claim(SlotId(2), 1));
+        pool.line().pass_over_stopped(1);
+        assert!(pool.line().claim(SlotId(2), 1));
         stopped.resume();
-        assert!(!pool.take_turn(reaching), "the place is taken");
-        pool.mark(reaching.slot, Stage::Prog, false);
-        pool.clear_passed_over(reaching.slot);
+        assert!(!pool.line().take_turn(reaching), "the place is taken");
+        pool.board.stages.at(Stage::Prog).remove(reaching.slot);
+        pool.line().clear_passed_over(reaching.slot);
         assert_eq!(pool.count(Stage::Prog), 1);
-        pool.vacate(Slot(2));
-        assert!(pool.claim_prog(Slot(1), 1));
+        pool.slots().vacate(SlotId(2));
+        assert!(pool.line().claim(SlotId(1), 1));
     }
 
     #[test]
     fn one_that_has_won_its_place_keeps_it_while_it_is_stopped() {
         let stopped = Stopped::start();
         let pool = pool_with_line(&stopped);
-        pool.vacate(Slot(0));
-        let reaching = pool.first_in_line().unwrap();
-        pool.mark(reaching.slot, Stage::Prog, true);
-        assert!(pool.take_turn(reaching));
-        pool.pass_over_stopped(1);
-        assert!(!pool.claim_prog(Slot(2), 1));
+        pool.slots().vacate(SlotId(0));
+        let reaching = pool.line().first().unwrap();
+        pool.board.stages.at(Stage::Prog).add(reaching.slot);
+        assert!(pool.line().take_turn(reaching));
+        pool.line().pass_over_stopped(1);
+        assert!(!pool.line().claim(SlotId(2), 1));
     }
 
     #[test]
@@ -360,40 +367,40 @@ mod tests {
         let over = std::sync::atomic::AtomicBool::new(false);
         let hold_and_release = |slot| {
             for _ in 0..3000 {
-                pool.enter(slot, Stage::Busy);
-                while !pool.claim_prog(slot, PLACES) {
+                pool.slots().enter(slot, Stage::Busy);
+                while !pool.line().claim(slot, PLACES) {
                     std::thread::yield_now();
                 }
                 assert!(sessions.fetch_add(1, Ordering::SeqCst) < PLACES);
                 sessions.fetch_sub(1, Ordering::SeqCst);
-                pool.enter(slot, Stage::Idle);
+                pool.slots().enter(slot, Stage::Idle);
             }
         };
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
-                    pool.waiters().for_each(|waiter| pool.pass_over(waiter));
+                    pool.line().waiters().for_each(|waiter| pool.line().pass_over(waiter));
                     std::thread::yield_now();
                 }
             });
-            let slots = (0..6).map(Slot);
+            let slots = (0..6).map(SlotId);
             let running: Vec<_> =
                 slots.map(|slot| scope.spawn(move || hold_and_release(slot))).collect();
             let ended: Vec<bool> = running.into_iter().map(|one| one.join().is_ok()).collect();
             over.store(true, Ordering::SeqCst);
             assert_eq!(ended, [true; 6]);
         });
-        assert_eq!((pool.count(Stage::Prog), pool.waiting()), (0, 0));
+        assert_eq!((pool.count(Stage::Prog), pool.line().waiting()), (0, 0));
     }
 
     #[test]
     fn whoever_leaves_the_line_first_is_not_counted_in_it() {
         let pool = test_pool(3, 1);
-        (0..3).map(Slot).for_each(|slot| pool.enter(slot, Stage::Busy));
-        assert!(pool.claim_prog(Slot(0), 1));
-        assert!(!pool.claim_prog(Slot(1), 1) && !pool.claim_prog(Slot(1), 1));
-        assert_eq!(pool.waiting(), 1);
-        assert!(pool.leave_line(Slot(1)) && !pool.leave_line(Slot(1)));
-        assert_eq!(pool.waiting(), 0);
+        (0..3).map(SlotId).for_each(|slot| pool.slots().enter(slot, Stage::Busy));
+        assert!(pool.line().claim(SlotId(0), 1));
+        assert!(!pool.line().claim(SlotId(1), 1) && !pool.line().claim(SlotId(1), 1));
+        assert_eq!(pool.line().waiting(), 1);
+        assert!(pool.line().leave(SlotId(1)) && !pool.line().leave(SlotId(1)));
+        assert_eq!(pool.line().waiting(), 0);
     }
 }

@@ -8,14 +8,32 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
 use crate::daemon::scoreboard::address::address_words;
 
 const ENTRIES: usize = 16;
-/// Sequence, address (2), when it was written, for how long it is good, length,
-/// and up to 256 bytes.
-const ENTRY_WORDS: usize = 6 + 32;
-/// Words that the table takes.
-pub(in crate::daemon) const WORDS: usize = ENTRIES * ENTRY_WORDS;
+/// Words of a name that are stored: 256 bytes.
+const NAME_WORDS: usize = 32;
+
+/// The name of one address.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(super) struct Entry {
+    sequence: AtomicU64,
+    address: [AtomicU64; 2],
+    /// When it was written, in milliseconds.
+    written: AtomicU64,
+    /// For how long it is valid, in milliseconds.
+    valid: AtomicU64,
+    length: AtomicU64,
+    name: [AtomicU64; NAME_WORDS],
+}
+
+/// The table in the scoreboard.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(super) struct NameTable([Entry; ENTRIES]);
 
 /// Milliseconds for which an answer is valid.
 const KEPT: u64 = 600_000;
@@ -24,22 +42,22 @@ const FAILURE_KEPT: u64 = 30_000;
 /// A writer that takes longer has died.
 const STALE: Duration = Duration::from_secs(1);
 
-/// The table of names.
+/// The table of names, as a process uses it.
 #[derive(Clone, Copy)]
 pub struct LocalNames<'a> {
-    words: &'a [AtomicU64],
+    table: &'a NameTable,
     epoch: Instant,
 }
 
 impl<'a> LocalNames<'a> {
-    pub(in crate::daemon) fn new(words: &'a [AtomicU64], epoch: Instant) -> Self {
-        Self { words, epoch }
+    pub(super) fn new(table: &'a NameTable, epoch: Instant) -> Self {
+        Self { table, epoch }
     }
 
-    fn entry(&self, ip: IpAddr) -> &'a [AtomicU64] {
+    fn entry(&self, ip: IpAddr) -> &'a Entry {
         let [high, low] = address_words(ip);
         let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
-        &self.words[mixed as usize % ENTRIES * ENTRY_WORDS..][..ENTRY_WORDS]
+        &self.table.0[mixed as usize % ENTRIES]
     }
 
     fn now(&self) -> u64 {
@@ -51,15 +69,14 @@ impl<'a> LocalNames<'a> {
     #[must_use]
     pub fn get(&self, ip: IpAddr) -> Option<Option<String>> {
         let entry = self.entry(ip);
-        let sequence = entry[0].load(Ordering::Acquire);
-        let mut copy = [0_u64; ENTRY_WORDS];
-        for (to, from) in copy.iter_mut().zip(entry) {
-            *to = from.load(Ordering::Acquire);
-        }
-        let untouched = entry[0].load(Ordering::Acquire) == sequence;
-        let fresh = self.now().saturating_sub(copy[3]) < copy[4];
+        let sequence = entry.sequence.load(Ordering::Acquire);
+        let address = entry.address.each_ref().map(load);
+        let age = self.now().saturating_sub(load(&entry.written));
+        let fresh = age < load(&entry.valid);
+        let (length, name) = (load(&entry.length), entry.name.each_ref().map(load));
+        let untouched = entry.sequence.load(Ordering::Acquire) == sequence;
         let usable = untouched && fresh && sequence > 0 && sequence % 2 == 0;
-        (usable && copy[1..3] == address_words(ip)).then(|| name_of(&copy[5..]))
+        (usable && address == address_words(ip)).then(|| name_of(length, &name))
     }
 
     /// Stores the name of `ip`, or that it has none.
@@ -73,42 +90,48 @@ impl<'a> LocalNames<'a> {
         self.write(ip, None, FAILURE_KEPT);
     }
 
-    fn write(&self, ip: IpAddr, name: Option<&str>, kept: u64) {
+    fn write(&self, ip: IpAddr, name: Option<&str>, valid: u64) {
         let entry = self.entry(ip);
-        let sequence = entry[0].load(Ordering::Acquire);
+        let sequence = entry.sequence.load(Ordering::Acquire);
         let now = self.now();
         let busy = sequence % 2 == 1;
-        let age = Duration::from_millis(now.saturating_sub(entry[3].load(Ordering::Acquire)));
+        let age = Duration::from_millis(now.saturating_sub(load(&entry.written)));
         let odd = sequence + if busy { 2 } else { 1 };
-        let claim =
-            || entry[0].compare_exchange(sequence, odd, Ordering::AcqRel, Ordering::Relaxed);
-        if (busy && age < STALE) || claim().is_err() {
+        let swap = |from, to| {
+            entry.sequence.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+        };
+        if (busy && age < STALE) || swap(sequence, odd).is_err() {
             return;
         }
-        entry[3].store(now, Ordering::Release);
-        let [high, low] = address_words(ip);
-        entry[1].store(high, Ordering::Release);
-        entry[2].store(low, Ordering::Release);
-        entry[4].store(kept, Ordering::Release);
-        write_name(&entry[5..], name.unwrap_or_default().as_bytes());
-        let _ = entry[0].compare_exchange(odd, odd + 1, Ordering::AcqRel, Ordering::Relaxed);
+        entry.written.store(now, Ordering::Release);
+        for (word, half) in entry.address.iter().zip(address_words(ip)) {
+            word.store(half, Ordering::Release);
+        }
+        entry.valid.store(valid, Ordering::Release);
+        entry.write_name(name.unwrap_or_default().as_bytes());
+        let _ = swap(odd, odd + 1);
     }
 }
 
-fn write_name(words: &[AtomicU64], name: &[u8]) {
-    let room = (words.len() - 1) * 8;
-    let name = &name[..name.len().min(room)];
-    words[0].store(name.len() as u64, Ordering::Release);
-    for (word, bytes) in words[1..].iter().zip(name.chunks(8)) {
-        let mut eight = [0; 8];
-        eight[..bytes.len()].copy_from_slice(bytes);
-        word.store(u64::from_le_bytes(eight), Ordering::Release);
+impl Entry {
+    fn write_name(&self, name: &[u8]) {
+        let name = &name[..name.len().min(8 * NAME_WORDS)];
+        self.length.store(name.len() as u64, Ordering::Release);
+        for (word, bytes) in self.name.iter().zip(name.chunks(8)) {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(eight), Ordering::Release);
+        }
     }
 }
 
-fn name_of(words: &[u64]) -> Option<String> {
-    let bytes: Vec<u8> = words[1..].iter().flat_map(|word| word.to_le_bytes()).collect();
-    let name = bytes.get(..usize::try_from(words[0]).ok()?)?;
+fn load(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Acquire)
+}
+
+fn name_of(length: u64, words: &[u64]) -> Option<String> {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let name = bytes.get(..usize::try_from(length).ok()?)?;
     String::from_utf8(name.to_vec()).ok().filter(|name| !name.is_empty())
 }
 
@@ -116,6 +139,7 @@ fn name_of(words: &[u64]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::daemon::scoreboard::pool::test_pool;
+    use zerocopy::FromZeros;
 
     #[test]
     fn names_are_kept_by_address() {
@@ -134,11 +158,11 @@ mod tests {
 
     #[test]
     fn a_writer_that_died_does_not_block_the_entry() {
-        let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
+        let table = NameTable::new_zeroed();
         let ip: IpAddr = "192.0.2.7".parse().unwrap();
         let Some(epoch) = Instant::now().checked_sub(Duration::from_secs(5)) else { return };
-        let names = LocalNames::new(&words, epoch);
-        names.entry(ip)[0].store(7, Ordering::Relaxed);
+        let names = LocalNames::new(&table, epoch);
+        names.entry(ip).sequence.store(7, Ordering::Relaxed);
         assert_eq!(names.get(ip), None);
         names.put(ip, Some("mx.example.org"));
         assert_eq!(names.get(ip), Some(Some("mx.example.org".into())));

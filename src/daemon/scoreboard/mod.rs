@@ -2,6 +2,8 @@
 //! smtp-delayctl share.
 
 pub(in crate::daemon) mod address;
+pub mod board;
+mod client;
 pub mod file;
 pub mod layout;
 pub(in crate::daemon) mod line;
@@ -9,10 +11,12 @@ pub mod local_names;
 pub(in crate::daemon) mod per_network;
 pub mod pool;
 pub(in crate::daemon) mod process_state;
-pub(in crate::daemon) mod refusals;
+mod refusals;
 pub(in crate::daemon) mod settle;
-mod slots;
+pub mod slots;
+pub mod snapshot;
+pub mod stage;
+pub(in crate::daemon) mod starts;
 pub mod status;
-mod stopped;
 pub(in crate::daemon) mod stuck;
 mod tally;

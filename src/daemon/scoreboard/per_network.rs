@@ -7,81 +7,71 @@
 //! searches.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::yield_now;
 
 use crate::daemon::scoreboard::address::network;
-use crate::daemon::scoreboard::layout::{
-    ACCEPTED, Column, MOVED, REFUSED, Slot, Stage, UNPLACED, mark,
-};
-use crate::daemon::scoreboard::pool::Pool;
+use crate::daemon::scoreboard::board::Scoreboard;
+use crate::daemon::scoreboard::client::Accepted;
+use crate::daemon::scoreboard::stage::{SlotId, Stage};
 
 /// How many times to wait for a client that has no place in the order yet, or that is
 /// being handed over.
 const TURNS: u32 = 100;
 
-impl Pool {
-    fn change_counter(&self, network: u64, up: bool) {
-        let (word, shift) = self.board.counter(network);
-        if up {
-            word.fetch_add(1 << shift, Ordering::SeqCst);
-        } else {
-            word.fetch_sub(1 << shift, Ordering::SeqCst);
-        }
+/// The clients of a scoreboard by their networks.
+#[derive(Clone, Copy)]
+pub struct Networks<'a>(pub(super) &'a Scoreboard<'a>);
+
+impl<'a> Networks<'a> {
+    fn counter(self, network: u64) -> &'a AtomicU32 {
+        let counters = self.0.counters;
+        // Fibonacci hashing: adjacent networks are spread.
+        let mixed = network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        &counters[usize::try_from(mixed).unwrap_or_default() % counters.len()]
     }
 
     /// The client of `slot` counts for its network from now on.
-    pub(in crate::daemon) fn count_in(&self, slot: Slot, ip: IpAddr) {
+    pub(super) fn count_in(self, slot: SlotId, ip: IpAddr) {
         let network = network(ip);
-        self.change_counter(network, true);
-        self.board.column(Column::Network)[slot.0].store(network, Ordering::SeqCst);
+        self.counter(network).fetch_add(1, Ordering::SeqCst);
+        self.0.networks[slot.0].store(network, Ordering::SeqCst);
     }
 
     /// It no longer counts.
-    pub(in crate::daemon) fn count_out(&self, slot: Slot) {
-        let network = self.board.column(Column::Network)[slot.0].swap(0, Ordering::SeqCst);
+    pub(super) fn count_out(self, slot: SlotId) {
+        let network = self.0.networks[slot.0].swap(0, Ordering::SeqCst);
         if network != 0 {
-            self.change_counter(network, false);
+            self.counter(network).fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     /// The child of `mover` moves the client of one slot to another, and `change` does
     /// the rest.  Processes that count meanwhile count again.
-    pub(in crate::daemon) fn move_count(
-        &self,
-        mover: Slot,
-        from: Slot,
-        to: Slot,
-        change: impl FnOnce(),
-    ) {
-        let networks = self.board.column(Column::Network);
-        self.mark_mover(mover, true);
+    pub(super) fn move_count(self, mover: SlotId, from: SlotId, to: SlotId, change: impl FnOnce()) {
+        let networks = self.0.networks;
+        self.0.movers.add(mover);
         networks[to.0].store(networks[from.0].swap(0, Ordering::SeqCst), Ordering::SeqCst);
         change();
-        self.board.words[MOVED].fetch_add(1, Ordering::SeqCst);
-        self.mark_mover(mover, false);
-    }
-
-    /// A process that is killed meanwhile leaves its mark until its slot is emptied.
-    pub(in crate::daemon) fn mark_mover(&self, slot: Slot, on: bool) {
-        mark(self.board.movers(), slot, on);
+        self.0.header.moves.fetch_add(1, Ordering::SeqCst);
+        // A process that is killed before that leaves its mark until its slot is freed.
+        self.0.movers.remove(mover);
     }
 
     /// How many clients have been moved so far, if none is being moved.
-    fn moves(&self) -> Option<u64> {
+    fn moves(self) -> Option<u64> {
         // A client that leaves between the two reads counts as moved.
-        let still = self.board.movers().iter().all(|word| word.load(Ordering::SeqCst) == 0);
-        still.then(|| self.board.words[MOVED].load(Ordering::SeqCst))
+        let still = self.0.movers.is_empty();
+        still.then(|| self.0.header.moves.load(Ordering::SeqCst))
     }
 
     /// How many clients of its address, or of its network in IPv6, came before it and
     /// are still there, except those that are being refused.
     #[must_use]
-    pub fn earlier_from(&self, slot: Slot, ip: IpAddr) -> usize {
+    pub(in crate::daemon) fn earlier_from(self, slot: SlotId, ip: IpAddr) -> usize {
         let wanted = network(ip);
-        let (word, shift) = self.board.counter(wanted);
         // The counter includes the client itself.
-        if (word.load(Ordering::SeqCst) >> shift) & u64::from(u32::MAX) <= 1 {
+        if self.counter(wanted).load(Ordering::SeqCst) <= 1 {
             return 0;
         }
         self.count_earlier(slot, wanted, TURNS)
@@ -89,7 +79,7 @@ impl Pool {
 
     /// Counts again as long as a client is about to get its place, or is being moved,
     /// up to a limit.
-    fn count_earlier(&self, slot: Slot, wanted: u64, most: u32) -> usize {
+    fn count_earlier(self, slot: SlotId, wanted: u64, most: u32) -> usize {
         let mut turns = 0;
         loop {
             let before = self.moves();
@@ -105,21 +95,19 @@ impl Pool {
 
     /// The clients that came before that of `slot`, and those whose place in the order
     /// is not known yet.
-    fn others_from(&self, slot: Slot, wanted: u64) -> [usize; 2] {
-        let accepted = |slot: Slot| self.board.slot_words(slot)[ACCEPTED].load(Ordering::SeqCst);
-        let mine = (accepted(slot), slot.0);
-        let there = |other: &Slot| {
-            let refused = self.board.slot_words(*other)[REFUSED].load(Ordering::Relaxed) != 0;
-            let there = self.board.is(*other, Stage::Busy) || self.board.is(*other, Stage::Prog);
-            there && !refused
-        };
-        let networks = self.board.column(Column::Network).iter().enumerate();
+    fn others_from(self, slot: SlotId, wanted: u64) -> [usize; 2] {
+        let client = |slot: SlotId| &self.0.slot(slot).client;
+        let mine = (client(slot).accepted(), slot);
+        let [busy, prog] = [Stage::Busy, Stage::Prog].map(|stage| self.0.stages.at(stage));
+        let there =
+            |other: &SlotId| (busy.has(*other) || prog.has(*other)) && !client(*other).is_refused();
+        let networks = self.0.networks.iter().enumerate();
         let same = networks.filter(|(_, word)| word.load(Ordering::SeqCst) == wanted);
         let mut found = [0, 0];
-        for other in same.map(|(number, _)| Slot(number)).filter(there) {
-            match accepted(other) {
-                UNPLACED => found[1] += 1,
-                time => found[0] += usize::from((time, other.0) < mine),
+        for other in same.map(|(number, _)| SlotId(number)).filter(there) {
+            match client(other).accepted() {
+                Accepted::Unplaced => found[1] += 1,
+                time @ Accepted::At(_) => found[0] += usize::from((time, other) < mine),
             }
         }
         found
@@ -129,34 +117,33 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::scoreboard::pool::test_pool;
+    use crate::daemon::scoreboard::pool::{Pool, test_pool};
 
-    fn counter(pool: &Pool, ip: &str) -> u64 {
-        let (word, shift) = pool.board.counter(network(ip.parse().unwrap()));
-        word.load(Ordering::SeqCst) >> shift & u64::from(u32::MAX)
+    fn counter(pool: &Pool, ip: &str) -> u32 {
+        pool.networks().counter(network(ip.parse().unwrap())).load(Ordering::SeqCst)
     }
 
     #[test]
     fn clients_of_one_address_are_counted_in_their_order() {
         let pool = test_pool(200, 5);
         let arrive = |number: usize, ip: &str| {
-            let (slot, ip) = (Slot(number), ip.parse().unwrap());
-            pool.set_client(slot, ip);
-            pool.enter(slot, Stage::Busy);
-            pool.earlier_from(slot, ip)
+            let (slot, ip) = (SlotId(number), ip.parse().unwrap());
+            pool.slots().set_client(slot, ip);
+            pool.slots().enter(slot, Stage::Busy);
+            pool.networks().earlier_from(slot, ip)
         };
         assert_eq!(arrive(150, "192.0.2.7"), 0);
         assert_eq!(arrive(3, "192.0.2.7"), 1);
         assert_eq!(arrive(4, "192.0.2.8"), 0);
-        pool.enter(Slot(150), Stage::Prog);
+        pool.slots().enter(SlotId(150), Stage::Prog);
         assert_eq!(arrive(5, "192.0.2.7"), 2, "handed over or not");
         assert_eq!(arrive(6, "2001:db8::1"), 0);
         assert_eq!(arrive(7, "2001:db8::ffff:1"), 1, "of the same /64");
         assert_eq!(arrive(8, "2001:db8:0:1::1"), 0);
-        pool.vacate(Slot(150));
-        pool.enter(Slot(3), Stage::Idle);
+        pool.slots().vacate(SlotId(150));
+        pool.slots().enter(SlotId(3), Stage::Idle);
         assert_eq!(arrive(9, "192.0.2.7"), 1, "one that has left does not count");
-        pool.note_refusal(Slot(9));
+        pool.slots().note_refusal(SlotId(9));
         assert_eq!(arrive(10, "192.0.2.7"), 1, "nor does one that is being refused");
     }
 
@@ -168,15 +155,15 @@ mod tests {
         for _ in 0..5000 {
             let arrive = |number| {
                 start.wait();
-                pool.set_client(Slot(number), ip);
-                pool.earlier_from(Slot(number), ip)
+                pool.slots().set_client(SlotId(number), ip);
+                pool.networks().earlier_from(SlotId(number), ip)
             };
             let earlier = std::thread::scope(|scope| {
                 let other = scope.spawn(|| arrive(1));
                 [arrive(0), other.join().unwrap()]
             });
             assert_ne!(earlier, [0, 0]);
-            (0..2).map(Slot).for_each(|slot| pool.vacate(slot));
+            (0..2).map(SlotId).for_each(|slot| pool.slots().vacate(slot));
         }
     }
 
@@ -184,26 +171,27 @@ mod tests {
     fn a_client_that_is_handed_over_meanwhile_is_counted_once() {
         let pool = test_pool(4, 1);
         let ip = "192.0.2.7".parse().unwrap();
-        let mut slots = [Slot(1), Slot(3)];
-        pool.set_client(slots[0], ip);
-        pool.enter(slots[0], Stage::Prog);
-        pool.set_client(Slot(2), ip);
-        pool.enter(Slot(2), Stage::Busy);
+        let mut slots = [SlotId(1), SlotId(3)];
+        pool.slots().set_client(slots[0], ip);
+        pool.slots().enter(slots[0], Stage::Prog);
+        pool.slots().set_client(SlotId(2), ip);
+        pool.slots().enter(SlotId(2), Stage::Busy);
         let over = std::sync::atomic::AtomicBool::new(false);
-        let moved = || pool.board.words[MOVED].load(Ordering::SeqCst);
+        let moved = || pool.board.header.moves.load(Ordering::SeqCst);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    pool.transfer(slots[0], slots[1]);
-                    pool.take_back(slots[0], slots[1]);
-                    pool.transfer(slots[0], slots[1]);
+                    pool.slots().transfer(slots[0], slots[1]);
+                    pool.slots().take_back(slots[0], slots[1]);
+                    pool.slots().transfer(slots[0], slots[1]);
                     slots.reverse();
                     yield_now();
                 }
             });
             let (mut counts, mut wrong) = (0, 0);
             while counts < 20_000 || moved() < 3000 {
-                wrong += u32::from(pool.count_earlier(Slot(2), network(ip), u32::MAX) != 1);
+                wrong +=
+                    u32::from(pool.networks().count_earlier(SlotId(2), network(ip), u32::MAX) != 1);
                 counts += 1;
             }
             over.store(true, Ordering::Relaxed);
@@ -216,15 +204,17 @@ mod tests {
     fn who_is_killed_while_he_moves_a_client_is_waited_for_until_he_is_buried() {
         let pool = test_pool(4, 1);
         let ip = "192.0.2.7".parse().unwrap();
-        pool.set_client(Slot(1), ip);
-        pool.enter(Slot(1), Stage::Prog);
-        let before = pool.moves();
-        pool.move_count(Slot(1), Slot(1), Slot(3), || assert_eq!(pool.moves(), None));
-        assert_eq!(pool.moves(), before.map(|moves| moves + 1));
-        pool.mark_mover(Slot(1), true);
-        assert_eq!(pool.moves(), None);
-        pool.vacate(Slot(1));
-        assert!(pool.moves().is_some());
+        pool.slots().set_client(SlotId(1), ip);
+        pool.slots().enter(SlotId(1), Stage::Prog);
+        let before = pool.networks().moves();
+        pool.networks().move_count(SlotId(1), SlotId(1), SlotId(3), || {
+            assert_eq!(pool.networks().moves(), None);
+        });
+        assert_eq!(pool.networks().moves(), before.map(|moves| moves + 1));
+        pool.board.movers.add(SlotId(1));
+        assert_eq!(pool.networks().moves(), None);
+        pool.slots().vacate(SlotId(1));
+        assert!(pool.networks().moves().is_some());
     }
 
     #[test]
@@ -241,22 +231,22 @@ mod tests {
         let ips = ["192.0.2.7", "192.0.2.7", "2001:db8::1", "2001:db8::2"];
         let counters = || ips.map(|ip| counter(&pool, ip));
         let slots = ips.map(|ip| {
-            let slot = pool.claim(None, 0).unwrap();
-            pool.set_client(slot, ip.parse().unwrap());
-            pool.set_client(slot, ip.parse().unwrap());
-            pool.enter(slot, Stage::Busy);
+            let slot = pool.slots().claim(None, 0).unwrap();
+            pool.slots().set_client(slot, ip.parse().unwrap());
+            pool.slots().set_client(slot, ip.parse().unwrap());
+            pool.slots().enter(slot, Stage::Busy);
             slot
         });
         assert!(counters().iter().all(|count| *count >= 2));
-        pool.count_out(slots[0]);
-        pool.count_out(slots[0]);
-        pool.vacate(slots[1]);
-        let program_slot = pool.claim(Some(slots[2]), 0).unwrap();
-        pool.transfer(slots[2], program_slot);
-        pool.vacate(slots[2]);
+        pool.networks().count_out(slots[0]);
+        pool.networks().count_out(slots[0]);
+        pool.slots().vacate(slots[1]);
+        let program_slot = pool.slots().claim(Some(slots[2]), 0).unwrap();
+        pool.slots().transfer(slots[2], program_slot);
+        pool.slots().vacate(slots[2]);
         assert!(counter(&pool, ips[2]) >= 2);
-        pool.vacate(program_slot);
-        pool.vacate(slots[3]);
+        pool.slots().vacate(program_slot);
+        pool.slots().vacate(slots[3]);
         assert_eq!(counters(), [0; 4]);
     }
 }

@@ -6,23 +6,22 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::class::Class;
-use crate::daemon::scoreboard::layout::{
-    ANSWERED, BEAT, Board, COUNTERS, GENERATION, HANDED_OVER, LAST_COMPLAINT, LAST_KEEPER,
-    LAST_SHORTAGE, LOSING, LOST, NAMES, RECENT, STOPPING, WAKE, now,
-};
-use crate::daemon::scoreboard::local_names::{self, LocalNames};
-use crate::daemon::scoreboard::refusals::{self, Refused};
+use crate::daemon::scoreboard::board::{Scoreboard, since};
+use crate::daemon::scoreboard::line::Line;
+use crate::daemon::scoreboard::local_names::LocalNames;
+use crate::daemon::scoreboard::per_network::Networks;
+use crate::daemon::scoreboard::slots::Slots;
+use crate::daemon::scoreboard::stage::Stage;
+use crate::daemon::scoreboard::starts::Starts;
+use crate::daemon::scoreboard::status;
 use crate::log::{LossCounters, Stats};
-
-pub use crate::daemon::scoreboard::layout::{Slot, Stage};
+use crate::sys::monotonic_micros as now;
 
 /// Messages that are logged once a second at most, or once a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +39,6 @@ pub enum Throttled {
 }
 
 impl Throttled {
-    /// The word with the time of the last one.
-    fn last(self) -> usize {
-        match self {
-            Self::Accept | Self::Fork | Self::List => LAST_COMPLAINT + self as usize,
-            Self::Shortage => LAST_SHORTAGE,
-            Self::Keeper => LAST_KEEPER,
-        }
-    }
-
     /// Seconds between two.
     fn interval(self) -> u64 {
         match self {
@@ -61,29 +51,23 @@ impl Throttled {
 
 /// The scoreboard as the supervisor and its children use it.
 pub struct Pool {
-    pub(in crate::daemon) board: Board<'static>,
+    pub(in crate::daemon) board: Scoreboard<'static>,
     min_idle: usize,
     wake: EventFd,
-    pub(in crate::daemon) epoch: Instant,
+    epoch: Instant,
     /// The secret key of hashes of addresses: a client cannot choose an address with
     /// another's hash.
     hashes: RandomState,
 }
 
 impl Pool {
-    /// A scoreboard for `slots` children, of which `min_idle` are to be idle, in
-    /// zeroed memory that all of them share, [`crate::daemon::scoreboard::layout::size`] words of it.
+    /// A pool on `board`, of whose children `min_idle` are to be idle.
     ///
     /// # Errors
     /// No descriptor.
-    pub fn new(
-        memory: &'static [AtomicU64],
-        slots: usize,
-        min_idle: usize,
-        port: u16,
-    ) -> nix::Result<Self> {
+    pub(in crate::daemon) fn new(board: Scoreboard<'static>, min_idle: usize) -> nix::Result<Self> {
         Ok(Self {
-            board: Board::lay_out(memory, slots, port),
+            board,
             min_idle,
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             epoch: Instant::now(),
@@ -91,16 +75,40 @@ impl Pool {
         })
     }
 
+    /// Who has which slot, and for which client.
+    #[must_use]
+    pub fn slots(&self) -> Slots<'_> {
+        Slots(&self.board)
+    }
+
+    /// The line of clients that wait for a place.
+    #[must_use]
+    pub fn line(&self) -> Line<'_> {
+        Line(&self.board)
+    }
+
+    /// The clients by their networks.
+    #[must_use]
+    pub fn networks(&self) -> Networks<'_> {
+        Networks(&self.board)
+    }
+
+    /// The children that wait for programs to start.
+    pub(in crate::daemon) fn starts(&self) -> Starts<'_> {
+        Starts(&self.board)
+    }
+
     /// How many children there may be.
     #[must_use]
-    pub fn slots(&self) -> usize {
-        self.board.slots()
+    pub fn size(&self) -> usize {
+        self.board.size()
     }
 
     /// Where log lines that are lost are counted.
     #[must_use]
     pub fn losses(&self) -> LossCounters {
-        LossCounters { lost: &self.board.words[LOST], since: &self.board.words[LOSING] }
+        let header = self.board.header;
+        LossCounters { lost: &header.lost_lines, since: &header.losing_since }
     }
 
     /// Keeps `min_idle` children idle from now on.
@@ -122,46 +130,44 @@ impl Pool {
 
     /// One of our processes got an answer from a name server.
     pub fn note_answer(&self) {
-        self.board.words[ANSWERED].store(now(), Ordering::Relaxed);
+        self.board.header.answered_at.store(now(), Ordering::Relaxed);
     }
 
     /// Time since the last one.
     #[must_use]
     pub fn since_answer(&self) -> Duration {
-        let last = self.board.words[ANSWERED].load(Ordering::Relaxed);
-        Duration::from_micros(now().saturating_sub(last))
+        since(&self.board.header.answered_at)
     }
 
     /// The supervisor runs.
     pub(in crate::daemon) fn beat(&self) {
-        self.board.words[BEAT].store(now(), Ordering::Relaxed);
+        self.board.header.beat_at.store(now(), Ordering::Relaxed);
     }
 
     /// Time since it last did.
     #[must_use]
     pub fn since_beat(&self) -> Duration {
-        let last = self.board.words[BEAT].load(Ordering::Relaxed);
-        Duration::from_micros(now().saturating_sub(last))
+        since(&self.board.header.beat_at)
     }
 
     /// Time since a client was last handed over; one is now.
     #[must_use]
     pub fn note_hand_over(&self) -> Duration {
         let now = now();
-        let last = self.board.words[HANDED_OVER].swap(now, Ordering::Relaxed);
+        let last = self.board.header.handed_over_at.swap(now, Ordering::Relaxed);
         Duration::from_micros(now.saturating_sub(last))
     }
 
     /// Wakes the supervisor if too few children are idle and it may fork more.
     pub fn wake_if_short(&self) {
-        if self.ready() < self.min_idle && self.taken() < self.slots() {
+        if self.starts().ready() < self.min_idle && self.slots().taken() < self.size() {
             self.wake();
         }
     }
 
     /// Wakes the supervisor, unless it has been woken already.
     pub fn wake(&self) {
-        if self.board.words[WAKE].swap(1, Ordering::SeqCst) == 0 {
+        if self.board.header.is_woken.swap(1, Ordering::SeqCst) == 0 {
             let _ = self.wake.write(1);
         }
     }
@@ -175,29 +181,29 @@ impl Pool {
     /// Clears the wake-up, even if the child that was about to wake it was killed.
     pub fn awake(&self) {
         let _ = self.wake.read();
-        self.board.words[WAKE].store(0, Ordering::SeqCst);
+        self.board.header.is_woken.store(0, Ordering::SeqCst);
     }
 
     /// The set of files of new children; idle ones with an older set end.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.board.words[GENERATION].load(Ordering::SeqCst)
+        self.board.header.generation.load(Ordering::SeqCst)
     }
 
     /// The supervisor has shut the listener down.
     pub fn set_stopping(&self) {
-        self.board.words[STOPPING].store(1, Ordering::SeqCst);
+        self.board.header.is_stopping.store(1, Ordering::SeqCst);
     }
 
     /// Whether it is.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.board.words[STOPPING].load(Ordering::SeqCst) != 0
+        self.board.header.is_stopping.load(Ordering::SeqCst) != 0
     }
 
     /// Starts a new generation.
     pub fn next_generation(&self) {
-        self.board.words[GENERATION].fetch_add(1, Ordering::SeqCst);
+        self.board.header.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether a message may be logged: once a second among all children, or once a
@@ -208,7 +214,7 @@ impl Pool {
     }
 
     fn may_complain_at(&self, throttled: Throttled, now: u64) -> bool {
-        let word = &self.board.words[throttled.last()];
+        let word = &self.board.header.last_logged[throttled as usize];
         let last = word.load(Ordering::Relaxed);
         let is_due = last == 0 || now.saturating_sub(last) >= throttled.interval();
         let swap = || word.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
@@ -220,30 +226,26 @@ impl Pool {
         // The stats line has them in this order, without the one of `-H`.
         let counted = [Class::Static, Class::Dynamic, Class::None, Class::Unknown];
         if let Some(index) = counted.iter().position(|known| *known == class) {
-            self.board.words[COUNTERS + index].fetch_add(1, Ordering::Relaxed);
+            self.board.header.classes[index].fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// All counters, and the children.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.board.stats()
+        status::stats(&self.board)
     }
 
     /// The class as which a client was refused for the reserve a moment ago, with the
     /// same set of files.
     #[must_use]
     pub fn recently_refused(&self, ip: IpAddr) -> Option<Class> {
-        self.refused().get(self.hash(ip), self.epoch.elapsed().as_secs())
+        self.board.header.refusals.get(self.hash(ip), self.epoch.elapsed().as_secs())
     }
 
     /// Stores that it was refused.
     pub fn remember_refusal(&self, ip: IpAddr, class: Class) {
-        self.refused().put(self.hash(ip), class, self.epoch.elapsed().as_secs());
-    }
-
-    fn refused(&self) -> Refused<'_> {
-        Refused::new(&self.board.words[RECENT..][..refusals::WORDS])
+        self.board.header.refusals.put(self.hash(ip), class, self.epoch.elapsed().as_secs());
     }
 
     fn hash(&self, ip: IpAddr) -> u64 {
@@ -253,40 +255,30 @@ impl Pool {
     /// The names of our own addresses.
     #[must_use]
     pub fn local_names(&self) -> LocalNames<'_> {
-        LocalNames::new(&self.board.words[NAMES..][..local_names::WORDS], self.epoch)
+        LocalNames::new(&self.board.header.local_names, self.epoch)
     }
-}
-
-/// Wakes the child `pid` from any blocking call.  The signal is one that a program
-/// ignores, in case the child is about to become one.
-pub(in crate::daemon) fn wake_child(pid: u32) {
-    let _ = kill(as_pid(pid), Signal::SIGURG);
-}
-
-/// As the scoreboard has it.
-pub(in crate::daemon) fn as_pid(number: u32) -> Pid {
-    Pid::from_raw(i32::try_from(number).unwrap_or_default())
 }
 
 /// A pool in memory of its own.
 #[cfg(test)]
 pub(crate) fn test_pool(slots: usize, min_idle: usize) -> Pool {
-    let memory = crate::sys::shared_words(crate::daemon::scoreboard::layout::size(slots)).unwrap();
-    Pool::new(memory, slots, min_idle, 25).unwrap()
+    let memory = crate::sys::shared_memory(crate::daemon::scoreboard::layout::size(slots)).unwrap();
+    Pool::new(Scoreboard::initialise(memory, slots, 25).unwrap(), min_idle).unwrap()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::scoreboard::stage::SlotId;
     use nix::errno::Errno;
 
     #[test]
     fn the_supervisor_is_woken_once_a_burst() {
         let pool = test_pool(8, 2);
-        let slots: Vec<Slot> = (0..8).filter_map(|_| pool.claim(None, 0)).collect();
+        let slots: Vec<SlotId> = (0..8).filter_map(|_| pool.slots().claim(None, 0)).collect();
         pool.wake_if_short();
         assert_eq!(pool.waker().read(), Err(Errno::EAGAIN), "no more may be forked");
-        pool.vacate(slots[3]);
+        pool.slots().vacate(slots[3]);
         pool.wake_if_short();
         pool.wake_if_short();
         assert_eq!(pool.waker().read(), Ok(1));

@@ -4,10 +4,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
 use crate::class::Class;
 
 /// The number of entries, and of words.
-pub(in crate::daemon) const WORDS: usize = 4096;
+const WORDS: usize = 4096;
 /// Entries that share a row: a cache line.
 const ROW: usize = 8;
 /// Seconds for which an entry is valid.
@@ -20,24 +22,19 @@ const CLASS_BITS: u32 = 3;
 const TIME_BITS: u32 = 64 - HASH_BITS - CLASS_BITS;
 
 /// The table.
-#[derive(Clone, Copy)]
-pub(in crate::daemon) struct Refused<'a> {
-    words: &'a [AtomicU64],
-}
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(super) struct RefusalTable([AtomicU64; WORDS]);
 
-impl<'a> Refused<'a> {
-    pub(in crate::daemon) fn new(words: &'a [AtomicU64]) -> Self {
-        Self { words }
-    }
-
+impl RefusalTable {
     /// The row of the client with this hash, and the rest of the hash.
-    fn row(&self, hash: u64) -> (&'a [AtomicU64], u64) {
+    fn row(&self, hash: u64) -> (&[AtomicU64], u64) {
         let index = usize::try_from(hash % (WORDS / ROW) as u64).unwrap_or_default();
-        (&self.words[index * ROW..][..ROW], hash >> (64 - HASH_BITS))
+        (&self.0[index * ROW..][..ROW], hash >> (64 - HASH_BITS))
     }
 
     /// Remembers the client with this hash, refused as one of `class` at `now`.
-    pub(in crate::daemon) fn put(&self, hash: u64, class: Class, now: u64) {
+    pub(super) fn put(&self, hash: u64, class: Class, now: u64) {
         let Some(class) = Class::ALL.iter().position(|known| *known == class) else { return };
         let (row, hash) = self.row(hash);
         let priority = |entry: &&AtomicU64| {
@@ -51,7 +48,7 @@ impl<'a> Refused<'a> {
     }
 
     /// The class as which it was refused, if that was not long ago.
-    pub(in crate::daemon) fn get(&self, hash: u64, now: u64) -> Option<Class> {
+    pub(super) fn get(&self, hash: u64, now: u64) -> Option<Class> {
         let (row, hash) = self.row(hash);
         let values = row.iter().map(|entry| entry.load(Ordering::Relaxed));
         let mut known = values.filter(|value| *value != 0 && hash_in(*value) == hash);
@@ -76,11 +73,11 @@ fn time(seconds: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::FromZeros;
 
     #[test]
     fn a_client_is_remembered_for_a_while() {
-        let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
-        let refused = Refused::new(&words);
+        let refused = RefusalTable::new_zeroed();
         let (hash, other) = (0x0123_4567_89ab_cdef, 0xf123_4567_89ab_cdef);
         assert_eq!([refused.get(hash, 5), refused.get(0, 0)], [None, None]);
         for (class, now) in [(Class::Unknown, 5), (Class::None, (1 << TIME_BITS) - 2)] {

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::class::Class;
-use crate::daemon::scoreboard::layout::{
-    Board, CLASS, COUNTED, COUNTERS, HOST, HOST_BYTES, Slot, Stage, TALLY,
-};
+use crate::connection::acceptor::Counter;
+use crate::daemon::scoreboard::board::Scoreboard;
+use crate::daemon::scoreboard::client::ClientRecord;
+use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::tally::Verdicts;
 use crate::log::Stats;
 
 /// A child, as the scoreboard shows it.
@@ -25,45 +27,51 @@ pub struct Child {
     pub host: Option<Vec<u8>>,
 }
 
-impl Board<'_> {
-    /// All children.
-    pub fn children(&self) -> impl Iterator<Item = Child> {
-        (0..self.slots()).filter_map(|number| self.child(Slot(number)))
-    }
+/// All children.
+pub fn children(board: &Scoreboard<'_>) -> impl Iterator<Item = Child> {
+    board.ids().filter_map(|slot| child(board, slot))
+}
 
-    fn child(&self, slot: Slot) -> Option<Child> {
-        let stage = self.stage(slot)?;
-        let words = self.slot_words(slot);
-        let word = |place: usize| words[place].load(Ordering::Acquire);
-        let client = self.client(slot).filter(|_| stage != Stage::Idle);
-        let class = usize::try_from(word(CLASS)).ok().and_then(|number| number.checked_sub(1));
-        let length = usize::try_from(word(HOST)).unwrap_or(0).min(HOST_BYTES);
-        let host = words[HOST + 1..TALLY]
-            .iter()
-            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
-        Some(Child {
-            stage,
-            pid: self.pid(slot).unwrap_or_default().into(),
-            class: class
-                .and_then(|index| Class::ALL.get(index))
-                .copied()
-                .filter(|_| client.is_some()),
-            host: (length > 0 && client.is_some()).then(|| host.take(length).collect()),
-            client,
-        })
-    }
+fn child(board: &Scoreboard<'_>, slot: SlotId) -> Option<Child> {
+    let stage = board.stages.of(slot)?;
+    let record = &board.slot(slot).client;
+    let client = record.get().filter(|_| stage != Stage::Idle);
+    let known = client.and(Some(record));
+    Some(Child {
+        stage,
+        pid: board.pid(slot).unwrap_or_default().into(),
+        class: known.and_then(ClientRecord::class),
+        host: known.and_then(ClientRecord::host),
+        client,
+    })
+}
 
-    /// All counters, and the children.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let counters = &self.words[COUNTERS..][..COUNTED];
-        let count = |index: usize| counters[index].load(Ordering::Relaxed);
-        Stats {
-            verdicts: self.verdicts(),
-            classes: std::array::from_fn(count),
-            idle: self.count(Stage::Idle),
-            busy: self.clients(),
-            max: self.slots(),
+/// All counters, and the children.
+#[must_use]
+pub fn stats(board: &Scoreboard<'_>) -> Stats {
+    Stats {
+        verdicts: verdicts(board),
+        classes: board.header.classes.each_ref().map(|count| count.load(Ordering::Relaxed)),
+        idle: board.count(Stage::Idle),
+        busy: board.clients(),
+        max: board.size(),
+    }
+}
+
+/// All clients by verdict.  Children that have become the program themselves are among
+/// those that passed: their verdict is counted when they have ended.
+fn verdicts(board: &Scoreboard<'_>) -> Verdicts {
+    let mut sums = Verdicts::default();
+    for slot in board.ids() {
+        let tally = &board.slot(slot).tally;
+        for (sum, count) in sums.iter_mut().zip(tally.verdicts()) {
+            *sum = sum.wrapping_add(count);
+        }
+        let becomes_program = board.slot(slot).client.becomes_program();
+        if board.stages.at(Stage::Prog).has(slot) && becomes_program && tally.is_due() {
+            let passes = &mut sums[Counter::Pass as usize];
+            *passes = passes.wrapping_add(1);
         }
     }
+    sums
 }

@@ -9,100 +9,78 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
 use crate::connection::acceptor::Counter;
-use crate::daemon::scoreboard::layout::{Board, NUMBER, Slot, Stage, TALLY, VERDICTS};
-use crate::daemon::scoreboard::pool::Pool;
 
-impl Pool {
-    /// The child of `slot` has accepted a client, whose verdict is due from now on.
-    pub fn note_accepted(&self, slot: Slot) {
-        self.board.accepted(slot).fetch_add(1, Ordering::SeqCst);
-    }
+/// The verdicts that are counted, in the order of [`Counter`].
+const VERDICTS: usize = 7;
 
-    /// Counts the verdict of the client of `slot`, unless that has been done.
-    pub fn count_verdict(&self, slot: Slot, counter: Counter) {
-        if self.board.is_due(slot) {
-            self.board.verdicts_of(slot)[counter as usize].fetch_add(1, Ordering::SeqCst);
-        }
-    }
+/// How many clients each verdict has had.
+pub(super) type Verdicts = [u64; VERDICTS];
 
-    /// Whether a client has been accepted whose verdict has not been counted.
-    pub(in crate::daemon) fn is_due(&self, slot: Slot) -> bool {
-        self.board.is_due(slot)
-    }
-
-    /// Notes that what `slot` tells of a client is about the last one that its child has
-    /// accepted.
-    pub(in crate::daemon) fn note_described(&self, slot: Slot) {
-        let number = self.board.accepted(slot).load(Ordering::SeqCst);
-        self.board.slot_words(slot)[NUMBER].store(number, Ordering::SeqCst);
-    }
-
-    /// Whether what `slot` tells of a client is about the last one that the child of
-    /// `child` has accepted.
-    pub(in crate::daemon) fn is_about_client_of(&self, slot: Slot, child: Slot) -> bool {
-        let number = self.board.slot_words(slot)[NUMBER].load(Ordering::SeqCst);
-        number != 0 && number == self.board.accepted(child).load(Ordering::SeqCst)
-    }
+/// The clients of a slot.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(super) struct Tally {
+    accepted: AtomicU64,
+    verdicts: [AtomicU64; VERDICTS],
 }
 
-impl Board<'_> {
-    fn accepted(&self, slot: Slot) -> &AtomicU64 {
-        &self.slot_words(slot)[TALLY]
+impl Tally {
+    /// A client was accepted, whose verdict is due from now on.
+    pub(super) fn note_accepted(&self) {
+        self.accepted.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn verdicts_of(&self, slot: Slot) -> &[AtomicU64] {
-        &self.slot_words(slot)[TALLY + 1..][..VERDICTS]
+    /// How many were accepted.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::SeqCst)
     }
 
-    fn is_due(&self, slot: Slot) -> bool {
-        let counts = self.verdicts_of(slot).iter().map(|count| count.load(Ordering::SeqCst));
+    /// Whether a client was accepted whose verdict has not been counted.
+    pub(super) fn is_due(&self) -> bool {
         // Of a scoreboard that is read as it changes, or was damaged, anything may come.
-        let counted = counts.fold(0, u64::wrapping_add);
-        self.accepted(slot).load(Ordering::SeqCst) != counted
+        self.accepted() != self.verdicts().iter().copied().fold(0, u64::wrapping_add)
     }
 
-    /// All clients by verdict, in the order of [`Counter`].  Children that have become
-    /// the program themselves are among those that passed: their verdict is counted
-    /// when they have ended.
-    pub(in crate::daemon) fn verdicts(&self) -> [u64; VERDICTS] {
-        let mut sums = [0_u64; VERDICTS];
-        for slot in (0..self.slots()).map(Slot) {
-            for (sum, count) in sums.iter_mut().zip(self.verdicts_of(slot)) {
-                *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
-            }
-            let passes = self.is(slot, Stage::Prog) && self.becomes_program(slot);
-            if passes && self.is_due(slot) {
-                let sum = &mut sums[Counter::Pass as usize];
-                *sum = sum.wrapping_add(1);
-            }
+    /// Counts the verdict that is due, unless that has been done.
+    pub(super) fn count(&self, counter: Counter) {
+        if self.is_due() {
+            self.verdicts[counter as usize].fetch_add(1, Ordering::SeqCst);
         }
-        sums
+    }
+
+    /// The verdicts so far.
+    pub(super) fn verdicts(&self) -> Verdicts {
+        self.verdicts.each_ref().map(|count| count.load(Ordering::SeqCst))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::scoreboard::pool::test_pool;
+    use crate::daemon::scoreboard::pool::{Pool, test_pool};
+    use crate::daemon::scoreboard::stage::SlotId;
+    use crate::daemon::scoreboard::status::stats;
 
-    const LAST: Slot = Slot(2);
+    const LAST: SlotId = SlotId(2);
 
-    fn verdicts(pool: &Pool) -> [u64; VERDICTS] {
-        pool.board.verdicts()
+    fn verdicts(pool: &Pool) -> Verdicts {
+        stats(&pool.board).verdicts
     }
 
     #[test]
     fn a_client_is_counted_once_whoever_counts_it() {
         let pool = test_pool(3, 1);
-        pool.count_verdict(LAST, Counter::Error);
+        pool.slots().count_verdict(LAST, Counter::Error);
         assert_eq!(verdicts(&pool), [0; VERDICTS], "none was accepted");
         for (counter, number) in [(Counter::Early, 1), (Counter::Error, 2), (Counter::Pass, 3)] {
-            pool.note_accepted(LAST);
-            assert!(pool.is_due(LAST));
-            pool.count_verdict(LAST, counter);
-            pool.count_verdict(LAST, Counter::Error);
-            assert!(!pool.is_due(LAST));
+            pool.slots().note_accepted(LAST);
+            assert!(pool.board.slot(LAST).tally.is_due());
+            pool.slots().count_verdict(LAST, counter);
+            pool.slots().count_verdict(LAST, Counter::Error);
+            assert!(!pool.board.slot(LAST).tally.is_due());
             assert_eq!(verdicts(&pool).iter().sum::<u64>(), number);
         }
         assert_eq!(verdicts(&pool), [1, 1, 0, 0, 0, 0, 1]);
@@ -111,39 +89,39 @@ mod tests {
     #[test]
     fn counts_outlive_the_process_that_had_the_slot() {
         let pool = test_pool(3, 1);
-        pool.note_accepted(LAST);
-        pool.vacate(LAST);
-        assert!(pool.is_due(LAST), "whoever was killed has counted nothing");
-        pool.count_verdict(LAST, Counter::Error);
-        pool.vacate(LAST);
+        pool.slots().note_accepted(LAST);
+        pool.slots().vacate(LAST);
+        assert!(pool.board.slot(LAST).tally.is_due(), "whoever was killed has counted nothing");
+        pool.slots().count_verdict(LAST, Counter::Error);
+        pool.slots().vacate(LAST);
         assert_eq!(verdicts(&pool)[Counter::Error as usize], 1);
     }
 
     #[test]
     fn a_child_that_becomes_the_program_counts_as_passed_until_it_is_counted() {
         let pool = test_pool(3, 1);
-        pool.note_accepted(LAST);
-        pool.set_client(LAST, "192.0.2.7".parse().unwrap());
-        assert!(pool.claim_prog(LAST, 3));
+        pool.slots().note_accepted(LAST);
+        pool.slots().set_client(LAST, "192.0.2.7".parse().unwrap());
+        assert!(pool.line().claim(LAST, 3));
         assert_eq!(verdicts(&pool), [0; VERDICTS], "it has a place and may be killed");
-        pool.note_becoming_program(LAST);
+        pool.slots().note_becoming_program(LAST);
         assert_eq!(verdicts(&pool)[Counter::Pass as usize], 1);
-        pool.count_verdict(LAST, Counter::Pass);
+        pool.slots().count_verdict(LAST, Counter::Pass);
         assert_eq!(verdicts(&pool)[Counter::Pass as usize], 1);
     }
 
     #[test]
     fn what_is_told_of_a_client_is_not_taken_for_the_next_ones() {
         let pool = test_pool(3, 1);
-        let program_slot = Slot(0);
-        pool.note_accepted(LAST);
-        assert!(!pool.is_about_client_of(LAST, LAST), "nothing is known of it yet");
-        pool.set_client(LAST, "192.0.2.7".parse().unwrap());
-        assert!(pool.is_about_client_of(LAST, LAST));
-        pool.transfer(LAST, program_slot);
-        assert!(pool.is_about_client_of(program_slot, LAST));
-        pool.note_accepted(LAST);
-        assert!(!pool.is_about_client_of(program_slot, LAST));
-        assert!(!pool.is_about_client_of(LAST, LAST));
+        let program_slot = SlotId(0);
+        pool.slots().note_accepted(LAST);
+        assert!(!pool.board.is_about_client_of(LAST, LAST), "nothing is known of it yet");
+        pool.slots().set_client(LAST, "192.0.2.7".parse().unwrap());
+        assert!(pool.board.is_about_client_of(LAST, LAST));
+        pool.slots().transfer(LAST, program_slot);
+        assert!(pool.board.is_about_client_of(program_slot, LAST));
+        pool.slots().note_accepted(LAST);
+        assert!(!pool.board.is_about_client_of(program_slot, LAST));
+        assert!(!pool.board.is_about_client_of(LAST, LAST));
     }
 }

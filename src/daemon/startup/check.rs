@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::connection::exemptions::exemptions;
-use crate::daemon::scoreboard::file::Scoreboard;
+use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::startup::listen::Place;
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::privileges::{Identity, identity};
@@ -76,7 +76,7 @@ fn check_outputs(options: &Options, identity: &Identity, mistakes: &mut Vec<Fata
         let checked = Pidfile::check(path, identity);
         keep(checked.map_err(|why| options.with_origin("pidfile", why)), mistakes);
     }
-    let checked = Scoreboard::check(options);
+    let checked = Storage::check(options);
     keep(checked.map_err(|why| options.with_origin("scoreboard", why)), mistakes);
 }
 

@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2};
 
-use crate::daemon::scoreboard::file::Scoreboard;
+use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::sys;
 
@@ -27,7 +27,7 @@ impl Cleanup {
     /// Errors of pipe(2) and fork(2).
     pub(in crate::daemon) fn start(
         pidfile: Option<&Pidfile>,
-        scoreboard: &Scoreboard,
+        scoreboard: &Storage,
     ) -> io::Result<Self> {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
         let mut pipe = Some(File::from(writing));

@@ -15,7 +15,7 @@ use crate::connection::environment::Environment;
 use crate::connection::exemptions::exemptions;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Service;
-use crate::daemon::scoreboard::file::Scoreboard;
+use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::cleanup::Cleanup;
@@ -75,7 +75,7 @@ pub fn run(
         watched.ignored_variable(name, &value, None);
     }
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
-    let Acquired { cleanup, pidfile, listener, local, scoreboard } =
+    let Acquired { cleanup, pidfile, listener, local, mut scoreboard } =
         acquire(&options, &identity, &watched)?;
     identity.assume()?;
     warn(&options, local, &watched);
@@ -84,7 +84,7 @@ pub fn run(
         return Ok(());
     };
     let resolvers = options.resolvers();
-    let pool = Pool::new(scoreboard.memory, options.slots, options.min_idle(), local.port());
+    let pool = Pool::new(scoreboard.initialise(options.slots, local.port())?, options.min_idle());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
     log.count_lost_lines(pool.losses());
     let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
@@ -99,7 +99,7 @@ pub fn run(
     let service =
         Service { options, names, rules, log, program, environment, resolvers, host_name, known };
     let log = service.log.clone();
-    let slots = pool.slots();
+    let slots = pool.size();
     log.tcpserver_status(|| 0, slots);
     log.tell_of_panics();
     log.never_wait();
@@ -127,7 +127,7 @@ struct Acquired {
     pidfile: Option<Pidfile>,
     listener: Socket,
     local: SocketAddr,
-    scoreboard: Scoreboard,
+    scoreboard: Storage,
 }
 
 /// Makes the files and binds the port.  Signals stay blocked until a process exists
@@ -141,7 +141,7 @@ fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired
     let listener = bind(&place, log)?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
     let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
-    let scoreboard = Scoreboard::make(options, local.port(), log);
+    let scoreboard = Storage::make(options, local.port(), log);
     let scoreboard = scoreboard.map_err(|why| options.with_origin("scoreboard", why))?;
     let has_files = pidfile.is_some() || scoreboard.is_file();
     let cleanup = has_files.then(|| Cleanup::start(pidfile.as_ref(), &scoreboard)).transpose();

@@ -29,8 +29,11 @@ use crate::daemon::child::oom::{ChildScore, Scores};
 use crate::daemon::child::processors::Processors;
 use crate::daemon::child::worker::Worker;
 use crate::daemon::scoreboard::line::LineCheck;
-use crate::daemon::scoreboard::pool::{Pool, Slot, Stage, Throttled, wake_child};
-use crate::daemon::scoreboard::stuck::{StuckCheck, UntoldStart};
+use crate::daemon::scoreboard::pool::{Pool, Throttled};
+use crate::daemon::scoreboard::process_state::wake_child;
+use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::starts::UntoldStart;
+use crate::daemon::scoreboard::stuck::StuckCheck;
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::backoff::Backoff;
@@ -128,7 +131,7 @@ impl Supervisor {
     /// Whether clients can be served.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.pool.taken() > 0
+        self.pool.slots().taken() > 0
     }
 
     /// Runs the pool until the daemon is told to stop, and no client waits any more.
@@ -141,7 +144,7 @@ impl Supervisor {
             // Once the listener is shut down no client queues.
             let queue = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
             self.stuck_check.look(&self.pool, queue);
-            self.line_check.look(&self.pool, self.service.options.max_prog());
+            self.line_check.look(self.pool.line(), self.service.options.max_prog());
             if self.stopping && self.may_end() {
                 break;
             }
@@ -191,7 +194,7 @@ impl Supervisor {
     }
 
     fn has_waiting_clients(&self) -> bool {
-        self.pool.ready() + self.pool.count(Stage::Busy) > 0
+        self.pool.starts().ready() + self.pool.count(Stage::Busy) > 0
     }
 
     /// Forks as many children as the spawn rate asks for.  Forks that fail are tried
@@ -203,11 +206,11 @@ impl Supervisor {
             return;
         }
         let left = self.backoff.left(now);
-        let idle = self.pool.ready();
+        let idle = self.pool.starts().ready();
         if idle >= self.service.options.min_idle() {
             return;
         }
-        let room = self.pool.slots() - self.pool.taken();
+        let room = self.pool.size() - self.pool.slots().taken();
         if !left.is_zero() {
             self.retry_at = (room > 0).then(|| now + left);
             return;
@@ -226,19 +229,19 @@ impl Supervisor {
     /// here.
     #[inline(never)]
     fn fork_one(&mut self) -> bool {
-        let Some(slot) = self.pool.claim(None, 0) else { return true };
+        let Some(slot) = self.pool.slots().claim(None, 0) else { return true };
         let generation = self.pool.generation();
         let supervisor = getpid();
-        self.pool.set_files(slot, generation);
-        self.pool.enter(slot, Stage::Idle);
+        self.pool.slots().set_files(slot, generation);
+        self.pool.slots().enter(slot, Stage::Idle);
         match sys::spawn(|| self.child(slot, supervisor, generation).run()) {
             Ok(pid) => {
                 self.backoff.fork_succeeded();
-                sys::put_pid(self.pool.pid_word(slot), pid.as_raw().unsigned_abs());
+                sys::put_pid(self.pool.slots().pid_word(slot), pid.as_raw().unsigned_abs());
                 true
             }
             Err(why) => {
-                self.pool.vacate(slot);
+                self.pool.slots().vacate(slot);
                 self.backoff.fork_failed(Instant::now());
                 self.log_fork_failure(why);
                 false
@@ -259,7 +262,7 @@ impl Supervisor {
         }
     }
 
-    fn child(&self, slot: Slot, supervisor: Pid, generation: u64) -> Child<'_> {
+    fn child(&self, slot: SlotId, supervisor: Pid, generation: u64) -> Child<'_> {
         let worker = Worker {
             pool: &self.pool,
             slot,
@@ -285,7 +288,7 @@ impl Supervisor {
             return;
         }
         self.may_have_outdated = false;
-        for pid in self.pool.outdated() {
+        for pid in self.pool.slots().outdated() {
             self.may_have_outdated = true;
             wake_child(pid);
         }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::daemon::scoreboard::pool::{Slot, Stage, as_pid};
-use crate::daemon::scoreboard::settle::Untold;
-use crate::daemon::scoreboard::stuck::UntoldStart;
+use crate::daemon::scoreboard::process_state::as_pid;
+use crate::daemon::scoreboard::settle::{Untold, is_session, settle};
+use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::starts::UntoldStart;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::supervisor::ends::End;
 use crate::daemon::supervisor::rounds::{Rounds, pause_after};
@@ -40,7 +41,7 @@ impl Supervisor {
         if self.rounds.sessions.is_due(now) {
             let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
             self.rounds.sessions.done(now + PAUSE_PER_SESSION * sessions);
-            for (slot, pid) in self.pool.sessions() {
+            for (slot, pid) in self.pool.slots().sessions() {
                 if let Some((pid, status)) = sys::reap(Some(as_pid(pid))) {
                     self.backoff.process_ended();
                     self.on_exit(slot, pid, ExitStatus::from_raw(status));
@@ -67,22 +68,22 @@ impl Supervisor {
         if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
             return;
         }
-        if let Some(slot) = self.pool.slot_of(pid.as_raw().unsigned_abs()) {
+        if let Some(slot) = self.pool.slots().of(pid.as_raw().unsigned_abs()) {
             self.on_exit(slot, pid, ExitStatus::from_raw(status));
         }
     }
 
-    fn on_exit(&mut self, slot: Slot, pid: Pid, status: ExitStatus) {
-        let (stage, client) = (self.pool.stage(slot), self.pool.client(slot));
-        let is_session = self.pool.is_session(slot);
-        let start = is_session.then(|| self.pool.untold_start(slot)).flatten();
-        let untold = self.pool.settle(slot);
+    fn on_exit(&mut self, slot: SlotId, pid: Pid, status: ExitStatus) {
+        let (stage, client) = (self.pool.slots().stage(slot), self.pool.slots().client(slot));
+        let is_session = is_session(&self.pool.board, slot);
+        let start = is_session.then(|| self.pool.starts().untold(slot)).flatten();
+        let untold = settle(&self.pool.board, slot);
         if !status.success() {
-            self.pool.vacate_unstarted_of(slot);
+            self.pool.slots().vacate_unstarted_of(slot);
         }
-        self.pool.vacate(slot);
+        self.pool.slots().vacate(slot);
         // Whatever it was doing: it may have had a place, or have been woken for one.
-        if self.pool.wake_next_in_line() {
+        if self.pool.line().wake_next() {
             self.line_check.note_wake();
         }
         if is_session {
@@ -93,7 +94,7 @@ impl Supervisor {
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.service.log.tcpserver_end(pid, status);
-            self.service.log.tcpserver_status(|| self.pool.clients(), self.pool.slots());
+            self.service.log.tcpserver_status(|| self.pool.clients(), self.pool.size());
         }
     }
 
@@ -109,7 +110,7 @@ impl Supervisor {
     pub(super) fn tell_ends(&mut self) {
         let now = Instant::now();
         for (start, until, end) in std::mem::take(&mut self.ends) {
-            if now < until && self.pool.is_untold(start) {
+            if now < until && self.pool.starts().is_untold(start) {
                 self.ends.push((start, until, end));
             } else {
                 end.tell(&self.service.log);
