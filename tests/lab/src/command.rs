@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use nix::sys::signal::{SigHandler, Signal};
+
 /// What `smtp-delay` and UCSPI servers read from the environment.
 const VARIABLES: [&str; 15] = [
     "RELAYCLIENT",
@@ -69,12 +71,22 @@ pub fn clean_command(program: &str) -> Command {
         command.env_remove(name);
     }
     command.process_group(0).env("RUST_BACKTRACE", "0");
-    close_inherited_descriptors(&mut command);
+    inherit_nothing(&mut command);
     command
 }
 
-/// Lets `command` inherit its standard streams and no other descriptor.
-pub(crate) fn close_inherited_descriptors(command: &mut Command) {
+/// Lets `command` inherit its standard streams and no other descriptor, and no signal
+/// that is ignored: nohup(1) ignores SIGHUP, a shell SIGINT and SIGQUIT for what it runs
+/// in the background.
+pub(crate) fn inherit_nothing(command: &mut Command) {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        before_exec(command, move || {
+            // SAFETY: the default action runs no code of ours.
+            #[allow(unsafe_code)]
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+            Ok(())
+        });
+    }
     let flags = libc::c_int::try_from(libc::CLOSE_RANGE_CLOEXEC).unwrap();
     // The parent's stay open: they are only marked, in the child.
     let mark = move || {

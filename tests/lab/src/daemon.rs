@@ -12,7 +12,7 @@ use std::thread;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::command::{self, close_inherited_descriptors};
+use crate::command::{self, inherit_nothing};
 use crate::log::Log;
 use crate::{Client, wait_until};
 
@@ -191,7 +191,7 @@ impl Daemon {
             command.env_remove(name);
         }
         // What the test runner was given is not what the daemon was given.
-        close_inherited_descriptors(&mut command);
+        inherit_nothing(&mut command);
         let options = ["-l", "mx.test.example", "--local-nets", "none", "--per-ip", "0"];
         let options = options.map(String::from).into();
         Setup { command, host: "127.0.0.1".into(), port: 0, options }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::command::{self, close_inherited_descriptors};
+use crate::command::{self, inherit_nothing};
 use crate::{directory, wait_until};
 
 /// Pseudo-random numbers, the same in every run.
@@ -54,6 +54,7 @@ pub fn ours(name: &str) -> PathBuf {
 pub fn run(program: &Path, change: impl FnOnce(&mut Command), input: &[u8]) -> Output {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/bin:/bin");
+    inherit_nothing(&mut command);
     change(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -77,7 +78,7 @@ impl Server {
         command.env_clear().env("PATH", "/usr/bin:/bin").env("DNSCACHEIP", dns);
         command.arg("-1").args(options).args(["127.0.0.1", "0"]).args(run).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        close_inherited_descriptors(&mut command);
+        inherit_nothing(&mut command);
         let mut child = command.spawn().unwrap();
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
