@@ -163,8 +163,10 @@ impl Log {
     pub fn dropping(&self, client: Option<SocketAddr>, what: impl fmt::Display, why: &io::Error) {
         let (why, about) = (djb::words(why), client.map(|client| self.about(client)));
         let about = about.unwrap_or_default();
-        let text = format_args!("dropping connection, unable to {what}: {why}{about}");
-        self.message("warning", text);
+        self.message(
+            "warning",
+            format_args!("dropping connection, unable to {what}: {why}{about}"),
+        );
     }
 
     /// Something that works, but not as the administrator may expect.
