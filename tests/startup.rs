@@ -33,6 +33,12 @@ fn limited_ctl(arguments: &[&str]) -> Output {
     command.args(arguments).output().unwrap()
 }
 
+/// Copies a program by another process: a child that is forked here meanwhile would have
+/// the copy open to write, and nobody could run it (ETXTBSY).
+fn copy(program: &str, to: impl AsRef<Path>) {
+    assert!(Command::new("cp").arg(program).arg(to.as_ref()).status().unwrap().success());
+}
+
 /// What `pid` and `status` say of a file that they refuse.
 #[track_caller]
 fn refusals(file: &Path) -> [String; 2] {
@@ -94,7 +100,7 @@ fn a_file_without_read_permission_is_reported() {
     }
     let directory = directory();
     let own = directory.join("smtp-delayctl");
-    fs::copy(env!("CARGO_BIN_EXE_smtp-delayctl"), &own).unwrap();
+    copy(env!("CARGO_BIN_EXE_smtp-delayctl"), &own);
     let file = directory.join("file");
     fs::write(&file, "1\n").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
@@ -388,7 +394,7 @@ fn whoever_starts_a_daemon_sees_its_warnings() {
 fn a_daemon_without_its_default_scoreboard_warns() {
     let daemon = Background::new();
     let own = daemon.path("smtp-delayd");
-    fs::copy(env!("CARGO_BIN_EXE_smtp-delayd"), &own).unwrap();
+    copy(env!("CARGO_BIN_EXE_smtp-delayd"), &own);
     let board = daemon.path("board");
     let options = daemon.command("--delay 0", &["true"]);
     let options =
