@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -200,15 +201,21 @@ fn no_message_controls_a_terminal() {
     }
 }
 
+/// Under ucspi-tcp's own name they are ucspi-tcp's, byte by byte.
 #[test]
-fn tcprules_messages_are_unchanged() {
+fn tcprules_messages_are_escaped_unless_it_is_called_tcprules() {
     let folder = directory();
     let file = folder.join("caf\u{e9}\x1b").join("rules.tmp");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
-    let command = command.args(["tcprules", "x"]).arg(&file).stdin(Stdio::null());
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(111));
+    let told = |called: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+        let command = command.arg0(called).args(arguments).arg(&file).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(111), "{called}");
+        String::from_utf8(output.stderr).unwrap()
+    };
     let name = file.to_str().unwrap();
-    let expected = format!("tcprules: fatal: unable to create {name}: file does not exist\n");
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    let message =
+        |name: &str| format!("tcprules: fatal: unable to create {name}: file does not exist\n");
+    assert_eq!(told("tcprules", &["x"]), message(name));
+    assert_eq!(told("smtp-delayctl", &["tcprules", "x"]), message(&name.replace('\x1b', "\\033")));
 }
