@@ -1,29 +1,33 @@
 //! One child of the pool: it blocks in accept(2), serves the client that it gets, and
 //! returns to accept(2), unless it execed the program.
 
+mod acceptor;
 pub(in crate::daemon) mod oom;
 pub mod processors;
-pub mod worker;
+mod spawn;
 
+use std::cell::{Cell, OnceCell};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, getppid};
 
 use socket2::{SockAddr, Socket};
 
 use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
-use crate::daemon::child::worker::Worker;
+use crate::daemon::child::oom::ChildScore;
+use crate::daemon::child::processors::Binding;
 use crate::daemon::scoreboard::pool::{Pool, Throttled};
 use crate::daemon::scoreboard::process_state::is_stopped;
-use crate::daemon::scoreboard::stage::Stage;
+use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::error::TROUBLE;
 use crate::log::contain_panics;
-use crate::sys;
+use crate::sys::{self, Stack};
 
 /// How long a child waits after a shortage of descriptors or memory.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
@@ -34,16 +38,30 @@ const BEAT_PATIENCE: Duration = Duration::from_millis(2500);
 /// How often a child checks whether it still is.
 const PAUSE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A child, and what it needs.
+/// A child: it accepts a client, serves it, has the program spawned, and is back.
 pub struct Child<'a> {
     /// What it serves clients with.
     pub service: &'a Service,
-    /// Its place in the pool.
-    pub worker: Worker<'a>,
+    /// The pool that it belongs to.
+    pub pool: &'a Pool,
+    /// Its slot in it.
+    pub slot: SlotId,
+    /// Its parent.
+    pub supervisor: Pid,
     /// The socket that it accepts from.
     pub listener: &'a Socket,
     /// The set of files that it has.
     pub generation: u64,
+    /// Whether standard error is read by a relay.
+    pub is_relayed: bool,
+    /// Whether the kernel kills it first if memory runs out.
+    pub score: ChildScore<'a>,
+    /// Where program processes run until they exec.
+    pub stack: OnceCell<Option<Stack>>,
+    /// The number of the slot that the last program process had.
+    pub last_program_slot: Cell<usize>,
+    /// Where program processes start.
+    pub binding: Binding<'a>,
 }
 
 /// The result of one accept(2).
@@ -65,7 +83,7 @@ impl Child<'_> {
             self.service.log.error(format_args!("unable to set up signals: {why}"));
             return TROUBLE;
         }
-        self.worker.score.raise();
+        self.score.raise();
         while self.is_wanted() {
             match self.turn() {
                 Turn::Again => (),
@@ -78,7 +96,7 @@ impl Child<'_> {
 
     /// False if its files are old, or enough children are idle.
     fn is_wanted(&self) -> bool {
-        let (pool, slot) = (self.pool(), self.worker.slot);
+        let (pool, slot) = (self.pool, self.slot);
         if pool.generation() != self.generation {
             pool.slots().retire(slot);
             return false;
@@ -92,7 +110,7 @@ impl Child<'_> {
         sys::reset(Signal::SIGCHLD)?;
         sys::shut_down_when_orphaned()?;
         set_pdeathsig(Signal::SIGURG)?;
-        if self.worker.is_orphaned() {
+        if self.is_orphaned() {
             let _ = self.listener.shutdown(std::net::Shutdown::Both);
         }
         SigSet::empty().thread_set_mask()
@@ -102,7 +120,7 @@ impl Child<'_> {
         match self.listener.accept() {
             Ok((socket, peer)) => {
                 // First of all: of a client that is not counted nobody knows.
-                self.pool().slots().note_accepted(self.worker.slot);
+                self.pool.slots().note_accepted(self.slot);
                 let code = self.host(socket, &peer);
                 self.become_idle(code);
                 Turn::Again
@@ -118,14 +136,19 @@ impl Child<'_> {
     }
 
     fn complain(&self, why: &std::io::Error) {
-        if self.pool().may_log(Throttled::Accept) {
+        if self.pool.may_log(Throttled::Accept) {
             self.service.log.error(format_args!("unable to accept: {why}"));
         }
     }
 
+    /// Whether the supervisor has died.
+    fn is_orphaned(&self) -> bool {
+        getppid() != self.supervisor
+    }
+
     /// Whether the daemon stops, or its supervisor has died.
     fn is_over(&self) -> bool {
-        self.pool().is_stopping() || self.worker.is_orphaned()
+        self.pool.is_stopping() || self.is_orphaned()
     }
 
     /// The listener was shut down: by the supervisor, because of its death, or by
@@ -142,7 +165,7 @@ impl Child<'_> {
     fn host(&self, socket: Socket, peer: &SockAddr) -> u8 {
         let accepted = Instant::now();
         let Some(peer) = peer.as_socket() else { return TROUBLE };
-        let (pool, slot) = (self.pool(), self.worker.slot);
+        let (pool, slot) = (self.pool, self.slot);
         pool.slots().set_client(slot, peer.ip());
         pool.wake_if_short();
         self.wait_while_paused();
@@ -151,7 +174,7 @@ impl Child<'_> {
             Ok(client) => {
                 log.tcpserver_status(|| pool.clients(), pool.size());
                 log.tcpserver_pid(client.peer);
-                serve(self.service, Acceptor::of(&self.worker), client)
+                serve(self.service, Acceptor::of(self), client)
             }
             Err(why) => {
                 log.dropping(Some(peer), "get local address", &why);
@@ -163,9 +186,9 @@ impl Child<'_> {
     /// While the supervisor is stopped (`svc -p`) no client is served, as in tcpserver,
     /// where clients would queue: here they are accepted and kept in silence.
     fn wait_while_paused(&self) {
-        let supervisor = self.worker.supervisor.as_raw().unsigned_abs();
-        while self.pool().since_beat() > BEAT_PATIENCE
-            && !self.worker.is_orphaned()
+        let supervisor = self.supervisor.as_raw().unsigned_abs();
+        while self.pool.since_beat() > BEAT_PATIENCE
+            && !self.is_orphaned()
             && is_stopped(supervisor)
         {
             thread::sleep(PAUSE_INTERVAL);
@@ -174,16 +197,12 @@ impl Child<'_> {
 
     /// The client was refused, or left.
     fn become_idle(&self, code: u8) {
-        let pool = self.pool();
+        let pool = self.pool;
         // Without a client no verdict is owed.
-        pool.slots().count_verdict(self.worker.slot, Counter::Error);
-        pool.slots().leave(self.worker.slot);
-        pool.slots().enter(self.worker.slot, Stage::Idle);
+        pool.slots().count_verdict(self.slot, Counter::Error);
+        pool.slots().leave(self.slot);
+        pool.slots().enter(self.slot, Stage::Idle);
         self.service.log.tcpserver_lives_on(code);
         self.service.log.tcpserver_status(|| pool.clients(), pool.size());
-    }
-
-    fn pool(&self) -> &Pool {
-        self.worker.pool
     }
 }

@@ -2,6 +2,7 @@
 //! For a client that is alone it often chooses a sleeping processor, though all that is
 //! needed is in the caches of the one that the child runs on.
 
+use std::cell::Cell;
 use std::fs;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -58,6 +59,47 @@ impl Processors {
     }
 }
 
+/// Whether a child is bound to the processor that it runs on.
+pub struct Binding<'a> {
+    processors: &'a Processors,
+    is_bound: Cell<bool>,
+}
+
+impl<'a> Binding<'a> {
+    /// It is not.
+    #[must_use]
+    pub fn none(processors: &'a Processors) -> Self {
+        Self { processors, is_bound: Cell::new(false) }
+    }
+
+    /// Keeps the child, and the process that it makes, where their client's data is in the
+    /// caches, for as long as the guard lives.
+    pub fn stay(&self) -> Stay<'_> {
+        if !self.is_bound.get() {
+            self.is_bound.set(self.processors.stay());
+        }
+        Stay(self)
+    }
+
+    /// Lets the calling process run on all processors again, if it is bound.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn leave(&self) -> nix::Result<()> {
+        if self.is_bound.get() { self.processors.leave() } else { Ok(()) }
+    }
+}
+
+/// The time for which a child may be bound to a processor.
+pub struct Stay<'a>(&'a Binding<'a>);
+
+impl Drop for Stay<'_> {
+    /// What fails now is tried again with the next client.
+    fn drop(&mut self) {
+        self.0.is_bound.set(self.0.leave().is_err());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +121,16 @@ mod tests {
         processors.leave().unwrap();
         assert_eq!(sched_getaffinity(SELF), Ok(before));
         assert!(Processors::find().are_free());
+    }
+
+    #[test]
+    fn a_child_is_bound_for_as_long_as_it_stays() {
+        let processors = Processors::find();
+        let binding = Binding::none(&processors);
+        let stay = binding.stay();
+        // Not with one processor, or if an affinity was set.
+        assert_eq!(binding.is_bound.get(), processors.are_free());
+        drop(stay);
+        assert!(!binding.is_bound.get());
     }
 }

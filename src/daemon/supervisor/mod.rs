@@ -26,8 +26,7 @@ use socket2::Socket;
 use crate::connection::serve::Service;
 use crate::daemon::child::Child;
 use crate::daemon::child::oom::{ChildScore, Scores};
-use crate::daemon::child::processors::Processors;
-use crate::daemon::child::worker::Worker;
+use crate::daemon::child::processors::{Binding, Processors};
 use crate::daemon::scoreboard::line::LineCheck;
 use crate::daemon::scoreboard::pool::{Pool, Throttled};
 use crate::daemon::scoreboard::process_state::wake_child;
@@ -263,22 +262,19 @@ impl Supervisor {
     }
 
     fn child(&self, slot: SlotId, supervisor: Pid, generation: u64) -> Child<'_> {
-        let worker = Worker {
+        Child {
+            service: &self.service,
             pool: &self.pool,
             slot,
             supervisor,
-            max_prog: self.service.options.max_prog(),
-            reserve: self.service.options.reserve(),
-            relayed: self.keeps.relay.is_some(),
-            max_idle: self.service.options.max_idle(),
-            announces: self.service.log.announces_processes(),
+            listener: &self.listener,
+            generation,
+            is_relayed: self.keeps.relay.is_some(),
+            score: ChildScore::inherited(self.scores.as_ref()),
             stack: OnceCell::new(),
             last_program_slot: Cell::new(0),
-            processors: &self.processors,
-            bound: Cell::new(false),
-            score: ChildScore::inherited(self.scores.as_ref()),
-        };
-        Child { service: &self.service, worker, listener: &self.listener, generation }
+            binding: Binding::none(&self.processors),
+        }
     }
 
     /// Wakes idle children with old files, so that they end.  The signal is one that a
