@@ -65,7 +65,11 @@ impl Background {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::connect("127.0.0.1", ([127, 0, 0, 1], self.port).into())
+        self.client_from("127.0.0.1")
+    }
+
+    pub(crate) fn client_from(&self, source: &str) -> Client {
+        Client::connect(source, ([127, 0, 0, 1], self.port).into())
     }
 
     /// The owner of the pidfile.
@@ -84,13 +88,13 @@ impl Background {
         ["pid", "board"].iter().all(|name| !fs::exists(self.path(name)).unwrap())
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
 
     /// The process that passes standard error on: it has the pipe, and no
     /// listener.
-    fn relay(&self) -> Pid {
+    pub(crate) fn relay(&self) -> Pid {
         let holds = |pid: &Pid, what: &str| {
             let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
             let mut links = links.filter_map(|link| fs::read_link(link.path()).ok());

@@ -29,6 +29,7 @@ mod modules;
 mod oom;
 mod places;
 mod pool;
+mod relay;
 mod report;
 mod rules;
 mod startup;

@@ -1,7 +1,7 @@
 //! What a connection's stages need from the process that accepted it: a child of the
 //! pool, or a UCSPI server that shares nothing with us.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -179,11 +179,11 @@ pub trait Process {
     }
 
     /// Resets this process to what a program is to find at its default, just before it
-    /// execs one.
+    /// execs the one of `client`.
     ///
     /// # Errors
     /// ENOMEM: no session is better than one with wrong settings.
-    fn prepare_exec(&self) -> nix::Result<()>;
+    fn prepare_exec(&self, client: SocketAddr) -> nix::Result<()>;
 
     /// The program could not be run, and this process goes on.
     fn exec_failed(&self);

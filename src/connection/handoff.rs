@@ -162,8 +162,8 @@ pub fn run(
 ) -> io::Result<()> {
     let environment = environment.strings();
     let mut become_program = || {
-        let prepared =
-            client.stream.become_standard().and_then(|()| acceptor.process.prepare_exec());
+        let standard = client.stream.become_standard();
+        let prepared = standard.and_then(|()| acceptor.process.prepare_exec(client.peer));
         prepared.map_or_else(|errno| errno, |()| program.exec(&environment))
     };
     // Of this process, once it is the program, the supervisor counts that it passed.

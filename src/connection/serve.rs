@@ -282,7 +282,7 @@ pub(super) fn possible_classes(options: &Options) -> &'static [Class] {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+    use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
     use std::os::unix::net::UnixDatagram;
     use std::path::{Path, PathBuf};
     use std::process;
@@ -369,7 +369,7 @@ mod tests {
             Some(self.outcome)
         }
 
-        fn prepare_exec(&self) -> nix::Result<()> {
+        fn prepare_exec(&self, _: SocketAddr) -> nix::Result<()> {
             Ok(())
         }
 

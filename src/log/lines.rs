@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use super::facts::{EarlyBytes, Said, Stats, Subject, stats_keys};
 use super::line::{Brief, Line, Peer, Rounded};
 use super::logger::{Log, Speaker, Verbosity};
+use super::sink::{LONGEST_MESSAGE, cut};
 use super::syslog::Worth;
 use super::value::FromProgram;
 use crate::djb::{self, TCPSERVER_USAGE};
@@ -23,6 +24,8 @@ use crate::escape::{Escaped, Quoted};
 
 /// Seconds of a day.
 const DAY: u32 = 86_400;
+/// More bytes than `ip=`, `port=` and `pid=` of any client take.
+const LONGEST_SESSION: usize = 80;
 
 impl Log {
     /// The daemon accepts clients from now on.
@@ -210,11 +213,23 @@ impl Log {
         }
     }
 
-    /// A program wrote a line on standard error.
-    pub fn program_said(&self, line: &[u8]) {
+    /// A program wrote a line on standard error: that of a client, as such a process,
+    /// if that is known.
+    pub fn program_said(&self, line: &[u8], session: Option<(SocketAddr, Pid)>) {
         if self.verbosity > Verbosity::Quiet {
-            let line = format!("prog: {}", FromProgram(line));
+            let line = self.program_line(line, session);
             self.put_message(Severity::LOG_INFO, &line, Worth::Patience);
+        }
+    }
+
+    /// Whose it is stands where scripts do not look for the program's words, and is
+    /// never cut off.
+    fn program_line(&self, line: &[u8], session: Option<(SocketAddr, Pid)>) -> String {
+        let mut line = format!("prog: {}", FromProgram(line));
+        cut(&mut line, LONGEST_MESSAGE - LONGEST_SESSION);
+        match session.filter(|_| self.speaker != Speaker::Tcpserver) {
+            Some((client, pid)) => format!("{line}{} pid={pid}", self.about(client)),
+            None => line,
         }
     }
 
@@ -261,6 +276,22 @@ mod tests {
             delay: class.map(|_| Duration::from_secs(2)),
             shrunk: None,
             waited: Duration::from_millis(2004),
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_program_ends_in_whose_it_is() {
+        let log = Log::new("smtp-delayd", Verbosity::Normal);
+        let session = Some(("192.0.2.7:40112".parse().unwrap(), Pid::from_raw(8121)));
+        let line = log.program_line(b"x ip=192.0.2.1 pid=1", session);
+        let expected = r"prog: x ip\x3d192.0.2.1 pid\x3d1 ip=192.0.2.7 port=40112 pid=8121";
+        assert_eq!(line, expected);
+        assert_eq!(log.program_line(b"x", None), "prog: x");
+        let longest = "[1111:2222:3333:4444:5555:6666:7777:8888]:65535".parse().unwrap();
+        let session = Some((longest, Pid::from_raw(i32::MAX)));
+        for byte in [b"\x01".as_slice(), "\u{e9}".as_bytes()] {
+            let line = log.program_line(&byte.repeat(2000), session);
+            assert!(line.len() <= LONGEST_MESSAGE && line.ends_with(" pid=2147483647"), "{line}");
         }
     }
 

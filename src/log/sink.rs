@@ -172,9 +172,7 @@ impl Log {
             Speaker::Tcpserver => return message.to_owned(),
             Speaker::Daemon | Speaker::Link => Message(message).to_string(),
         };
-        let most = text.len().min(LONGEST_MESSAGE);
-        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
+        cut(&mut text, LONGEST_MESSAGE);
         text
     }
 
@@ -184,7 +182,13 @@ impl Log {
 }
 
 /// Together with the program's name it is written in one piece.
-const LONGEST_MESSAGE: usize = LIMIT - 100;
+pub(super) const LONGEST_MESSAGE: usize = LIMIT - 100;
+
+/// Leaves no more than `most` bytes of a text, and no part of a letter.
+pub(super) fn cut(text: &mut String, most: usize) {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+}
 
 /// Does `work`, which ends with an exit code, or with [`TROUBLE`] for a panic.
 pub fn contain_panics(work: impl FnOnce() -> u8) -> u8 {

@@ -43,6 +43,16 @@ pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
     }
 }
 
+/// Closes `descriptors`.  For a process that was just forked, and ends without dropping
+/// whatever owns them.
+pub fn close_these<'a>(descriptors: impl Iterator<Item = BorrowedFd<'a>>) {
+    let mut descriptors: Vec<libc::c_int> = descriptors.map(|fd| fd.as_raw_fd()).collect();
+    descriptors.sort_unstable();
+    for run in descriptors.chunk_by(|fd, next| fd + 1 == *next) {
+        close_range(run[0], run[run.len() - 1]);
+    }
+}
+
 fn close_range(first: libc::c_int, last: libc::c_int) {
     // SAFETY: closing touches no memory; the caller does not use them again.
     let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };

@@ -5,6 +5,7 @@
 
 mod descriptors;
 mod memory;
+mod passing;
 mod process;
 mod program;
 mod shared;
@@ -13,10 +14,11 @@ mod sockets;
 mod spawn;
 
 pub use descriptors::{
-    close_all_but, null, standard_error, standard_error_is_the_client, standard_input,
+    close_all_but, close_these, null, standard_error, standard_error_is_the_client, standard_input,
     standard_output,
 };
 pub use memory::{Allocator, OnRefusal, on_refused_memory, share_one_heap};
+pub use passing::{pass, receive};
 pub use process::{
     errno, executed_path, is_shortage, monotonic_micros, random_u16, reap, service_port,
 };

@@ -1,6 +1,6 @@
 //! A child of the pool as the acceptor of its connections.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -16,9 +16,9 @@ use crate::connection::load::Load;
 use crate::connection::lookup::LocalName;
 use crate::connection::verdict::is_under_pressure;
 use crate::daemon::child::Child;
+use crate::daemon::relay::StandardError;
 use crate::daemon::scoreboard::pool::Throttled;
 use crate::daemon::scoreboard::stage::Stage;
-use crate::daemon::supervisor::relay::part_from_others;
 use crate::sys;
 
 impl Counts for Child<'_> {
@@ -139,9 +139,9 @@ impl Process for Child<'_> {
         outcome
     }
 
-    fn prepare_exec(&self) -> nix::Result<()> {
-        if self.is_relayed {
-            part_from_others();
+    fn prepare_exec(&self, client: SocketAddr) -> nix::Result<()> {
+        if let Some(standard_error) = self.standard_error {
+            standard_error.set_up(client);
         }
         self.binding.leave()?;
         // exec resets handlers, but not ignored signals.
@@ -151,6 +151,7 @@ impl Process for Child<'_> {
 
     fn exec_failed(&self) {
         self.pool.slots().note_not_becoming_program(self.slot);
+        self.standard_error.into_iter().for_each(StandardError::share);
         let _ = set_pdeathsig(Signal::SIGURG);
         // The supervisor may have died meanwhile; the handler checks that.
         let _ = raise(Signal::SIGURG);

@@ -22,6 +22,7 @@ use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
 use crate::daemon::child::oom::ChildScore;
 use crate::daemon::child::processors::Binding;
+use crate::daemon::relay::StandardError;
 use crate::daemon::scoreboard::pool::{Pool, Throttled};
 use crate::daemon::scoreboard::process_state::is_stopped;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
@@ -52,8 +53,8 @@ pub struct Child<'a> {
     pub listener: &'a Socket,
     /// The set of files that it has.
     pub generation: u64,
-    /// Whether standard error is read by a relay.
-    pub is_relayed: bool,
+    /// How programs get a standard error that a relay reads, if there is one.
+    pub standard_error: Option<&'a StandardError>,
     /// Whether the kernel kills it first if memory runs out.
     pub score: ChildScore<'a>,
     /// Where program processes run until they exec.

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::daemon::relay::Relay;
 use crate::dns::{MOST_NAMES, most_sockets};
 use crate::options::Options;
 
 /// Those that a child always has: the three standard ones, the listener, the eventfd,
-/// syslog, the relay, the pidfile, the scoreboard and the client; and one for a file,
+/// syslog, the relay's pipe, the pidfile, the scoreboard and the client; and one for a file,
 /// or for TCP while UDP is still open.
 const ALWAYS: usize = 11;
+/// The relay's sockets.
+const RELAY: usize = 2;
 
 /// The warning if this process may have fewer open files than a child needs.
 pub(in crate::daemon) fn warning(options: &Options) -> Option<String> {
@@ -41,7 +44,8 @@ fn needed(options: &Options, servers: usize) -> usize {
     let reason = usize::from(!options.lists.blocklists.is_empty());
     let probes = if options.look_up { servers } else { 0 };
     let ident = usize::from(options.ident);
-    ALWAYS + each * (names + local_name + zones + reason) + probes + ident
+    let relay = if Relay::is_wanted(options) { RELAY } else { 0 };
+    ALWAYS + relay + each * (names + local_name + zones + reason) + probes + ident
 }
 
 #[cfg(test)]
@@ -65,6 +69,7 @@ mod tests {
         assert_eq!(options(&|options| options.paranoid = true), 9 * 4 + 1);
         assert_eq!(options(&|options| options.dns_timeout = Duration::from_secs(1)), 2 + 1);
         assert_eq!(options(&|options| options.ident = true), 2 * 4 + 1 + 1);
+        assert_eq!(options(&|options| options.daemon = true), 2 * 4 + 1 + RELAY);
         let zone = |text: &str| Rc::new(List::parse_blocklist(text).unwrap());
         let lists = ["a.example=127.0.0.2", "a.example=127.0.0.3", "b.example"].map(zone);
         assert_eq!(options(&|options| options.lists.blocklists = lists.to_vec()), 5 * 4 + 1);

@@ -15,6 +15,7 @@ use crate::connection::environment::Environment;
 use crate::connection::exemptions::exemptions;
 use crate::connection::handoff::Program;
 use crate::connection::serve::Service;
+use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::startup::background::Readiness;
@@ -25,12 +26,11 @@ use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::signals::{self, told_to_stop};
 use crate::daemon::startup::warnings::warn;
 use crate::daemon::supervisor::checker::{self, Files};
-use crate::daemon::supervisor::relay::Relay;
 use crate::daemon::supervisor::{Keeps, Supervisor};
 use crate::error::Fatal;
 use crate::known::asker::Asker;
 use crate::log::Log;
-use crate::options::{LogTo, Options};
+use crate::options::Options;
 use crate::sys::{self, Blocked};
 
 /// Runs the daemon in front of the program that the options name.
@@ -151,7 +151,7 @@ fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired
 
 /// In the background what programs write on standard error goes to syslog.
 fn relay(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<Option<Relay>, Fatal> {
-    if !options.daemon || options.log_to() != LogTo::Syslog {
+    if !Relay::is_wanted(options) {
         return Ok(None);
     }
     let relay = Relay::start(log);

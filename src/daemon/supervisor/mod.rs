@@ -5,7 +5,6 @@ pub mod backoff;
 pub(in crate::daemon) mod checker;
 mod ends;
 mod reap;
-pub mod relay;
 mod reload;
 mod rounds;
 pub mod spawn_rate;
@@ -27,6 +26,7 @@ use crate::connection::serve::Service;
 use crate::daemon::child::Child;
 use crate::daemon::child::oom::{ChildScore, Scores};
 use crate::daemon::child::processors::{Binding, Processors};
+use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::line::LineCheck;
 use crate::daemon::scoreboard::pool::{Pool, Throttled};
 use crate::daemon::scoreboard::process_state::wake_child;
@@ -38,7 +38,6 @@ use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::backoff::Backoff;
 use crate::daemon::supervisor::checker::Checker;
 use crate::daemon::supervisor::ends::{Crashes, End};
-use crate::daemon::supervisor::relay::Relay;
 use crate::daemon::supervisor::rounds::Rounds;
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::error::Reason;
@@ -151,7 +150,7 @@ impl Supervisor {
             self.wake_outdated();
             self.checker.iter().filter(|checker| checker.left().is_zero()).for_each(Checker::kill);
             if let Some(relay) = &mut self.keeps.relay {
-                relay.replace(&self.service.log);
+                relay.tend(&self.service.log);
             }
             self.sleep();
         }
@@ -233,7 +232,11 @@ impl Supervisor {
         let supervisor = getpid();
         self.pool.slots().set_files(slot, generation);
         self.pool.slots().enter(slot, Stage::Idle);
-        match sys::spawn(|| self.child(slot, supervisor, generation).run()) {
+        let child = || {
+            self.keeps.relay.iter().for_each(Relay::close_in_child);
+            self.child(slot, supervisor, generation).run()
+        };
+        match sys::spawn(child) {
             Ok(pid) => {
                 self.backoff.fork_succeeded();
                 sys::put_pid(self.pool.slots().pid_word(slot), pid.as_raw().unsigned_abs());
@@ -269,7 +272,7 @@ impl Supervisor {
             supervisor,
             listener: &self.listener,
             generation,
-            is_relayed: self.keeps.relay.is_some(),
+            standard_error: self.keeps.relay.as_ref().map(Relay::standard_error),
             score: ChildScore::inherited(self.scores.as_ref()),
             stack: OnceCell::new(),
             last_program_slot: Cell::new(0),
