@@ -234,7 +234,10 @@ fn nobody_else_may_ask() {
 #[test]
 fn a_keeper_works_within_a_small_memory() {
     let home = home();
-    let keeper = Keeper::start_under(&home, &["prlimit", "--as=20000000", "--data=20000000"]);
+    // Without optimization the code alone is 10 MB longer.
+    let limit = if cfg!(debug_assertions) { 30_000_000 } else { 20_000_000 };
+    let limits = [format!("--as={limit}"), format!("--data={limit}")];
+    let keeper = Keeper::start_under(&home, &["prlimit", &limits[0], &limits[1]]);
     let asker = Asker::of_directory(&home).unwrap();
     for number in 0..15_000_u32 {
         let key = Key::of(std::net::Ipv4Addr::from_bits(number << 8).into());
@@ -346,8 +349,9 @@ fn a_keeper_that_is_gone_or_stopped_makes_nobody_late() {
     let stopped = daemon.log("pass ");
     assert!(stopped.contains(" delay=1.5 ") && stopped.contains(" known=- "), "{stopped}");
     assert_waited(lab::waited(&stopped), 1.5..4.0);
-    keeper.signal(Signal::SIGCONT);
     keeper.kill();
+    // The daemon has one of its own, which finds no directory.
+    fs::rename(&home, directory().join("elsewhere")).unwrap();
     for count in 2..4 {
         assert_greeted(daemon.client("127.0.0.1"));
         let gone = daemon.log_lines("pass ", count).remove(count - 1);
@@ -386,4 +390,95 @@ fn those_who_are_exempt_are_neither_asked_about_nor_remembered() {
     keeper.tell("192.0.2.1", STATIC);
     keeper.wait_for_record("192.0.2.1");
     assert_eq!(keeper.ask("127.0.0.1"), None);
+}
+
+/// A daemon that keeps the memory itself, and a client that has passed.
+fn daemon_with_a_known_client(home: &Path, dns: &FakeDns) -> Daemon {
+    let daemon = daemon(home, dns).run(ANSWER);
+    assert_greeted(daemon.client("127.0.0.1"));
+    wait_until_written(home, "127.0.0.1");
+    daemon
+}
+
+fn passes_at_once(daemon: &Daemon) -> bool {
+    let count = daemon.lines("pass ").len() + 1;
+    assert_greeted(daemon.client("127.0.0.1"));
+    daemon.log_lines("pass ", count).pop().unwrap().contains(" delay=0 ")
+}
+
+/// The process that has the lock.
+fn keeper_of(home: &Path) -> Option<nix::unistd::Pid> {
+    match smtp_delay::file::lock::owner_at(&home.join("lock")).ok()? {
+        smtp_delay::file::lock::Holder::Process(pid) => Some(nix::unistd::Pid::from_raw(pid)),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_daemon_keeps_its_memory_over_restarts() {
+    let home = directory().join("made");
+    let dns = named();
+    let mut daemon = daemon_with_a_known_client(&home, &dns);
+    assert_eq!(fs::metadata(&home).unwrap().mode() & 0o777, 0o700);
+    assert!(passes_at_once(&daemon));
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
+    assert_eq!(keeper_of(&home), None, "the keeper ends before the supervisor");
+    let daemon = self::daemon(&home, &dns).run(ANSWER);
+    assert!(passes_at_once(&daemon));
+    daemon.signal(Signal::SIGHUP);
+    daemon.log("reload ");
+    assert!(passes_at_once(&daemon));
+}
+
+#[test]
+fn a_keeper_that_is_killed_is_replaced() {
+    let home = home();
+    let dns = named();
+    let daemon = daemon_with_a_known_client(&home, &dns);
+    for _ in 0..2 {
+        let keeper = keeper_of(&home).unwrap();
+        nix::sys::signal::kill(keeper, Signal::SIGKILL).unwrap();
+        wait_until("another keeper", || {
+            keeper_of(&home).filter(|other| *other != keeper && home.join("socket").exists())
+        });
+        wait_until("a known client", || passes_at_once(&daemon).then_some(()));
+    }
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_its_memory_to_the_next() {
+    let home = home();
+    let dns = named();
+    let mut daemon = daemon_with_a_known_client(&home, &dns);
+    daemon.kill();
+    wait_until("the keeper's end", || keeper_of(&home).is_none().then_some(()));
+    let daemon = self::daemon(&home, &dns).run(ANSWER);
+    assert!(passes_at_once(&daemon));
+}
+
+#[test]
+fn two_daemons_share_a_directory_and_the_second_takes_over() {
+    let home = home();
+    let dns = named();
+    let mut first = daemon_with_a_known_client(&home, &dns);
+    let second = daemon(&home, &dns).run(ANSWER);
+    assert!(passes_at_once(&second));
+    first.signal(Signal::SIGTERM);
+    first.wait();
+    wait_until("the second's keeper", || keeper_of(&home));
+    wait_until("a known client", || passes_at_once(&second).then_some(()));
+}
+
+#[test]
+fn a_directory_of_no_use_costs_a_warning() {
+    let home = home();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    let dns = named();
+    let daemon = daemon(&home, &dns).run(ANSWER);
+    let warning = daemon.log("smtp-delayd: warning: unable to keep known clients in ");
+    assert!(warning.ends_with("its mode is 755: use chmod 700: keeping them in memory"));
+    assert_greeted(daemon.client("127.0.0.1"));
+    wait_until("a known client", || passes_at_once(&daemon).then_some(()));
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
 }

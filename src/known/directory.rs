@@ -1,9 +1,9 @@
 //! The keeper's directory: `lock`, `store` and `socket`.  It is its owner's alone, no
 //! link in it is followed, and whoever holds the lock is the keeper.
 
-use std::fs::{File, Metadata};
+use std::fs::{DirBuilder, File, Metadata};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -14,7 +14,7 @@ use nix::sys::socket::sockopt::PassCred;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstatat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, geteuid, unlinkat};
 
 use crate::file::entry::Entry;
 use crate::file::lock::lock;
@@ -32,6 +32,16 @@ const SOCKET: &str = "socket";
 #[must_use]
 pub fn socket_in(path: &Path) -> PathBuf {
     path.join(SOCKET)
+}
+
+/// Makes a directory for a keeper, if there is nothing at `path`: the owner's alone.
+/// Whatever is there stays as it is, and [`Directory::open`] tells what is wrong with it.
+pub fn make(path: &Path, user: Option<Uid>, group: Option<Gid>) {
+    if DirBuilder::new().mode(0o700).create(path).is_ok() {
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let made = File::options().read(true).custom_flags(flags).open(path);
+        let _ = made.map(|made| fchown(made, user.map(Uid::as_raw), group.map(Gid::as_raw)));
+    }
 }
 
 /// A socket to be asked by, once it has a name.  The kernel tells of each datagram whose

@@ -26,7 +26,7 @@ const CLIENTS: TableDefinition<&[u8; key::LENGTH], &[u8; record::LENGTH]> =
 const PLACES: TableDefinition<&[u8; order::LENGTH], ()> = TableDefinition::new("places.1");
 
 /// Bytes of pages that are kept in memory.
-const CACHE: usize = 2 << 20;
+const CACHE: usize = 1 << 20;
 /// How many are removed, or dated back, for each batch at most: one takes no longer
 /// than a second.
 const MOST_AT_ONCE: usize = 10_000;

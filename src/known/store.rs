@@ -32,7 +32,7 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 pub const MOST_IN_MEMORY: usize = 20_000;
 /// How many changes are written at once: the database has all that it touches in memory
 /// until it is written.
-const BATCH: usize = 2000;
+const BATCH: usize = 1000;
 
 /// What the log is to tell.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ enum State {
 /// All that the keeper knows.
 pub struct Store {
     memory: Memory,
-    /// What is not on the disk yet changes the number of clients by so many.
-    difference: i64,
-    /// What is being written, and by how many it changes their number.
-    in_flight: Option<(Arc<Changes>, i64)>,
+    /// What is being written.
+    in_flight: Option<Arc<Changes>>,
+    /// How many clients there are, as long as something is not on the disk yet.
+    count: u64,
     state: State,
     worker: Option<Worker>,
     limits: Limits,
@@ -84,8 +84,8 @@ impl Store {
         let size = usize::try_from(limits.size).unwrap_or(MOST_IN_MEMORY);
         Self {
             memory: Memory::new(size.min(MOST_IN_MEMORY)),
-            difference: 0,
             in_flight: None,
+            count: 0,
             state: State::None,
             worker: None,
             limits,
@@ -129,8 +129,7 @@ impl Store {
 
     /// The same, however old.
     fn any(&mut self, key: Key) -> Option<Record> {
-        let written =
-            || self.in_flight.as_ref().and_then(|(changes, _)| changes.get(&key).copied());
+        let written = || self.in_flight.as_ref().and_then(|changes| changes.get(&key).copied());
         if let Some(entry) = self.memory.get(key).or_else(written) {
             return entry.record();
         }
@@ -165,7 +164,8 @@ impl Store {
 
     fn put(&mut self, key: Key, entry: Entry, was_there: bool) {
         self.memory.put(key, entry);
-        self.difference += i64::from(entry.record().is_some()) - i64::from(was_there);
+        let difference = i64::from(entry.record().is_some()) - i64::from(was_there);
+        self.count = self.count.saturating_add_signed(difference);
         if !self.in_trouble {
             let soon = Instant::now() + INTERVAL;
             self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
@@ -185,7 +185,7 @@ impl Store {
         let last = on_disk.get(PAGE - 1).map_or(Key::LAST, |(key, _)| *key);
         let mut page: std::collections::BTreeMap<Key, Entry> =
             on_disk.into_iter().map(|(key, record)| (key, Entry::Known(record))).collect();
-        let written = self.in_flight.iter().flat_map(|(changes, _)| changes.iter());
+        let written = self.in_flight.iter().flat_map(|changes| changes.iter());
         let changes = written.map(|(key, entry)| (*key, *entry)).chain(self.memory.iter());
         page.extend(changes.filter(|(key, _)| (first..=last).contains(key)));
         let next = page.keys().nth(PAGE).copied();
@@ -199,17 +199,18 @@ impl Store {
 
     /// How many clients there are, and where.
     pub fn status(&mut self) -> (u64, Where) {
-        let (on_disk, place) = match &self.state {
+        let is_written = self.memory.is_empty() && self.in_flight.is_none();
+        let on_disk = match &self.state {
             State::None => return (self.memory.len() as u64, Where::Memory),
-            State::Open(disk) => (disk.count(), Where::Disk),
-            State::Opening | State::Closed(_) => (Ok(0), Where::Memory),
+            State::Opening | State::Closed(_) => return (self.count, Where::Memory),
+            State::Open(disk) if is_written => disk.count(),
+            State::Open(_) => return (self.count, Where::Disk),
         };
         let on_disk = on_disk.unwrap_or_else(|why| {
             self.fail(why);
             0
         });
-        let in_flight = self.in_flight.as_ref().map_or(0, |(_, difference)| *difference);
-        (on_disk.saturating_add_signed(in_flight + self.difference), place)
+        (on_disk, Where::Disk)
     }
 
     /// When [`tick`](Self::tick) has something to do.
@@ -246,7 +247,7 @@ impl Store {
         {
             let changes = Arc::new(self.memory.take(BATCH));
             worker.give(Job::Write(Arc::clone(disk), Arc::clone(&changes), self.purge));
-            self.in_flight = Some((changes, std::mem::take(&mut self.difference)));
+            self.in_flight = Some(changes);
             self.due = (!self.memory.is_empty()).then(Instant::now);
         }
     }
@@ -270,6 +271,8 @@ impl Store {
     fn take(&mut self, done: Done) {
         match done {
             Done::Opened(Ok(disk)) => {
+                let new = self.memory.iter().filter(|(_, entry)| entry.record().is_some());
+                self.count = disk.count().unwrap_or_default() + new.count() as u64;
                 self.state = State::Open(disk);
                 let pause = if self.in_trouble { PAUSE } else { INTERVAL };
                 self.due = Some(Instant::now() + pause);
@@ -281,6 +284,9 @@ impl Store {
             Done::SetAside(name, why) => self.events.push(Event::SetAside(why, name)),
             Done::Written(rest, _) => {
                 self.in_flight = None;
+                if let (true, State::Open(disk)) = (self.memory.is_empty(), &self.state) {
+                    self.count = disk.count().unwrap_or(self.count);
+                }
                 let next = if rest == Rest::More { INTERVAL } else { AT_LEAST };
                 self.due.get_or_insert_with(|| Instant::now() + next);
                 if std::mem::take(&mut self.in_trouble) {
@@ -300,8 +306,7 @@ impl Store {
     }
 
     fn take_back(&mut self) {
-        if let Some((changes, difference)) = self.in_flight.take() {
-            self.difference += difference;
+        if let Some(changes) = self.in_flight.take() {
             self.memory.put_back(&changes);
         }
     }

@@ -90,12 +90,13 @@ impl Log {
         self.verbosity == Verbosity::Verbose && self.speaker != Speaker::Link
     }
 
-    /// The descriptor that lines to the syslog daemon need.
+    /// The descriptor that lines need, if it is not standard error.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.sink {
             Sink::Syslog(syslog) => Some(syslog.descriptor()),
-            Sink::Stderr(_) | Sink::Blocking => None,
+            Sink::Stderr(stderr) => stderr.get().map(Stderr::descriptor),
+            Sink::Blocking => None,
         }
     }
 

@@ -156,6 +156,11 @@ pub(super) struct Stderr {
 }
 
 impl Stderr {
+    /// What is written to.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.way.descriptor()
+    }
+
     pub(super) fn open() -> Self {
         Self { way: Way::find(), losses: Losses::new(), never_waits: OnceLock::new() }
     }

@@ -45,6 +45,8 @@ impl Default for Options {
             no_delay: false,
             delays,
             known: None,
+            known_days: 36,
+            known_size: 1_000_000,
             delay_known: Duration::ZERO,
             dns_timeout: Duration::from_secs(8),
             resolvers: Vec::new(),

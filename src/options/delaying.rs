@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::table::{Opt, flag, store, with};
 use super::values::{
-    Value, choice, keepers_directory, networks, reply_text, resolver, seconds_value,
+    Value, choice, days, keepers_directory, known_clients, networks, reply_text, resolver,
+    seconds_value,
 };
 use super::{EarlyTalk, RefuseBy};
 
@@ -89,7 +90,7 @@ pub(super) static KNOWN: &[Opt] = &[
     with(
         "known",
         "DIR",
-        "known clients wait shorter: ask the keeper of DIR (smtp-delayctl keep)",
+        "let known clients wait shorter; they are remembered in DIR",
         store!(|v| keepers_directory(v).map(Some) => known),
     ),
     with(
@@ -97,6 +98,22 @@ pub(super) static KNOWN: &[Opt] = &[
         "SECS",
         "delay of known clients with a good name [0]",
         store!(seconds_value => delay_known),
+    ),
+];
+
+/// For how long clients are remembered, and how many.
+pub(super) static KEEPER: &[Opt] = &[
+    with(
+        "known-days",
+        "N",
+        "remember clients with a good name for N days [36]",
+        store!(days => known_days),
+    ),
+    with(
+        "known-size",
+        "N",
+        "remember N clients at most [1000000]",
+        store!(known_clients => known_size),
     ),
 ];
 

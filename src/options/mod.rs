@@ -125,6 +125,10 @@ pub struct Options {
     pub delays: Delays,
     /// The directory of the keeper of known clients.
     pub known: Option<PathBuf>,
+    /// For how many days a client of class static is remembered.
+    pub known_days: u32,
+    /// How many clients are remembered.
+    pub known_size: u64,
     /// The delay of a known client of class static.
     pub delay_known: Duration,
     /// The deadline of all look-ups of one connection.

@@ -97,6 +97,12 @@ fn user(name: &str) -> Result<Account, Fatal> {
 }
 
 impl Identity {
+    /// Whose files are to be that are made before the switch, where that is not who
+    /// makes them.
+    pub(in crate::daemon) fn owner(&self) -> (Option<Uid>, Option<Gid>) {
+        (self.user, self.group)
+    }
+
     /// Takes a user, with its groups unless a group is given.
     fn set_user(&mut self, name: &str, has_group: bool) -> Result<(), Fatal> {
         let user = user(name)?;

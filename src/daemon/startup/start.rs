@@ -26,9 +26,10 @@ use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::signals::{self, told_to_stop};
 use crate::daemon::startup::warnings::warn;
 use crate::daemon::supervisor::checker::{self, Files};
+use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::{Keeps, Supervisor};
 use crate::error::Fatal;
-use crate::known::asker::Asker;
+use crate::known::directory;
 use crate::log::Log;
 use crate::options::Options;
 use crate::sys::{self, Blocked};
@@ -77,6 +78,10 @@ pub fn run(
     let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
     let Acquired { cleanup, pidfile, listener, local, mut scoreboard } =
         acquire(&options, &identity, &watched)?;
+    if let Some(path) = &options.known {
+        let (user, group) = identity.owner();
+        directory::make(path, user, group);
+    }
     identity.assume()?;
     warn(&options, local, &watched);
     let Some(Files { names, rules }) = read_files(&options, &watched)? else {
@@ -95,7 +100,9 @@ pub fn run(
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
     let resolvers = RefCell::new(resolvers);
     let log = log.clone();
-    let known = options.known.as_deref().and_then(|path| Asker::of_directory(path).ok());
+    let keeper = KeeperProcess::start(&options, &log);
+    let keeper = keeper.map_err(|why| Fatal::unable("fork the keeper of known clients", why))?;
+    let known = keeper.as_ref().and_then(|keeper| keeper.asker().ok());
     let service =
         Service { options, names, rules, log, program, environment, resolvers, host_name, known };
     let log = service.log.clone();
@@ -104,7 +111,7 @@ pub fn run(
     log.tell_of_panics();
     log.never_wait();
     log.start(local, slots, idle);
-    let keeps = Keeps { pidfile: None, relay, scoreboard: scoreboard.hold() };
+    let keeps = Keeps { pidfile: None, relay, keeper, scoreboard: scoreboard.hold() };
     let mut supervisor = Supervisor::new(service, listener, pool, keeps);
     if in_background && !supervisor.is_up() {
         return Err(Fatal::trouble("unable to fork a single child"));

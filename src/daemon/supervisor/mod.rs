@@ -4,6 +4,7 @@
 pub mod backoff;
 pub(in crate::daemon) mod checker;
 mod ends;
+pub mod keeper;
 mod reap;
 mod reload;
 mod rounds;
@@ -38,6 +39,7 @@ use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::backoff::Backoff;
 use crate::daemon::supervisor::checker::Checker;
 use crate::daemon::supervisor::ends::{Crashes, End};
+use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::rounds::Rounds;
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::error::Reason;
@@ -77,13 +79,15 @@ pub struct Supervisor {
     keeps: Keeps,
 }
 
-/// What a supervisor in the background also has.
+/// What only some supervisors have: most of it those in the background.
 #[derive(Default)]
 pub struct Keeps {
     /// The pidfile.
     pub pidfile: Option<Pidfile>,
     /// The relay of what programs write on standard error.
     pub relay: Option<Relay>,
+    /// The keeper of known clients.
+    pub keeper: Option<KeeperProcess>,
     /// The file of the scoreboard, locked.
     pub scoreboard: Option<File>,
 }
@@ -152,9 +156,15 @@ impl Supervisor {
             if let Some(relay) = &mut self.keeps.relay {
                 relay.tend(&self.service.log);
             }
+            if let Some(keeper) = &mut self.keeps.keeper {
+                keeper.replace(&self.service.log);
+            }
             self.sleep();
         }
         self.tell_all_ends();
+        if let Some(keeper) = &mut self.keeps.keeper {
+            keeper.end();
+        }
         self.service.log.stats(&self.pool.stats());
         self.service.log.stop(self.pool.count(Stage::Prog));
     }
@@ -296,9 +306,12 @@ impl Supervisor {
     fn sleep(&self) {
         let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
+        let keeper = self.keeps.keeper.as_ref().and_then(KeeperProcess::due);
         let look = Some(self.stuck_check.due().min(self.line_check.due()));
         let reload = self.reload_due.filter(|_| self.checker.is_none());
-        let at = [self.retry_at, self.rounds.due(now), relay, look, reload].into_iter().flatten();
+        let at = [self.retry_at, self.rounds.due(now), relay, keeper, look, reload]
+            .into_iter()
+            .flatten();
         let due = at.map(|due| due.saturating_duration_since(now));
         let checked = self.checker.as_ref().map(|checker| checker.left().max(INTERVAL));
         let due = due.chain(checked).min();

@@ -68,6 +68,9 @@ impl Supervisor {
         if self.keeps.relay.as_mut().is_some_and(|relay| relay.has_ended(pid)) {
             return;
         }
+        if self.keeps.keeper.as_mut().is_some_and(|keeper| keeper.has_ended(pid)) {
+            return;
+        }
         if let Some(slot) = self.pool.slots().of(pid.as_raw().unsigned_abs()) {
             self.on_exit(slot, pid, ExitStatus::from_raw(status));
         }

@@ -102,6 +102,7 @@ fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str
     }
     keep!(daemon "daemon", pidfile "pidfile", scoreboard "scoreboard", log_to "log");
     keep!(tag "tag", syslog_socket "syslog-socket", known "known");
+    keep!(known_days "known-days", known_size "known-size");
     if old.facility as i32 != new.facility as i32 {
         new.facility = old.facility;
         changed.push("facility");

@@ -1,0 +1,191 @@
+//! The keeper of known clients, as a process of the supervisor's: made before the pool,
+//! replaced when it ends, and told to end when the supervisor does.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getpid, pipe2};
+
+use crate::error::TROUBLE;
+use crate::known::asker::Asker;
+use crate::known::directory::Directory;
+use crate::known::disk::Limits;
+use crate::known::keeper::{Life, Place, keep, nameless_socket};
+use crate::known::message::Request;
+use crate::known::rules::Lifetimes;
+use crate::log::Log;
+use crate::options::Options;
+use crate::sys;
+
+/// How long the pool waits for the first answer.
+const START: Duration = Duration::from_secs(1);
+/// How long the supervisor waits for what was told to be written.
+const END: Duration = Duration::from_secs(5);
+/// How often either is looked for.
+const INTERVAL: Duration = Duration::from_millis(5);
+/// How soon after its start a keeper that has ended is replaced; twice as long after
+/// each that has not lived so long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What a signal to the process group must not end.
+const DEAF_TO: [Signal; 5] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGQUIT];
+
+/// Where it keeps what it knows.
+enum Home {
+    Directory(PathBuf),
+    /// Nowhere: the socket by which it is asked.
+    Memory(UnixDatagram),
+}
+
+/// The keeper of a supervisor.
+pub struct KeeperProcess {
+    home: Home,
+    limits: Limits,
+    pid: Option<Pid>,
+    /// Whatever is written to it tells the keeper to end.
+    life: Option<File>,
+    started: Instant,
+    pause: Duration,
+}
+
+impl KeeperProcess {
+    /// Forks the keeper that `options` ask for, and waits until it answers, for a second
+    /// at most.  A directory of no use costs a warning, and it knows what it is told.
+    ///
+    /// # Errors
+    /// No descriptors, or no process.
+    pub fn start(options: &Options, log: &Log) -> io::Result<Option<Self>> {
+        let Some(path) = &options.known else { return Ok(None) };
+        let home = match Directory::open(path) {
+            Ok(_) => Home::Directory(path.clone()),
+            Err(why) => {
+                let path = path.display();
+                log.warning(format_args!(
+                    "unable to keep known clients in {path}: {why}: keeping them in memory"
+                ));
+                Home::Memory(nameless_socket()?)
+            }
+        };
+        let limits =
+            Limits { size: options.known_size, lifetimes: Lifetimes::days(options.known_days) };
+        let (started, pause) = (Instant::now(), FIRST_PAUSE);
+        let mut keeper = Self { home, limits, pid: None, life: None, started, pause };
+        keeper.fork(log)?;
+        keeper.wait_for_answer();
+        Ok(Some(keeper))
+    }
+
+    /// How it is asked.
+    ///
+    /// # Errors
+    /// ENAMETOOLONG.
+    pub fn asker(&self) -> nix::Result<Asker> {
+        match &self.home {
+            Home::Directory(path) => Asker::of_directory(path),
+            Home::Memory(socket) => Asker::of_socket(socket),
+        }
+    }
+
+    /// Whether the process `pid`, which has ended, was the keeper.
+    pub fn has_ended(&mut self, pid: Pid) -> bool {
+        let it_was = self.pid == Some(pid);
+        if it_was {
+            self.pid = None;
+            let lived_long = self.started.elapsed() > LONGEST_PAUSE;
+            self.pause = if lived_long { FIRST_PAUSE } else { self.pause };
+        }
+        it_was
+    }
+
+    /// When a keeper that has ended is to be replaced.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.pid.is_none().then_some(self.started + self.pause)
+    }
+
+    /// Replaces one that has ended, if that is due.
+    pub fn replace(&mut self, log: &Log) {
+        if self.due().is_some_and(|due| due <= Instant::now()) {
+            self.started = Instant::now();
+            self.pause = LONGEST_PAUSE.min(self.pause * 2);
+            if let Err(why) = self.fork(log) {
+                log.error(format_args!("unable to fork the keeper of known clients: {why}"));
+            }
+        }
+    }
+
+    /// Tells it to end, and waits until it has written what it was told.
+    pub fn end(&mut self) {
+        if let Some(mut life) = self.life.take() {
+            let _ = life.write_all(b"\n");
+        }
+        let until = Instant::now() + END;
+        while let Some(pid) = self.pid.filter(|_| Instant::now() < until) {
+            match sys::reap(Some(pid)) {
+                Some(_) => self.pid = None,
+                None => thread::sleep(INTERVAL),
+            }
+        }
+    }
+
+    fn fork(&mut self, log: &Log) -> io::Result<()> {
+        let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let supervisor = getpid();
+        let mut reading = Some(reading);
+        let pid = sys::spawn(|| {
+            let Some(reading) = reading.take() else { return TROUBLE };
+            self.run(reading, supervisor, log)
+        })?;
+        self.pid = Some(pid);
+        self.life = Some(writing.into());
+        Ok(())
+    }
+
+    /// The keeper's side.
+    fn run(&self, life: OwnedFd, supervisor: Pid, log: &Log) -> u8 {
+        let socket = match &self.home {
+            Home::Directory(_) => None,
+            Home::Memory(socket) => Some(socket),
+        };
+        let kept = [Some(life.as_fd()), log.descriptor(), socket.map(AsFd::as_fd)];
+        let kept: Vec<_> = kept.into_iter().flatten().collect();
+        sys::close_all_but(&kept);
+        for signal in DEAF_TO {
+            let _ = sys::ignore(signal);
+        }
+        let place = match &self.home {
+            Home::Directory(path) => Place::Directory(path),
+            Home::Memory(socket) => match socket.try_clone() {
+                Ok(socket) => Place::Memory(socket),
+                Err(_) => return TROUBLE,
+            },
+        };
+        match keep(place, self.limits, Life::Supervisor(life, supervisor), log) {
+            Ok(()) => 0,
+            Err(why) => {
+                log.error(&why);
+                why.code
+            }
+        }
+    }
+
+    fn wait_for_answer(&self) {
+        let until = Instant::now() + START;
+        let Ok(asker) = self.asker() else { return };
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || asker.exchange(Request::Status, left).is_ok() {
+                return;
+            }
+            thread::sleep(INTERVAL);
+        }
+    }
+}
