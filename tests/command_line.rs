@@ -1,6 +1,7 @@
 //! Usage, mistakes and exit codes, and the option table against the manual.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use smtp_delay::log::LINES;
 use smtp_delay::options::command_line::CommandLine;
@@ -54,7 +55,7 @@ fn quiet_prints_nothing() {
     let program = ["sh", "-c", "echo 220"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
     command.args(["-qRHl0", "-1", "--delay", "0", "127.0.0.1", "0"]).args(program);
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut daemon = command.spawn().unwrap();
     let mut port = String::new();
     let stdout = daemon.stdout.take().unwrap();
@@ -283,6 +284,77 @@ fn classify_tells_the_class_and_what_decides_it() {
     assert!(of("127.0.1.1").ends_with("\nstatic\n") && of("127.0.2.1").ends_with("\ndynamic\n"));
     assert_eq!(of("127.0.3.1"), "none: there is no host name\n");
     assert_eq!(of("127.9.9.9"), "unknown: no name server could answer\n");
+}
+
+/// What is printed for `input` on standard input, and the exit code.
+fn classify_lines(arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"))
+        .args(["classify", "--stdin"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn classify_answers_line_by_line() {
+    let input = "192.0.2.7 dsl-192-0-2-7.isp.example\n::ffff:192.0.2.8\tMX1.Example.org. x\n\
+                 192.0.2.9\n10.0.0.1 -\n2001:db8::1 caf\u{e9}";
+    let (code, text) = classify_lines(&[], input);
+    let starts = [
+        "192.0.2.7 dsl-192-0-2-7.isp.example dynamic ",
+        "192.0.2.8 mx1.example.org static -",
+        "192.0.2.9 - none there is no host name",
+        "10.0.0.1 - static there is no host name",
+        "2001:db8::1 caf\u{e9} none there is no host name",
+    ];
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((code, lines.len()), (Some(0), starts.len()), "{text}");
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start), "{text}");
+    }
+    assert!(lines[0].contains(" of 100 points: +"), "{text}");
+}
+
+#[test]
+fn a_line_without_an_address_is_answered_and_told() {
+    let long = format!("{}\n", "x".repeat(100_000));
+    let input = format!("mx.example.org 192.0.2.7\n\n{long}192.0.2.7 a\x1b\x07.example\n");
+    let (code, text) = classify_lines(&[], &input);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((code, lines.len()), (Some(100), 5), "{text}");
+    assert_eq!(lines[0], "mx.example.org 192.0.2.7 - not a valid address");
+    assert_eq!(lines[1], "- - - not a valid address");
+    assert!(lines[2].len() < 5000 && lines[2].ends_with(" - not a valid address"));
+    assert_eq!(lines[3], "192.0.2.7 a\\033\\007.example none there is no host name");
+    assert!(lines[4].contains("unable to use line 1: "), "{text}");
+    assert!(classify_lines(&["192.0.2.7"], "").1.contains("something behind --stdin"));
+}
+
+#[test]
+fn classify_answers_in_json() {
+    let object = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let (code, text) =
+        classify_lines(&["--json"], "192.0.2.7 dsl-192-0-2-7.isp.example\nx\n192.0.2.8\n");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(code, Some(100));
+    let first = object(lines[0]);
+    assert_eq!((&first["address"], &first["class"]), (&"192.0.2.7".into(), &"dynamic".into()));
+    let name = &first["names"][0];
+    let points = |value: &serde_json::Value| value["points"].as_i64().unwrap();
+    let sum: i64 = name["evidence"].as_array().unwrap().iter().map(points).sum();
+    assert_eq!((name["dynamic"].as_bool(), sum), (Some(true), points(name)));
+    assert!(sum >= name["needed"].as_i64().unwrap());
+    assert!(object(lines[1]).is_null());
+    assert_eq!(object(lines[2])["why"], "there is no host name");
+    let (_, one) = classify(&["--json", "192.0.2.7", "dsl-192-0-2-7.isp.example"]);
+    assert_eq!(object(&one), first);
 }
 
 #[test]

@@ -53,6 +53,8 @@ impl Default for Options {
             dynamic_file: None,
             static_file: None,
             builtin_patterns: true,
+            stdin: false,
+            json: false,
             local_nets: values::networks(OsStr::new(LOCAL_NETS)).unwrap_or_default(),
             quiet_nets: Vec::new(),
             early: EarlyTalk::Refuse,

@@ -141,6 +141,10 @@ pub struct Options {
     pub static_file: Option<PathBuf>,
     /// Whether the built-in lists of words are used.
     pub builtin_patterns: bool,
+    /// Whether `smtp-delayctl classify` reads clients from standard input.
+    pub stdin: bool,
+    /// Whether it answers in JSON.
+    pub json: bool,
     /// Networks whose nameless clients are trusted.
     pub local_nets: Vec<IpNet>,
     /// Networks whose clients may leave before the greeting without a line in the

@@ -1,0 +1,85 @@
+//! `smtp-delayctl classify [IP [NAME]]`: the class that a client would have, and what
+//! decides it; with `--stdin` for a client a line.
+
+mod answer;
+mod stream;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use super::{Failure, unprintable};
+use crate::connection::host_name::{HostName, host_name_of};
+use crate::dns::{Question, ask};
+use crate::error::{Fatal, USAGE};
+use crate::names::Names;
+use crate::options::Options;
+use crate::options::classify::CLASSIFY;
+use crate::options::command_line::help;
+use crate::options::parse::{Request, parse};
+use answer::Answer;
+
+/// Prints `CLASS`, and above it each name and what decides about it; with `--json` an
+/// object, and with `--stdin` a line for each line that is read.
+///
+/// # Errors
+/// 100 for wrong usage, a file that cannot be used or a line that is no client; 111 for
+/// system trouble.
+pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
+    let request = parse(&CLASSIFY, arguments, Options::default()).request;
+    let text = match request.map_err(Fatal::from).map_err(failure)? {
+        Request::Run(options) if options.stdin => return classify_stdin(&options),
+        Request::Run(options) => describe(&options).map_err(failure)?,
+        Request::Help => help(&CLASSIFY),
+        Request::Version => format!("smtp-delayctl {}\n", env!("CARGO_PKG_VERSION")),
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(|why| unprintable(&why))
+}
+
+fn failure(Fatal { code, message, .. }: Fatal) -> Failure {
+    Failure::new(code, format!("smtp-delayctl: fatal: {message}"))
+}
+
+fn classify_stdin(options: &Options) -> Result<(), Failure> {
+    let judge = Judge { names: options.names().map_err(failure)?, options };
+    stream::answer_each(&judge, io::stdin().lock(), io::stdout().lock())
+}
+
+fn describe(options: &Options) -> Result<String, Fatal> {
+    let bad = |why: String| Fatal { code: USAGE, message: why, tcpserver_message: None };
+    let shown = options.host.escape_debug();
+    let ip: IpAddr = options
+        .host
+        .parse()
+        .map_err(|_| bad(format!("unable to use IP `{shown}': it is not a valid address")))?;
+    let judge = Judge { names: options.names()?, options };
+    let host = match options.port.as_str() {
+        "" => judge.look_up(ip.to_canonical()),
+        name => HostName::told(name.as_bytes()),
+    };
+    let answer = judge.answer(ip, &host);
+    Ok(if options.json { format!("{}\n", answer.json()) } else { answer.text() })
+}
+
+/// What clients are judged by.
+struct Judge<'a> {
+    names: Names,
+    options: &'a Options,
+}
+
+impl Judge<'_> {
+    fn answer<'a>(&'a self, ip: IpAddr, host: &'a HostName) -> Answer<'a> {
+        Answer::new(ip.to_canonical(), host, &self.names, &self.options.local_nets)
+    }
+
+    fn look_up(&self, ip: IpAddr) -> HostName {
+        let servers = self.options.resolvers().servers();
+        host_name_of(&ask(Question::Names(ip), servers, self.options.dns_timeout))
+    }
+
+    /// The name of a client of which a line says none: looked up if a resolver is
+    /// named, or else taken to be missing.
+    fn missing(&self, ip: IpAddr) -> HostName {
+        if self.options.resolvers.is_empty() { HostName::None } else { self.look_up(ip) }
+    }
+}
