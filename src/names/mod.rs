@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 pub use evidence::{Evidence, Piece, Sign, THRESHOLD};
 pub use host::host_name;
-pub use patterns::{Origin, Patterns, PatternsError};
+pub use patterns::{Origin, Patterns, PatternsError, Verdict};
 
 /// What names are judged by: the administrator's expressions, and the built-in
 /// rules unless they are switched off. Made once, before the pool is forked;
@@ -67,19 +67,27 @@ impl Names {
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut wrong = Vec::from_iter(self.exceptions.prepare(&names).err());
-        let open = names.into_iter().filter(|name| self.exceptions.find(name).is_none());
+        let open = names.into_iter().filter(|name| self.exception(name).is_none());
         wrong.extend(self.dynamic.prepare(&open.collect::<Vec<_>>()).err());
         wrong
+    }
+
+    /// The line of the list of exceptions that lets `name` pass.
+    fn exception(&self, name: &str) -> Option<Origin<'_>> {
+        let (origin, verdict) = self.exceptions.decide(name)?;
+        (verdict != Verdict::Refused).then_some(origin)
     }
 
     /// Judges the name of the client at `ip`: a host name, lower-case, as
     /// [`host_name`] gives it.
     #[must_use]
     pub fn judge<'a>(&'a self, name: &'a str, ip: IpAddr) -> Judgement<'a> {
-        if let Some(origin) = self.exceptions.find(name) {
+        if let Some(origin) = self.exception(name) {
             Judgement::Ordinary(Reason::Expression(origin))
-        } else if let Some(origin) = self.dynamic.find(name) {
-            Judgement::Dynamic(Reason::Expression(origin))
+        } else if let Some((origin, verdict)) = self.dynamic.decide(name) {
+            let passed = verdict == Verdict::Passed;
+            let judgement = if passed { Judgement::Ordinary } else { Judgement::Dynamic };
+            judgement(Reason::Expression(origin))
         } else if self.builtin {
             let evidence = Evidence::of(name, ip);
             let judgement =
@@ -128,6 +136,22 @@ mod tests {
             assert_eq!(matches!(judgement, Dynamic(_)), is_dynamic, "{name}");
             let (Dynamic(why) | Ordinary(why)) = judgement;
             assert!(why.to_string().contains(reason), "{why}");
+        }
+    }
+
+    #[test]
+    fn tables_of_postfix_except_and_refuse() {
+        let ip = "198.51.100.7".parse().unwrap();
+        let own = names(true, "/^mail\\./ OK\n/^s[0-9]+\\./ REJECT", "/^a/ DUNNO\n/^s1\\./ REJECT");
+        for (name, is_dynamic, reason) in [
+            ("mail.dsl.example.net", false, "/etc/dynamic line 1"),
+            ("s1.example.net", true, "/etc/dynamic line 2"),
+            ("a.dsl.example.net", false, "/etc/static line 1"),
+        ] {
+            let judgement = own.judge(name, ip);
+            assert_eq!(matches!(judgement, Dynamic(_)), is_dynamic, "{name}");
+            let (Dynamic(why) | Ordinary(why)) = judgement;
+            assert_eq!(why.to_string(), reason);
         }
     }
 

@@ -9,7 +9,7 @@ use regex_automata::dfa::{StartKind, dense};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures, pikevm::PikeVM};
 use regex_automata::util::syntax;
 
-use super::tables::{self, Table};
+use super::tables::Table;
 
 /// All tables of one list together, in bytes.
 const TABLES: usize = 4 << 20;
@@ -28,6 +28,24 @@ pub(super) const COMPILED: usize = 1 << 20;
 /// All expressions of the slow engine together.
 const SLOW: usize = 2 << 20;
 
+/// What the engines of one list may take together, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    tables: usize,
+    slow: usize,
+}
+
+impl Budget {
+    /// For a list that is matched once: making tables takes longer.
+    pub(super) const WITHOUT_TABLES: Self = Self { tables: 0, slow: SLOW };
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { tables: TABLES, slow: SLOW }
+    }
+}
+
 /// One expression of the list, which [`check`] has accepted.
 #[derive(Clone, Copy)]
 pub(super) struct Expression<'a> {
@@ -41,6 +59,13 @@ pub(super) struct Expression<'a> {
 pub(super) fn check(text: &str) -> Result<(), regex::Error> {
     let mut builder = RegexBuilder::new(text);
     builder.unicode(false).case_insensitive(true).size_limit(COMPILED).build().map(drop)
+}
+
+/// Whether `text` is of the syntax at all, which takes less than [`check`]. If not: the
+/// crate's own words.
+pub(super) fn parses(text: &str) -> Result<(), String> {
+    let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
+    syntax::parse_with(text, &config).map(drop).map_err(|why| why.to_string())
 }
 
 /// Expressions ready to match.
@@ -57,33 +82,43 @@ struct Slow {
 }
 
 impl Matcher {
-    /// Fails if what is left for the slow engine is too big for it as well.
+    #[cfg(test)]
     pub(super) fn new(expressions: &[Expression<'_>]) -> Result<Self, TooBig> {
-        Self::within(TABLES, expressions)
+        Self::within(&mut Budget::default(), expressions)
     }
 
-    fn within(tables: usize, expressions: &[Expression<'_>]) -> Result<Self, TooBig> {
-        let mut builder = Builder { tables: Vec::new(), left: tables, slow: Vec::new() };
+    /// Takes what it needs from `budget`. Fails if what is left for the slow engine is
+    /// too big for it as well.
+    pub(super) fn within(
+        budget: &mut Budget,
+        expressions: &[Expression<'_>],
+    ) -> Result<Self, TooBig> {
+        let mut builder = Builder { tables: Vec::new(), left: budget.tables, slow: Vec::new() };
         for group in expressions.chunks(GROUP) {
             builder.add(group);
         }
-        Ok(Self { tables: builder.tables, slow: Slow::groups(&builder.slow)? })
+        budget.tables = builder.left;
+        let slow = Slow::groups(&builder.slow, &mut budget.slow)?;
+        Ok(Self { tables: builder.tables, slow })
     }
 
-    /// The tables as bytes, for another process.
-    pub(super) fn tables(&self) -> Vec<u8> {
-        tables::to_bytes(self.tables.iter())
+    /// The tables.
+    pub(super) fn all_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter()
     }
 
     /// Takes over the tables that another process has made of the same expressions;
-    /// only what is in none is compiled.  `None` where they are no tables.
-    pub(super) fn with_tables(expressions: &[Expression<'_>], bytes: &[u8]) -> Option<Self> {
-        let tables = tables::from_bytes(bytes)?;
+    /// only what is in none is compiled.
+    pub(super) fn with_tables(
+        budget: &mut Budget,
+        expressions: &[Expression<'_>],
+        tables: Vec<Table>,
+    ) -> Result<Self, TooBig> {
         let mut held: Vec<u32> = tables.iter().flat_map(|table| table.lines.to_vec()).collect();
         held.sort_unstable();
         let slow = expressions.iter().filter(|it| held.binary_search(&it.line).is_err());
         let slow: Vec<Expression<'_>> = slow.copied().collect();
-        Some(Self { tables, slow: Slow::groups(&slow).ok()? })
+        Ok(Self { tables, slow: Slow::groups(&slow, &mut budget.slow)? })
     }
 
     /// The line of an expression that matches `name`. Allocates only where the
@@ -105,12 +140,11 @@ impl Slow {
         Some(Self { vm, lines: lines(group) })
     }
 
-    fn groups(expressions: &[Expression<'_>]) -> Result<Vec<Self>, TooBig> {
-        let mut left = SLOW;
+    fn groups(expressions: &[Expression<'_>], left: &mut usize) -> Result<Vec<Self>, TooBig> {
         let mut groups = Vec::new();
         for group in expressions.chunks(GROUP) {
-            let nfa = nfa(group, left).ok_or(TooBig)?;
-            left = left.saturating_sub(nfa.memory_usage());
+            let nfa = nfa(group, *left).ok_or(TooBig)?;
+            *left = left.saturating_sub(nfa.memory_usage());
             let vm = PikeVM::new_from_nfa(nfa).map_err(|_| TooBig)?;
             groups.push(Self { vm, lines: lines(group) });
         }
@@ -230,7 +264,8 @@ mod tests {
     fn within(tables: usize, texts: &[impl AsRef<str>]) -> Result<Matcher, TooBig> {
         let texts = (1..).zip(texts);
         let expressions = texts.map(|(line, text)| Expression { line, text: text.as_ref() });
-        Matcher::within(tables, &expressions.collect::<Vec<_>>())
+        let mut budget = Budget { tables, slow: SLOW };
+        Matcher::within(&mut budget, &expressions.collect::<Vec<_>>())
     }
 
     fn matcher(texts: &[impl AsRef<str>]) -> Matcher {

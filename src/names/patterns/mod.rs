@@ -1,5 +1,6 @@
 //! The administrator's own expressions: a file of them, one a line, in the
-//! `regex` crate's syntax, matched on ASCII without regard to case.
+//! `regex` crate's syntax, matched on ASCII without regard to case; or a table of
+//! Postfix's, which is told by its first line.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,13 +10,19 @@ use std::{error, fmt};
 
 mod lint;
 mod matcher;
+mod postfix;
+mod program;
 mod tables;
 
 use crate::error::Reason;
 use crate::escape::Printable;
 use crate::file;
 use crate::findings::{Extent, Finding, Findings};
-use matcher::{Expression, Matcher, check, find_once};
+use matcher::{Budget, Expression, check, find_once};
+use postfix::{Entry, Kind};
+use program::Program;
+
+pub use postfix::Verdict;
 
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;
@@ -32,14 +39,14 @@ pub struct Patterns {
 #[derive(Debug)]
 enum Source {
     /// Ready to match.
-    Compiled(Matcher),
+    Compiled(Program),
     /// Read when there are names to judge; here stands what came of them.
     OnDemand { path: PathBuf, found: RefCell<Found> },
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self::Compiled(Matcher::default())
+        Self::Compiled(Program::default())
     }
 }
 
@@ -82,10 +89,19 @@ impl Patterns {
             return Ok(());
         }
         let (text, file) = (contents(path)?, path.display().to_string());
+        let too_big = || PatternsError::unusable(&file, "its expressions are too big together");
+        if postfix::is_table(&text) {
+            let entries = entries(&file, &text)?;
+            let program = Program::new(&entries, Budget::WITHOUT_TABLES).map_err(|_| too_big())?;
+            let find = |name: &&str| (String::from(*name), program.find(name));
+            *found.borrow_mut() = names.iter().map(find).collect();
+            return Ok(());
+        }
         let expressions = expressions(&file, &text)?;
         let matcher::Findings { lines, wrong } = find_once(&expressions, names);
-        *found.borrow_mut() = lines.into_iter().map(|(name, line)| (name.into(), line)).collect();
-        let too_big = || PatternsError::unusable(&file, "its expressions are too big together");
+        let listed = |line: Option<u32>| line.map(|line| (line, Verdict::Listed));
+        *found.borrow_mut() =
+            lines.into_iter().map(|(name, line)| (name.into(), listed(line))).collect();
         wrong.map_or(Ok(()), |wrong| Err(check_all(&file, &[wrong]).err().unwrap_or_else(too_big)))
     }
 
@@ -95,10 +111,10 @@ impl Patterns {
     ///
     /// Where an expression cannot be used.
     pub fn parse(origin: &str, text: &[u8]) -> Result<Self, PatternsError> {
-        let expressions = expressions(origin, text)?;
-        check_all(origin, &expressions)?;
-        match Matcher::new(&expressions) {
-            Ok(matcher) => Ok(Self { file: origin.into(), source: Source::Compiled(matcher) }),
+        let entries = entries(origin, text)?;
+        check_all(origin, &as_expressions(&entries))?;
+        match Program::new(&entries, Budget::default()) {
+            Ok(program) => Ok(Self { file: origin.into(), source: Source::Compiled(program) }),
             Err(_) => Err(PatternsError::unusable(origin, "its expressions are too big together")),
         }
     }
@@ -107,7 +123,7 @@ impl Patterns {
     #[must_use]
     pub fn tables(&self) -> Vec<u8> {
         match &self.source {
-            Source::Compiled(matcher) => matcher.tables(),
+            Source::Compiled(program) => program.tables(),
             Source::OnDemand { .. } => Vec::new(),
         }
     }
@@ -119,8 +135,8 @@ impl Patterns {
     ///
     /// Where an expression cannot be used.
     pub fn with_tables(origin: &str, text: &[u8], tables: &[u8]) -> Result<Self, PatternsError> {
-        match Matcher::with_tables(&expressions(origin, text)?, tables) {
-            Some(matcher) => Ok(Self { file: origin.into(), source: Source::Compiled(matcher) }),
+        match Program::with_tables(&entries(origin, text)?, tables) {
+            Some(program) => Ok(Self { file: origin.into(), source: Source::Compiled(program) }),
             None => Self::parse(origin, text),
         }
     }
@@ -129,17 +145,11 @@ impl Patterns {
     #[must_use]
     pub fn examine(origin: &str, text: &[u8]) -> Vec<Finding> {
         let mut findings = Findings::new(Extent::All);
-        let mut usable = Vec::new();
-        for (line, text) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-            let checked = expression(text).and_then(|text| {
-                text.map(|text| check(text).map(|()| text).map_err(|why| explain(&why))).transpose()
-            });
-            match checked {
-                Ok(text) => usable.extend(text.map(|text| Expression { line, text })),
-                Err(why) => findings.reject(line, || why),
-            }
+        if postfix::is_table(text) {
+            warn_of_table(&postfix::read(text), &mut findings);
+        } else {
+            examine_lines(text, &mut findings);
         }
-        warn_of_suspicious(&usable, &mut findings);
         // What there is to say of all of them together.
         let whole = (findings.mistakes() == 0).then(|| Self::parse(origin, text));
         let whole = whole.and_then(|parsed| match parsed {
@@ -153,23 +163,27 @@ impl Patterns {
     /// else than they seem to.
     #[must_use]
     pub fn warnings(origin: &str, text: &[u8]) -> Vec<String> {
-        let Ok(expressions) = expressions(origin, text) else { return Vec::new() };
         let mut findings = Findings::new(Extent::Some);
-        warn_of_suspicious(&expressions, &mut findings);
+        if postfix::is_table(text) {
+            warn_of_table(&postfix::read(text), &mut findings);
+        } else if let Ok(expressions) = expressions(origin, text) {
+            warn_of_suspicious(&expressions, &mut findings);
+        }
         findings.warnings(origin)
     }
 
-    /// An expression that matches `name`; not always the first that does.
+    /// The line that decides about `name`, and how: of lines that say the same and
+    /// follow each other not always the first that matches.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<Origin<'_>> {
-        let line = match &self.source {
-            Source::Compiled(matcher) => matcher.find(name),
+    pub fn decide(&self, name: &str) -> Option<(Origin<'_>, Verdict)> {
+        let found = match &self.source {
+            Source::Compiled(program) => program.find(name),
             Source::OnDemand { found, .. } => {
                 let found = found.borrow();
-                found.iter().find(|(known, _)| known == name).and_then(|(_, line)| *line)
+                found.iter().find(|(known, _)| known == name).and_then(|(_, found)| *found)
             }
         };
-        line.map(|line| Origin { file: &self.file, line })
+        found.map(|(line, verdict)| (Origin { file: &self.file, line }, verdict))
     }
 
     /// Says how many expressions did not fit, if there are any.
@@ -182,13 +196,34 @@ impl Patterns {
     /// The expressions that did not fit into 4 MiB of tables. They cost some
     /// memory and time in every match, which a warning at start should say.
     pub fn slow(&self) -> impl Iterator<Item = Origin<'_>> {
-        let matcher = match &self.source {
-            Source::Compiled(matcher) => Some(matcher),
+        let program = match &self.source {
+            Source::Compiled(program) => Some(program),
             Source::OnDemand { .. } => None,
         };
-        let lines = matcher.into_iter().flat_map(Matcher::slow);
+        let lines = program.into_iter().flat_map(Program::slow);
         lines.map(|line| Origin { file: &self.file, line })
     }
+}
+
+fn examine_lines(text: &[u8], findings: &mut Findings) {
+    let mut usable = Vec::new();
+    for (line, text) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        let checked = expression(text).and_then(|text| {
+            text.map(|text| check(text).map(|()| text).map_err(|why| explain(&why))).transpose()
+        });
+        match checked {
+            Ok(text) => usable.extend(text.map(|text| Expression { line, text })),
+            Err(why) => findings.reject(line, || why),
+        }
+    }
+    warn_of_suspicious(&usable, findings);
+}
+
+fn warn_of_table(table: &postfix::Table, findings: &mut Findings) {
+    for (line, why) in &table.skipped {
+        findings.warn(*line, || format!("{why}: the line is skipped"));
+    }
+    warn_of_suspicious(&as_expressions(&table.entries), findings);
 }
 
 fn warn_of_suspicious(expressions: &[Expression<'_>], findings: &mut Findings) {
@@ -202,7 +237,27 @@ fn contents(path: &Path) -> Result<Vec<u8>, PatternsError> {
     file::read(path, Patterns::LARGEST_FILE).map_err(unreadable)
 }
 
-type Found = Vec<(String, Option<u32>)>;
+type Found = Vec<(String, Option<(u32, Verdict)>)>;
+
+/// What `text` says, in its order.
+fn entries(file: &str, text: &[u8]) -> Result<Vec<Entry>, PatternsError> {
+    if postfix::is_table(text) {
+        let entries = postfix::read(text).entries;
+        if entries.len() > MAX_EXPRESSIONS {
+            return Err(PatternsError::unusable(file, "it has over 4000 expressions"));
+        }
+        return Ok(entries);
+    }
+    let expressions = expressions(file, text)?;
+    let kind = Kind::Rule { negated: false, verdict: Verdict::Listed };
+    let entry = |it: &Expression<'_>| Entry { line: it.line, expression: it.text.into(), kind };
+    Ok(expressions.iter().map(entry).collect())
+}
+
+fn as_expressions(entries: &[Entry]) -> Vec<Expression<'_>> {
+    let named = entries.iter().filter(|entry| entry.kind != Kind::EndIf);
+    named.map(Entry::as_expression).collect()
+}
 
 fn expressions<'a>(file: &str, text: &'a [u8]) -> Result<Vec<Expression<'a>>, PatternsError> {
     if text.len() > Patterns::LARGEST_FILE {
@@ -369,7 +424,7 @@ mod tests {
     }
 
     fn line(patterns: &Patterns, name: &str) -> Option<u32> {
-        patterns.find(name).map(|origin| origin.line)
+        patterns.decide(name).map(|(origin, _)| origin.line)
     }
 
     #[test]
@@ -381,14 +436,14 @@ mod tests {
         assert_eq!(line(&patterns, "A12.example"), Some(3));
         assert_eq!(line(&patterns, "xa12.example"), None);
         assert_eq!(line(&patterns, "(comment"), None);
-        assert_eq!(patterns.find("a1.b").unwrap().to_string(), "/etc/x line 3");
+        assert_eq!(patterns.decide("a1.b").unwrap().0.to_string(), "/etc/x line 3");
         assert_eq!(patterns.slow().count(), 0);
     }
 
     #[test]
     fn nothing_matches_nothing() {
-        assert_eq!(Patterns::default().find("a.example"), None);
-        assert_eq!(parse(b"# only\n\n").find(""), None);
+        assert_eq!(Patterns::default().decide("a.example"), None);
+        assert_eq!(parse(b"# only\n\n").decide(""), None);
     }
 
     #[test]
@@ -460,7 +515,7 @@ mod tests {
             error(&b"#\n".repeat(Patterns::LARGEST_FILE / 2 + 1)),
             "unable to use /etc/x: it is over 1 MiB"
         );
-        assert!(parse(&b"#\n".repeat(Patterns::LARGEST_FILE / 2)).find("a").is_none());
+        assert!(parse(&b"#\n".repeat(Patterns::LARGEST_FILE / 2)).decide("a").is_none());
     }
 
     #[test]
@@ -472,7 +527,7 @@ mod tests {
         let names = ["ax", "xb", "x"];
         on_demand.prepare(&names).unwrap();
         for name in names {
-            assert_eq!(on_demand.find(name), read.find(name), "{name}");
+            assert_eq!(on_demand.decide(name), read.decide(name), "{name}");
         }
         std::fs::write(&path, "^a\nfoo(bar\n^b\n").unwrap();
         let on_demand = Patterns::on_demand(&path);
@@ -491,7 +546,7 @@ mod tests {
         let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, "^a\n").unwrap();
-        assert!(Patterns::read(&path).unwrap().find("a").is_some());
+        assert!(Patterns::read(&path).unwrap().decide("a").is_some());
         assert!(Patterns::on_demand(&path).prepare(&["a"]).is_ok());
         std::fs::remove_file(&path).unwrap();
     }
@@ -509,7 +564,7 @@ mod tests {
         let expected = "unable to read /dev/zero: it is a device, not a regular file";
         assert_eq!(endless.to_string(), expected);
         let here = Patterns::read(Path::new("/dev/null")).unwrap();
-        assert!(here.find("a").is_none());
+        assert!(here.decide("a").is_none());
     }
 
     /// What would take long, or could not be done at all, has been done elsewhere.
@@ -517,9 +572,12 @@ mod tests {
     fn what_is_in_a_table_is_not_compiled_again() {
         let tables = Patterns::parse("made", b"^mx[0-9]\n").unwrap().tables();
         let taken = Patterns::with_tables("taken", b"(no expression\n", &tables).unwrap();
-        assert_eq!(taken.find("mx1.example"), Some(Origin { file: "taken", line: 1 }));
+        let origin = Origin { file: "taken", line: 1 };
+        assert_eq!(taken.decide("mx1.example"), Some((origin, Verdict::Listed)));
         let made_anew = Patterns::with_tables("anew", b"^b\n", b"no tables").unwrap();
-        assert!(made_anew.find("b.example").is_some() && made_anew.find("mx1.example").is_none());
+        assert!(
+            made_anew.decide("b.example").is_some() && made_anew.decide("mx1.example").is_none()
+        );
     }
 
     #[test]

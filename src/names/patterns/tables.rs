@@ -73,7 +73,7 @@ fn read(bytes: &[u8]) -> Option<DFA<Vec<u32>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::matcher::{Expression, Matcher};
+    use super::super::matcher::{Budget, Expression, Matcher};
 
     /// The first fills tables, the second fits none.
     const TEXTS: [&str; 3] = ["^n[0-9]+\\.", "a.{20}b", "\\.dyn\\."];
@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn tables_find_the_same_in_another_process() {
         let made = Matcher::new(&expressions()).unwrap();
-        let taken = Matcher::with_tables(&expressions(), &made.tables()).unwrap();
+        let read = super::from_bytes(&super::to_bytes(made.all_tables())).unwrap();
+        let taken = Matcher::with_tables(&mut Budget::default(), &expressions(), read).unwrap();
         let names = ["n7.example", "a01234567890123456789b", "x.dyn.example", "mx.example"];
         let find = |matcher: &Matcher| names.map(|name| matcher.find(name));
         assert_eq!(find(&taken), [Some(1), Some(2), Some(3), None]);
@@ -95,7 +96,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_no_table_and_nothing_panics() {
-        let bytes = Matcher::new(&expressions()[..1]).unwrap().tables();
+        let made = Matcher::new(&expressions()[..1]).unwrap();
+        let bytes = super::to_bytes(made.all_tables());
         for length in (1..bytes.len()).step_by(7) {
             assert!(super::from_bytes(&bytes[..length]).is_none(), "{length} of {}", bytes.len());
         }
