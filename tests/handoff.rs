@@ -17,7 +17,7 @@ use lab::dns::{FakeDns, Fault};
 use lab::program_process::{slow_to_start, stopped_program_process};
 use lab::report::{Report, program};
 use lab::syslog::FakeSyslog;
-use lab::{Client, Daemon, directory, is_root, needs, only, wait_until};
+use lab::{Client, Daemon, SMALL_MEMORY, directory, is_root, needs, only, wait_until};
 
 /// The caller, to the scheduler.
 const SELF: Pid = Pid::from_raw(0);
@@ -452,8 +452,9 @@ fn twenty_megabytes_are_enough() {
     std::fs::write(files.join("dynamic"), expressions).unwrap();
     std::fs::write(files.join("rules"), ":allow\n".repeat(1000)).unwrap();
     let dns = FakeDns::start(Fault::Late(Duration::from_millis(50), "mx.example.org"));
+    let shown = format!("{}\n", SMALL_MEMORY / 1024);
     for slots in ["40", "10000"] {
-        let daemon = Daemon::setup_under(&["softlimit", "-m", "20000000"])
+        let daemon = Daemon::setup_under(&["softlimit", "-m", &SMALL_MEMORY.to_string()])
             .option(&format!("-c {slots} --delay-static 0.1 {}", dns.option()))
             // Not what the name server says of whoever it is asked for.
             .option("--dnsbl bl.test=127.0.0.9")
@@ -463,7 +464,7 @@ fn twenty_megabytes_are_enough() {
         let serve_twenty = || {
             let clients: Vec<_> = (0..20).map(|_| daemon.client("127.0.0.1")).collect();
             for mut client in clients {
-                assert_eq!(client.read_all(), "19531\n", "the limit, in KiB");
+                assert_eq!(client.read_all(), shown, "the limit, in KiB");
             }
         };
         serve_twenty();

@@ -18,7 +18,7 @@ use smtp_delay::known::rules::Pass;
 use crate::keeper::Keeper;
 use lab::daemon::Setup;
 use lab::dns::{FakeDns, Fault};
-use lab::{Client, Daemon, assert_waited, directory, is_root, wait_until};
+use lab::{Client, Daemon, SMALL_MEMORY, assert_waited, directory, is_root, wait_until};
 
 const STATIC: Pass = Pass::Full(Class::Static);
 
@@ -234,8 +234,7 @@ fn nobody_else_may_ask() {
 #[test]
 fn a_keeper_works_within_a_small_memory() {
     let home = home();
-    // Without optimization the code alone is 10 MB longer.
-    let limit = if cfg!(debug_assertions) { 30_000_000 } else { 20_000_000 };
+    let limit = SMALL_MEMORY;
     let limits = [format!("--as={limit}"), format!("--data={limit}")];
     let keeper = Keeper::start_under(&home, &["prlimit", &limits[0], &limits[1]]);
     let asker = Asker::of_directory(&home).unwrap();

@@ -15,7 +15,7 @@ use nix::unistd::mkfifo;
 
 use lab::dns::{FakeDns, Fault, LINE, NAMELESS, Nsd, ORDINARY};
 use lab::report::{Report, program};
-use lab::{Daemon, assert_waited, directory, needs, wait_until};
+use lab::{Daemon, SMALL_MEMORY, assert_waited, directory, needs, wait_until};
 
 /// Compiles rules with the real tcprules; the cdb.
 fn cdb(rules: &str) -> PathBuf {
@@ -202,7 +202,7 @@ fn a_cdb_that_lies_about_a_length_drops_its_clients_alone() {
     let key = bytes.windows(9).position(|window| window == b"127.0.0.1").unwrap();
     bytes[key - 4..key].copy_from_slice(&0xf000_0000_u32.to_le_bytes());
     fs::write(&file, bytes).unwrap();
-    let daemon = Daemon::setup_under(&["softlimit", "-m", "20000000"])
+    let daemon = Daemon::setup_under(&["softlimit", "-m", &SMALL_MEMORY.to_string()])
         .option("-H --delay 0")
         .option_with("-x", file.display())
         .run(&SHOW);
@@ -343,7 +343,7 @@ fn rules_that_match_no_client_draw_a_warning() {
 #[test]
 fn one_line_with_a_large_value_does_not_take_its_range_times_the_memory() {
     let file = text(&format!("0-255:allow,A=\"{}\"\n:deny\n", "x".repeat(120_000)));
-    let daemon = Daemon::setup_under(&["softlimit", "-m", "20000000"])
+    let daemon = Daemon::setup_under(&["softlimit", "-m", &SMALL_MEMORY.to_string()])
         .option("-H --delay 0")
         .option_with("--rules", file.display())
         .run(&SHOW);

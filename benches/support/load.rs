@@ -1,6 +1,6 @@
 //! A load: a number of clients at once, each of which returns as soon as it is done,
 //! from many addresses of 127.0.0.0/8, in one epoll loop.  Clients close with a reset,
-//! so that no port stays in TIME_WAIT.
+//! so that no port stays in `TIME_WAIT`.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;

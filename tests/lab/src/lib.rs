@@ -48,6 +48,10 @@ pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// The limit of memory that a daemon has to work under, in bytes: 20 MB, and in a
+/// build without optimization what its code alone is longer.
+pub const SMALL_MEMORY: u64 = if cfg!(debug_assertions) { 30_000_000 } else { 20_000_000 };
+
 /// A new empty directory, readable by everybody.
 pub fn directory() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
