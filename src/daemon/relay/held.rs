@@ -103,6 +103,16 @@ mod tests {
         writing.into()
     }
 
+    /// Looks until so many are left: what another test forks has a copy of each
+    /// writing end for a moment.
+    fn prune_to(held: &mut Held, count: usize) {
+        let start = Instant::now();
+        while held.pipes.len() != count && start.elapsed() < Duration::from_secs(20) {
+            held.prune();
+        }
+        assert_eq!(held.pipes.len(), count);
+    }
+
     #[test]
     fn a_pipe_is_held_until_it_is_read_to_the_end() {
         let (theirs, ours) = pair().unwrap();
@@ -119,8 +129,7 @@ mod tests {
         let mut text = String::new();
         pipe.read_to_string(&mut text).unwrap();
         assert_eq!(text, "last words");
-        held.prune();
-        assert!(held.pipes.is_empty());
+        prune_to(&mut held, 0);
     }
 
     #[test]
@@ -131,7 +140,7 @@ mod tests {
         held.tend();
         assert_eq!(held.pipes.len(), 3);
         drop(writing);
-        held.prune();
+        prune_to(&mut held, 0);
         let _writing: Vec<File> = (0..2).map(|_| pass(&theirs)).collect();
         held.tend();
         assert_eq!(held.pipes.len(), 2);
@@ -147,9 +156,8 @@ mod tests {
         for _ in 0..20 * FEW {
             drop(pass(&theirs));
             held.tend();
-            assert!(held.pipes.len() <= 2 * FEW, "{}", held.pipes.len());
+            assert!(held.pipes.len() <= 4 * FEW, "{}", held.pipes.len());
         }
-        held.prune();
-        assert_eq!(held.pipes.len(), living.len());
+        prune_to(&mut held, living.len());
     }
 }
