@@ -2,14 +2,21 @@
 
 use std::fmt;
 use std::io;
-use std::{iter, vec};
+use std::path::PathBuf;
 
-use crate::djb;
+use crate::djb::{self, TCPSERVER_USAGE};
 
 /// Exit code for wrong usage or configuration, as in ucspi-tcp.
 pub const USAGE: u8 = 100;
 /// Exit code for system trouble that may pass, as in ucspi-tcp.
 pub const TROUBLE: u8 = 111;
+/// Exit code of `smtp-delayctl pid`: the daemon has died, and left its file behind, as
+/// LSB has it for a service.
+pub const DIED: u8 = 1;
+/// Exit code of `smtp-delayctl known show`: the client is not known.
+pub const NOT_KNOWN: u8 = 1;
+/// Exit code of `smtp-delayctl pid` and `status`: the daemon is not running, as in LSB.
+pub const NOT_RUNNING: u8 = 3;
 
 /// A system error, and what to do about a limit of memory or open files.
 #[derive(Clone, Copy, Debug)]
@@ -30,95 +37,240 @@ impl fmt::Display for Reason<'_> {
 
 /// Why the program cannot go on.
 #[derive(Debug)]
-pub struct Fatal {
-    /// The exit code: [`USAGE`] or [`TROUBLE`].
-    pub code: u8,
-    /// The message, without the program's name.
-    pub message: String,
-    /// tcpserver's message for the same, if it differs.
-    pub tcpserver_message: Option<String>,
+pub enum Fatal {
+    /// A command line that is wrong for this reason.
+    Usage(String),
+    /// An option that does not exist.
+    UnknownOption {
+        /// As it was typed, such as `-Z` or `--dely`.
+        option: String,
+        /// What may have been meant, or nothing.
+        hint: String,
+    },
+    /// An option without the value that it takes.
+    MissingValue {
+        /// The option, such as `-c` or `--delay`.
+        option: String,
+        /// What its value is called.
+        takes: &'static str,
+    },
+    /// A value that its option does not take.
+    Invalid {
+        /// The option, such as `-c` or `--delay`.
+        option: String,
+        /// The value.
+        value: String,
+        /// What would have been right.
+        why: String,
+    },
+    /// What an operand, or a setting, says that cannot be used.
+    Unusable {
+        /// What it is, with its value.
+        what: String,
+        /// What would have been right.
+        why: String,
+    },
+    /// A line of a file that cannot be used.
+    At {
+        /// The file, as it was named.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file, or lines of it, as the one who read it says.
+    File(String),
+    /// A file that a setting names, and that cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says, or [`Refused`](crate::file::Refused).
+        why: io::Error,
+        /// Where the setting stands, and what to do.
+        hint: String,
+    },
+    /// A user or a group that does not exist.
+    NoAccount {
+        /// The option: `-u` or `-g`.
+        option: &'static str,
+        /// The name or the number.
+        name: String,
+        /// What is missing, and what to do.
+        why: &'static str,
+    },
+    /// A variable that `-U` needs, and that is no number.
+    NoId(&'static str),
+    /// A program that cannot be run.
+    Program {
+        /// Its name.
+        name: String,
+        /// What keeps it from being run.
+        why: String,
+    },
+    /// What the system refuses.
+    Unable {
+        /// A verb and its object, such as `bind 0.0.0.0:25`.
+        what: String,
+        /// What the system says.
+        why: io::Error,
+        /// What to do, with a colon before it; or nothing.
+        hint: &'static str,
+        /// tcpserver's verb and object, if it reports the same.
+        tcpserver: Option<&'static str>,
+    },
+    /// What cannot be done: a verb and its object, without a reason of the system's.
+    Impossible(&'static str),
+    /// A port that is neither a number nor a service's name.
+    NoPort(String),
+    /// A host without an IP address.
+    NoAddress(String),
+    /// A host whose IP address cannot be looked up at the moment.
+    AddressLookup {
+        /// The host.
+        name: String,
+        /// What went wrong.
+        why: io::Error,
+    },
+    /// A directory that was there before.
+    Gone(PathBuf),
+    /// Another, in what a setting says.
+    Of {
+        /// What messages call the setting.
+        origin: String,
+        /// What is wrong.
+        error: Box<Fatal>,
+    },
+    /// Another, on a command line of tcpserver's own: its usage follows.
+    AsTcpserver(Box<Fatal>),
+    /// What another process of ours has reported.
+    Reported {
+        /// Its exit code.
+        code: u8,
+        /// Its message.
+        message: String,
+    },
 }
 
 impl Fatal {
-    /// Wrong usage or configuration: exit 100.
+    /// The system refuses to do `what`, a verb and its object.
     #[must_use]
-    pub fn usage(message: impl Into<String>) -> Self {
-        Self { code: USAGE, message: message.into(), tcpserver_message: None }
+    pub fn unable(what: impl fmt::Display, why: impl Into<io::Error>) -> Self {
+        let (what, why) = (what.to_string(), why.into());
+        Self::Unable { what, why, hint: "", tcpserver: None }
     }
 
-    /// System trouble: exit 111.
+    /// The same for a reason that is not the system's.
     #[must_use]
-    pub fn trouble(message: impl Into<String>) -> Self {
-        Self { code: TROUBLE, message: message.into(), tcpserver_message: None }
+    pub fn because(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::unable(what, io::Error::other(why.to_string()))
     }
 
-    /// System trouble: `unable to <what>: <why>`, exit 111.
+    /// The exit code: [`USAGE`], [`TROUBLE`], or what another process has reported.
     #[must_use]
-    pub fn unable(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self::trouble(format!("unable to {what}: {why}"))
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_)
+            | Self::UnknownOption { .. }
+            | Self::MissingValue { .. }
+            | Self::Invalid { .. }
+            | Self::Unusable { .. }
+            | Self::At { .. }
+            | Self::File(_)
+            | Self::Unreadable { .. }
+            | Self::NoAccount { .. }
+            | Self::NoId(_)
+            | Self::Program { .. } => USAGE,
+            Self::Unable { .. }
+            | Self::Impossible(_)
+            | Self::NoPort(_)
+            | Self::NoAddress(_)
+            | Self::AddressLookup { .. }
+            | Self::Gone(_) => TROUBLE,
+            Self::Of { error, .. } | Self::AsTcpserver(error) => error.exit_code(),
+            Self::Reported { code, .. } => *code,
+        }
     }
 
-    /// Sets tcpserver's message: `what`, and djb's text for `why`.
+    /// What tcpserver says of the same, if that differs; with [`TCPSERVER_USAGE`] it is
+    /// all that is printed.
     #[must_use]
-    pub fn or_tcpserver(mut self, what: &str, why: &io::Error) -> Self {
-        self.tcpserver_message = Some(format!("unable to {what}: {}", djb::words(why)));
-        self
+    pub fn tcpserver_message(&self) -> Option<String> {
+        match self {
+            Self::UnknownOption { option, .. } => {
+                letter(option).map(|letter| format!("illegal option -- {letter}"))
+            }
+            Self::MissingValue { option, .. } => {
+                letter(option).map(|letter| format!("option requires an argument -- {letter}"))
+            }
+            Self::Unable { why, tcpserver: Some(what), .. } => {
+                Some(format!("unable to {what}: {}", djb::words(why)))
+            }
+            Self::AddressLookup { name, why } => {
+                Some(format!("{NO_ADDRESS_NOW} {name}: {}", djb::words(why)))
+            }
+            Self::Of { error, .. } => error.tcpserver_message(),
+            Self::AsTcpserver(error) => {
+                let about = error.tcpserver_message().map(|what| format!("tcpserver: {what}\n"));
+                Some(format!("{}tcpserver: {TCPSERVER_USAGE}", about.unwrap_or_default()))
+            }
+            _ => None,
+        }
     }
+}
+
+/// tcpserver's words for a name server that does not answer.
+const NO_ADDRESS_NOW: &str = "temporarily unable to figure out IP address for";
+/// Behind a message about the command line.
+const TRY_HELP: &str = "(try --help)";
+
+/// The letter of an option that is one.
+fn letter(option: &str) -> Option<&str> {
+    option.strip_prefix('-').filter(|rest| !rest.starts_with('-'))
 }
 
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        match self {
+            Self::Usage(what) => write!(f, "{what} {TRY_HELP}"),
+            Self::UnknownOption { option, hint } => {
+                write!(f, "unknown option {}{hint} {TRY_HELP}", option.escape_debug())
+            }
+            Self::MissingValue { option, takes } => write!(f, "{option} takes {takes} {TRY_HELP}"),
+            Self::Invalid { option, value, why } => {
+                write!(f, "unable to use {option} `{}': {why} {TRY_HELP}", Shown(value))
+            }
+            Self::Unusable { what, why } => write!(f, "unable to use {what}: {why}"),
+            Self::At { file, line, why } => write!(f, "unable to use {file} line {line}: {why}"),
+            Self::File(what) | Self::Reported { message: what, .. } => f.write_str(what),
+            Self::Unreadable { path, why, hint } => {
+                write!(f, "unable to read {}: {}{hint}", path.display(), Reason(why))
+            }
+            Self::NoAccount { option, name, why } => write!(f, "{option} {name}: {why}"),
+            Self::NoId(variable) => {
+                write!(f, "-U takes numbers from $UID and $GID: check ${variable}")
+            }
+            Self::Program { name, why } => write!(f, "unable to run {name}: {why}"),
+            Self::Unable { what, why, hint, .. } => {
+                write!(f, "unable to {what}: {}{hint}", Reason(why))
+            }
+            Self::Impossible(what) => write!(f, "unable to {what}"),
+            Self::NoPort(text) => write!(f, "unable to figure out port number for {text}"),
+            Self::NoAddress(name) => write!(f, "no IP address for {name}"),
+            Self::AddressLookup { name, why } => write!(f, "{NO_ADDRESS_NOW} {name}: {why}"),
+            Self::Gone(path) => write!(f, "the directory {} is gone", path.display()),
+            Self::Of { origin, error } => write!(f, "{error} ({origin})"),
+            Self::AsTcpserver(error) => error.fmt(f),
+        }
     }
 }
 
-/// One or more mistakes.
-#[derive(Debug)]
-pub struct Mistakes {
-    first: Fatal,
-    others: Vec<Fatal>,
-}
+/// The beginning of a value that somebody typed.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
-impl Mistakes {
-    /// The mistakes found, in order; `None` if there are none.
-    #[must_use]
-    pub fn of(found: Vec<Fatal>) -> Option<Self> {
-        let mut found = found.into_iter();
-        Some(Self { first: found.next()?, others: found.collect() })
-    }
-
-    /// The same, and another.
-    #[must_use]
-    pub fn and(mut self, other: Fatal) -> Self {
-        self.others.push(other);
-        self
-    }
-}
-
-/// The value of `result`; a mistake is added to `mistakes`.
-pub fn keep<T>(result: Result<T, impl Into<Mistakes>>, mistakes: &mut Vec<Fatal>) -> Option<T> {
-    result.map_err(|mistake| mistakes.extend(mistake.into())).ok()
-}
-
-impl From<Fatal> for Mistakes {
-    fn from(first: Fatal) -> Self {
-        Self { first, others: Vec::new() }
-    }
-}
-
-/// For a caller that stops at the first mistake.
-impl From<Mistakes> for Fatal {
-    fn from(mistakes: Mistakes) -> Self {
-        mistakes.first
-    }
-}
-
-impl IntoIterator for Mistakes {
-    type Item = Fatal;
-    type IntoIter = iter::Chain<iter::Once<Fatal>, vec::IntoIter<Fatal>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        iter::once(self.first).chain(self.others)
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().take(60).try_for_each(|letter| letter.escape_debug().fmt(f))
     }
 }
 
@@ -136,5 +288,84 @@ mod tests {
         let files = told(Errno::EMFILE.into());
         assert!(files.ends_with(": raise the limit of open files (ulimit -n, softlimit -o)"));
         assert!(!told(Errno::ENOENT.into()).contains("raise"));
+    }
+
+    #[test]
+    fn every_error_has_its_code_and_its_message() {
+        use Fatal::*;
+        let denied = || io::Error::from(Errno::EACCES);
+        let why = || String::from("no");
+        let options = ["-c", "--delay"].map(String::from);
+        let [letter, long] = options;
+        let account = NoAccount { option: "-u", name: "x".into(), why: "no such user" };
+        let unreadable = Unreadable { path: "/f".into(), why: denied(), hint: " (-x)".into() };
+        let lookup = AddressLookup { name: "mx".into(), why: denied() };
+        let of = Of { origin: "--pidfile".into(), error: Box::new(Fatal::unable("act", denied())) };
+        for (fatal, code, message) in [
+            (Usage("prog is missing".into()), 100, "prog is missing (try --help)"),
+            (
+                UnknownOption { option: "--dely".into(), hint: ": did you mean --delay?".into() },
+                100,
+                "unknown option --dely: did you mean --delay? (try --help)",
+            ),
+            (MissingValue { option: long, takes: "SECS" }, 100, "--delay takes SECS (try --help)"),
+            (
+                Invalid { option: letter, value: "a\n".into(), why: why() },
+                100,
+                "unable to use -c `a\\n': no (try --help)",
+            ),
+            (Unusable { what: "host x".into(), why: why() }, 100, "unable to use host x: no"),
+            (At { file: "/f".into(), line: 2, why: why() }, 100, "unable to use /f line 2: no"),
+            (File(why()), 100, "no"),
+            (unreadable, 100, "unable to read /f: Permission denied (os error 13) (-x)"),
+            (account, 100, "-u x: no such user"),
+            (NoId("UID"), 100, "-U takes numbers from $UID and $GID: check $UID"),
+            (Program { name: "prog".into(), why: why() }, 100, "unable to run prog: no"),
+            (Fatal::unable("act", denied()), 111, "unable to act: Permission denied (os error 13)"),
+            (Fatal::because("act", "no"), 111, "unable to act: no"),
+            (Impossible("act"), 111, "unable to act"),
+            (NoPort("x".into()), 111, "unable to figure out port number for x"),
+            (NoAddress("mx".into()), 111, "no IP address for mx"),
+            (
+                lookup,
+                111,
+                "temporarily unable to figure out IP address for mx: \
+                 Permission denied (os error 13)",
+            ),
+            (Gone("/d".into()), 111, "the directory /d is gone"),
+            (of, 111, "unable to act: Permission denied (os error 13) (--pidfile)"),
+            (AsTcpserver(Box::new(File(why()))), 100, "no"),
+            (Reported { code: 7, message: why() }, 7, "no"),
+        ] {
+            assert_eq!((fatal.exit_code(), fatal.to_string().as_str()), (code, message));
+        }
+    }
+
+    #[test]
+    fn tcpserver_has_words_for_some() {
+        let words = |fatal: &Fatal| fatal.tcpserver_message();
+        let missing = |option: &str| Fatal::MissingValue { option: option.into(), takes: "N" };
+        assert_eq!(words(&missing("-c")).unwrap(), "option requires an argument -- c");
+        assert_eq!(words(&missing("--delay")), None);
+        let unknown = Fatal::UnknownOption { option: "-Z".into(), hint: String::new() };
+        assert_eq!(words(&unknown).unwrap(), "illegal option -- Z");
+        let usage = format!("tcpserver: illegal option -- Z\ntcpserver: {TCPSERVER_USAGE}");
+        assert_eq!(words(&Fatal::AsTcpserver(Box::new(unknown))).unwrap(), usage);
+        let other = Fatal::AsTcpserver(Box::new(missing("--delay")));
+        assert_eq!(words(&other).unwrap(), format!("tcpserver: {TCPSERVER_USAGE}"));
+        let why = || io::Error::from(Errno::EACCES);
+        let bind = Fatal::Unable {
+            what: "bind 0.0.0.0:25".into(),
+            why: why(),
+            hint: ": start as root",
+            tcpserver: Some("bind"),
+        };
+        assert_eq!(words(&bind).unwrap(), "unable to bind: access denied");
+        let of = Fatal::Of { origin: "--x".into(), error: Box::new(bind) };
+        assert_eq!(words(&of).unwrap(), "unable to bind: access denied");
+        let lookup = Fatal::AddressLookup { name: "mx".into(), why: why() };
+        let expected = "temporarily unable to figure out IP address for mx: access denied";
+        assert_eq!(words(&lookup).unwrap(), expected);
+        assert_eq!(words(&Fatal::unable("fork", why())), None);
     }
 }

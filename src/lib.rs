@@ -18,6 +18,7 @@ pub mod findings;
 pub mod known;
 pub mod link;
 pub mod log;
+pub mod mistakes;
 pub mod names;
 pub mod options;
 pub mod programs;

@@ -13,8 +13,9 @@ use crate::daemon::startup::background::{self, Readiness};
 use crate::daemon::startup::check::{self, Remark};
 use crate::daemon::startup::{signals, start};
 use crate::demo;
-use crate::error::{Fatal, TROUBLE, USAGE, keep};
+use crate::error::{Fatal, TROUBLE, USAGE};
 use crate::log::{Log, Syslog};
+use crate::mistakes::keep;
 use crate::options::command_line::help;
 use crate::options::daemon::DAEMON;
 use crate::options::parse::{Parsed, Rejected, Request, parse};
@@ -108,7 +109,7 @@ fn finish(parsed: Parsed, log: &Log) -> u8 {
     };
     code.unwrap_or_else(|fatal| {
         log.fatal(&fatal);
-        fatal.code
+        fatal.exit_code()
     })
 }
 
@@ -152,7 +153,7 @@ fn tell(remarks: &[Remark], log: &Log) {
     let mut told = HashSet::new();
     for remark in remarks {
         match remark {
-            Remark::Mistake(why) if told.insert(&why.message) => log.fatal(why),
+            Remark::Mistake(why) if told.insert(why.to_string()) => log.fatal(why),
             Remark::Mistake(_) => (),
             Remark::Warning(why) => log.warning(why),
         }

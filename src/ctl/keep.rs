@@ -8,7 +8,7 @@ use lexopt::Arg;
 use nix::sys::signal::{SigSet, Signal};
 
 use super::Failure;
-use crate::error::{Fatal, TROUBLE, USAGE};
+use crate::error::Fatal;
 use crate::known::disk::Limits;
 use crate::known::keeper::{Life, Place, keep};
 use crate::known::rules::Lifetimes;
@@ -30,16 +30,11 @@ struct Asked {
 /// # Errors
 /// 100 for wrong usage, 111 for a directory of no use and other trouble.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
-    let asked = read(arguments)
-        .map_err(|why| Failure::new(USAGE, format!("smtp-delayctl: fatal: {why} (try --help)")))?;
-    let fail = |why: Fatal| Failure::new(why.code, format!("smtp-delayctl: fatal: {why}"));
-    let signals = |why: nix::Error| {
-        Failure::new(TROUBLE, format!("smtp-delayctl: fatal: unable to catch signals: {why}"))
-    };
-    take_signals().map_err(signals)?;
+    let asked = read(arguments).map_err(Fatal::Usage)?;
+    take_signals().map_err(|why| Fatal::unable("catch signals", why))?;
     let log = Log::new("smtp-delayctl", Verbosity::Normal);
     let place = Place::Directory(&asked.directory);
-    keep(place, asked.limits, Life::Signals, &log).map_err(fail)
+    Ok(keep(place, asked.limits, Life::Signals, &log)?)
 }
 
 fn take_signals() -> nix::Result<()> {

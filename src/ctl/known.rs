@@ -13,7 +13,7 @@ use lexopt::Arg;
 
 use super::{Failure, unprintable};
 use crate::class::Class;
-use crate::error::{TROUBLE, USAGE};
+use crate::error::{Fatal, NOT_KNOWN};
 use crate::known::asker::Asker;
 use crate::known::key::Key;
 use crate::known::message::{Answer, Request, Why};
@@ -25,8 +25,6 @@ use crate::options::suggest::hint;
 const USUAL: &str = "/var/lib/smtp-delay";
 /// How long the keeper may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The client is not known.
-const NOT_KNOWN: u8 = 1;
 /// What a zone says of each client.
 const ZONE_VALUE: &str = ":127.0.0.2:known to smtp-delay";
 
@@ -51,8 +49,7 @@ struct Export {
 /// 100 for wrong usage, 1 where a client that is to be shown is not known, 111 where the
 /// keeper does not answer.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
-    let (directory, action) = read(arguments)
-        .map_err(|why| Failure::new(USAGE, format!("smtp-delayctl: fatal: {why} (try --help)")))?;
+    let (directory, action) = read(arguments).map_err(Fatal::Usage)?;
     let keeper = Keeper::of(&directory)?;
     match action {
         Action::List => keeper.each(Key::FIRST, Key::LAST, |key, record| print(&line(key, record))),
@@ -125,13 +122,13 @@ impl<'a> Keeper<'a> {
     fn of(directory: &'a Path) -> Result<Self, Failure> {
         match Asker::of_directory(directory) {
             Ok(asker) => Ok(Self { asker, directory }),
-            Err(why) => Err(unanswered(directory, &why.into())),
+            Err(why) => Err(unanswered(directory, why.into())),
         }
     }
 
     fn ask(&self, request: Request) -> Result<Answer, Failure> {
         let answer = self.asker.exchange(request, PATIENCE);
-        answer.map_err(|why| unanswered(self.directory, &why))
+        answer.map_err(|why| unanswered(self.directory, why))
     }
 
     /// Does something with each client from `first` to `last`.
@@ -190,7 +187,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-fn unanswered(directory: &Path, why: &io::Error) -> Failure {
+fn unanswered(directory: &Path, why: io::Error) -> Failure {
     let directory = directory.display();
     let hint = match why.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -198,9 +195,8 @@ fn unanswered(directory: &Path, why: &io::Error) -> Failure {
         }
         _ => "",
     };
-    let message =
-        format!("smtp-delayctl: fatal: unable to ask the keeper of {directory}: {why}{hint}");
-    Failure::new(TROUBLE, message)
+    let what = format!("ask the keeper of {directory}");
+    Fatal::Unable { what, why, hint, tcpserver: None }.into()
 }
 
 /// `ADDRESS class=CLASS count=N first=DAYS last=DAYS`: how long ago that was.
@@ -213,7 +209,7 @@ fn line(key: Key, record: &Record) -> String {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(|why| unprintable(&why))
+    io::stdout().write_all(text.as_bytes()).map_err(unprintable)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub mod tcprulescheck;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use crate::error::TROUBLE;
+use crate::error::Fatal;
 use crate::escape::{Message, Printable};
 
 /// How a tool ended: what goes to standard error, and the exit code.
@@ -30,9 +30,16 @@ impl Failure {
     }
 }
 
+/// Told as smtp-delayctl tells it.
+impl From<Fatal> for Failure {
+    fn from(fatal: Fatal) -> Self {
+        Self::new(fatal.exit_code(), format!("smtp-delayctl: fatal: {fatal}"))
+    }
+}
+
 /// An error of standard output.
-fn unprintable(why: &io::Error) -> Failure {
-    Failure::new(TROUBLE, format!("smtp-delayctl: fatal: unable to print: {why}"))
+fn unprintable(why: io::Error) -> Failure {
+    Fatal::unable("print", why).into()
 }
 
 /// Runs a tool that ends like those of ucspi-tcp: a message and an exit code.

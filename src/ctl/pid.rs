@@ -7,14 +7,9 @@ use std::path::Path;
 
 use super::{Failure, unprintable};
 use crate::daemon::startup::pidfile::{Content, content};
-use crate::error::{TROUBLE, USAGE};
+use crate::error::{DIED, Fatal, NOT_RUNNING};
 use crate::file;
 use crate::file::lock::{Holder, owner};
-
-/// The daemon has died, and left its file behind.
-const DIED: u8 = 1;
-/// It is not running.
-const NOT_RUNNING: u8 = 3;
 
 /// Prints the process id of the owner.
 ///
@@ -23,17 +18,13 @@ const NOT_RUNNING: u8 = 3;
 /// a message; 111 for a file that cannot be read.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let [file] = arguments else {
-        return Err(Failure::new(USAGE, "smtp-delayctl: fatal: pid takes FILE (try --help)"));
+        return Err(Fatal::Usage("pid takes FILE".into()).into());
     };
     match ask(file.as_ref()) {
-        Ok(Answer::Runs(pid)) => writeln!(io::stdout(), "{pid}").map_err(|why| unprintable(&why)),
+        Ok(Answer::Runs(pid)) => writeln!(io::stdout(), "{pid}").map_err(unprintable),
         Ok(Answer::Died) => Err(Failure::new(DIED, "")),
         Ok(Answer::NotRunning) => Err(Failure::new(NOT_RUNNING, "")),
-        Err(why) => {
-            let file = file.to_string_lossy();
-            let message = format!("smtp-delayctl: fatal: unable to read {file}: {why}");
-            Err(Failure::new(TROUBLE, message))
-        }
+        Err(why) => Err(Fatal::unable(format_args!("read {}", file.to_string_lossy()), why).into()),
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use lexopt::{Arg, ValueExt};
 
 use super::{Failure, unprintable};
-use crate::error::{TROUBLE, USAGE};
+use crate::error::{Fatal, TROUBLE};
 use crate::options::suggest::hint;
 use crate::report::asked::{Asked, delays, moment};
 use crate::report::counting::summary::Summary;
@@ -53,18 +53,16 @@ fn put(summary: &Summary, asked: &Asked, zone: &TimeZone) -> Result<(), Failure>
         }
     }
     let shown = if asked.json { json::render(summary) } else { text::render(summary, zone) };
-    io::stdout().write_all(shown.as_bytes()).map_err(|why| unprintable(&why))
+    io::stdout().write_all(shown.as_bytes()).map_err(unprintable)
 }
 
 fn write_page(path: &Path, page: &str) -> Result<(), Failure> {
-    std::fs::write(path, page).map_err(|why| {
-        let path = path.display();
-        Failure::new(TROUBLE, format!("smtp-delayctl: fatal: unable to write {path}: {why}"))
-    })
+    let written = std::fs::write(path, page);
+    written.map_err(|why| Fatal::unable(format_args!("write {}", path.display()), why).into())
 }
 
 fn usage(why: impl Into<String>) -> Failure {
-    Failure::new(USAGE, format!("smtp-delayctl: fatal: {} (try --help)", why.into()))
+    Fatal::Usage(why.into()).into()
 }
 
 fn parse(arguments: &[OsString], zone: &TimeZone) -> Result<Asked, Failure> {

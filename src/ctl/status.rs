@@ -19,14 +19,12 @@ use crate::daemon::scoreboard::file::RUN;
 use crate::daemon::scoreboard::snapshot::Snapshot;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::status::{self, Child};
-use crate::error::{TROUBLE, USAGE};
+use crate::error::{Fatal, NOT_RUNNING, TROUBLE};
 use crate::file;
 use crate::file::lock::{Holder, owner, owner_at};
 use crate::log::{Stats, stats_keys};
 use crate::options::suggest::hint;
 
-/// Exit code for a scoreboard without a daemon, as in LSB.
-const NOT_RUNNING: u8 = 3;
 /// The interval of `--watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -56,7 +54,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
         let supervisor = shown.supervisor;
         let board = shown.board().map_err(|why| unreadable(&file, &why))?;
         let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
-        show(&text, asked.watch).map_err(|why| unprintable(&why))?;
+        show(&text, asked.watch).map_err(unprintable)?;
         if supervisor == Holder::Nobody {
             return Err(gone(&file));
         }
@@ -88,8 +86,7 @@ impl Shown {
 fn read(arguments: &[OsString]) -> Result<Asked, Failure> {
     let mut asked = Asked::default();
     let mut parser = lexopt::Parser::from_args(arguments);
-    let usage =
-        |why: String| Failure::new(USAGE, format!("smtp-delayctl: fatal: {why} (try --help)"));
+    let usage = |why: String| Failure::from(Fatal::Usage(why));
     while let Some(argument) = parser.next().map_err(|why| usage(why.to_string()))? {
         match argument {
             Arg::Long("json") => asked.json = true,
@@ -146,7 +143,7 @@ fn trouble(why: &str) -> Failure {
 }
 
 fn unreadable(file: &Path, why: &dyn fmt::Display) -> Failure {
-    trouble(&format!("unable to read {}: {why}", file.display()))
+    Fatal::because(format_args!("read {}", file.display()), why).into()
 }
 
 /// With `--watch` a terminal is cleared first.

@@ -32,7 +32,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
 pub fn run_printably(arguments: &[OsString]) -> Result<(), Failure> {
     let lines = decide(arguments, |file| Cdb::open(file.as_ref()))?;
     let lines: Vec<String> = lines.iter().map(|line| Printable(line).to_string()).collect();
-    io::stdout().write_all(lines.join("\n").as_bytes()).map_err(|why| unprintable(&why))
+    io::stdout().write_all(lines.join("\n").as_bytes()).map_err(unprintable)
 }
 
 /// What there is to print, by line.

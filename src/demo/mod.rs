@@ -37,7 +37,7 @@ pub fn check(options: &Options) -> Result<(), Fatal> {
         return Ok(());
     }
     let wanted = "--demo listens on loopback only: use 127.0.0.1 or ::1";
-    Err(Fatal::usage(format!("unable to use host {}: {wanted}", options.host)))
+    Err(Fatal::Unusable { what: format!("host {}", options.host), why: wanted.into() })
 }
 
 /// Runs the demo until it is told to stop.
@@ -50,7 +50,8 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
         options.resolvers.push(start_name_server()?);
         options.local_nets.clear();
     }
-    let program = Program::at("/proc/self/exe", &[RESPONDER]).map_err(Fatal::trouble)?;
+    let program = Program::at("/proc/self/exe", &[RESPONDER])
+        .map_err(|why| Fatal::because("run the demo's SMTP server", why))?;
     let delays = options.delays.clone();
     let announce = move |address| {
         let commands = Commands { address, delays };

@@ -133,7 +133,7 @@ impl<'a> Keeper<'a> {
         log: &'a Log,
     ) -> Result<Option<Self>, Fatal> {
         let unable = |why: &dyn std::fmt::Display| {
-            Fatal::unable(format_args!("keep known clients in {}", path.display()), why)
+            Fatal::because(format_args!("keep known clients in {}", path.display()), why)
         };
         let directory = Arc::new(Directory::open(path).map_err(|why| unable(&why))?);
         let lock = loop {
@@ -192,7 +192,7 @@ impl<'a> Keeper<'a> {
         let Some(home) = &mut self.home else { return Ok(()) };
         let path = home.directory.path().display();
         if !home.directory.is_there() {
-            return Err(Fatal::trouble(format!("the directory {path} is gone")));
+            return Err(Fatal::Gone(home.directory.path().into()));
         }
         if home.directory.socket_identity().is_ok_and(|found| found == home.socket) {
             return Ok(());

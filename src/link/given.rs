@@ -54,7 +54,7 @@ fn told(environment: &Environment) -> Result<Ends, Fatal> {
     let value = environment.get("TCPREMOTEIP").unwrap_or_default();
     let peer = address(value).ok_or_else(|| {
         let shown = value[..value.len().min(SHOWN)].escape_ascii();
-        Fatal::trouble(format!("unable to use TCPREMOTEIP=\"{shown}\": it is no IP address"))
+        Fatal::because(format_args!("use TCPREMOTEIP=\"{shown}\""), "it is no IP address")
     })?;
     let local = environment.get("TCPLOCALIP").and_then(address);
     let local = local.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
@@ -84,9 +84,10 @@ fn read_off_socket() -> Result<Ends, Fatal> {
         peer => end(peer),
     };
     let (peer, local) = peer.zip(local).ok_or_else(|| {
-        Fatal::trouble(
-            "unable to tell the client's address: TCPREMOTEIP is not set, and descriptor 0 is no \
-             TCP connection: run smtp-delay under a server such as tcpserver",
+        Fatal::because(
+            "tell the client's address",
+            "TCPREMOTEIP is not set, and descriptor 0 is no TCP connection: run smtp-delay under \
+             a server such as tcpserver",
         )
     })?;
     Ok((canonical(peer), canonical(local), scope(peer)))
@@ -152,7 +153,7 @@ mod tests {
         assert!(local.ip().is_unspecified());
         environment.set("TCPREMOTEIP", Some("a\nb"));
         let fatal = told(&environment).unwrap_err();
-        assert_eq!(fatal.code, crate::error::TROUBLE);
-        assert!(fatal.message.contains("TCPREMOTEIP=\"a\\nb\""), "{fatal}");
+        assert_eq!(fatal.exit_code(), crate::error::TROUBLE);
+        assert!(fatal.to_string().contains("TCPREMOTEIP=\"a\\nb\""), "{fatal}");
     }
 }

@@ -48,7 +48,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
             parsed.request.map_err(Fatal::from).and_then(|request| answer(request, &log, received));
         code.unwrap_or_else(|fatal| {
             log.fatal(&fatal);
-            fatal.code
+            fatal.exit_code()
         })
     })
 }
@@ -79,7 +79,7 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
 
 fn service(options: Options, environment: Environment, log: &Log) -> Result<Service, Fatal> {
     let program = Program::new(&options.program, environment.get("PATH"));
-    let program = program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))?;
+    let program = program.map_err(|why| Fatal::Program { name: "prog".into(), why })?;
     let expressions = |file: &Option<PathBuf>| {
         file.as_ref().map(|path| Patterns::on_demand(path)).unwrap_or_default()
     };

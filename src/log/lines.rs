@@ -236,7 +236,7 @@ impl Log {
     /// Why the program ends.
     pub fn fatal(&self, fatal: &Fatal) {
         let as_tcpserver = self.speaker == Speaker::Tcpserver;
-        match &fatal.tcpserver_message {
+        match fatal.tcpserver_message() {
             Some(words) if as_tcpserver && words.contains(TCPSERVER_USAGE) => {
                 if self.verbosity > Verbosity::Quiet {
                     self.put(format!("{words}\n").as_bytes());

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use super::Options;
-use super::command_line::{CommandLine, usage};
+use super::command_line::CommandLine;
 use super::delaying::DELAYS;
 use super::table::{ANSWERS, Opt, flag};
 use crate::error::Fatal;
@@ -31,15 +31,15 @@ pub static CLASSIFY: CommandLine = CommandLine {
 fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     if options.stdin {
         let message = "there is something behind --stdin";
-        return if operands.is_empty() { Ok(()) } else { Err(usage(message)) };
+        return if operands.is_empty() { Ok(()) } else { Err(Fatal::Usage(message.into())) };
     }
-    let mut words = operands
-        .into_iter()
-        .map(|word| word.into_string().map_err(|_| usage("unable to use what is not UTF-8")));
-    options.host = words.next().ok_or_else(|| usage("IP is missing"))??;
+    let mut words = operands.into_iter().map(|word| {
+        word.into_string().map_err(|_| Fatal::Usage("unable to use what is not UTF-8".into()))
+    });
+    options.host = words.next().ok_or_else(|| Fatal::Usage("IP is missing".into()))??;
     options.port = words.next().transpose()?.unwrap_or_default();
     if words.next().is_some() {
-        return Err(usage("there is something behind NAME"));
+        return Err(Fatal::Usage("there is something behind NAME".into()));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::Options;
 use super::table::Opt;
-use crate::error::Fatal;
+use crate::error::{Fatal, Shown};
 
 /// The command line of a program.
 pub struct CommandLine {
@@ -71,15 +71,9 @@ pub fn help(line: &CommandLine) -> String {
     text
 }
 
-/// A mistake on the command line.
-pub(super) fn usage(message: &str) -> Fatal {
-    Fatal::usage(format!("{message} (try --help)"))
-}
-
 /// Why `value` is of no use for an option.
 pub(super) fn unusable(name: &str, value: &str, why: &str) -> String {
-    let shown: String = value.chars().take(60).collect();
-    format!("unable to use {name} `{}': {why}", shown.escape_debug())
+    format!("unable to use {name} `{}': {why}", Shown(value))
 }
 
 #[cfg(test)]

@@ -36,8 +36,7 @@ pub(super) fn apply(
     let mut mistakes = Vec::new();
     for (number, content) in (1..).zip(text.lines()) {
         if let Err(why) = settings.line(number, content.trim()) {
-            let place = format!("{} line {number}", path.display());
-            mistakes.push(Fatal::usage(format!("unable to use {place}: {why}")));
+            mistakes.push(Fatal::At { file: path.display().to_string(), line: number, why });
         }
     }
     mistakes
@@ -75,7 +74,7 @@ fn utf_8<'a>(path: &Path, text: &'a [u8]) -> Result<&'a str, Fatal> {
     std::str::from_utf8(text).map_err(|error| {
         let before = &text[..error.valid_up_to()];
         let line = before.split(|byte| *byte == b'\n').count();
-        Fatal::usage(format!("unable to use {} line {line}: it is not UTF-8", path.display()))
+        Fatal::At { file: path.display().to_string(), line, why: "it is not UTF-8".into() }
     })
 }
 
@@ -136,7 +135,7 @@ mod tests {
             Ok(Request::Run(options)) => Ok(*options),
             Ok(other) => panic!("{other:?}"),
             Err(rejected) => {
-                let messages = rejected.mistakes.into_iter().map(|fatal| fatal.message);
+                let messages = rejected.mistakes.into_iter().map(|fatal| fatal.to_string());
                 let messages: Vec<String> = messages.collect();
                 Err(messages.join("; ").replace(file.to_str().unwrap(), "FILE"))
             }
@@ -180,7 +179,7 @@ mod tests {
         let missing: Vec<OsString> =
             ["--config", "/nonexistent", "0", "25", "p"].map(OsString::from).into();
         let parsed = parse(&DAEMON, &missing, Options::default());
-        let message = Fatal::from(parsed.request.unwrap_err()).message;
+        let message = Fatal::from(parsed.request.unwrap_err()).to_string();
         assert!(message.starts_with("unable to read /nonexistent: "), "{message}");
     }
 

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::command_line::{CommandLine, usage};
+use super::command_line::CommandLine;
 use super::delaying::{DELAYS, KEEPER, KNOWN, REFUSALS, early};
 use super::table::{ANSWERS, Opt, flag, letter, letter_with, store, with};
 use super::values::{
@@ -212,7 +212,7 @@ fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     let mut operands = operands.into_iter();
     let mut word = |name: &str| -> Result<Option<String>, Fatal> {
         let next = operands.next().map(OsString::into_string).transpose();
-        next.map_err(|_| usage(&format!("unable to use {name}: it is not UTF-8")))
+        next.map_err(|_| Fatal::Usage(format!("unable to use {name}: it is not UTF-8")))
     };
     let host = word("host")?;
     let port = word("port")?;
@@ -221,24 +221,24 @@ fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
         options.host = host.unwrap_or_else(|| "127.0.0.1".into());
         options.port = port.unwrap_or_else(|| "2525".into());
         if let Some(program) = options.program.first() {
-            return Err(usage(&format!(
+            return Err(Fatal::Usage(format!(
                 "--demo runs no program, {} is left over",
                 program.to_string_lossy()
             )));
         }
         return Ok(());
     }
-    options.host = host.ok_or_else(|| usage("host, port and prog are missing"))?;
-    options.port = port.ok_or_else(|| usage("port and prog are missing"))?;
+    options.host = host.ok_or_else(|| Fatal::Usage("host, port and prog are missing".into()))?;
+    options.port = port.ok_or_else(|| Fatal::Usage("port and prog are missing".into()))?;
     if options.program.is_empty() {
-        return Err(usage("prog is missing"));
+        return Err(Fatal::Usage("prog is missing".into()));
     }
     Ok(())
 }
 
 fn check(options: &mut Options) -> Vec<Fatal> {
     let conflict = |one: &str, other: &str, what: String| {
-        usage(&format!("{what}{}", options.places(one, other)))
+        Fatal::Usage(format!("{what}{}", options.places(one, other)))
     };
     let both_rules = options.cdb.is_some() && options.rules.is_some();
     let same_file = options.pidfile.is_some() && options.pidfile == options.scoreboard;

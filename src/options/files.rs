@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Options;
-use crate::error::{Fatal, Reason};
+use crate::error::Fatal;
 use crate::file::{self, Refused};
 
 /// What stands in the file that the setting `name` of `options` names, of up to
@@ -18,20 +18,20 @@ pub(crate) fn read(
     path: &Path,
     most: usize,
 ) -> Result<Vec<u8>, Fatal> {
-    file::read(path, most).map_err(|why| unable_to_read(options, name, path, &why))
+    file::read(path, most).map_err(|why| unreadable(options, name, path, why))
 }
 
 /// Says that the file of a setting cannot be read, and where the setting stands.
-pub(crate) fn unable_to_read(options: &Options, name: &str, path: &Path, why: &io::Error) -> Fatal {
+fn unreadable(options: &Options, name: &str, path: &Path, why: io::Error) -> Fatal {
     let origin = options.origin(name);
-    let told = match Refused::reason(why) {
+    let hint = match Refused::reason(&why) {
         Some(Refused::NotRegular(_)) => format!(", which SIGHUP needs to read {origin} again"),
         Some(Refused::TooBig(_)) if name == "rules" => {
             format!(" ({origin}): make a cdb of it with tcprules, and use -x")
         }
         _ => format!(" ({origin})"),
     };
-    Fatal::usage(format!("unable to read {}: {}{told}", path.display(), Reason(why)))
+    Fatal::Unreadable { path: path.into(), why, hint }
 }
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
     fn an_error_says_which_option_and_what_to_do() {
         let options = Options::default();
         let error = |name, path: &str, most| {
-            read(&options, name, Path::new(path), most).unwrap_err().message
+            read(&options, name, Path::new(path), most).unwrap_err().to_string()
         };
         assert_eq!(
             error("config", "/dev/zero", 10),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::command_line::{CommandLine, usage};
+use super::command_line::CommandLine;
 use super::delaying::{DELAYS, KNOWN, REFUSALS, early};
 use super::table::{ANSWERS, Opt, flag, letter};
 use super::{EarlyTalk, Options, RefuseBy, Verbosity};
@@ -33,7 +33,7 @@ static EARLY: &[Opt] = &[early("early talkers: refuse (-S), rblsmtpd or log [rbl
 fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     options.program = operands;
     if options.program.is_empty() {
-        return Err(usage("prog is missing"));
+        return Err(Fatal::Usage("prog is missing".into()));
     }
     Ok(())
 }
@@ -46,8 +46,9 @@ fn check(options: &mut Options) -> Vec<Fatal> {
         (options.refuse == RefuseBy::Talk).then_some("--refuse talk"),
     ];
     let talks = talks.into_iter().flatten().filter(|_| !options.speaks);
-    let mistake =
-        |option| usage(&format!("{option} talks to the client: it takes -S (--early refuse)"));
+    let mistake = |option| {
+        Fatal::Usage(format!("{option} talks to the client: it takes -S (--early refuse)"))
+    };
     talks.map(mistake).collect()
 }
 
@@ -64,7 +65,7 @@ mod tests {
         match parse(&LINK, &words, Options::for_link()).request {
             Ok(Request::Run(options)) => Ok(*options),
             Ok(other) => panic!("{line}: {other:?}"),
-            Err(rejected) => Err(Fatal::from(rejected).message),
+            Err(rejected) => Err(Fatal::from(rejected).to_string()),
         }
     }
 

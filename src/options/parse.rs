@@ -7,12 +7,13 @@ use std::{iter, mem};
 
 use lexopt::Arg;
 
-use super::command_line::{CommandLine, unusable, usage};
+use super::command_line::CommandLine;
 use super::table::{Opt, Setter};
 use super::unknown::Name;
 use super::{Options, Verbosity, config};
-use crate::djb::{self, TCPSERVER_USAGE};
-use crate::error::{Fatal, Mistakes};
+use crate::djb;
+use crate::error::Fatal;
+use crate::mistakes::Mistakes;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl Reading<'_> {
     /// A mistake in what tcpserver has, too, is told as tcpserver tells it.
     fn note_as_tcpserver(&mut self, mistake: Fatal) {
         let ours = !self.options.as_tcpserver;
-        self.note(if ours { mistake } else { in_tcpservers_words(mistake) });
+        self.note(if ours { mistake } else { Fatal::AsTcpserver(Box::new(mistake)) });
     }
 
     fn note(&mut self, mistake: Fatal) {
@@ -130,7 +131,7 @@ impl Reading<'_> {
                     return Words::Operands(iter::once(first).chain(rest).collect());
                 }
                 Err(why) => {
-                    self.note_as_tcpserver(usage(&why.to_string()));
+                    self.note_as_tcpserver(Fatal::Usage(why.to_string()));
                     return Words::Operands(Vec::new());
                 }
             };
@@ -207,30 +208,23 @@ impl Reading<'_> {
     }
 }
 
-fn in_tcpservers_words(mut fatal: Fatal) -> Fatal {
-    let usage = format!("tcpserver: {TCPSERVER_USAGE}");
-    let about = fatal.tcpserver_message.take().map(|what| format!("tcpserver: {what}\n"));
-    fatal.tcpserver_message = Some(about.unwrap_or_default() + &usage);
-    fatal
-}
-
 fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<(), Fatal> {
     match opt.setter {
         Setter::Flag(_) if opt.long.is_some() && parser.optional_value().is_some() => {
-            return Err(usage(&format!("{} takes no value", opt.written())));
+            return Err(Fatal::Usage(format!("{} takes no value", opt.written())));
         }
         Setter::Flag(set) => set(options),
         Setter::Value(set) => {
-            let value = parser.value().map_err(|_| {
-                let takes = opt.argument.unwrap_or("a value");
-                let fatal = usage(&format!("{} takes {takes}", opt.written()));
-                let letter = opt.letter.unwrap_or_default();
-                let words = format!("option requires an argument -- {letter}");
-                Fatal { tcpserver_message: Some(words), ..fatal }
+            let value = parser.value().map_err(|_| Fatal::MissingValue {
+                option: opt.written(),
+                takes: opt.argument.unwrap_or("a value"),
             })?;
             let value = if options.as_tcpserver { as_djb_reads(opt, value) } else { value };
-            set(options, &value)
-                .map_err(|why| usage(&unusable(&opt.written(), &value.to_string_lossy(), &why)))?;
+            set(options, &value).map_err(|why| Fatal::Invalid {
+                option: opt.written(),
+                value: value.to_string_lossy().into_owned(),
+                why,
+            })?;
         }
         Setter::Answer => {}
     }
@@ -254,6 +248,7 @@ fn as_djb_reads(opt: &Opt, value: OsString) -> OsString {
 mod tests {
     use super::super::daemon::DAEMON;
     use super::*;
+    use crate::djb::TCPSERVER_USAGE;
 
     fn read_line(line: &str) -> Parsed {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
@@ -271,8 +266,8 @@ mod tests {
         match read_line(line).request {
             Err(rejected) => {
                 let fatal = Fatal::from(rejected);
-                assert_eq!(fatal.code, crate::error::USAGE, "{line}");
-                fatal.message
+                assert_eq!(fatal.exit_code(), crate::error::USAGE, "{line}");
+                fatal.to_string()
             }
             other => panic!("{line}: {other:?}"),
         }
@@ -281,7 +276,8 @@ mod tests {
     /// All that is wrong, each cut at the first colon.
     fn all_wrong(line: &str) -> Vec<String> {
         let rejected = read_line(line).request.unwrap_err();
-        let start = |fatal: Fatal| fatal.message.split([':', '(']).next().unwrap().trim().into();
+        let start =
+            |fatal: Fatal| fatal.to_string().split([':', '(']).next().unwrap().trim().into();
         rejected.mistakes.into_iter().map(start).collect()
     }
 
@@ -389,13 +385,17 @@ mod tests {
         let words = |line: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             let parsed = parse(&DAEMON, &words, Options::for_tcpserver());
-            Fatal::from(parsed.request.unwrap_err()).tcpserver_message
+            Fatal::from(parsed.request.unwrap_err()).tcpserver_message()
         };
         for line in ["-Z", "0 25", "-c", "--nonsense"] {
             assert!(words(line).unwrap().ends_with(TCPSERVER_USAGE), "{line}");
         }
-        for line in ["--delay soon 0 25 p", "--config /nonexistent 0 25 p", "-x a --rules b 0 25 p"]
-        {
+        for line in [
+            "--delay",
+            "--delay soon 0 25 p",
+            "--config /nonexistent 0 25 p",
+            "-x a --rules b 0 25 p",
+        ] {
             assert_eq!(words(line), None, "{line}");
         }
     }

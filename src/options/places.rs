@@ -24,7 +24,7 @@ impl Options {
     /// The same mistake, and the setting that it comes from.
     #[must_use]
     pub fn with_origin(&self, name: &str, mistake: Fatal) -> Fatal {
-        Fatal { message: format!("{} ({})", mistake.message, self.origin(name)), ..mistake }
+        Fatal::Of { origin: self.origin(name), error: Box::new(mistake) }
     }
 
     /// Behind a message about two settings: where each of them stands, unless both

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::command_line::{CommandLine, usage};
+use super::command_line::CommandLine;
 use super::suggest::{hint, nearest};
 use super::table::Opt;
 use crate::error::Fatal;
@@ -28,12 +28,11 @@ impl Name {
         match self {
             Self::Letter(letter) => {
                 let hint = hint_for_letters(line, arguments);
-                let fatal = usage(&format!("unknown option -{}{hint}", letter.escape_debug()));
-                Fatal { tcpserver_message: Some(format!("illegal option -- {letter}")), ..fatal }
+                Fatal::UnknownOption { option: format!("-{letter}"), hint }
             }
             Self::Long(name) => {
                 let hint = hint(name, "--", line.names());
-                usage(&format!("unknown option --{}{hint}", name.escape_debug()))
+                Fatal::UnknownOption { option: format!("--{name}"), hint }
             }
         }
     }

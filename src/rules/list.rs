@@ -13,8 +13,9 @@ use super::lint::warn_of_line;
 use super::record::Match;
 use super::record::Rule;
 use super::text::{Parsed, keys, parse_with_ipv6, trimmed};
-use crate::error::{Fatal, Mistakes};
+use crate::error::Fatal;
 use crate::findings::{Extent, Finding, Findings};
+use crate::mistakes::Mistakes;
 
 /// Bytes of a line that are shown.
 const SHOWN: usize = 100;
@@ -74,7 +75,7 @@ impl List {
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
         for finding in findings.in_order(origin) {
             match finding {
-                Finding::Mistake(why) => mistakes.push(Fatal::usage(why)),
+                Finding::Mistake(why) => mistakes.push(Fatal::File(why)),
                 Finding::Warning(why) => warnings.push(why),
             }
         }
@@ -318,7 +319,7 @@ mod tests {
     #[test]
     fn mistakes_are_named_by_line_and_text() {
         let error = |text: &str| {
-            Fatal::from(List::parse("/etc/rules", text.as_bytes()).unwrap_err()).message
+            Fatal::from(List::parse("/etc/rules", text.as_bytes()).unwrap_err()).to_string()
         };
         let colon = error("1.2.3.4:deny\n# x\n1.2.3.5 deny\n");
         assert_eq!(colon, "unable to use /etc/rules line 3: there is no colon: 1.2.3.5 deny");
@@ -357,7 +358,7 @@ mod tests {
     fn rules_are_bounded_and_the_line_that_is_too_much_is_named() {
         let error = |text: &str| {
             let mistakes = List::parse("f", text.as_bytes()).unwrap_err().into_iter();
-            let messages: Vec<String> = mistakes.map(|why| why.message).collect();
+            let messages: Vec<String> = mistakes.map(|why| why.to_string()).collect();
             assert_eq!(messages.len(), 1);
             messages.concat()
         };

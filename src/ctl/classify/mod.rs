@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use super::{Failure, unprintable};
 use crate::connection::host_name::{HostName, host_name_of};
 use crate::dns::{Question, ask};
-use crate::error::{Fatal, USAGE};
+use crate::error::Fatal;
 use crate::names::Names;
 use crate::options::Options;
 use crate::options::classify::CLASSIFY;
@@ -27,31 +27,25 @@ use answer::Answer;
 /// system trouble.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let request = parse(&CLASSIFY, arguments, Options::default()).request;
-    let text = match request.map_err(Fatal::from).map_err(failure)? {
+    let text = match request.map_err(Fatal::from)? {
         Request::Run(options) if options.stdin => return classify_stdin(&options),
-        Request::Run(options) => describe(&options).map_err(failure)?,
+        Request::Run(options) => describe(&options)?,
         Request::Help => help(&CLASSIFY),
         Request::Version => format!("smtp-delayctl {}\n", env!("CARGO_PKG_VERSION")),
     };
-    io::stdout().write_all(text.as_bytes()).map_err(|why| unprintable(&why))
-}
-
-fn failure(Fatal { code, message, .. }: Fatal) -> Failure {
-    Failure::new(code, format!("smtp-delayctl: fatal: {message}"))
+    io::stdout().write_all(text.as_bytes()).map_err(unprintable)
 }
 
 fn classify_stdin(options: &Options) -> Result<(), Failure> {
-    let judge = Judge { names: options.names().map_err(failure)?, options };
+    let judge = Judge { names: options.names()?, options };
     stream::answer_each(&judge, io::stdin().lock(), io::stdout().lock())
 }
 
 fn describe(options: &Options) -> Result<String, Fatal> {
-    let bad = |why: String| Fatal { code: USAGE, message: why, tcpserver_message: None };
-    let shown = options.host.escape_debug();
-    let ip: IpAddr = options
-        .host
-        .parse()
-        .map_err(|_| bad(format!("unable to use IP `{shown}': it is not a valid address")))?;
+    let ip: IpAddr = options.host.parse().map_err(|_| Fatal::Unusable {
+        what: format!("IP `{}'", options.host.escape_debug()),
+        why: "it is not a valid address".into(),
+    })?;
     let judge = Judge { names: options.names()?, options };
     let host = match options.port.as_str() {
         "" => judge.look_up(ip.to_canonical()),

@@ -30,7 +30,7 @@ pub(super) fn answer_each(
     let (mut number, mut first_wrong) = (0_u64, None);
     loop {
         if input.buffer().is_empty() {
-            output.flush().map_err(|why| unprintable(&why))?;
+            output.flush().map_err(unprintable)?;
         }
         let Some(line) = next_line(&mut input).map_err(|why| unreadable(&why))? else { break };
         number += 1;
@@ -38,9 +38,9 @@ pub(super) fn answer_each(
             first_wrong.get_or_insert(number);
             line
         });
-        output.write_all(answer.as_bytes()).map_err(|why| unprintable(&why))?;
+        output.write_all(answer.as_bytes()).map_err(unprintable)?;
     }
-    output.flush().map_err(|why| unprintable(&why))?;
+    output.flush().map_err(unprintable)?;
     match first_wrong {
         None => Ok(()),
         Some(first) => Err(Failure::new(

@@ -10,7 +10,7 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::layout::{MAGIC, size};
-use crate::error::{Fatal, Reason};
+use crate::error::Fatal;
 use crate::file::entry::Entry;
 use crate::file::lock::{Holder, lock, owner};
 use crate::log::Log;
@@ -73,7 +73,7 @@ impl Storage {
     /// Memory that is not there any more, or is not for so many slots: 111.
     pub fn initialise(&mut self, slots: usize, port: u16) -> Result<Scoreboard<'static>, Fatal> {
         let board = Scoreboard::initialise(std::mem::take(&mut self.memory), slots, port);
-        board.ok_or_else(|| Fatal::trouble("unable to lay out the scoreboard"))
+        board.ok_or(Fatal::Impossible("lay out the scoreboard"))
     }
 
     /// Whether there is a file.
@@ -121,7 +121,7 @@ fn in_usual_place(directory: &Path, slots: usize, port: u16, log: &Log) -> Resul
 
 fn in_memory(slots: usize) -> Result<Storage, Fatal> {
     let memory = sys::shared_memory(size(slots))
-        .map_err(|why| Fatal::unable("share memory with children", Reason(&why.into())))?;
+        .map_err(|why| Fatal::unable("share memory with children", why))?;
     Ok(Storage { memory, file: None })
 }
 
@@ -251,8 +251,8 @@ mod tests {
         let path = path("other");
         let [link, pipe] = ["link", "pipe"].map(|end| path.with_extension(end));
         let why = |path: &Path| {
-            let message = make(path).err().unwrap().message;
-            assert_eq!(Storage::check(&options(path)).unwrap_err().message, message);
+            let message = make(path).err().unwrap().to_string();
+            assert_eq!(Storage::check(&options(path)).unwrap_err().to_string(), message);
             message
         };
         for content in ["--delay 5\n", "x"] {

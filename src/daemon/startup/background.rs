@@ -2,7 +2,7 @@
 //! an error otherwise.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -71,12 +71,12 @@ impl Readiness {
 
     /// Reports why the daemon ends; returns its exit code.
     fn fail(&mut self, log: &Log, fatal: &Fatal) -> u8 {
-        let message = if self.detached { fatal.message.as_str() } else { "" };
+        let message = if self.detached { fatal.to_string() } else { String::new() };
         if !self.detached {
             log.fatal(fatal);
         }
-        self.tell(fatal.code, message);
-        fatal.code
+        self.tell(fatal.exit_code(), &message);
+        fatal.exit_code()
     }
 
     fn tell(&mut self, code: u8, message: &str) {
@@ -113,7 +113,7 @@ pub fn launch(
             log.warn_on_stderr(&message);
             Ok(0)
         }
-        code => Err(Fatal { code, message, tcpserver_message: None }),
+        code => Err(Fatal::Reported { code, message }),
     }
 }
 
@@ -133,7 +133,7 @@ fn lead_session(
 }
 
 fn unable_to_fork(why: Errno) -> Fatal {
-    Fatal::unable("fork", io::Error::from(why))
+    Fatal::unable("fork", why)
 }
 
 /// What comes through the pipe; if nothing comes, the daemon has died.

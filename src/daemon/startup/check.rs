@@ -13,9 +13,10 @@ use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::start::program;
 use crate::daemon::startup::warnings::warn;
 use crate::daemon::supervisor::checker;
-use crate::error::{Fatal, USAGE, keep};
+use crate::error::{Fatal, USAGE};
 use crate::findings::{Extent, Finding};
 use crate::log::Log;
+use crate::mistakes::keep;
 use crate::names::Patterns;
 use crate::options::files::read;
 use crate::options::{Options, config};
@@ -84,7 +85,7 @@ fn check_outputs(options: &Options, identity: &Identity, mistakes: &mut Vec<Fata
 /// that takes.
 fn check_inputs(options: &Options) -> Vec<Remark> {
     match checker::check(options) {
-        Err(first) if first.code != USAGE => vec![Remark::Mistake(first)],
+        Err(first) if first.exit_code() != USAGE => vec![Remark::Mistake(first)],
         _ => examine_each(options),
     }
 }
@@ -132,7 +133,7 @@ fn examine(
 ) {
     match text {
         Ok(text) => remarks.extend(find(&text).into_iter().map(|finding| match finding {
-            Finding::Mistake(why) => Remark::Mistake(Fatal::usage(why)),
+            Finding::Mistake(why) => Remark::Mistake(Fatal::File(why)),
             Finding::Warning(why) => Remark::Warning(why),
         })),
         Err(why) => remarks.push(Remark::Mistake(why)),
@@ -141,5 +142,5 @@ fn examine(
 
 fn check_program(options: &Options) -> Result<(), Fatal> {
     let program = program(options)?;
-    program.find().map_err(|why| Fatal::usage(format!("unable to run {}: {why}", program.name())))
+    program.find().map_err(|why| Fatal::Program { name: program.name(), why: why.to_string() })
 }

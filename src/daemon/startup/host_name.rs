@@ -18,7 +18,7 @@ pub(in crate::daemon) fn on_this_system(name: &str) -> Result<IpAddr, Fatal> {
     let found = found.map_err(|why| Fatal::unable(format!("find IP address for {name}"), why))?;
     let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     let best = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
-    best.copied().ok_or_else(|| Fatal::trouble(format!("no IP address for {name}")))
+    best.copied().ok_or_else(|| Fatal::NoAddress(name.into()))
 }
 
 /// The address that the name server has, as in tcpserver.  Addresses with leading zeros
@@ -33,13 +33,8 @@ pub(in crate::daemon) fn in_dns(options: &Options) -> Result<IpAddr, Fatal> {
     }
     match look_up(name, options) {
         Ok(Some(ip)) => Ok(ip),
-        Ok(None) => Err(Fatal::trouble(format!("no IP address for {name}"))),
-        Err(why) => {
-            let what = format!("temporarily unable to figure out IP address for {name}");
-            let mut fatal = Fatal::trouble(format!("{what}: {why}"));
-            fatal.tcpserver_message = Some(format!("{what}: {}", crate::djb::words(&why)));
-            Err(fatal)
-        }
+        Ok(None) => Err(Fatal::NoAddress(name.into())),
+        Err(why) => Err(Fatal::AddressLookup { name: name.into(), why }),
     }
 }
 

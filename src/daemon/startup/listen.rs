@@ -12,8 +12,9 @@ use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::daemon::startup::host_name;
-use crate::error::{Fatal, Mistakes};
+use crate::error::Fatal;
 use crate::log::Log;
+use crate::mistakes::Mistakes;
 use crate::options::Options;
 use crate::sys;
 
@@ -59,14 +60,14 @@ impl Place {
     pub fn check(&self) -> Result<(), Fatal> {
         let address = self.address();
         if (1..first_free_port()).contains(&self.port) && !may_bind_all() {
-            return Err(cannot_bind(address, &Errno::EACCES.into()));
+            return Err(cannot_bind(address, Errno::EACCES.into()));
         }
         // Only the kernel knows which addresses are ours, and no TCP client can see a
         // UDP port.
         let mut any_port = address;
         any_port.set_port(0);
         match (UdpSocket::bind(any_port), &self.host) {
-            (Err(why), Host::One(..)) => Err(cannot_bind(address, &why)),
+            (Err(why), Host::One(..)) => Err(cannot_bind(address, why)),
             _ => Ok(()),
         }
     }
@@ -116,12 +117,17 @@ pub fn listen(socket: &Socket, options: &Options, log: &Log) -> Result<(), Fatal
     let backlog = options.backlog();
     warn_of_kernel_limit(backlog, log);
     let listening = socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
-    listening.map_err(|why| Fatal::unable("listen", &why).or_tcpserver("listen", &why))
+    listening.map_err(|why| Fatal::Unable {
+        what: "listen".into(),
+        why,
+        hint: "",
+        tcpserver: Some("listen"),
+    })
 }
 
 fn port(text: &str) -> Result<u16, Fatal> {
     let number = text.parse().ok().or_else(|| sys::service_port(text));
-    number.ok_or_else(|| Fatal::trouble(format!("unable to figure out port number for {text}")))
+    number.ok_or_else(|| Fatal::NoPort(text.into()))
 }
 
 fn host(options: &Options) -> Result<Host, Fatal> {
@@ -144,7 +150,7 @@ fn scoped(ip: &str, zone: &str) -> Result<Host, Fatal> {
     let scope = if_nametoindex(zone);
     let scope = scope.map_err(|why| Fatal::unable(format_args!("find interface {zone}"), why))?;
     let ip: Ipv6Addr =
-        ip.parse().map_err(|why| Fatal::unable(format_args!("use host {ip}"), why))?;
+        ip.parse().map_err(|why| Fatal::because(format_args!("use host {ip}"), why))?;
     Ok(Host::One(ip.into(), scope))
 }
 
@@ -153,7 +159,7 @@ fn bind_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
     match bind_patiently(six, false) {
         Ok(socket) => Ok(socket),
         Err(error) if error.raw_os_error() == Some(Errno::EADDRINUSE as i32) => {
-            Err(cannot_bind(six, &error))
+            Err(cannot_bind(six, error))
         }
         Err(why) => {
             log.warning(format_args!("unable to bind {six}: {why}: listening on IPv4 alone"));
@@ -163,14 +169,13 @@ fn bind_to_both(port: u16, log: &Log) -> Result<Socket, Fatal> {
 }
 
 fn bind_to_one(address: SocketAddr) -> Result<Socket, Fatal> {
-    bind_patiently(address, true).map_err(|why| cannot_bind(address, &why))
+    bind_patiently(address, true).map_err(|why| cannot_bind(address, why))
 }
 
-fn cannot_bind(address: SocketAddr, why: &io::Error) -> Fatal {
+fn cannot_bind(address: SocketAddr, why: io::Error) -> Fatal {
     let needs_root = why.kind() == io::ErrorKind::PermissionDenied;
     let hint = if needs_root { NEEDS_ROOT } else { "" };
-    Fatal::unable(format_args!("bind {address}"), format_args!("{why}{hint}"))
-        .or_tcpserver("bind", why)
+    Fatal::Unable { what: format!("bind {address}"), why, hint, tcpserver: Some("bind") }
 }
 
 fn bind_patiently(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
@@ -213,12 +218,12 @@ mod tests {
     fn a_port_that_only_root_may_bind_says_what_is_needed() {
         let fatal = |why: Errno| {
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 25));
-            cannot_bind(address, &why.into())
+            cannot_bind(address, why.into())
         };
         let denied = fatal(Errno::EACCES);
-        assert!(denied.message.starts_with("unable to bind 0.0.0.0:25: Permission denied"));
-        assert!(denied.message.ends_with(": start as root, and use -u USER to give root up"));
-        assert_eq!(denied.tcpserver_message.as_deref(), Some("unable to bind: access denied"));
-        assert!(!fatal(Errno::EADDRINUSE).message.contains("root"));
+        assert!(denied.to_string().starts_with("unable to bind 0.0.0.0:25: Permission denied"));
+        assert!(denied.to_string().ends_with(": start as root, and use -u USER to give root up"));
+        assert_eq!(denied.tcpserver_message().as_deref(), Some("unable to bind: access denied"));
+        assert!(!fatal(Errno::EADDRINUSE).to_string().contains("root"));
     }
 }

@@ -215,14 +215,14 @@ fn held(path: &Path, file: &File, why: Errno) -> Fatal {
     let name = path.display();
     let [owner, reader] = [owner(file), obstacle(file)].map(|who| who.unwrap_or(Holder::Nobody));
     match (owner, reader) {
-        (Holder::Nobody, Holder::Nobody) => {
-            Fatal::unable(format_args!("lock {name}"), io::Error::from(why))
-        }
-        (Holder::Nobody, reader) => Fatal::trouble(format!(
-            "unable to lock {name}: {reader} has it locked for reading: remove the file"
-        )),
+        (Holder::Nobody, Holder::Nobody) => Fatal::unable(format_args!("lock {name}"), why),
+        (Holder::Nobody, reader) => Fatal::because(
+            format_args!("lock {name}"),
+            format_args!("{reader} has it locked for reading: remove the file"),
+        ),
         (owner, _) => {
-            Fatal::trouble(format!("unable to lock {name}: {owner} runs already and holds it"))
+            let why = format_args!("{owner} runs already and holds it");
+            Fatal::because(format_args!("lock {name}"), why)
         }
     }
 }
@@ -321,8 +321,11 @@ mod tests {
         let path = path("other");
         let [link, pipe] = ["link", "pipe"].map(|end| path.with_extension(end));
         let why = |path: &Path| {
-            let message = claim(path).err().unwrap().message;
-            assert_eq!(Pidfile::check(path, &Identity::default()).unwrap_err().message, message);
+            let message = claim(path).err().unwrap().to_string();
+            assert_eq!(
+                Pidfile::check(path, &Identity::default()).unwrap_err().to_string(),
+                message
+            );
             message
         };
         for content in ["--delay 5\n", "10.0.0.0/8:allow\n", "\n", "root:x:0:0\n"] {
@@ -357,7 +360,7 @@ mod tests {
         check(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "4194304\n");
         fs::remove_file(&path).unwrap();
-        let nowhere = check(Path::new("/nonexistent/pid")).unwrap_err().message;
+        let nowhere = check(Path::new("/nonexistent/pid")).unwrap_err().to_string();
         assert!(nowhere.starts_with("unable to write /nonexistent/pid: "), "{nowhere}");
     }
 }

@@ -5,7 +5,8 @@ use nix::unistd::{Gid, Group, Uid, User, geteuid, initgroups, setgid, setgroups,
 use std::ffi::CString;
 
 use crate::djb::scan_ulong;
-use crate::error::{Fatal, Mistakes, keep};
+use crate::error::Fatal;
+use crate::mistakes::{Mistakes, keep};
 use crate::options::Options;
 
 /// The user and groups that the daemon switches to; nothing is changed if they are
@@ -62,11 +63,10 @@ fn tcpservers_identity(options: &Options, variable: impl Fn(&str) -> Option<Vec<
     }
 }
 
-fn number(variable: &impl Fn(&str) -> Option<Vec<u8>>, name: &str) -> Result<u32, Fatal> {
+fn number(variable: &impl Fn(&str) -> Option<Vec<u8>>, name: &'static str) -> Result<u32, Fatal> {
     let value = variable(name).and_then(|value| String::from_utf8(value).ok());
     let number = value.and_then(|value| value.parse().ok());
-    number
-        .ok_or_else(|| Fatal::usage(format!("-U takes numbers from $UID and $GID: check ${name}")))
+    number.ok_or(Fatal::NoId(name))
 }
 
 fn group(name: &str) -> Result<Gid, Fatal> {
@@ -75,7 +75,15 @@ fn group(name: &str) -> Result<Gid, Fatal> {
     }
     let group = Group::from_name(name);
     let group = group.map_err(|why| Fatal::unable(format_args!("look up group {name}"), why))?;
-    group.map(|group| group.gid).ok_or_else(|| Fatal::usage(format!("-g {name}: no such group")))
+    group.map(|group| group.gid).ok_or_else(|| Fatal::NoAccount {
+        option: "-g",
+        name: name.into(),
+        why: "no such group",
+    })
+}
+
+fn no_user(name: &str, why: &'static str) -> Fatal {
+    Fatal::NoAccount { option: "-u", name: name.into(), why }
 }
 
 struct Account {
@@ -92,7 +100,7 @@ fn user(name: &str) -> Result<Account, Fatal> {
         return Ok(Account { id, entry });
     }
     let user = User::from_name(name).map_err(unable)?;
-    let user = user.ok_or_else(|| Fatal::usage(format!("-u {name}: no such user")))?;
+    let user = user.ok_or_else(|| no_user(name, "no such user"))?;
     Ok(Account { id: user.uid, entry: Some((user.name, user.gid)) })
 }
 
@@ -110,7 +118,7 @@ impl Identity {
         if has_group {
             return Ok(());
         }
-        let missing = || Fatal::usage(format!("-u {name}: there is no such user: use -g too"));
+        let missing = || no_user(name, "there is no such user: use -g too");
         let (name, group) = user.entry.ok_or_else(missing)?;
         self.group = Some(group);
         self.member = Some((name, group));
@@ -151,10 +159,9 @@ impl Identity {
     }
 }
 
-fn denied(what: &str, tcpserver_message: &str, why: Errno) -> Fatal {
+fn denied(what: &str, tcpserver: &'static str, why: Errno) -> Fatal {
     let hint = if why == Errno::EPERM { ": -u, -g and -U need root" } else { "" };
-    let why = why.into();
-    Fatal::unable(what, format_args!("{why}{hint}")).or_tcpserver(tcpserver_message, &why)
+    Fatal::Unable { what: what.into(), why: why.into(), hint, tcpserver: Some(tcpserver) }
 }
 
 #[cfg(test)]
@@ -202,14 +209,14 @@ mod tests {
             [(Some("nosuchuser"), None), (None, Some("nosuchgroup")), (Some("64001"), None)]
         {
             let fatal = Fatal::from(who(user, group).unwrap_err());
-            assert_eq!(fatal.code, crate::error::USAGE, "{fatal}");
+            assert_eq!(fatal.exit_code(), crate::error::USAGE, "{fatal}");
         }
     }
 
     #[test]
     fn one_mistake_does_not_hide_another() {
         let mistakes = who(Some("nosuchuser"), Some("nosuchgroup")).unwrap_err();
-        let messages: Vec<String> = mistakes.into_iter().map(|fatal| fatal.message).collect();
+        let messages: Vec<String> = mistakes.into_iter().map(|fatal| fatal.to_string()).collect();
         assert_eq!(messages, ["-g nosuchgroup: no such group", "-u nosuchuser: no such user"]);
         let options = Options { ids_from_environment: true, ..Options::default() };
         assert_eq!(identity(&options, |_| None).unwrap_err().into_iter().count(), 2);

@@ -47,7 +47,7 @@ pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
     let path = env::var_os("PATH");
     let path = path.as_ref().map(|path| path.as_bytes());
     let program = Program::new(&options.program, path);
-    program.map_err(|why| Fatal::usage(format!("unable to run prog: {why}")))
+    program.map_err(|why| Fatal::Program { name: "prog".into(), why })
 }
 
 /// What the files say, unless we are told to stop meanwhile.
@@ -114,7 +114,7 @@ pub fn run(
     let keeps = Keeps { pidfile: None, relay, keeper, scoreboard: scoreboard.hold() };
     let mut supervisor = Supervisor::new(service, listener, pool, keeps);
     if in_background && !supervisor.is_up() {
-        return Err(Fatal::trouble("unable to fork a single child"));
+        return Err(Fatal::Impossible("fork a single child"));
     }
     supervisor.keep(pidfile.map(Pidfile::fill).transpose()?);
     cleanup.into_iter().for_each(Cleanup::succeeded);
@@ -147,7 +147,7 @@ fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired
     let pidfile = pidfile.map_err(|why| options.with_origin("pidfile", why))?;
     let listener = bind(&place, log)?;
     let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
-    let local = local.as_socket().ok_or_else(|| Fatal::trouble("unable to get local address"))?;
+    let local = local.as_socket().ok_or(Fatal::Impossible("get local address"))?;
     let scoreboard = Storage::make(options, local.port(), log);
     let scoreboard = scoreboard.map_err(|why| options.with_origin("scoreboard", why))?;
     let has_files = pidfile.is_some() || scoreboard.is_file();

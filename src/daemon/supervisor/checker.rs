@@ -17,13 +17,12 @@ use nix::unistd::{Pid, getpid, getppid};
 use crate::daemon::child::oom::Scores;
 use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::texts::{Handover, Texts};
-use crate::error::{Fatal, Reason, TROUBLE};
+use crate::error::{Fatal, TROUBLE};
 use crate::file;
 use crate::findings::Extent;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
 use crate::options::daemon::DAEMON;
-use crate::options::files;
 use crate::options::parse::{Request, parse_with};
 use crate::rules::Rules;
 use crate::rules::lint_cdb::lint_cdb;
@@ -100,7 +99,7 @@ fn patterns(
         Some(tables) => Patterns::with_tables(&origin, text, tables),
         None => Patterns::parse(&origin, text),
     };
-    patterns.map_err(|why| Fatal::usage(why.to_string()))
+    patterns.map_err(|why| Fatal::File(why.to_string()))
 }
 
 /// The rules in text form, and what in them is worth a warning.
@@ -141,10 +140,7 @@ pub(in crate::daemon) fn check_cdb(
             let told = || format!("unable to read {file}: {why}: every client is dropped");
             Ok((!options.cdb_may_be_missing).then(told).into_iter().collect())
         }
-        Err(why) => {
-            let fatal = files::unable_to_read(options, "x", path, &why);
-            Err(Fatal { code: TROUBLE, ..fatal })
-        }
+        Err(why) => Err(options.with_origin("x", Fatal::unable(format_args!("read {file}"), why))),
         Ok(_) => Ok(lint_cdb(path, extent)),
     }
 }
@@ -214,12 +210,12 @@ impl Checker {
 
     /// Its result, after it has ended with `status`.
     pub(in crate::daemon) fn outcome(&self, status: ExitStatus) -> Outcome {
-        let unable = |why| Outcome::Mistake(Fatal::unable("take over what was read", Reason(&why)));
+        let unable = |why| Outcome::Mistake(Fatal::unable("take over what was read", why));
         match (status.code(), status.signal()) {
             (Some(0), _) => self.handover.take().map_or_else(unable, Outcome::Usable),
             (Some(code), _) => self.handover.take_mistake().map_or_else(unable, |message| {
                 let code = u8::try_from(code).unwrap_or(TROUBLE);
-                Outcome::Mistake(Fatal { code, message, tcpserver_message: None })
+                Outcome::Mistake(Fatal::Reported { code, message })
             }),
             (None, Some(libc::SIGABRT)) => {
                 Outcome::Died("memory does not suffice: raise the limit (softlimit -m)")
@@ -266,7 +262,7 @@ fn hand_over(
     let unable = |why| Fatal::unable("hand over what was read", why);
     let read = read().and_then(|texts| handover.put(&texts).map_err(unable));
     let Err(mistake) = read else { return 0 };
-    handover.put_mistake(&mistake).map_or(TROUBLE, |()| mistake.code)
+    handover.put_mistake(&mistake).map_or(TROUBLE, |()| mistake.exit_code())
 }
 
 fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
@@ -293,12 +289,12 @@ pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Texts>, Fatal
         return Ok(Some(Texts::default()));
     }
     let checker = Checker::start(options, Settings::AsTheyAre);
-    let checker = checker.map_err(|why| Fatal::unable("fork", std::io::Error::from(why)))?;
+    let checker = checker.map_err(|why| Fatal::unable("fork", why))?;
     let Some(status) = checker.wait() else { return Ok(None) };
     match checker.outcome(status) {
         Outcome::Usable(texts) => Ok(Some(texts)),
         Outcome::Mistake(fatal) => Err(fatal),
-        Outcome::Died(why) => Err(Fatal::unable("read expressions and rules", why)),
+        Outcome::Died(why) => Err(Fatal::because("read expressions and rules", why)),
     }
 }
 

@@ -172,7 +172,7 @@ impl KeeperProcess {
             Ok(()) => 0,
             Err(why) => {
                 log.error(&why);
-                why.code
+                why.exit_code()
             }
         }
     }

@@ -151,7 +151,7 @@ impl Handover {
     pub(in crate::daemon) fn put_mistake(&self, fatal: &Fatal) -> io::Result<()> {
         self.0.set_len(0)?;
         (&self.0).rewind()?;
-        (&self.0).write_all(fatal.message.as_bytes())
+        (&self.0).write_all(fatal.to_string().as_bytes())
     }
 
     /// The mistake.
@@ -183,7 +183,7 @@ mod tests {
         handover.put(&texts).unwrap();
         assert_eq!(handover.take().unwrap(), texts);
         assert_eq!(texts.warnings().collect::<Vec<_>>(), ["one", "two"]);
-        handover.put_mistake(&Fatal::usage("caf\u{e9}")).unwrap();
+        handover.put_mistake(&Fatal::File("caf\u{e9}".into())).unwrap();
         assert_eq!(handover.take_mistake().unwrap(), "caf\u{e9}");
         assert!(handover.take().is_err());
     }
