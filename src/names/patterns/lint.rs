@@ -1,11 +1,23 @@
 //! Expressions that do something else than they seem to, as lines of another
-//! program's table do: those that match no host name, and those that match all
-//! because an alternative is empty.
+//! program's table do: those that match no host name, and those that match all.
 
-use regex_automata::nfa::thompson::{NFA, State};
-use regex_automata::util::primitives::StateID;
+use regex_automata::nfa::thompson::{NFA, pikevm::PikeVM};
+use regex_automata::{Input, MatchKind, PatternID, PatternSet};
 
+use super::host_names::{Anchors, has_match};
 use super::matcher::{COMPILED, Expression, GROUP, nfa};
+
+/// Host names with little in common, each with a dot and a letter: what matches all of
+/// them matches nearly every host name.
+const VARIOUS: [&str; 7] = [
+    "mx1.mail.example.com",
+    "t.co",
+    "ns.cz",
+    "4.example.net",
+    "x.uu",
+    "192-0-2-1.dsl.dynamic.provider.example.org",
+    "xn--bcher-kva.example",
+];
 
 /// What is worth a warning, by line.
 pub(super) fn warnings(expressions: &[Expression<'_>]) -> Vec<(u32, &'static str)> {
@@ -14,13 +26,18 @@ pub(super) fn warnings(expressions: &[Expression<'_>]) -> Vec<(u32, &'static str
     warnings
 }
 
+/// Whether `why`, of [`warnings`], is that the expression matches every host name.
+pub(super) fn is_catch_all(why: &str) -> bool {
+    why == CATCH_ALL
+}
+
 /// Compiles a group at once, or in halves where all are too big together.
 fn look_at(group: &[Expression<'_>], warnings: &mut Vec<(u32, &'static str)>) {
-    match nfa(group, COMPILED) {
-        Some(nfa) => {
-            let starts = nfa.patterns().filter_map(|pattern| nfa.start_pattern(pattern));
-            for (expression, start) in group.iter().zip(starts) {
-                let why = why_suspicious(expression.text, &nfa, start);
+    let compiled = nfa(group, COMPILED).and_then(|nfa| Compiled::new(nfa, group.len()));
+    match compiled {
+        Some(compiled) => {
+            for (expression, pattern) in group.iter().zip(compiled.nfa.patterns()) {
+                let why = compiled.why_suspicious(expression.text, pattern);
                 warnings.extend(why.map(|why| (expression.line, why)));
             }
         }
@@ -33,78 +50,63 @@ fn look_at(group: &[Expression<'_>], warnings: &mut Vec<(u32, &'static str)>) {
     }
 }
 
-fn why_suspicious(text: &str, nfa: &NFA, start: StateID) -> Option<&'static str> {
-    let is_postfix = ["/", "!/", "if ", "if/"].iter().any(|begin| text.starts_with(begin));
-    match () {
-        () if text == "endif" => Some(POSTFIX),
-        () if leads_to_match(nfa, start, Over::Names) => {
-            let is_empty = text.contains('|') && leads_to_match(nfa, start, Over::Nothing);
-            is_empty.then_some("matches every name: an alternative is empty")
+/// A group of expressions, and which of them match what.
+struct Compiled {
+    nfa: NFA,
+    match_all: PatternSet,
+    match_nothing: PatternSet,
+}
+
+impl Compiled {
+    fn new(nfa: NFA, count: usize) -> Option<Self> {
+        let config = PikeVM::config().match_kind(MatchKind::All);
+        let vm = PikeVM::builder().configure(config).build_from_nfa(nfa.clone()).ok()?;
+        let mut cache = vm.create_cache();
+        let mut matching = |text: &str| {
+            let mut set = PatternSet::new(count);
+            vm.which_overlapping_matches(&mut cache, &Input::new(text), &mut set);
+            set
+        };
+        let match_nothing = matching("");
+        let sets = VARIOUS.map(&mut matching);
+        let mut match_all = PatternSet::new(count);
+        for pattern in nfa.patterns() {
+            if sets.iter().all(|set| set.contains(pattern)) {
+                match_all.insert(pattern);
+            }
         }
-        () if is_postfix => Some(POSTFIX),
-        () if text.contains([' ', '\t']) => {
-            Some("matches no host name: a line has an expression and nothing behind it")
+        Some(Self { nfa, match_all, match_nothing })
+    }
+
+    fn why_suspicious(&self, text: &str, pattern: PatternID) -> Option<&'static str> {
+        let matches_with = |anchors| {
+            self.nfa.start_pattern(pattern).is_some_and(|at| has_match(&self.nfa, at, anchors))
+        };
+        let is_postfix = ["/", "!/", "if ", "if/"].iter().any(|begin| text.starts_with(begin));
+        match () {
+            () if text == "endif" => Some(POSTFIX),
+            () if self.match_all.contains(pattern) => {
+                let is_empty = text.contains('|') && self.match_nothing.contains(pattern);
+                Some(if is_empty { EMPTY_ALTERNATIVE } else { CATCH_ALL })
+            }
+            () if matches_with(Anchors::Heeded) => None,
+            () if is_postfix => Some(POSTFIX),
+            () if text.contains([' ', '\t']) => Some(MORE_BEHIND),
+            () if matches_with(Anchors::Ignored) => Some(ANCHOR),
+            () => Some(NO_NAME),
         }
-        () => Some("matches no host name: a name has lower-case letters, digits, `-', `_' and `.'"),
     }
 }
 
+const CATCH_ALL: &str = "matches every host name, or nearly every one";
+const EMPTY_ALTERNATIVE: &str = "matches every name: an alternative is empty";
 const POSTFIX: &str = "this is a line of a Postfix table: write the expression alone, without \
                        slashes and action";
-
-/// What may be read on the way to a match.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Over {
-    /// The bytes of host names; whether a place in the name is right is not
-    /// looked at.
-    Names,
-    /// Nothing, in whatever place.
-    Nothing,
-}
-
-fn leads_to_match(nfa: &NFA, start: StateID, over: Over) -> bool {
-    let mut seen = vec![false; nfa.states().len()];
-    let mut open = vec![start];
-    while let Some(state) = open.pop() {
-        if std::mem::replace(&mut seen[state.as_usize()], true) {
-            continue;
-        }
-        if matches!(nfa.state(state), State::Match { .. }) {
-            return true;
-        }
-        next(nfa.state(state), over, &mut open);
-    }
-    false
-}
-
-fn next(state: &State, over: Over, open: &mut Vec<StateID>) {
-    let reads = |start: u8, end: u8| over == Over::Names && is_of_names(start, end);
-    match state {
-        State::ByteRange { trans } => {
-            open.extend(reads(trans.start, trans.end).then_some(trans.next));
-        }
-        State::Sparse(sparse) => {
-            let read = sparse.transitions.iter().filter(|trans| reads(trans.start, trans.end));
-            open.extend(read.map(|trans| trans.next));
-        }
-        State::Dense(dense) => {
-            let read = (0..=255).filter(|byte| reads(*byte, *byte));
-            let read = read.map(|byte| dense.transitions[usize::from(byte)]);
-            open.extend(read.filter(|next| *next != StateID::ZERO));
-        }
-        State::Look { next, .. } => open.extend((over == Over::Names).then_some(*next)),
-        State::Union { alternates } => open.extend(alternates.iter()),
-        State::BinaryUnion { alt1, alt2 } => open.extend([alt1, alt2]),
-        State::Capture { next, .. } => open.push(*next),
-        State::Fail | State::Match { .. } => (),
-    }
-}
-
-/// Whether a byte from `start` to `end` may stand in a host name.
-fn is_of_names(start: u8, end: u8) -> bool {
-    let overlaps = |(first, last): (u8, u8)| start <= last && first <= end;
-    [(b'a', b'z'), (b'0', b'9'), (b'-', b'.'), (b'_', b'_')].into_iter().any(overlaps)
-}
+const MORE_BEHIND: &str = "matches no host name: a line has an expression and nothing behind it";
+const ANCHOR: &str = "matches no host name: a name begins at `^' and ends at `$', with no dot \
+                      at either end";
+const NO_NAME: &str = "matches no host name: a name has up to 253 lower-case letters, digits, \
+                       `-', `_' and `.'";
 
 #[cfg(test)]
 mod tests {
@@ -124,17 +126,24 @@ mod tests {
             "DSL",
             "[A-Z]+\\d",
             "a|b",
-            ".*",
-            "",
-            "x?",
-            "[^/]",
-            "\\W",
+            "x?-",
+            "[^/]_",
+            "\\W\\W\\w",
+            "^[a-z]",
+            "[0-9]",
+            "[aeiou]",
+            "-$|^-",
+            "^[^.]+$",
+            "\\.(com|net|org)$",
+            "^.{1,40}$",
+            "^.{253}$",
+            "\\.$|^a",
             "(?x) a # b",
             "^.{3}$",
             "\\bppp\\b",
             "(a|/)b",
             "if-a",
-            "a.{400}",
+            "a.{200}",
             "(?:dsl|)-\\d",
         ] {
             assert_eq!(warning(text), None, "{text}");
@@ -159,6 +168,58 @@ mod tests {
         }
         for text in ["a@b", "(?-i)DSL", "[^a-z0-9_.-]", "^\\[192", "=.example.com", "x,y|/"] {
             assert!(warning(text).is_some_and(|why| why.ends_with("and `.'")), "{text}");
+        }
+    }
+
+    #[test]
+    fn expressions_that_match_every_host_name_are_warned_of() {
+        for text in [
+            ".*",
+            ".+",
+            "^",
+            "$",
+            ".",
+            "x*",
+            "()",
+            "^.*$",
+            "[a-z]+",
+            "[^x]",
+            "",
+            "x?",
+            "[^/]",
+            "\\W",
+            "\\w",
+            "\\.",
+            "\\b",
+            "..",
+            "[a-z]$",
+            "^[a-z0-9.-]+$",
+            "\\.[a-z]+$",
+            "[a-z]|[0-9]",
+            "(?i)\\S+",
+        ] {
+            assert_eq!(warning(text), Some(CATCH_ALL), "{text}");
+        }
+    }
+
+    #[test]
+    fn anchors_and_lengths_that_no_host_name_has_are_warned_of() {
+        for text in [
+            "foo$bar",
+            "foo^bar",
+            "^$",
+            "\\.example\\.org\\.$",
+            "^\\.",
+            "a$b|c$d",
+            "a\\bb",
+            "-\\b$",
+            "\\.$",
+            "(?m)a$^b",
+        ] {
+            assert_eq!(warning(text), Some(ANCHOR), "{text}");
+        }
+        for text in [".{254}", "^.{254,}$", "a.{400}", "\\.\\.", "(x{200}){2}"] {
+            assert_eq!(warning(text), Some(NO_NAME), "{text}");
         }
     }
 

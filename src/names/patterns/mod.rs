@@ -8,6 +8,7 @@ use std::iter::repeat;
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
+mod host_names;
 mod lint;
 mod matcher;
 mod postfix;
@@ -223,7 +224,20 @@ fn warn_of_table(table: &postfix::Table, findings: &mut Findings) {
     for (line, why) in &table.skipped {
         findings.warn(*line, || format!("{why}: the line is skipped"));
     }
-    warn_of_suspicious(&as_expressions(&table.entries), findings);
+    let unconditional = unconditional(&table.entries);
+    for (line, why) in lint::warnings(&as_expressions(&table.entries)) {
+        if !lint::is_catch_all(why) || unconditional.iter().any(|entry| entry.line == line) {
+            findings.warn(line, || why.into());
+        }
+    }
+}
+
+/// The entries before the first that makes an exception, after which a line that matches
+/// every name may well be meant.
+fn unconditional(entries: &[Entry]) -> &[Entry] {
+    let refuses = Kind::Rule { negated: false, verdict: Verdict::Refused };
+    let count = entries.iter().take_while(|entry| entry.kind == refuses).count();
+    &entries[..count]
 }
 
 fn warn_of_suspicious(expressions: &[Expression<'_>], findings: &mut Findings) {
@@ -578,6 +592,18 @@ mod tests {
         assert!(
             made_anew.decide("b.example").is_some() && made_anew.decide("mx1.example").is_none()
         );
+    }
+
+    #[test]
+    fn a_table_may_end_in_a_line_for_all_other_names() {
+        let warned = |text: &str| Patterns::warnings("f", text.as_bytes());
+        for text in ["/^mx/ OK\n/./ REJECT\n", "if /^a/\n/./ REJECT\nendif\n", "!/^a/ OK\n/./ OK\n"]
+        {
+            assert_eq!(warned(text), [""; 0], "{text}");
+        }
+        let told = warned("/^dsl/ REJECT\n/./ REJECT\n");
+        assert_eq!(told, ["f line 2: matches every host name, or nearly every one"]);
+        assert!(warned("/^mx/ OK\n/a|/ REJECT\n")[0].ends_with("an alternative is empty"));
     }
 
     #[test]
