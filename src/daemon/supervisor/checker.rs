@@ -134,14 +134,16 @@ pub(in crate::daemon) fn check_cdb(
     path: &Path,
     extent: Extent,
 ) -> Result<Vec<String>, Fatal> {
-    let file = path.display();
+    let unable =
+        |why| options.with_origin("x", Fatal::unable(format_args!("read {}", path.display()), why));
     match file::open(path) {
         Err(why) if why.kind() == ErrorKind::NotFound => {
-            let told = || format!("unable to read {file}: {why}: every client is dropped");
+            let told = || format!("{}: every client is dropped", unable(why));
             Ok((!options.cdb_may_be_missing).then(told).into_iter().collect())
         }
-        Err(why) => Err(options.with_origin("x", Fatal::unable(format_args!("read {file}"), why))),
-        Ok(_) => Ok(lint_cdb(path, extent)),
+        Err(why) => Err(unable(why)),
+        Ok(_) => lint_cdb(path, extent)
+            .or_else(|why| Ok(vec![format!("{}: every client may be dropped", unable(why))])),
     }
 }
 
@@ -310,5 +312,22 @@ mod tests {
         let ended = || (start.elapsed() >= Duration::from_millis(50)).then_some(());
         wait_for(ended, || kills.set(kills.get() + 1));
         assert!((1..=50).contains(&kills.get()), "{}", kills.get());
+    }
+    #[test]
+    fn a_cdb_that_cannot_be_read_is_warned_of_with_its_option() {
+        let path = std::env::temp_dir().join(format!("empty.cdb.{}", std::process::id()));
+        let warnings = || check_cdb(&Options::default(), &path, Extent::All).unwrap();
+        let missing = warnings();
+        std::fs::write(&path, "").unwrap();
+        let empty = warnings();
+        std::fs::remove_file(&path).unwrap();
+        for (warnings, end) in [(missing, "is dropped"), (empty, "may be dropped")] {
+            let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+            assert!(warning.starts_with("unable to read "), "{warning}");
+            assert!(
+                warning.contains(" (-x): every client ") && warning.ends_with(end),
+                "{warning}"
+            );
+        }
     }
 }
