@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use super::client::Client;
+use super::closing::{close, send};
 use super::refusal::Refusal;
-use super::refuse::{close, send};
 use super::watch::wait_readable;
 use crate::log::Said;
 

@@ -4,11 +4,9 @@ use super::exemptions::EarlyTalkRule;
 use super::watch::{Seen, WatchFor};
 use crate::options::{EarlyTalk, RefuseBy};
 
-/// The verdict on a client.
+/// The verdict on a client that does not get the program, or not to be served by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It gets the program.
-    Pass,
     /// It talked before the greeting, and is refused for it.
     Early,
     /// It talked before the greeting; the program is run to refuse it.
@@ -22,7 +20,10 @@ pub enum Verdict {
     /// No place for its session became free in time.
     NoPlace,
     /// It has as many connections as an address may have.
-    TooMany,
+    TooMany {
+        /// That many came before it.
+        held: usize,
+    },
     /// Only the reserve is left, which is not for its class.
     NoRoom,
     /// A rule denies it.

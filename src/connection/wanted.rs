@@ -25,3 +25,13 @@ pub struct Wanted {
     /// DNS lists.
     pub lists: WantedLists,
 }
+
+impl Wanted {
+    /// Whether a name server has to be asked.
+    #[must_use]
+    pub fn needs_name_servers(&self) -> bool {
+        let lists = &self.lists;
+        let asks_lists = !lists.blocklists.is_empty() || !lists.allowlists.is_empty();
+        self.name.is_none() || self.local.is_some() || asks_lists
+    }
+}

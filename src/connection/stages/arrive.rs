@@ -1,0 +1,39 @@
+//! The first stage: the socket is set up, and the client may be sent something at once.
+
+use crate::connection::client::Client;
+use crate::connection::closing::send;
+use crate::connection::exemptions::EarlyTalkRule;
+use crate::connection::lookup::{HostName, Lookup};
+use crate::connection::service::Server;
+use crate::connection::watched::Watched;
+use crate::options::Options;
+
+/// Sets the client's socket up, and greets it if `-B` asks for that.
+pub(in crate::connection) fn arrive(server: Server<'_>, client: Client) -> Watched {
+    set_up_socket(server.options(), &client);
+    let known = || server.acceptor.findings.local_name(client.local.ip()).flatten();
+    let local_name = server.options().local_name.clone().or_else(known);
+    let name = client.host.clone().unwrap_or(HostName::NotAsked);
+    let lookup = Lookup::nothing(client.ip(), name, local_name, client.accepted);
+    Watched::new(client, lookup)
+}
+
+fn set_up_socket(options: &Options, client: &Client) {
+    if options.kill_ip_options {
+        client.kill_ip_options();
+    }
+    if options.no_delay {
+        client.send_at_once();
+    }
+    if !options.banner.is_empty() {
+        send(client, &options.banner);
+    }
+}
+
+/// The teaser is sent only to a client that is sure to be delayed.
+pub(in crate::connection) fn tease(options: &Options, client: &Client, rule: EarlyTalkRule) {
+    let teaser = options.teaser.as_ref().filter(|_| rule == EarlyTalkRule::Certain);
+    if let Some(text) = teaser {
+        send(client, format!("220-{text}\r\n").as_bytes());
+    }
+}

@@ -1,0 +1,62 @@
+//! The stages of an early talker: it is refused, or the program is told to refuse it.
+
+use super::hold::{Held, hold};
+use super::lists::log_failed;
+use super::tell::{View, log_early, tell};
+use crate::connection::acceptor::Counter;
+use crate::connection::decided::Decided;
+use crate::connection::lists::Late;
+use crate::connection::refusal::{Refusal, Why};
+use crate::connection::service::Server;
+use crate::connection::talk::talk;
+use crate::connection::verdict::{Verdict, refuse_by};
+use crate::connection::watched::Watched;
+use crate::options::RefuseBy;
+
+/// Notes an early talker that the program is going to refuse, and holds it.
+///
+/// # Errors
+/// It has left meanwhile.
+pub(in crate::connection) fn leave_to_program(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+) -> Result<(), Verdict> {
+    log_failed(server, watched, decided, Late::MayYetAnswer);
+    let view = View { server, watched, decided };
+    tell(server, Counter::Early, |_| log_early(view, "rblsmtpd", None));
+    if hold(server, watched) == Held::Gone {
+        return Err(Verdict::LeftWhileHeld);
+    }
+    watched.stop_watching();
+    Ok(())
+}
+
+/// Holds an early talker and refuses it.
+pub(super) fn refuse(server: Server<'_>, watched: &mut Watched, decided: &Decided) {
+    let options = server.options();
+    let refusal = refusal(View { server, watched, decided });
+    server.acceptor.counts.note_refusal();
+    match refuse_by(options.refuse, server.acceptor.limits.is_under_pressure()) {
+        RefuseBy::Drop => {
+            let view = View { server, watched, decided };
+            tell(server, Counter::Early, |_| log_early(view, "refuse", None));
+            hold(server, watched);
+            View { server, watched, decided }.close(&refusal);
+        }
+        RefuseBy::Talk => {
+            hold(server, watched);
+            let view = View { server, watched, decided };
+            let said = talk(watched.client(), &view.our_name(), &refusal);
+            tell(server, Counter::Early, |_| log_early(view, "talk", Some(&said)));
+        }
+    }
+}
+
+/// What an early talker is told, or `RBLSMTPD` is set to.
+pub(super) fn refusal(view: View<'_>) -> Refusal {
+    let options = view.server.options();
+    let words = options.text_early.as_deref();
+    let refusal = Refusal::temporary(Why::EarlyTalk, words, &view.our_name());
+    refusal.permanently_if(options.refuse_permanent)
+}

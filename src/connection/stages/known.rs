@@ -1,0 +1,124 @@
+//! Known clients: which are asked about, what one that is known need not wait for, and
+//! what the keeper is told afterwards.
+
+use std::io;
+use std::time::Duration;
+
+use crate::class::Class;
+use crate::connection::decided::{Decided, Wait};
+use crate::connection::exemptions::{DelayBy, EarlyTalkRule};
+use crate::connection::memory::Memory;
+use crate::connection::service::Server;
+use crate::connection::watched::Watched;
+use crate::known::asker::Outcome;
+use crate::known::key::Key;
+use crate::known::message::{Request, Why};
+use crate::known::record::{Record, Time};
+use crate::known::rules::{KnownDelays, Pass, Waited};
+
+/// How long a keeper that has answered is waited for if it has no room for what it is
+/// told.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Asks about a client that waits for the delay of its class, and that is looked up
+/// for it: nothing else of it depends on the memory.
+pub(super) fn ask(server: Server<'_>, watched: &mut Watched, decided: &Decided) {
+    let Some(asker) = &server.service.known else { return };
+    let is_classified = watched.client().host.is_some() || server.options().look_up;
+    if is_classified && may_be_remembered(server, watched, decided) {
+        watched.ask_keeper(asker);
+    }
+}
+
+fn may_be_remembered(server: Server<'_>, watched: &Watched, decided: &Decided) -> bool {
+    counts(decided)
+        && decided.early_talk_rule() != EarlyTalkRule::Never
+        && !server.options().trusts(watched.client().ip())
+}
+
+/// Whether the delay depends on being known.
+pub(super) fn counts(decided: &Decided) -> bool {
+    decided.exemptions().delay == DelayBy::Class
+}
+
+/// What is remembered of the client, if that counts.
+fn record(watched: &Watched, decided: &Decided) -> Option<Record> {
+    watched.lookup().memory().record().filter(|_| counts(decided))
+}
+
+/// Shortens the wait of a client that is known.
+pub(super) fn shorten(
+    server: Server<'_>,
+    watched: &Watched,
+    decided: &mut Decided,
+    wait: Wait,
+) -> Wait {
+    let (Some(class), Some(record)) = (decided.class(), record(watched, decided)) else {
+        return wait;
+    };
+    let options = server.options();
+    let delays = KnownDelays { known: options.delay_known, ordinary: options.delays.ordinary };
+    decided.shorten(wait, delays.wait(wait.time(), class, record.class))
+}
+
+/// Logs that the keeper has not answered, if it will not.
+pub(super) fn log_failure(server: Server<'_>, watched: &Watched) {
+    let failure = watched.lookup().memory().failure();
+    if let Some(why) = failure.filter(|_| server.acceptor.findings.may_log_keeper()) {
+        let error = io::Error::from(why);
+        server.log().warning(format_args!(
+            "unable to ask the keeper of known clients: {error}: every client counts as new"
+        ));
+    }
+}
+
+/// Tells the keeper of a client that is handed over.
+pub(super) fn tell_pass(server: Server<'_>, watched: &Watched, decided: &Decided) {
+    let (Some(asker), Some(class)) = (&server.service.known, decided.class()) else { return };
+    if !may_be_remembered(server, watched, decided) {
+        return;
+    }
+    if let Some(pass) = Pass::of(class, way_of_waiting(watched, decided)) {
+        let _ = asker.tell(Request::Tell(key(watched), pass), patience(watched));
+    }
+}
+
+fn way_of_waiting(watched: &Watched, decided: &Decided) -> Waited {
+    match decided.delay() {
+        _ if watched.early().is_some() || decided.shrunk().is_some() => Waited::Otherwise,
+        _ if decided.is_shortened() => Waited::Shortened,
+        Some(delay) if !delay.is_zero() => Waited::InFull,
+        _ => Waited::Otherwise,
+    }
+}
+
+/// Makes the keeper forget a client, unless it has said that it does not know it.
+pub(super) fn forget(server: Server<'_>, watched: &Watched, why: Why) {
+    let Some(asker) = &server.service.known else { return };
+    if !matches!(watched.lookup().memory(), Memory::Settled(Outcome::NotKnown)) {
+        let _ = asker.tell(Request::Forget(key(watched), why), patience(watched));
+    }
+}
+
+fn key(watched: &Watched) -> Key {
+    Key::of(watched.client().ip())
+}
+
+/// A keeper that has not answered is not waited for.
+fn patience(watched: &Watched) -> Duration {
+    match watched.lookup().memory() {
+        Memory::Settled(Outcome::Known(_) | Outcome::NotKnown) => PATIENCE,
+        _ => Duration::ZERO,
+    }
+}
+
+/// How long ago the client passed last, if it is known.
+pub(super) fn last_pass(watched: &Watched, decided: &Decided) -> Option<Duration> {
+    record(watched, decided).map(|record| record.last.until(Time::now()))
+}
+
+/// Whether a client of the class `unknown` is one that we know: dead name servers
+/// must not shut it out.
+pub(super) fn is_known_host(watched: &Watched, decided: &Decided, class: Class) -> bool {
+    class == Class::Unknown && record(watched, decided).is_some()
+}

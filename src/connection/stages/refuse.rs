@@ -1,0 +1,116 @@
+//! The last stage of a client that does not get the program: the line of its verdict,
+//! and what it is told.
+
+use super::lists::log_failed;
+use super::tell::{View, tell};
+use super::{early, known};
+use crate::connection::acceptor::Counter;
+use crate::connection::decided::Decided;
+use crate::connection::lists::Late;
+use crate::connection::refusal::{Refusal, Why};
+use crate::connection::service::Server;
+use crate::connection::talk::talk;
+use crate::connection::verdict::{Verdict, refuse_by};
+use crate::connection::watched::Watched;
+use crate::error::{TROUBLE, USAGE};
+use crate::known::message::Why as Forgotten;
+use crate::options::RefuseBy;
+
+/// Does what `verdict` says; returns the exit code that tcpserver's child would
+/// have had.
+pub(in crate::connection) fn refuse(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+    verdict: Verdict,
+) -> u8 {
+    log_failed(server, watched, decided, Late::MayYetAnswer);
+    let view = View { server, watched, decided };
+    match verdict {
+        // These were told of before they were held.
+        Verdict::EarlyToProgram | Verdict::LeftWhileHeld => (),
+        Verdict::Early => early::refuse(server, watched, decided),
+        Verdict::Listed => refuse_listed(view),
+        Verdict::HangUp => note_hangup(view),
+        Verdict::NoPlace => {
+            limit(view, "max-prog", server.acceptor.places.sessions(), Why::AllBusy);
+        }
+        Verdict::NoRoom => {
+            limit(view, "reserve", server.acceptor.limits.load().others, Why::AllBusy);
+        }
+        Verdict::TooMany { held } => limit(view, "per-ip", held, Why::TooMany),
+        Verdict::Denied => deny(view),
+        Verdict::Dropped => drop_for_lack_of_rules(view),
+    }
+    match verdict {
+        Verdict::Denied => USAGE,
+        Verdict::Dropped => TROUBLE,
+        _ => 0,
+    }
+}
+
+/// `--quiet-nets`: monitors connect and leave all day.
+fn note_hangup(view: View<'_>) {
+    tell(view.server, Counter::HangUp, |log| {
+        if !view.server.options().is_quiet(view.watched.client().ip()) {
+            log.hangup(&view.subject_now());
+        }
+    });
+}
+
+fn deny(view: View<'_>) {
+    let key = view.decided.rule().map(|rule| rule.key.as_slice()).unwrap_or_default();
+    tell(view.server, Counter::Deny, |log| log.deny(&view.subject_now(), key));
+    view.server.log().tcpserver_decision("deny", &view.ends());
+}
+
+fn drop_for_lack_of_rules(view: View<'_>) {
+    tell(view.server, Counter::Error, |log| {
+        if let (Some(why), Some(file)) = (view.decided.unreadable(), &view.server.options().cdb) {
+            let peer = view.watched.client().peer;
+            log.dropping(Some(peer), format_args!("read {}", file.display()), why);
+        }
+    });
+}
+
+fn limit(view: View<'_>, kind: &str, held: usize, why: Why) {
+    tell(view.server, Counter::Limit, |log| log.limit(&view.subject_now(), kind, held));
+    let options = view.server.options();
+    let words = match why {
+        Why::TooMany => &options.text_limit,
+        _ => &options.text_reserve,
+    };
+    view.close(&Refusal::temporary(why, words.as_deref(), &view.our_name()));
+}
+
+fn refuse_listed(view: View<'_>) {
+    let View { server, watched, .. } = view;
+    known::forget(server, watched, Forgotten::Listed);
+    let lists = watched.lookup().lists();
+    let (zones, score, subject) = (lists.zones(), lists.score(), view.subject_now());
+    let refusal = listed(view);
+    server.acceptor.counts.note_refusal();
+    match refuse_by(server.options().refuse, server.acceptor.limits.is_under_pressure()) {
+        RefuseBy::Drop => {
+            tell(server, Counter::Listed, |log| log.listed(&subject, &zones, score, None));
+            view.close(&refusal);
+        }
+        RefuseBy::Talk => {
+            let said = talk(watched.client(), &view.our_name(), &refusal);
+            tell(server, Counter::Listed, |log| log.listed(&subject, &zones, score, Some(&said)));
+        }
+    }
+}
+
+/// What a listed client is told: what the list says, if it does.
+fn listed(view: View<'_>) -> Refusal {
+    let lists = view.watched.lookup().lists();
+    let our_name = view.our_name();
+    let zone = || lists.first().map(|list| list.zone.as_str()).unwrap_or_default();
+    let words = lists.reason().map_or_else(
+        || format!("4.7.1 {our_name} your address is listed by {}", zone()),
+        |reason| format!("4.7.1 {reason}"),
+    );
+    let refusal = Refusal::temporary(Why::Listed, Some(&words), &our_name);
+    refusal.permanently_if(view.server.options().refuse_permanent)
+}

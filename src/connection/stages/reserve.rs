@@ -1,0 +1,109 @@
+//! The stages of the reserve: which clients get in, and which part of its delay a
+//! client waits, if slots run short.
+
+use std::time::{Duration, Instant};
+
+use super::Step;
+use super::known::is_known_host;
+use super::name_servers::{is_our_fault, may_be_dead_by, note_answer};
+use super::per_ip::{is_bound_by_reserve, is_limited};
+use crate::class::Class;
+use crate::connection::client::Client;
+use crate::connection::decided::{Decided, Delay, Wait};
+use crate::connection::exemptions::{DelayBy, Exemptions};
+use crate::connection::load::{Admission, Load};
+use crate::connection::service::Server;
+use crate::connection::verdict::Verdict;
+use crate::connection::watched::Watched;
+
+/// A client that was refused for the reserve a moment ago, and would be again, is not
+/// looked up.
+pub(in crate::connection) fn refuse_again(
+    server: Server<'_>,
+    client: &Client,
+    decided: &mut Decided,
+) -> Step {
+    let exemptions = decided.exemptions();
+    if exemptions.delay != DelayBy::Class
+        || !is_bound_by_reserve(server.options(), client, exemptions)
+    {
+        return Ok(());
+    }
+    let (limits, load) = (server.acceptor.limits, server.acceptor.limits.load());
+    let class = load.is_down_to_reserve().then(|| limits.recently_refused(client.ip())).flatten();
+    let dead = may_be_dead_by(server, Instant::now());
+    let Some(class) = class.filter(|class| load.refuses_again(*class, dead)) else {
+        return Ok(());
+    };
+    decided.assume(class);
+    server.acceptor.counts.count_class(class);
+    Err(Verdict::NoRoom)
+}
+
+/// Whether there is room for a client of `class`, and which part of its delay
+/// remains.
+pub(super) fn admission(
+    server: Server<'_>,
+    watched: &Watched,
+    decided: &Decided,
+    class: Class,
+) -> Admission {
+    let exemptions = decided.exemptions();
+    let class = match exemptions.delay {
+        DelayBy::Class => class,
+        DelayBy::Trust => Class::Static,
+        DelayBy::Rule(_) | DelayBy::Exempt | DelayBy::RejectedUpstream => {
+            return Admission::Wait(1.0);
+        }
+    };
+    if !is_bound_by_reserve(server.options(), watched.client(), exemptions) {
+        return Admission::Wait(1.0);
+    }
+    let trusts_unknown =
+        is_known_host(watched, decided, class) || is_our_fault(server, watched, class);
+    server.acceptor.limits.load().admit(class, trusts_unknown)
+}
+
+/// Once the class is known: whether there is room for it, and which part of its
+/// delay the load leaves.
+pub(in crate::connection) fn admit(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &mut Decided,
+    class: Class,
+    delay: Delay,
+) -> Result<Wait, Verdict> {
+    match admission(server, watched, decided, class) {
+        Admission::Refuse => {
+            note_answer(server, watched);
+            server.acceptor.limits.remember_refusal(watched.client().ip(), class);
+            Err(Verdict::NoRoom)
+        }
+        Admission::Wait(part) => {
+            let wait = decided.admit(delay, part);
+            watched.apply(decided.early_talk_rule());
+            Ok(wait)
+        }
+    }
+}
+
+/// How long a look-up may take if only the reserve is left.
+pub(super) fn look_up_limit(
+    server: Server<'_>,
+    watched: &Watched,
+    exemptions: &Exemptions,
+) -> Option<Duration> {
+    let is_limited = is_limited(server.options(), watched.client(), exemptions);
+    let load = is_limited.then(|| server.acceptor.limits.load());
+    load.and_then(Load::look_up_limit)
+}
+
+/// The deadline for answers of name servers.
+pub(super) fn answers_until(
+    server: Server<'_>,
+    watched: &Watched,
+    exemptions: &Exemptions,
+) -> Instant {
+    let limit = look_up_limit(server, watched, exemptions).unwrap_or(Duration::MAX);
+    watched.client().received + server.options().dns_timeout.min(limit)
+}

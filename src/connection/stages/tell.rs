@@ -1,0 +1,91 @@
+//! The line of a verdict and its count, and what a client is told.
+
+use std::time::Duration;
+
+use super::known;
+use crate::connection::acceptor::Counter;
+use crate::connection::closing::drop_with;
+use crate::connection::decided::Decided;
+use crate::connection::refusal::{Refusal, our_name};
+use crate::connection::service::Server;
+use crate::connection::watched::Watched;
+use crate::known::message::Why;
+use crate::log::{Ends, Log, Said, Subject};
+
+/// A connection, once all that it needs is to be told of.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) server: Server<'a>,
+    pub(super) watched: &'a Watched,
+    pub(super) decided: &'a Decided,
+}
+
+impl<'a> View<'a> {
+    /// The client's name: of several the one that a rule matched, else the first.
+    pub(super) fn host(self) -> Option<&'a str> {
+        self.watched.lookup().name()?.all().get(self.decided.host()).map(String::as_str)
+    }
+
+    /// What lines say about the client, which waited for so long.
+    pub(super) fn subject(self, waited: Duration) -> Subject<'a> {
+        Subject {
+            peer: self.watched.client().peer,
+            host: self.host(),
+            class: self.decided.class(),
+            delay: self.decided.delay(),
+            shrunk: self.decided.shrunk(),
+            waited,
+        }
+    }
+
+    /// The same for a client that has waited until now.
+    pub(super) fn subject_now(self) -> Subject<'a> {
+        self.subject(self.watched.client().waited())
+    }
+
+    /// What tcpserver's lines say.
+    pub(super) fn ends(self) -> Ends<'a> {
+        let (client, lookup) = (self.watched.client(), self.watched.lookup());
+        Ends {
+            local: client.local,
+            local_name: lookup.local_name_so_far(),
+            remote: client.peer,
+            remote_name: self.host(),
+            info: lookup.info(),
+        }
+    }
+
+    /// The name in our replies.
+    pub(super) fn our_name(self) -> String {
+        let service = self.server.service;
+        let local_host = match &service.options.local_name {
+            Some(name) => Some(name.as_str()),
+            None => self.watched.lookup().local_name_so_far(),
+        };
+        our_name(local_host, service.host_name.as_deref(), self.watched.client().local.ip())
+    }
+
+    /// Ends the connection with one line, unless that is left to the program.
+    pub(super) fn close(self, refusal: &Refusal) {
+        self.server.acceptor.counts.note_refusal();
+        if self.server.options().speaks {
+            let under_pressure = self.server.acceptor.limits.is_under_pressure();
+            drop_with(self.watched.client(), &refusal.closing_line(), under_pressure);
+        }
+    }
+}
+
+/// Writes the line of the client's verdict and counts it, with nothing between: of a
+/// client whose child is killed before that the supervisor does both.
+pub(super) fn tell(server: Server<'_>, counter: Counter, write: impl FnOnce(&Log)) {
+    write(server.log());
+    server.acceptor.counts.count_verdict(counter);
+}
+
+/// The line about early talk, if there was any.
+pub(super) fn log_early(view: View<'_>, action: &str, said: Option<&Said>) {
+    if let Some(early) = view.watched.early() {
+        view.server.log().early(&view.subject(early.at), &early.said, action, said);
+        known::forget(view.server, view.watched, Why::Early);
+    }
+}

@@ -1,0 +1,64 @@
+//! Watching a client, which goes on through the stages, and what follows from what it
+//! does.
+
+use std::time::Instant;
+
+use super::Step;
+use super::tell::{View, log_early};
+use crate::connection::decided::Decided;
+use crate::connection::service::Server;
+use crate::connection::watch::{Seen, Until};
+use crate::connection::watched::Watched;
+
+/// Watches the client until `deadline`, or until `until` is reached.
+pub(in crate::connection) fn watch_until(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+    deadline: Instant,
+    until: Until,
+) -> Step {
+    loop {
+        let seen = watched.watch(deadline, until);
+        act_on(server, watched, decided, seen)?;
+        if matches!(seen, Seen::Elapsed | Seen::Known) {
+            return Ok(());
+        }
+    }
+}
+
+/// A client that has left by now costs no look-up.
+pub(in crate::connection) fn look_once(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+) -> Step {
+    watched.look().map_or(Ok(()), |seen| act_on(server, watched, decided, seen))
+}
+
+pub(super) fn act_on(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+    seen: Seen,
+) -> Step {
+    let early_talk = server.options().early;
+    if watched.react(seen, decided.early_talk_rule(), early_talk)?.is_some() {
+        log_early(View { server, watched, decided }, "log", None);
+    }
+    Ok(())
+}
+
+/// Bytes that came before the class was known are early talk only if the class has a
+/// delay.
+pub(in crate::connection) fn settle_talk(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+) -> Step {
+    let early_talk = server.options().early;
+    if watched.settle_talk(decided.early_talk_rule(), early_talk)?.is_some() {
+        log_early(View { server, watched, decided }, "log", None);
+    }
+    Ok(())
+}
