@@ -114,7 +114,7 @@ pub trait Places {
     }
 
     /// Removes the client from the queue, if it is in it.
-    fn leave_line(&self) {}
+    fn leave_queue(&self) {}
 
     /// Gives the client's place back: it gets no session.
     fn release_session(&self) {}

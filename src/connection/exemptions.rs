@@ -109,12 +109,13 @@ pub fn common_delay(classes: &[Class], by: DelayBy, delays: &Delays) -> Option<D
     rest.iter().all(|class| delay(*class, by, delays) == first).then_some(first)
 }
 
-/// What early talk means before the class is known.
+/// Whether early talk counts, as far as it is known: from the accept on of the classes
+/// that are possible, later of the one that the client has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyTalkRule {
-    /// It counts: every class has a delay.
+    /// It counts: every possible class has a delay.
     Certain,
-    /// It does not count: no class has a delay.
+    /// It does not count: no possible class has a delay, or a rule exempts the client.
     Never,
     /// The class decides.
     ByClass,

@@ -145,11 +145,10 @@ fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
     strings.map_err(|error| error.to_string())
 }
 
-/// Has `program` run for the client: by a process of its own, or by becoming it.
-/// `announce` is called with the process id of a program that runs, or, where this
-/// process becomes it, of one that nothing is seen to keep from running; it is tried
-/// in any case.  Comes back
-/// from the latter only where it fails, with everything as it was.
+/// Runs `program` for the client: in a process of its own, or in this one.
+/// `announce` is called with the program's process id: once it runs, or, if it is to
+/// run in this process, right before the exec, unless that is already known to fail.
+/// A failed exec returns with descriptors and signals as they were before.
 ///
 /// # Errors
 /// Why the program cannot be run.

@@ -41,7 +41,7 @@ pub enum Next {
     GoOn(WatchFor),
 }
 
-/// What follows from `seen`, while the client was watched with `attention`.
+/// What follows from `seen`, while the client was watched as `watch_for` says.
 #[must_use]
 pub fn next(
     seen: Seen,

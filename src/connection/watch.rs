@@ -83,8 +83,8 @@ pub enum Seen {
     Gone,
 }
 
-/// Watches `client` until `until`, or until `goal` is reached, and moves the
-/// look-up on all the while.
+/// Watches `client` until `deadline`, or until what `until` names is there, and moves
+/// the look-up on all the while.
 pub fn watch(
     client: &Client,
     watch_for: WatchFor,

@@ -154,8 +154,9 @@ impl Watched {
         }
     }
 
-    /// Decides about talk that came before the class was known: it counts only if the
-    /// class has a delay.  Returns talk that is only to be logged.
+    /// Decides about talk that came before the class was known.  It counts only if the
+    /// client has a delay: not where a rule exempts it, and not where its class has
+    /// none; it is forgotten then.  Returns talk that is only to be logged.
     ///
     /// # Errors
     /// The verdict that follows.
@@ -168,11 +169,13 @@ impl Watched {
             return Ok(None);
         };
         early.is_open = false;
-        match next(Seen::Talk, self.watch_for, rule, early_talk) {
-            _ if rule == EarlyTalkRule::Never => self.early = None,
-            Next::End(verdict) => return Err(verdict),
-            Next::GoOn(_) => (),
+        if rule == EarlyTalkRule::Never {
+            self.early = None;
+            return Ok(None);
         }
-        Ok(self.early.as_ref())
+        match next(Seen::Talk, self.watch_for, rule, early_talk) {
+            Next::End(verdict) => Err(verdict),
+            Next::GoOn(_) => Ok(self.early.as_ref()),
+        }
     }
 }

@@ -156,7 +156,7 @@ pub struct Options {
     pub refuse: RefuseBy,
     /// Whether we talk to clients at all, or leave that to the program.
     pub speaks: bool,
-    /// Whether refusals of early talkers are permanent.
+    /// Whether refusals of early talkers and of listed clients are permanent.
     pub refuse_permanent: bool,
     /// How long an early talker is kept before its refusal.
     pub hold: Duration,

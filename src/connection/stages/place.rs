@@ -27,7 +27,7 @@ struct Turn<'a>(&'a dyn Places);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.leave_line();
+        self.0.leave_queue();
     }
 }
 

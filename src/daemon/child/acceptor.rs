@@ -71,7 +71,7 @@ impl Places for Child<'_> {
     }
 
     /// The next client may find a place.
-    fn leave_line(&self) {
+    fn leave_queue(&self) {
         if self.pool.line().leave(self.slot) {
             self.pool.line().wake_next();
         }

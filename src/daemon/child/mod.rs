@@ -122,7 +122,7 @@ impl Child<'_> {
             Ok((socket, peer)) => {
                 // First of all: of a client that is not counted nobody knows.
                 self.pool.slots().note_accepted(self.slot);
-                let code = self.host(socket, &peer);
+                let code = self.serve_peer(socket, &peer);
                 self.become_idle(code);
                 Turn::Again
             }
@@ -163,7 +163,7 @@ impl Child<'_> {
     }
 
     /// The exit code that tcpserver's child would have had.
-    fn host(&self, socket: Socket, peer: &SockAddr) -> u8 {
+    fn serve_peer(&self, socket: Socket, peer: &SockAddr) -> u8 {
         let accepted = Instant::now();
         let Some(peer) = peer.as_socket() else { return TROUBLE };
         let (pool, slot) = (self.pool, self.slot);

@@ -234,7 +234,6 @@ impl Supervisor {
     }
 
     /// In a stack frame of its own: the pages that a child writes begin here.
-    /// here.
     #[inline(never)]
     fn fork_one(&mut self) -> bool {
         let Some(slot) = self.pool.slots().claim(None, 0) else { return true };
