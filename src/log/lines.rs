@@ -43,9 +43,7 @@ impl Log {
         (dns, last): (Option<Duration>, Option<Duration>),
         pid: Pid,
     ) {
-        let days = last.map(|last| Rounded::<2>(last / DAY));
-        let line = about("pass", client).known("dns", dns.map(Rounded::<3>));
-        self.event(line.known("known", days).plain("pid", pid));
+        self.event(passed(about("pass", client), (dns, last), pid));
     }
 
     /// A client talked before the greeting.
@@ -248,6 +246,12 @@ impl Log {
     }
 }
 
+/// The end of a line about a client that passed.
+fn passed(line: Line, (dns, last): (Option<Duration>, Option<Duration>), pid: Pid) -> Line {
+    let days = last.map(|last| Rounded::<2>(last / DAY));
+    line.known("dns", dns.map(Rounded::<3>)).known("known", days).plain("pid", pid)
+}
+
 fn with_dialogue(line: Line, said: Option<&Said>) -> Line {
     let Some(said) = said else { return line };
     let line = line.text("helo", said.helo.as_deref());
@@ -293,6 +297,21 @@ mod tests {
             let line = log.program_line(&byte.repeat(2000), session);
             assert!(line.len() <= LONGEST_MESSAGE && line.ends_with(" pid=2147483647"), "{line}");
         }
+    }
+
+    /// The keys, in the order in which scripts and people find them.
+    #[test]
+    fn the_readme_shows_a_line_of_a_client_that_passed_as_it_is() {
+        let told = about("pass", &subject(Some("x"), Some(Class::Static)));
+        let line = passed(told, (None, None), Pid::from_raw(1)).finish();
+        let keys = |line: &str| -> Vec<String> {
+            line.split(' ').filter_map(|word| Some(word.split_once('=')?.0.into())).collect()
+        };
+        let printed = keys(&String::from_utf8(line).unwrap());
+        let readme = include_str!("../../README.md");
+        let shown = readme.split('`').filter(|text| text.starts_with("pass ip="));
+        let shown: Vec<Vec<String>> = shown.map(keys).collect();
+        assert!(!shown.is_empty() && shown.iter().all(|keys| *keys == printed), "{shown:?}");
     }
 
     #[test]
