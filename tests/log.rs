@@ -214,8 +214,10 @@ fn tcprules_messages_are_escaped_unless_it_is_called_tcprules() {
         String::from_utf8(output.stderr).unwrap()
     };
     let name = file.to_str().unwrap();
-    let message =
-        |name: &str| format!("tcprules: fatal: unable to create {name}: file does not exist\n");
-    assert_eq!(told("tcprules", &["x"]), message(name));
-    assert_eq!(told("smtp-delayctl", &["tcprules", "x"]), message(&name.replace('\x1b', "\\033")));
+    let message = |called: &str, name: &str| {
+        format!("{called}: fatal: unable to create {name}: file does not exist\n")
+    };
+    assert_eq!(told("tcprules", &["x"]), message("tcprules", name));
+    let escaped = message("smtp-delayctl", &name.replace('\x1b', "\\033"));
+    assert_eq!(told("smtp-delayctl", &["tcprules", "x"]), escaped);
 }

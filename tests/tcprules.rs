@@ -146,7 +146,7 @@ fn smtp_delayctl_warns_where_tcprules_is_silent() {
                     the beginning of an address ends in a dot: `192.0.2.'\n\
                     smtp-delayctl: warning: standard input line 2: a cdb has no networks and no \
                     IPv6 addresses: smtp-delayd --rules has\n\
-                    tcprules: fatal: unable to parse this line: 2001:db8::/32:deny\n";
+                    smtp-delayctl: fatal: unable to parse this line: 2001:db8::/32:deny\n";
     assert_eq!(String::from_utf8_lossy(&own.stderr), expected);
     assert_same(&compile(&theirs("tcprules"), &[]), &compile(&ours("tcprules"), &[]), "by name");
 }
@@ -169,7 +169,7 @@ fn smtp_delayctl_escapes_what_tcprules_prints_raw() {
     let unparsable = shown(&under_our_name(&["tcprules", "r.cdb", "r.tmp"], rule.as_bytes()));
     assert_eq!(
         unparsable,
-        "tcprules: fatal: unable to parse this line: 192.0.2.7:allow,A=/\\033]0;x\\007\n"
+        "smtp-delayctl: fatal: unable to parse this line: 192.0.2.7:allow,A=/\\033]0;x\\007\n"
     );
     let file = "\u{1b}[2J\u{7}";
     for arguments in
@@ -198,7 +198,7 @@ fn smtp_delayctl_sees_damage_that_tcprulescheck_does_not() {
     };
     let own = check(env!("CARGO_BIN_EXE_smtp-delayctl").as_ref(), &["tcprulescheck"]);
     let told = String::from_utf8_lossy(&own.stderr).into_owned();
-    assert_eq!(told, "tcprulescheck: fatal: unable to read r.cdb: protocol error\n");
+    assert_eq!(told, "smtp-delayctl: fatal: unable to read r.cdb: protocol error\n");
     assert_eq!(own.status.code(), Some(111));
     let by_name = check(&ours("tcprulescheck"), &[]);
     assert_eq!(String::from_utf8_lossy(&by_name.stdout), "default:\nallow connection\n");

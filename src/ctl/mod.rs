@@ -60,6 +60,20 @@ fn end_printably(result: Result<(), Failure>) -> u8 {
     }))
 }
 
+/// The messages of ucspi-tcp's program `tool` where it is a command of smtp-delayctl:
+/// they begin as all its messages do.
+fn as_command(tool: &str, failure: Failure) -> Failure {
+    let usage = format!("{tool}: usage: ");
+    let begins = [
+        (usage.as_bytes(), "smtp-delayctl: usage: smtp-delayctl "),
+        (&usage.as_bytes()[..tool.len() + 2], "smtp-delayctl: "),
+    ];
+    let renamed = begins.into_iter().find_map(|(begin, own)| {
+        Some([own.as_bytes(), failure.message.strip_prefix(begin)?].concat())
+    });
+    Failure { message: renamed.unwrap_or(failure.message), code: failure.code }
+}
+
 /// The names of smtp-delayctl's commands.
 pub const COMMANDS: [&str; 8] =
     ["status", "pid", "classify", "report", "known", "keep", "tcprules", "tcprulescheck"];
@@ -75,9 +89,13 @@ pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
         "report" => Some(|arguments| end_printably(report::run(arguments))),
         "status" => Some(|arguments| end_printably(status::run(arguments))),
         "tcprules" => Some(|arguments| {
-            end_printably(tcprules::run_with_warnings(arguments, &mut io::stdin().lock()))
+            let done = tcprules::run_with_warnings(arguments, &mut io::stdin().lock());
+            end_printably(done.map_err(|failure| as_command("tcprules", failure)))
         }),
-        "tcprulescheck" => Some(|arguments| end_printably(tcprulescheck::run_printably(arguments))),
+        "tcprulescheck" => Some(|arguments| {
+            let done = tcprulescheck::run_printably(arguments);
+            end_printably(done.map_err(|failure| as_command("tcprulescheck", failure)))
+        }),
         _ => None,
     }
 }
@@ -99,5 +117,19 @@ mod tests {
     #[test]
     fn every_name_of_a_command_has_one() {
         assert!(COMMANDS.iter().all(|name| command(name).is_some()));
+    }
+
+    #[test]
+    fn messages_of_a_command_begin_with_our_name() {
+        let renamed = |message: &str| {
+            let failure = as_command("tcprules", Failure::new(111, message));
+            String::from_utf8(failure.message).unwrap()
+        };
+        assert_eq!(renamed("tcprules: fatal: x: y"), "smtp-delayctl: fatal: x: y");
+        assert_eq!(
+            renamed("tcprules: usage: tcprules a b"),
+            "smtp-delayctl: usage: smtp-delayctl tcprules a b"
+        );
+        assert_eq!(renamed("smtp-delayctl: fatal: x"), "smtp-delayctl: fatal: x");
     }
 }

@@ -58,6 +58,12 @@ impl Linter {
 }
 
 fn is_network_or_ipv6(line: &[u8]) -> bool {
+    // An address in brackets, as in a URL.
+    let without_brackets = line.strip_prefix(b"[").and_then(|rest| {
+        let end = rest.iter().position(|byte| *byte == b']')?;
+        Some([&rest[..end], &rest[end + 1..]].concat())
+    });
+    let line = without_brackets.as_deref().unwrap_or(line);
     let Parsed::Rules(Line { address, .. }) = parse_with_ipv6(line) else { return false };
     address.contains(&b':') || network(address).is_some()
 }
@@ -219,6 +225,19 @@ mod tests {
             warn_of_line(number, &line, &mut findings);
         }
         findings.warnings("f")
+    }
+
+    #[test]
+    fn ipv6_addresses_and_networks_need_rules_in_text_form() {
+        for line in
+            ["2001:db8::1:deny", "[2001:db8::1]:deny", "[2001:db8::]/32:allow", "10.0.0.0/8:deny"]
+        {
+            let mut linter = Linter::default();
+            linter.look_at(line.as_bytes());
+            let warnings = linter.finish();
+            assert_eq!(warnings.len(), 1, "{line}: {warnings:?}");
+            assert!(warnings[0].ends_with("smtp-delayd --rules has"), "{warnings:?}");
+        }
     }
 
     #[test]
