@@ -100,6 +100,15 @@ fn dnscache_ip(text: &str) -> Vec<SocketAddr> {
     words.flat_map(addresses).take(MOST_SERVERS).map(|ip| SocketAddr::new(ip, PORT)).collect()
 }
 
+/// The first word of `$DNSCACHEIP` that is no address, if there is one: it is ignored.
+#[must_use]
+pub fn ignored_word(environment: &OsStr) -> Option<String> {
+    let text = environment.to_string_lossy();
+    let word =
+        text.split([' ', '\t', ',']).find(|word| !word.is_empty() && addresses(word).is_empty());
+    word.map(String::from)
+}
+
 fn addresses(word: &str) -> Vec<IpAddr> {
     if let Ok(ip) = word.parse() {
         return vec![ip];

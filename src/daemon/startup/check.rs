@@ -14,6 +14,7 @@ use crate::daemon::startup::start::program;
 use crate::daemon::startup::warnings::warn;
 use crate::daemon::supervisor::checker;
 use crate::error::{Fatal, USAGE};
+use crate::file::entry::Entry;
 use crate::findings::{Extent, Finding};
 use crate::log::Log;
 use crate::mistakes::keep;
@@ -44,6 +45,7 @@ pub fn check(options: &Options, log: &Log) -> Vec<Remark> {
     if let Some(place) = &place {
         keep(place.check(), &mut mistakes);
     }
+    warn_of_known(options, log);
     check_outputs(options, identity.as_ref().unwrap_or(&Identity::default()), &mut mistakes);
     if let Some(identity) = identity {
         keep(identity.assume(), &mut mistakes);
@@ -68,6 +70,17 @@ fn warn_of_variables(log: &Log) {
     };
     if let Some((name, value)) = exemptions(get).ignored {
         log.ignored_variable(name, &value, None);
+    }
+}
+
+/// A directory that a start could not make, without which it remembers nothing on disk.
+fn warn_of_known(options: &Options, log: &Log) {
+    let missing = options.known.as_deref().filter(|path| path.symlink_metadata().is_err());
+    let Some(path) = missing else { return };
+    let made = Entry::at(path).and_then(|entry| Ok(entry.check_directory()?));
+    if let Err(why) = made {
+        let unable = Fatal::unable(format_args!("make {}", path.display()), why);
+        log.warning(options.with_origin("known", unable));
     }
 }
 

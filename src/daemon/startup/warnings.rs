@@ -1,5 +1,7 @@
 //! Warnings about settings that work, but may not do what the administrator expects.
 
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 
 use crate::daemon::startup::descriptors;
+use crate::dns::resolvers::ignored_word;
+use crate::escape::Printable;
 use crate::log::Log;
 use crate::options::Options;
 
@@ -26,11 +30,20 @@ pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
         root_warning(options, local.port(), geteuid().is_root()).map(String::from),
         private_address_warning(options, local.ip()),
         threshold_warning(options),
+        dns_cache_warning(options, env::var_os("DNSCACHEIP").as_deref()),
+        rejected_warning(|name| env::var_os(name)),
+        local_name_warning(options),
         descriptors::warning(options),
         options.pidfile.as_deref().and_then(exposed_file_warning),
         options.scoreboard.as_deref().and_then(exposed_file_warning),
     ];
-    of_delay.into_iter().chain(others).flatten().for_each(|warning| log.warning(warning));
+    let limits = limit_warnings(options).map(Some);
+    of_delay
+        .into_iter()
+        .chain(others)
+        .chain(limits)
+        .flatten()
+        .for_each(|warning| log.warning(warning));
 }
 
 /// Any user who may write to a directory can replace our file, unless the directory is
@@ -98,6 +111,49 @@ fn threshold_warning(options: &Options) -> Option<String> {
     })
 }
 
+fn dns_cache_warning(options: &Options, value: Option<&OsStr>) -> Option<String> {
+    let word = value.filter(|_| options.resolvers.is_empty()).and_then(ignored_word)?;
+    let word = Printable(word.as_bytes());
+    Some(format!("DNSCACHEIP: {word} is not an IP address, and is ignored"))
+}
+
+/// In a rule it is about some clients; in the daemon's environment about all.
+fn rejected_warning(variable: impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    let rejects = variable("RBLSMTPD").is_some_and(|text| !text.is_empty());
+    (rejects && variable("RELAYCLIENT").is_none()).then(|| {
+        "RBLSMTPD is set in the environment: every client is rejected, unless a rule sets it \
+         to nothing"
+            .into()
+    })
+}
+
+/// tcpserver takes any text.
+fn local_name_warning(options: &Options) -> Option<String> {
+    let name = options.local_name.as_deref().filter(|_| !options.as_tcpserver)?;
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = bare.is_some_and(|bare| bare.parse::<IpAddr>().is_ok());
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (!is_address && !name.chars().all(is_of_names))
+        .then(|| format!("{name} is not a host name ({})", options.origin("l")))
+}
+
+/// Limits that are never reached.
+fn limit_warnings(options: &Options) -> impl Iterator<Item = String> {
+    let Options { slots, max_prog, per_ip, min_idle, max_idle, .. } = *options;
+    let limits = [
+        ("max-prog", max_prog),
+        ("per-ip", per_ip),
+        ("min-idle", min_idle),
+        ("max-idle", max_idle),
+    ];
+    let above = limits
+        .into_iter()
+        .filter_map(move |(name, limit)| Some((name, limit.filter(|limit| *limit > slots)?)));
+    above.map(move |(name, limit)| {
+        format!("--{name} {limit} has no effect: it is above the {slots} connections of -c")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_file_that_all_users_may_replace_is_told() {
-        let directory = std::env::temp_dir().join(format!("exposed.{}", std::process::id()));
+        let directory = env::temp_dir().join(format!("exposed.{}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         let warning = |mode| {
             fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
@@ -118,6 +174,63 @@ mod tests {
         assert_eq!(warning(0o777), Some(expected));
         fs::remove_dir(&directory).unwrap();
         assert_eq!(exposed_file_warning(Path::new("/")), None);
+    }
+
+    #[test]
+    fn variables_that_do_not_do_what_they_seem_to_are_warned_of() {
+        let options = Options::default();
+        let ignored = |value: &str| dns_cache_warning(&options, Some(OsStr::new(value)));
+        assert_eq!(
+            ["", "127.0.0.1", "127.0.0.1.127.0.0.2", "::1, 127.0.0.1"].map(ignored),
+            [const { None }; 4]
+        );
+        for value in ["foo", "127.0.0.1 foo", "foo,::1"] {
+            let expected = "DNSCACHEIP: foo is not an IP address, and is ignored";
+            assert_eq!(ignored(value).as_deref(), Some(expected), "{value}");
+        }
+        let resolvers = vec!["127.0.0.1:53".parse().unwrap()];
+        let named = Options { resolvers, ..Options::default() };
+        assert_eq!(dns_cache_warning(&named, Some(OsStr::new("foo"))), None);
+
+        let rejected = |set: &[(&str, &str)]| {
+            let value = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            };
+            rejected_warning(value).is_some()
+        };
+        assert!(rejected(&[("RBLSMTPD", "foo")]));
+        assert!(!rejected(&[]) && !rejected(&[("RBLSMTPD", "")]));
+        assert!(!rejected(&[("RBLSMTPD", "foo"), ("RELAYCLIENT", "")]));
+    }
+
+    #[test]
+    fn a_local_name_that_is_no_host_name_is_warned_of() {
+        let warning = |name: &str| {
+            local_name_warning(&Options { local_name: Some(name.into()), ..Options::default() })
+        };
+        for name in ["0", "mx.example.org", "mx_1", "[192.0.2.1]", "[::1]"] {
+            assert_eq!(warning(name), None, "{name}");
+        }
+        for name in ["a.b=c", "mx@example", "[x]", "a/b"] {
+            assert_eq!(warning(name), Some(format!("{name} is not a host name (-l)")));
+        }
+    }
+
+    #[test]
+    fn limits_above_the_number_of_connections_are_warned_of() {
+        let options = |most| Options {
+            slots: 10,
+            max_prog: most,
+            per_ip: most,
+            min_idle: most,
+            max_idle: most,
+            ..Options::default()
+        };
+        let warned = |most| limit_warnings(&options(most)).collect::<Vec<_>>();
+        assert_eq!([warned(None), warned(Some(10))], [[""; 0]; 2]);
+        assert_eq!(warned(Some(11)).len(), 4);
+        let expected = "--max-prog 11 has no effect: it is above the 10 connections of -c";
+        assert_eq!(warned(Some(11))[0], expected);
     }
 
     #[test]
