@@ -1,7 +1,7 @@
 //! The layout of the scoreboard's memory, and of its file.
 //!
-//! A [`Header`]; the sets of slots, a bit for each; the columns, one word for each slot,
-//! for what is searched for among all of them; the [`Slot`]s; and the counters of networks.
+//! A `Header`; the sets of slots, a bit for each; the columns, one word for each slot,
+//! for what is searched for among all of them; the `Slot`s; and the counters of networks.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// Different things that are kept when there are too many.
 const KEPT: usize = 20_000;
 
-/// Counts by key.  Beyond twice [`KEPT`] keys the rarest half is dropped: what comes
+/// Counts by key.  Beyond 40,000 keys the rarest half is dropped: what comes
 /// more often than [`Self::error`] is always there, and at most so much too rare.
 #[derive(Debug, Default)]
 pub struct Top {
