@@ -173,8 +173,8 @@ mod tests {
     fn clocks_that_jump_are_survived() {
         let lifetimes = Lifetimes::days(36);
         let record = Record::new(Static, Time(50_000_000));
-        for now in [0, 50_000_000 - 3600, 50_000_000] {
-            assert!(!lifetimes.have_ended(&record, Time(now)));
+        for seconds in [0, 50_000_000 - 3600, 50_000_000] {
+            assert!(!lifetimes.have_ended(&record, Time(seconds)));
         }
         assert!(lifetimes.have_ended(&record, Time(50_000_000 + 365 * 86_400)));
         assert!(!Lifetimes::days(u32::MAX).have_ended(&record, Time(u32::MAX)));

@@ -291,8 +291,8 @@ mod tests {
         let pool = test_pool(8, 2);
         for (throttled, again) in [(Throttled::List, 2), (Throttled::Shortage, 61)] {
             assert!(pool.may_complain_at(throttled, 1), "{throttled:?}");
-            for now in 1..again {
-                assert!(!pool.may_complain_at(throttled, now), "{throttled:?} {now}");
+            for second in 1..again {
+                assert!(!pool.may_complain_at(throttled, second), "{throttled:?} {second}");
             }
             assert!(pool.may_complain_at(throttled, again), "{throttled:?}");
         }

@@ -3,32 +3,30 @@
 //! Postfix's, which is told by its first line.
 
 use std::cell::RefCell;
-use std::io;
-use std::iter::repeat;
 use std::path::{Path, PathBuf};
-use std::{error, fmt};
 
+mod error;
 mod host_names;
+mod line;
 mod lint;
 mod matcher;
 mod postfix;
 mod program;
 mod tables;
 
-use crate::error::Reason;
-use crate::escape::Printable;
 use crate::file;
 use crate::findings::{Extent, Finding, Findings};
+use error::explain;
+use line::expression;
 use matcher::{Budget, Expression, check, find_once};
 use postfix::{Entry, Kind};
 use program::Program;
 
+pub use error::{Origin, PatternsError};
 pub use postfix::Verdict;
 
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;
-/// The longest expression, in bytes.
-const MAX_EXPRESSION: usize = 1_000;
 
 /// The expressions of one file; none by default.
 #[derive(Debug, Default)]
@@ -299,113 +297,9 @@ fn check_all(file: &str, expressions: &[Expression<'_>]) -> Result<(), PatternsE
     })
 }
 
-/// The expression on a line, if there is one, or what is wrong with it.
-fn expression(line: &[u8]) -> Result<Option<&str>, String> {
-    let line = line.trim_ascii();
-    if line.is_empty() || line.starts_with(b"#") {
-        return Ok(None);
-    }
-    if line.len() > MAX_EXPRESSION {
-        return Err(format!("the expression is over {MAX_EXPRESSION} bytes"));
-    }
-    if line.contains(&0) {
-        return Err("the expression has a NUL byte".into());
-    }
-    let text = std::str::from_utf8(line).map_err(|_| "the expression is not UTF-8")?;
-    Ok(Some(text))
-}
-
-/// `why`, and below it the expression with a caret where the crate shows one.
-fn explain(error: &regex::Error) -> String {
-    let regex::Error::Syntax(message) = error else {
-        return "the expression is too big when compiled".into();
-    };
-    let body = message.strip_prefix("regex parse error:\n").unwrap_or(message);
-    match body.rsplit_once("\nerror: ") {
-        Some((marked, why)) => format!("{why}\n{}", printable(marked)),
-        None => body.to_owned(),
-    }
-}
-
-/// An expression and the carets below it, which stay below what they point at.
-fn printable(marked: &str) -> String {
-    let Some((expression, carets)) = marked.split_once('\n') else { return marked.to_owned() };
-    let shown = expression.chars().map(|letter| {
-        let mut utf8 = [0; 4];
-        Printable(letter.encode_utf8(&mut utf8).as_bytes()).to_string()
-    });
-    let shown: Vec<String> = shown.collect();
-    let widths = shown.iter().map(|text| text.chars().count()).chain(repeat(1));
-    let carets = carets.chars().zip(widths).map(|(mark, width)| mark.to_string().repeat(width));
-    format!("{}\n{}", shown.concat(), carets.collect::<String>())
-}
-
-/// Where an expression stands. Displayed as `FILE line N`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin<'a> {
-    /// The file, as it was named to [`Patterns::read`].
-    pub file: &'a str,
-    /// The line, from 1.
-    pub line: u32,
-}
-
-impl fmt::Display for Origin<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} line {}", self.file, self.line)
-    }
-}
-
-/// Why a file of expressions cannot be used.
-#[derive(Debug)]
-pub enum PatternsError {
-    /// The file cannot be read.
-    Unreadable {
-        /// The file, as it was named.
-        file: String,
-        /// What the system said.
-        why: io::Error,
-    },
-    /// The file is too big in one way or another.
-    Unusable {
-        /// The file, as it was named.
-        file: String,
-        /// In a few words.
-        why: &'static str,
-    },
-    /// An expression is wrong.
-    Expression {
-        /// The file, as it was named.
-        file: String,
-        /// The line, from 1.
-        line: u32,
-        /// In a few words; a wrong expression follows on lines of its own, with
-        /// a caret below.
-        why: String,
-    },
-}
-
-impl PatternsError {
-    fn unusable(file: &str, why: &'static str) -> Self {
-        Self::Unusable { file: file.into(), why }
-    }
-}
-
-impl fmt::Display for PatternsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { file, why } => write!(f, "unable to read {file}: {}", Reason(why)),
-            Self::Unusable { file, why } => write!(f, "unable to use {file}: {why}"),
-            Self::Expression { file, line, why } => {
-                write!(f, "unable to use {file} line {line}: {why}")
-            }
-        }
-    }
-}
-
-impl error::Error for PatternsError {}
-
 #[cfg(test)]
 mod tests {
+    use super::line::MAX_EXPRESSION;
     use super::*;
 
     fn parse(text: &[u8]) -> Patterns {
