@@ -9,7 +9,7 @@ use crate::escape::Printable;
 /// Where an expression stands. Displayed as `FILE line N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin<'a> {
-    /// The file, as it was named to [`Patterns::read`].
+    /// The file, as it was named to [`super::Patterns::read`].
     pub file: &'a str,
     /// The line, from 1.
     pub line: u32,
