@@ -22,6 +22,7 @@ pub mod mistakes;
 pub mod names;
 pub mod options;
 pub mod programs;
+pub mod proxy;
 pub mod report;
 pub mod rules;
 pub mod seconds;

@@ -9,7 +9,7 @@ use std::path::Path;
 const LAYERS: [&[&str]; 12] = [
     &["djb"],
     &["sys"],
-    &["class", "error", "escape", "file", "findings", "mistakes", "seconds", "stdout"],
+    &["class", "error", "escape", "file", "findings", "mistakes", "proxy", "seconds", "stdout"],
     &["names"],
     &["dns", "log", "report", "rules"],
     &["known"],
