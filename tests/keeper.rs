@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use smtp_delay::known::asker::Asker;
+use smtp_delay::known::asking::Asker;
+use smtp_delay::known::asking::message::{Answer, Request, Where};
 use smtp_delay::known::key::Key;
-use smtp_delay::known::message::{Answer, Request, Where};
 use smtp_delay::known::record::Record;
 use smtp_delay::known::rules::Pass;
 

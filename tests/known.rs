@@ -9,11 +9,11 @@ use std::time::Duration;
 use domain::base::iana::Rcode;
 use nix::sys::signal::Signal;
 use smtp_delay::class::Class;
-use smtp_delay::known::asker::Asker;
-use smtp_delay::known::disk::Disk;
+use smtp_delay::known::asking::Asker;
+use smtp_delay::known::asking::message::{Request, Where};
 use smtp_delay::known::key::Key;
-use smtp_delay::known::message::{Request, Where};
 use smtp_delay::known::rules::Pass;
+use smtp_delay::known::store::disk::Disk;
 
 use crate::keeper::Keeper;
 use lab::daemon::Setup;

@@ -18,7 +18,7 @@ use super::memory::Memory;
 use super::wanted::Wanted;
 use crate::dns::list::WantedLists;
 use crate::dns::{Failure, Query, Question};
-use crate::known::asker::Asker;
+use crate::known::asking::Asker;
 use crate::known::key::Key;
 
 /// The look-ups of one connection.

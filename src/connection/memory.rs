@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-use crate::known::asker::{Asker, Outcome, Question};
+use crate::known::asking::{Asker, Outcome, Question};
 use crate::known::key::Key;
 use crate::known::record::Record;
 

@@ -6,7 +6,7 @@ use super::acceptor::Acceptor;
 use super::environment::Environment;
 use super::handoff::Program;
 use crate::dns::Resolvers;
-use crate::known::asker::Asker;
+use crate::known::asking::Asker;
 use crate::log::Log;
 use crate::names::Names;
 use crate::options::Options;

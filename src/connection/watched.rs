@@ -9,7 +9,7 @@ use super::lookup::Lookup;
 use super::stream::Look;
 use super::verdict::{Next, Verdict, next};
 use super::watch::{Seen, Until, WatchFor, watch};
-use crate::known::asker::Asker;
+use crate::known::asking::Asker;
 use crate::known::key::Key;
 use crate::log::EarlyBytes;
 use crate::options::EarlyTalk;

@@ -9,9 +9,9 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::Failure;
 use crate::error::Fatal;
-use crate::known::disk::Limits;
 use crate::known::keeper::{Life, Place, keep};
 use crate::known::rules::Lifetimes;
+use crate::known::rules::Limits;
 use crate::log::{Log, Verbosity};
 use crate::options::suggest::hint;
 use crate::options::values::{days, known_clients};

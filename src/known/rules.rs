@@ -108,6 +108,21 @@ impl Lifetimes {
     }
 }
 
+/// Whom the store is to remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many clients.
+    pub size: u64,
+    /// For how long.
+    pub lifetimes: Lifetimes,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { size: 1_000_000, lifetimes: Lifetimes::days(Lifetimes::DAYS) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ use crate::connection::exemptions::{common_delay, exemptions};
 use crate::connection::handoff::Program;
 use crate::connection::serve::{Service, serve};
 use crate::error::Fatal;
-use crate::known::asker::Asker;
+use crate::known::asking::Asker;
 use crate::log::Log;
 use crate::names::{Names, Patterns};
 use crate::options::command_line::help;

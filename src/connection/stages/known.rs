@@ -10,9 +10,9 @@ use crate::connection::exemptions::{DelayBy, EarlyTalkRule};
 use crate::connection::memory::Memory;
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;
-use crate::known::asker::Outcome;
+use crate::known::asking::Outcome;
+use crate::known::asking::message::{Request, Why};
 use crate::known::key::Key;
-use crate::known::message::{Request, Why};
 use crate::known::record::{Record, Time};
 use crate::known::rules::{KnownDelays, Pass, Waited};
 

@@ -13,7 +13,7 @@ use crate::connection::talk::talk;
 use crate::connection::verdict::{Verdict, refuse_by};
 use crate::connection::watched::Watched;
 use crate::error::{TROUBLE, USAGE};
-use crate::known::message::Why as Forgotten;
+use crate::known::asking::message::Why as Forgotten;
 use crate::options::RefuseBy;
 
 /// Does what `verdict` says; returns the exit code that tcpserver's child would

@@ -9,7 +9,7 @@ use crate::connection::decided::Decided;
 use crate::connection::refusal::{Refusal, our_name};
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;
-use crate::known::message::Why;
+use crate::known::asking::message::Why;
 use crate::log::{Ends, Log, Said, Subject};
 
 /// A connection, once all that it needs is to be told of.

@@ -14,12 +14,12 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, pipe2};
 
 use crate::error::TROUBLE;
-use crate::known::asker::Asker;
+use crate::known::asking::Asker;
+use crate::known::asking::message::Request;
 use crate::known::directory::Directory;
-use crate::known::disk::Limits;
 use crate::known::keeper::{Life, Place, keep, nameless_socket};
-use crate::known::message::Request;
 use crate::known::rules::Lifetimes;
+use crate::known::rules::Limits;
 use crate::log::Log;
 use crate::options::Options;
 use crate::sys;

@@ -2,14 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use super::disk::Purge;
-use super::record::Time;
+use crate::known::record::Time;
 
 /// A difference between both clocks that is no jump: time servers shift it slowly.
 const JUMP: Duration = Duration::from_secs(60);
 /// For how long a clock must not have jumped before anybody is removed for its age.  A
 /// machine without a battery starts in the wrong year until a time server tells it.
 const STEADY: Duration = Duration::from_secs(3600);
+
+/// Whether a batch may remove those who were remembered for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// It may.
+    Due,
+    /// It may not: the clock has jumped not long ago, and may jump back.
+    Held,
+}
 
 /// Both clocks, as they were last looked at.
 pub(super) struct Clock {

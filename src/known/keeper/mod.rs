@@ -1,35 +1,38 @@
 //! The keeper: one process that owns the store, and answers those who ask.  One poll
 //! loop.
 
+mod events;
+mod life;
+mod requests;
+
 use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::panic::set_hook;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::cmsg_space;
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrLike, UnixAddr, UnixCredentials, bind, recvmsg,
-};
+use nix::sys::signal::SigSet;
+use nix::sys::socket::{UnixAddr, bind};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Pid, geteuid, getppid};
 
-use super::asker::ROOM;
-use super::directory::{Directory, unbound_socket};
-use super::disk::{Limits, panics_are_contained};
-use super::message::{Answer, LONGEST, Request};
+use super::asking::message::{Answer, LONGEST, Request};
+use super::directory::{Directory, Unfit, unbound_socket};
 use super::record::Time;
-use super::store::{Event, Store};
+use super::rules::Limits;
+use super::store::Store;
+use super::store::disk::panics_are_contained;
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::sys;
+use events::log_events;
+use requests::{has_name, receive};
+
+pub use life::Life;
 
 /// How often the lock of another keeper is tried.
 const STANDBY: Duration = Duration::from_millis(250);
@@ -46,35 +49,6 @@ pub enum Place<'a> {
     Directory(&'a Path),
     /// In its memory; it is asked by this socket.
     Memory(UnixDatagram),
-}
-
-/// For how long a keeper is there.
-pub enum Life {
-    /// Until TERM or INT, which are counted and blocked.
-    Signals,
-    /// Until there is something to read from this pipe, or nobody is left who could
-    /// write to it, or this is no longer its parent.
-    Supervisor(OwnedFd, Pid),
-}
-
-impl Life {
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Signals => None,
-            Self::Supervisor(pipe, _) => Some(pipe.as_fd()),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        match self {
-            Self::Signals => sys::take_count(Signal::SIGTERM) + sys::take_count(Signal::SIGINT) > 0,
-            Self::Supervisor(pipe, pid) => {
-                let mut byte = [0];
-                !matches!(nix::unistd::read(pipe, &mut byte), Err(Errno::EAGAIN | Errno::EINTR))
-                    || getppid() != *pid
-            }
-        }
-    }
 }
 
 /// Keeps the memory of known clients for as long as `life` lasts: as soon as no other
@@ -136,33 +110,25 @@ impl<'a> Keeper<'a> {
             Fatal::because(format_args!("keep known clients in {}", path.display()), why)
         };
         let directory = Arc::new(Directory::open(path).map_err(|why| unable(&why))?);
-        let lock = loop {
-            if let Some(lock) = directory.lock().map_err(|why| unable(&why))? {
-                break lock;
-            }
-            wait(&[life.descriptor()], STANDBY);
-            if life.is_over() {
-                return Ok(None);
-            }
-        };
-        let store = Store::on_disk(Arc::clone(&directory), limits).map_err(|why| unable(&why))?;
+        let lock = lock(&directory, &life).map_err(|why| unable(&why))?;
+        let Some(lock) = lock else { return Ok(None) };
+        let store = Store::on_disk(Arc::clone(&directory), limits);
+        let mut store = store.map_err(|why| unable(&why))?;
         let until = Instant::now() + OPENING;
-        let mut keeper_store = store;
-        while keeper_store.is_opening() && keeper_store.wait(until) {
-            tell(&keeper_store.events(), path, log);
+        while store.is_opening() && store.wait(until) {
+            log_events(&store.events(), path, log);
         }
         let socket = directory.bind().map_err(|why| unable(&why))?;
         let identity = directory.socket_identity().map_err(|why| unable(&why))?;
         let home = Some(Home { directory, _lock: lock, socket: identity });
-        let look_at = Instant::now() + LOOK;
-        Ok(Some(Self { home, socket, store: keeper_store, life, log, look_at }))
+        Ok(Some(Self { home, socket, store, life, log, look_at: Instant::now() + LOOK }))
     }
 
     fn run(mut self) -> Result<(), Fatal> {
         while !self.life.is_over() {
             self.answer_all();
             self.store.tick(Time::now(), Instant::now());
-            self.tell_events();
+            self.log_events();
             if self.look_at <= Instant::now() {
                 self.look()?;
             }
@@ -208,10 +174,10 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    fn tell_events(&mut self) {
+    fn log_events(&mut self) {
         let events = self.store.events();
         if let Some(home) = &self.home {
-            tell(&events, home.directory.path(), self.log);
+            log_events(&events, home.directory.path(), self.log);
         }
     }
 
@@ -227,8 +193,7 @@ impl<'a> Keeper<'a> {
 
     fn answer(&mut self, request: Request, asker: &UnixAddr) {
         let answer = self.act(request);
-        // One that has no name does not wait for an answer.
-        if let (Some(answer), true) = (answer, asker.len() > UNNAMED) {
+        if let (Some(answer), true) = (answer, has_name(asker)) {
             let mut room = [0; LONGEST];
             let bytes = answer.write(&mut room);
             let _ = sys::send_to(self.socket.as_fd(), bytes, asker, false);
@@ -262,25 +227,17 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Bytes of an address without a name.
-const UNNAMED: libc::socklen_t = 2;
-
-/// A request of this user's or root's; `None` for anything else.
-fn receive(socket: &UnixDatagram) -> nix::Result<Option<(Request, UnixAddr)>> {
-    let mut bytes = [0; ROOM];
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    let mut control = cmsg_space!(UnixCredentials);
-    let flags = MsgFlags::MSG_DONTWAIT;
-    let message = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-    let may_ask = message.cmsgs()?.any(|part| match part {
-        ControlMessageOwned::ScmCredentials(who) => {
-            who.uid() == 0 || who.uid() == geteuid().as_raw()
+/// The lock of `directory`, once no other keeper has it; `None` if `life` is over by then.
+fn lock(directory: &Directory, life: &Life) -> Result<Option<File>, Unfit> {
+    loop {
+        if let Some(lock) = directory.lock()? {
+            return Ok(Some(lock));
         }
-        _ => false,
-    });
-    let (address, length) = (message.address, message.bytes);
-    let request = Request::read(&bytes[..length]).filter(|_| may_ask);
-    Ok(request.zip(address))
+        wait(&[life.descriptor()], STANDBY);
+        if life.is_over() {
+            return Ok(None);
+        }
+    }
 }
 
 /// Waits until one of `descriptors` has something to say, at most so long, or for a
@@ -289,27 +246,6 @@ fn wait(descriptors: &[Option<BorrowedFd<'_>>], most: Duration) {
     let fds = descriptors.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
     let mut fds: Vec<PollFd<'_>> = fds.collect();
     let _ = ppoll(&mut fds, Some(TimeSpec::from(most)), Some(SigSet::empty()));
-}
-
-fn tell(events: &[Event], path: &Path, log: &Log) {
-    let path = path.display();
-    for event in events {
-        match event {
-            Event::SetAside(why, Some(name)) => log.warning(format_args!(
-                "unable to read the known clients in {path}: {why}: starting anew; they are in {}",
-                name.display()
-            )),
-            Event::SetAside(why, None) => log.warning(format_args!(
-                "unable to read the known clients in {path}: {why}: unable to rename them"
-            )),
-            Event::Failed(why) => log.warning(format_args!(
-                "unable to write known clients to {path}: {why}: keeping new ones in memory"
-            )),
-            Event::Recovered => {
-                log.warning(format_args!("known clients are written to {path} again"));
-            }
-        }
-    }
 }
 
 /// A socket for a keeper without a directory, which only those know who are told its

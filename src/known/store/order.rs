@@ -1,10 +1,10 @@
 //! Who is forgotten first where there is no room for all, and who has been remembered
 //! for long enough.
 
-use super::key::{self, Key};
-use super::record::{Record, Time};
-use super::rules::Lifetimes;
 use crate::class::Class;
+use crate::known::key::{self, Key};
+use crate::known::record::{Record, Time};
+use crate::known::rules::Lifetimes;
 
 /// Bytes of a place.
 pub const LENGTH: usize = 5 + key::LENGTH;

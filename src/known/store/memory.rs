@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::key::Key;
 use super::order::{Place, Queue, first_to_go, is_over};
-use super::record::{Record, Time};
-use super::rules::Lifetimes;
+use crate::known::key::Key;
+use crate::known::record::{Record, Time};
+use crate::known::rules::Lifetimes;
 
 /// What became of a client since the disk was written.
 pub type Changes = HashMap<Key, Entry>;
@@ -77,12 +77,6 @@ impl Memory {
         self.entries.is_empty()
     }
 
-    /// Whether another would take the place of one that is here.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.len() >= self.most
-    }
-
     /// Puts an entry here, instead of any other of `key`.  Where there is no room, the
     /// first to go is gone, which may be this one.
     pub fn put(&mut self, key: Key, entry: Entry) {
@@ -92,15 +86,6 @@ impl Memory {
         while self.len() > self.most {
             let Some(place) = first_to_go(self.fronts()) else { break };
             self.remove(place.key);
-        }
-    }
-
-    /// Puts back what was taken, but where there is something newer.
-    pub fn put_back(&mut self, changes: &Changes) {
-        for (key, entry) in changes {
-            if !self.entries.contains_key(key) {
-                self.put(*key, *entry);
-            }
         }
     }
 
@@ -235,16 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_replaces_nothing_newer() {
+    fn what_is_taken_is_no_longer_there() {
         let mut memory = Memory::new(10);
-        memory.put(key(1), known(Class::Static, 1, 1));
-        memory.put(key(2), known(Class::Static, 1, 1));
-        let taken = memory.take(10);
+        (1..4).for_each(|number| memory.put(key(number), known(Class::Static, 1, 1)));
+        assert_eq!((memory.take(1).len(), memory.len(), memory.places.len()), (1, 2, 2));
+        assert_eq!(memory.take(10).len(), 2);
         assert!(memory.is_empty() && memory.places.is_empty());
-        memory.put(key(1), Entry::Forgotten(Time(2)));
-        memory.put_back(&taken);
-        assert_eq!(memory.get(key(1)), Some(Entry::Forgotten(Time(2))));
-        assert_eq!(memory.get(key(2)), Some(known(Class::Static, 1, 1)));
-        assert_eq!((memory.take(1).len(), memory.len(), memory.places.len()), (1, 1, 1));
     }
 }

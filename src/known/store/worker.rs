@@ -11,10 +11,12 @@ use std::thread::{self, JoinHandle};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::directory::Directory;
-use super::disk::{Broken, Disk, Limits, Purge, Rest, close};
+use super::clock::Purge;
+use super::disk::{Broken, Disk, Rest, close};
 use super::memory::Changes;
-use super::record::Time;
+use crate::known::directory::Directory;
+use crate::known::record::Time;
+use crate::known::rules::Limits;
 
 /// Bytes of its stack: the default would be half of a small memory limit.
 const STACK: usize = 256 << 10;

@@ -2,14 +2,17 @@
 //! but for a page of a list.  Each begins with the version; of another version nothing is
 //! understood.
 
-use super::key::{self, Key};
-use super::record::{self, Record, class_byte, class_of};
-use super::rules::Pass;
+use crate::known::key::{self, Key};
+use crate::known::record::{self, Record, class_byte, class_of};
+use crate::known::rules::Pass;
 
 /// What every message begins with; the last byte is the version.
 const START: [u8; 4] = *b"SDK\x01";
 /// Bytes of a request.
 pub const REQUEST: usize = START.len() + 2 + key::LENGTH;
+/// The room that a request takes: no datagram may be longer.
+pub(in crate::known) const ROOM: usize = REQUEST + 1;
+
 /// Clients on a page.
 pub const PAGE: usize = 100;
 /// Bytes of a client on a page.

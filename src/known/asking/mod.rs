@@ -2,8 +2,11 @@
 //! question.  Nobody waits for the keeper longer than he would wait anyway: a question is a
 //! descriptor for the caller's own poll(2), and costs no memory that stays.
 
+pub mod message;
+mod question;
+
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
@@ -16,26 +19,15 @@ use nix::sys::socket::{
 
 use super::directory::socket_in;
 use super::key::Key;
-use super::message::{ANSWER, Answer, LONGEST, REQUEST, Request};
-use super::record::Record;
 use crate::sys;
+use message::{Answer, LONGEST, Request};
+
+pub use question::{Outcome, Question};
 
 /// Where a keeper is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker {
     address: UnixAddr,
-}
-
-/// What comes of a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// This is remembered of the client.
-    Known(Record),
-    /// The keeper knows nothing of the client.
-    NotKnown,
-    /// The keeper cannot be asked: there is none, or it is another's or of another
-    /// version.
-    Unanswered(Errno),
 }
 
 impl Asker {
@@ -117,81 +109,12 @@ fn unnamed() -> nix::Result<OwnedFd> {
     socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
 }
 
-/// A question that is being asked.
-#[derive(Debug)]
-pub struct Question {
-    socket: OwnedFd,
-    request: Request,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The keeper had no room for it.
-    Unsent,
-    Sent,
-}
-
-impl Question {
-    fn new(socket: OwnedFd, request: Request) -> nix::Result<Self> {
-        let mut question = Self { socket, request, stage: Stage::Unsent };
-        question.send()?;
-        Ok(question)
-    }
-
-    /// What to poll, and for what.
-    #[must_use]
-    pub fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
-        let events = match self.stage {
-            Stage::Unsent => PollFlags::POLLOUT,
-            Stage::Sent => PollFlags::POLLIN,
-        };
-        (self.socket.as_fd(), events)
-    }
-
-    /// Goes on as far as that goes without waiting; what came of it, once something has.
-    pub fn proceed(&mut self) -> Option<Outcome> {
-        if self.stage == Stage::Unsent {
-            if let Err(why) = self.send() {
-                return Some(Outcome::Unanswered(why));
-            }
-        }
-        let mut room = [0; ANSWER + 1];
-        match sys::take(&self.socket, &mut room) {
-            Err(Errno::EAGAIN | Errno::EINTR) => None,
-            Err(why) => Some(Outcome::Unanswered(why)),
-            Ok(length) => Some(outcome(&room[..length])),
-        }
-    }
-
-    fn send(&mut self) -> nix::Result<()> {
-        match sys::put(&self.socket, &self.request.bytes()) {
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
-            Err(why) => Err(why),
-            Ok(_) => {
-                self.stage = Stage::Sent;
-                Ok(())
-            }
-        }
-    }
-}
-
-fn outcome(bytes: &[u8]) -> Outcome {
-    match Answer::read(bytes) {
-        Some(Answer::Known(record)) => Outcome::Known(record),
-        Some(Answer::NotKnown) => Outcome::NotKnown,
-        _ => Outcome::Unanswered(Errno::EPROTO),
-    }
-}
-
-/// The room that a request takes: no datagram may be longer.
-pub(super) const ROOM: usize = REQUEST + 1;
-
 #[cfg(test)]
 mod tests {
+    use super::message::ROOM;
     use super::*;
     use crate::class::Class;
-    use crate::known::record::Time;
+    use crate::known::record::{Record, Time};
 
     /// A keeper's socket, and who asks it.
     fn keeper() -> (UnixDatagram, Asker) {
@@ -251,7 +174,7 @@ mod tests {
         let (keeper, asker) = keeper();
         keeper.set_nonblocking(true).unwrap();
         let mut questions: Vec<Question> = Vec::new();
-        while questions.last().is_none_or(|last| last.stage == Stage::Sent) {
+        while questions.last().is_none_or(Question::is_sent) {
             questions.push(asker.ask(key()).unwrap());
             assert!(questions.len() < 5000, "a queue without an end");
         }

@@ -1,102 +1,30 @@
 //! The store on the disk: a database with all clients, and the queues in which they are
 //! forgotten.  Written in batches, each of which is there in full or not at all.
 
-use std::cell::Cell;
+mod backend;
+mod broken;
+mod tables;
+
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::{error, fmt, io};
 
-use redb::{
-    Builder, Database, ReadableTable, ReadableTableMetadata, Table, TableDefinition, TableHandle,
-};
+use redb::{Builder, Database, ReadableTableMetadata, TableHandle};
 
-use super::backend::Backend;
-use super::key::{self, Key};
-use super::memory::{Changes, Entry};
-use super::order::{self, Place, Queue, first_to_go, is_over};
-use super::record::{self, Record, Time};
-use super::rules::Lifetimes;
+use super::clock::Purge;
+use super::memory::Changes;
+use crate::known::key::{self, Key};
+use crate::known::record::{Record, Time};
+use crate::known::rules::Limits;
+use backend::Backend;
+use broken::contained;
+use tables::{CLIENTS, Tables};
 
-/// Clients.  What is in the tables is told by their names: a program that has it
-/// otherwise has other names.
-const CLIENTS: TableDefinition<&[u8; key::LENGTH], &[u8; record::LENGTH]> =
-    TableDefinition::new("clients.1");
-/// Their places in the queues.
-const PLACES: TableDefinition<&[u8; order::LENGTH], ()> = TableDefinition::new("places.1");
+pub use broken::Broken;
+pub(in crate::known) use broken::panics_are_contained;
+pub use tables::Rest;
 
 /// Bytes of pages that are kept in memory.
 const CACHE: usize = 1 << 20;
-/// How many are removed, or dated back, for each batch at most: one takes no longer
-/// than a second.
-const MOST_AT_ONCE: usize = 10_000;
-
-/// Whom the store is to remember.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How many clients.
-    pub size: u64,
-    /// For how long.
-    pub lifetimes: Lifetimes,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { size: 1_000_000, lifetimes: Lifetimes::days(Lifetimes::DAYS) }
-    }
-}
-
-/// Whether a batch may remove those who were remembered for long enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purge {
-    /// It may.
-    Due,
-    /// It may not: the clock has jumped not long ago, and may jump back.
-    Held,
-}
-
-/// Whether a batch has forgotten all whom it should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// It has.
-    None,
-    /// There are more: the next batch is due.
-    More,
-}
-
-/// Why the store cannot be used.
-#[derive(Debug)]
-pub enum Broken {
-    /// What is in the file makes no sense.
-    Damaged(String),
-    /// The system does not let us read or write it.
-    Refused(io::Error),
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Damaged(why) => f.write_str(why),
-            Self::Refused(why) => write!(f, "{why}"),
-        }
-    }
-}
-
-impl error::Error for Broken {}
-
-impl<E: Into<redb::Error>> From<E> for Broken {
-    fn from(why: E) -> Self {
-        match why.into() {
-            redb::Error::Io(why) if why.raw_os_error().is_some() => Self::Refused(why),
-            redb::Error::PreviousIo => Self::Refused(io::Error::other("it failed before")),
-            redb::Error::Io(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
-                Self::Damaged("it was cut short".into())
-            }
-            redb::Error::Io(_) => Self::Damaged("it is no store".into()),
-            why => Self::Damaged(why.to_string()),
-        }
-    }
-}
 
 /// The store.
 pub struct Disk(Database);
@@ -120,8 +48,7 @@ impl Disk {
             }
             if tables.is_empty() {
                 let writing = database.begin_write()?;
-                writing.open_table(CLIENTS)?;
-                writing.open_table(PLACES)?;
+                Tables::open(&writing)?;
                 writing.commit()?;
             }
             Ok(Self(database))
@@ -179,10 +106,7 @@ impl Disk {
     ) -> Result<Rest, Broken> {
         contained(|| {
             let writing = self.0.begin_write()?;
-            let mut tables = Tables {
-                clients: writing.open_table(CLIENTS)?,
-                places: writing.open_table(PLACES)?,
-            };
+            let mut tables = Tables::open(&writing)?;
             for (key, entry) in changes {
                 tables.put(*key, *entry)?;
             }
@@ -197,98 +121,6 @@ impl Disk {
     }
 }
 
-/// Both tables, which belong together.
-struct Tables<'a> {
-    clients: Table<'a, &'static [u8; key::LENGTH], &'static [u8; record::LENGTH]>,
-    places: Table<'a, &'static [u8; order::LENGTH], ()>,
-}
-
-impl Tables<'_> {
-    fn put(&mut self, key: Key, entry: Entry) -> Result<(), Broken> {
-        self.remove(key)?;
-        if let Some(record) = entry.record() {
-            self.clients.insert(key.bytes(), &record.bytes())?;
-            self.places.insert(&Place::of(key, &record).bytes(), ())?;
-        }
-        Ok(())
-    }
-
-    fn remove(&mut self, key: Key) -> Result<Option<Record>, Broken> {
-        let removed = self.clients.remove(key.bytes())?;
-        let removed = removed.and_then(|bytes| Record::from_bytes(bytes.value()));
-        if let Some(record) = removed {
-            self.places.remove(&Place::of(key, &record).bytes())?;
-        }
-        Ok(removed)
-    }
-
-    /// Removes the client that has a place.  One without a client is removed alone, so
-    /// that no loop comes back to it.
-    fn remove_at(&mut self, place: Place) -> Result<Option<Record>, Broken> {
-        let removed = self.remove(place.key)?;
-        self.places.remove(&place.bytes())?;
-        Ok(removed)
-    }
-
-    /// Dates those back to now who passed in the future.
-    fn correct(&mut self, now: Time) -> Result<Rest, Broken> {
-        for _ in 0..MOST_AT_ONCE {
-            let backs = self.ends(End::Back)?;
-            let ahead = backs.into_iter().find(|place| place.last > now);
-            let Some(place) = ahead else { return Ok(Rest::None) };
-            if let Some(record) = self.remove_at(place)? {
-                self.put(place.key, Entry::Known(Record { last: now, ..record }))?;
-            }
-        }
-        Ok(Rest::More)
-    }
-
-    fn purge(&mut self, lifetimes: &Lifetimes, now: Time) -> Result<Rest, Broken> {
-        for _ in 0..MOST_AT_ONCE {
-            let fronts = self.ends(End::Front)?;
-            let over = fronts.into_iter().find(|place| is_over(place, lifetimes, now));
-            let Some(place) = over else { return Ok(Rest::None) };
-            self.remove_at(place)?;
-        }
-        Ok(Rest::More)
-    }
-
-    fn evict(&mut self, size: u64) -> Result<Rest, Broken> {
-        for _ in 0..MOST_AT_ONCE {
-            if self.clients.len()? <= size {
-                return Ok(Rest::None);
-            }
-            let Some(place) = first_to_go(self.ends(End::Front)?) else { return Ok(Rest::None) };
-            self.remove_at(place)?;
-        }
-        Ok(Rest::More)
-    }
-
-    /// One place of each queue that has any.
-    fn ends(&self, end: End) -> Result<Vec<Place>, Broken> {
-        let mut found = Vec::with_capacity(Queue::ALL.len());
-        for queue in Queue::ALL {
-            let (front, back) = (Place::front(queue).bytes(), Place::back(queue).bytes());
-            let mut queue = self.places.range::<&[u8; order::LENGTH]>(&front..=&back)?;
-            let entry = match end {
-                End::Front => queue.next(),
-                End::Back => queue.next_back(),
-            };
-            if let Some(entry) = entry {
-                found.extend(Place::from_bytes(entry?.0.value()));
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Either end of a queue.
-#[derive(Clone, Copy)]
-enum End {
-    Front,
-    Back,
-}
-
 /// Gives a store up; it is closed if nobody else has it.  One that is broken may panic
 /// once more.
 pub(super) fn close(disk: Option<Arc<Disk>>) {
@@ -298,31 +130,19 @@ pub(super) fn close(disk: Option<Arc<Disk>>) {
     });
 }
 
-thread_local! {
-    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread, at this moment, is the database's, and will be told
-/// as what it is.
-pub(super) fn panics_are_contained() -> bool {
-    IS_CONTAINED.get()
-}
-
-/// The database panics where what it reads contradicts itself.
-fn contained<T>(work: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
-    IS_CONTAINED.set(true);
-    let done = catch_unwind(AssertUnwindSafe(work));
-    IS_CONTAINED.set(false);
-    done.unwrap_or_else(|_| Err(Broken::Damaged("what is in it contradicts itself".into())))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::net::Ipv4Addr;
 
+    use redb::TableDefinition;
+
+    use super::tables::PLACES;
     use super::*;
     use crate::class::Class;
+    use crate::known::rules::Lifetimes;
+    use crate::known::store::memory::Entry;
+    use crate::known::store::order::Place;
 
     const DAYS: std::time::Duration = std::time::Duration::from_secs(36 * 86_400);
     const LIMITS: Limits = Limits { size: 100, lifetimes: Lifetimes { of_static: DAYS } };

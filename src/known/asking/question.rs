@@ -1,0 +1,101 @@
+//! A question about a client, on its way to the keeper and back.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+
+use super::message::{ANSWER, Answer, Request};
+use crate::known::record::Record;
+use crate::sys;
+
+/// What comes of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// This is remembered of the client.
+    Known(Record),
+    /// The keeper knows nothing of the client.
+    NotKnown,
+    /// The keeper cannot be asked: there is none, or it is another's or of another
+    /// version.
+    Unanswered(Errno),
+}
+
+/// A question that is being asked.
+#[derive(Debug)]
+pub struct Question {
+    socket: OwnedFd,
+    request: Request,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The keeper had no room for it.
+    Unsent,
+    Sent,
+}
+
+impl Question {
+    pub(super) fn new(socket: OwnedFd, request: Request) -> nix::Result<Self> {
+        let mut question = Self { socket, request, stage: Stage::Unsent };
+        question.send()?;
+        Ok(question)
+    }
+
+    /// Whether the keeper has it.
+    #[cfg(test)]
+    pub(super) fn is_sent(&self) -> bool {
+        self.stage == Stage::Sent
+    }
+
+    /// What to poll, and for what.
+    #[must_use]
+    pub fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
+        let events = match self.stage {
+            Stage::Unsent => PollFlags::POLLOUT,
+            Stage::Sent => PollFlags::POLLIN,
+        };
+        (self.socket.as_fd(), events)
+    }
+
+    /// Goes on as far as that goes without waiting; what came of a question about a
+    /// client, once something has.
+    pub fn proceed(&mut self) -> Option<Outcome> {
+        self.advance().map(|answer| match answer {
+            Ok(Answer::Known(record)) => Outcome::Known(record),
+            Ok(Answer::NotKnown) => Outcome::NotKnown,
+            Ok(_) => Outcome::Unanswered(Errno::EPROTO),
+            Err(why) => Outcome::Unanswered(why),
+        })
+    }
+
+    /// The same for any question whose answer is not a page.
+    ///
+    /// # Errors
+    /// Inside: those of send(2) and recv(2); EPROTO for a keeper of another version.
+    pub fn advance(&mut self) -> Option<nix::Result<Answer>> {
+        if self.stage == Stage::Unsent {
+            if let Err(why) = self.send() {
+                return Some(Err(why));
+            }
+        }
+        let mut room = [0; ANSWER + 1];
+        match sys::take(&self.socket, &mut room) {
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            Err(why) => Some(Err(why)),
+            Ok(length) => Some(Answer::read(&room[..length]).ok_or(Errno::EPROTO)),
+        }
+    }
+
+    fn send(&mut self) -> nix::Result<()> {
+        match sys::put(&self.socket, &self.request.bytes()) {
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
+            Err(why) => Err(why),
+            Ok(_) => {
+                self.stage = Stage::Sent;
+                Ok(())
+            }
+        }
+    }
+}
