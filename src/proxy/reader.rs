@@ -1,8 +1,8 @@
 //! Reading a header as it arrives, in as many pieces as the network makes of it.
 
 use super::binary::{self, ADDRESSES, FIXED, SIGNATURE};
+use super::header::{Header, HeaderError};
 use super::text;
-use super::{Header, HeaderError};
 
 /// The fewest bytes that any header has: those of a line without addresses.
 const SHORTEST: usize = "PROXY UNKNOWN\r\n".len();

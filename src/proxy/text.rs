@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Header, HeaderError};
+use super::header::{Header, HeaderError};
 
 /// The most bytes of a line, its end included.
 pub(super) const LONGEST: usize = 107;
