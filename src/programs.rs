@@ -13,7 +13,7 @@ use crate::daemon::startup::background::{self, Readiness};
 use crate::daemon::startup::check::{self, Remark};
 use crate::daemon::startup::{signals, start};
 use crate::demo;
-use crate::error::{Fatal, TROUBLE, USAGE};
+use crate::error::{Fatal, TROUBLE, USAGE, Usage};
 use crate::log::{Log, Syslog};
 use crate::mistakes::keep;
 use crate::options::command_line::help;
@@ -207,9 +207,10 @@ pub fn ctl(arguments: &[OsString]) -> u8 {
 }
 
 fn unknown_command(name: &str) -> u8 {
-    let (shown, hint) = (name.escape_debug(), hint(name, "", ctl::COMMANDS));
-    let _ = writeln!(io::stderr(), "{CTL}: fatal: unknown command {shown}{hint} (try --help)");
-    USAGE
+    let hint = hint(name, "", ctl::COMMANDS);
+    let unknown = Fatal::from(Usage::UnknownCommand { command: name.into(), hint });
+    let _ = writeln!(io::stderr(), "{CTL}: fatal: {unknown}");
+    unknown.exit_code()
 }
 
 #[cfg(test)]

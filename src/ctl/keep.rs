@@ -1,20 +1,20 @@
 //! `smtp-delayctl keep DIR`: the keeper of known clients alone, for hosts that have
 //! links and no daemon.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use lexopt::Arg;
 use nix::sys::signal::{SigSet, Signal};
 
-use super::Failure;
-use crate::error::Fatal;
+use super::failure::Failure;
+use crate::error::{Fatal, Usage};
 use crate::known::keeper::{Life, Place, keep};
 use crate::known::rules::Lifetimes;
 use crate::known::rules::Limits;
 use crate::log::{Log, Verbosity};
 use crate::options::suggest::hint;
-use crate::options::values::{days, known_clients};
+use crate::options::values::{Value, days, known_clients};
 use crate::sys;
 
 /// What ends it.
@@ -30,7 +30,7 @@ struct Asked {
 /// # Errors
 /// 100 for wrong usage, 111 for a directory of no use and other trouble.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
-    let asked = read(arguments).map_err(Fatal::Usage)?;
+    let asked = read(arguments)?;
     take_signals().map_err(|why| Fatal::unable("catch signals", why))?;
     let log = Log::new("smtp-delayctl", Verbosity::Normal);
     let place = Place::Directory(&asked.directory);
@@ -44,29 +44,38 @@ fn take_signals() -> nix::Result<()> {
     ENDING.into_iter().collect::<SigSet>().thread_block()
 }
 
-fn read(arguments: &[OsString]) -> Result<Asked, String> {
+fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
     let (mut directory, mut limits) = (None, Limits::default());
     let mut parser = lexopt::Parser::from_args(arguments);
-    while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
+    let unreadable = |why: lexopt::Error| Usage::Unreadable(why.into());
+    while let Some(argument) = parser.next().map_err(unreadable)? {
         match argument {
             Arg::Long("known-days") => {
-                let value = parser.value().map_err(|_| "--known-days takes N")?;
-                let days = days(&value).map_err(|why| format!("--known-days: {why}"))?;
+                let days = number("--known-days", &mut parser, days)?;
                 limits.lifetimes = Lifetimes::days(days);
             }
             Arg::Long("known-size") => {
-                let value = parser.value().map_err(|_| "--known-size takes N")?;
-                limits.size =
-                    known_clients(&value).map_err(|why| format!("--known-size: {why}"))?;
+                limits.size = number("--known-size", &mut parser, known_clients)?;
             }
             Arg::Long(name) => {
                 let hint = hint(name, "--", ["known-days", "known-size"]);
-                return Err(format!("unknown option --{}{hint}", name.escape_debug()));
+                return Err(Usage::UnknownOption { option: format!("--{name}"), hint });
             }
             Arg::Value(value) if directory.is_none() => directory = Some(value.into()),
-            other => return Err(other.unexpected().to_string()),
+            other => return Err(unreadable(other.unexpected())),
         }
     }
-    let directory = directory.ok_or("keep takes DIR")?;
-    Ok(Asked { directory, limits })
+    let missing = || Usage::Takes { what: "keep".into(), takes: "DIR" };
+    Ok(Asked { directory: directory.ok_or_else(missing)?, limits })
+}
+
+/// The value of `option`, as `read` reads it.
+fn number<T>(
+    option: &str,
+    parser: &mut lexopt::Parser,
+    read: impl FnOnce(&OsStr) -> Value<T>,
+) -> Result<T, Usage> {
+    let missing = |_| Usage::MissingValue { option: option.into(), takes: "N" };
+    let value = parser.value().map_err(missing)?;
+    read(&value).map_err(|why| Usage::Wrong { option: option.into(), why: why.into() })
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use lexopt::Arg;
 
-use super::{Failure, unprintable};
+use super::failure::Failure;
 use crate::class::Class;
-use crate::error::{Fatal, NOT_KNOWN};
+use crate::error::{Fatal, NotAnAddress, Usage};
 use crate::known::asking::Asker;
 use crate::known::asking::message::{Answer, Request, Why};
 use crate::known::key::Key;
@@ -49,7 +49,7 @@ struct Export {
 /// 100 for wrong usage, 1 where a client that is to be shown is not known, 111 where the
 /// keeper does not answer.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
-    let (directory, action) = read(arguments).map_err(Fatal::Usage)?;
+    let (directory, action) = read(arguments)?;
     let keeper = Keeper::of(&directory)?;
     match action {
         Action::List => keeper.each(Key::FIRST, Key::LAST, |key, record| print(&line(key, record))),
@@ -59,23 +59,25 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     }
 }
 
-fn read(arguments: &[OsString]) -> Result<(PathBuf, Action), String> {
+fn read(arguments: &[OsString]) -> Result<(PathBuf, Action), Usage> {
     let (mut directory, mut export) = (PathBuf::from(USUAL), Export::default());
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
-    while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
+    let unreadable = |why: lexopt::Error| Usage::Unreadable(why.into());
+    while let Some(argument) = parser.next().map_err(unreadable)? {
         match argument {
             Arg::Long("known") => {
-                directory = parser.value().map_err(|_| "--known takes DIR")?.into();
+                let missing = |_| Usage::MissingValue { option: "--known".into(), takes: "DIR" };
+                directory = parser.value().map_err(missing)?.into();
             }
             Arg::Long("all") => export.all = true,
             Arg::Long("zone") => export.zone = true,
             Arg::Long(name) => {
                 let hint = hint(name, "--", ["known", "all", "zone"]);
-                return Err(format!("unknown option --{}{hint}", name.escape_debug()));
+                return Err(Usage::UnknownOption { option: format!("--{name}"), hint });
             }
             Arg::Value(value) => words.push(value.to_string_lossy().into_owned()),
-            short @ Arg::Short(_) => return Err(short.unexpected().to_string()),
+            short @ Arg::Short(_) => return Err(unreadable(short.unexpected())),
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -84,32 +86,38 @@ fn read(arguments: &[OsString]) -> Result<(PathBuf, Action), String> {
         ["show", ip] => Action::Show(address(ip)?),
         ["forget", net] => Action::Forget(network(net)?),
         ["export"] => return Ok((directory, Action::Export(export))),
-        ["show", ..] => return Err("known show takes IP".into()),
-        ["forget", ..] => return Err("known forget takes IP or NET".into()),
+        ["show", ..] => return Err(takes("known show", "IP")),
+        ["forget", ..] => return Err(takes("known forget", "IP or NET")),
         [name, ..] if ["list", "export"].contains(name) => {
-            return Err(format!("there is something behind known {name}"));
+            return Err(Usage::Behind(format!("known {name}")));
         }
         [name, ..] => {
             let hint = hint(name, "", ["list", "show", "forget", "export"]);
-            return Err(format!("unknown command known {}{hint}", name.escape_debug()));
+            return Err(Usage::UnknownCommand { command: format!("known {name}"), hint });
         }
-        [] => return Err("known takes list, show IP, forget IP|NET or export".into()),
+        [] => return Err(takes("known", "list, show IP, forget IP|NET or export")),
     };
     if export.all || export.zone {
-        return Err("--all and --zone are for known export".into());
+        return Err(Usage::OnlyFor { options: "--all and --zone", command: "known export" });
     }
     Ok((directory, action))
 }
 
-fn address(text: &str) -> Result<IpAddr, String> {
-    let shown = text.escape_debug();
-    text.parse().map_err(|_| format!("unable to use IP `{shown}': it is not a valid address"))
+fn takes(what: &str, takes: &'static str) -> Usage {
+    Usage::Takes { what: what.into(), takes }
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+fn address(text: &str) -> Result<IpAddr, Usage> {
+    text.parse().map_err(|_| Usage::Invalid {
+        option: "IP".into(),
+        value: text.into(),
+        why: NotAnAddress.into(),
+    })
+}
+
+fn network(text: &str) -> Result<IpNet, Usage> {
     let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let shown = text.escape_debug();
-    net.map_err(|_| format!("unable to use `{shown}': it is neither an address nor a network"))
+    net.map_err(|_| Usage::NoNetwork(text.into()))
 }
 
 /// The keeper, as it is asked from here.
@@ -152,7 +160,7 @@ impl<'a> Keeper<'a> {
     fn show(&self, key: Key) -> Result<(), Failure> {
         match self.ask(Request::Ask(key))? {
             Answer::Known(record) => print(&line(key, &record)),
-            _ => Err(Failure::new(NOT_KNOWN, format!("{key} is not known"))),
+            _ => Err(Failure::NotKnown(key)),
         }
     }
 
@@ -209,21 +217,21 @@ fn line(key: Key, record: &Record) -> String {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(unprintable)
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::of_output)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reading(line: &str) -> Result<(PathBuf, Action), String> {
+    fn reading(line: &str) -> Result<(PathBuf, Action), Usage> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         read(&words)
     }
 
     #[test]
     fn mistakes_are_told() {
-        let mistake = |line| reading(line).err().unwrap();
+        let mistake = |line| reading(line).err().unwrap().to_string();
         assert_eq!(mistake(""), "known takes list, show IP, forget IP|NET or export");
         assert_eq!(mistake("lst"), "unknown command known lst: did you mean list?");
         assert_eq!(mistake("show"), "known show takes IP");

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use super::{Failure, unprintable};
+use super::failure::Failure;
 use crate::daemon::startup::pidfile::{Content, content};
-use crate::error::{DIED, Fatal, NOT_RUNNING};
+use crate::error::{Fatal, Usage};
 use crate::file;
 use crate::file::lock::{Holder, owner};
 
@@ -18,12 +18,12 @@ use crate::file::lock::{Holder, owner};
 /// a message; 111 for a file that cannot be read.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let [file] = arguments else {
-        return Err(Fatal::Usage("pid takes FILE".into()).into());
+        return Err(Usage::Takes { what: "pid".into(), takes: "FILE" }.into());
     };
     match ask(file.as_ref()) {
-        Ok(Answer::Runs(pid)) => writeln!(io::stdout(), "{pid}").map_err(unprintable),
-        Ok(Answer::Died) => Err(Failure::new(DIED, "")),
-        Ok(Answer::NotRunning) => Err(Failure::new(NOT_RUNNING, "")),
+        Ok(Answer::Runs(pid)) => writeln!(io::stdout(), "{pid}").map_err(Failure::of_output),
+        Ok(Answer::Died) => Err(Failure::Died),
+        Ok(Answer::NotRunning) => Err(Failure::NotRunning),
         Err(why) => Err(Fatal::unable(format_args!("read {}", file.to_string_lossy()), why).into()),
     }
 }

@@ -9,13 +9,12 @@ use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 use lexopt::{Arg, ValueExt};
 
-use super::{Failure, unprintable};
-use crate::error::{Fatal, TROUBLE};
+use super::failure::Failure;
+use crate::error::{Fatal, Hint, Usage};
 use crate::options::suggest::hint;
 use crate::report::asked::{Asked, delays, moment};
 use crate::report::counting::summary::Summary;
 use crate::report::output::{html, json, text};
-use crate::report::reading::merge::Unread;
 use crate::report::{is_empty, report};
 
 const OPTIONS: [&str; 7] = ["html", "json", "since", "tag", "top", "until", "what-if"];
@@ -30,19 +29,10 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let asked = parse(arguments, &zone)?;
     let (summary, unread) = report(&asked, &zone);
     if is_empty(&summary) && unread.is_empty() {
-        let message = "smtp-delayctl: fatal: there is no line of smtp-delay in the log \
-                       (another tag is named by --tag)";
-        return Err(Failure::new(TROUBLE, message));
+        return Err(Failure::NoLines);
     }
     put(&summary, &asked, &zone)?;
-    match unread.iter().map(told).reduce(|all, one| all + "\n    " + &one) {
-        Some(message) => Err(Failure::new(TROUBLE, message)),
-        None => Ok(()),
-    }
-}
-
-fn told(Unread { name, why }: &Unread) -> String {
-    format!("smtp-delayctl: fatal: unable to read {name}: {why}")
+    if unread.is_empty() { Ok(()) } else { Err(Failure::Unread(unread)) }
 }
 
 fn put(summary: &Summary, asked: &Asked, zone: &TimeZone) -> Result<(), Failure> {
@@ -53,7 +43,7 @@ fn put(summary: &Summary, asked: &Asked, zone: &TimeZone) -> Result<(), Failure>
         }
     }
     let shown = if asked.json { json::render(summary) } else { text::render(summary, zone) };
-    io::stdout().write_all(shown.as_bytes()).map_err(unprintable)
+    io::stdout().write_all(shown.as_bytes()).map_err(Failure::of_output)
 }
 
 fn write_page(path: &Path, page: &str) -> Result<(), Failure> {
@@ -61,14 +51,14 @@ fn write_page(path: &Path, page: &str) -> Result<(), Failure> {
     written.map_err(|why| Fatal::unable(format_args!("write {}", path.display()), why).into())
 }
 
-fn usage(why: impl Into<String>) -> Failure {
-    Fatal::Usage(why.into()).into()
+fn takes(what: impl Into<String>, takes: &'static str) -> Usage {
+    Usage::Takes { what: what.into(), takes }
 }
 
-fn parse(arguments: &[OsString], zone: &TimeZone) -> Result<Asked, Failure> {
+fn parse(arguments: &[OsString], zone: &TimeZone) -> Result<Asked, Usage> {
     let mut asked = Asked::default();
     let mut parser = lexopt::Parser::from_args(arguments);
-    while let Some(argument) = parser.next().map_err(|why| usage(why.to_string()))? {
+    while let Some(argument) = parser.next().map_err(|why| Usage::Unreadable(why.into()))? {
         match argument {
             Arg::Long("json") => asked.json = true,
             Arg::Value(file) => asked.files.push(file),
@@ -76,11 +66,14 @@ fn parse(arguments: &[OsString], zone: &TimeZone) -> Result<Asked, Failure> {
                 let name = name.to_string();
                 take(&mut asked, &name, &mut parser, zone)?;
             }
-            Arg::Short(letter) => return Err(usage(format!("unknown option -{letter}"))),
+            Arg::Short(letter) => {
+                let option = format!("-{letter}");
+                return Err(Usage::UnknownOption { option, hint: Hint::default() });
+            }
         }
     }
     if asked.files.is_empty() && io::stdin().is_terminal() {
-        return Err(usage("report takes FILE, such as /var/log/mail.log, or - for standard input"));
+        return Err(takes("report", "FILE, such as /var/log/mail.log, or - for standard input"));
     }
     if asked.files.is_empty() {
         asked.files.push("-".into());
@@ -94,31 +87,32 @@ fn take(
     name: &str,
     parser: &mut lexopt::Parser,
     zone: &TimeZone,
-) -> Result<(), Failure> {
+) -> Result<(), Usage> {
+    let option = format!("--{name}");
     if !OPTIONS.contains(&name) {
         let hint = hint(name, "--", OPTIONS);
-        return Err(usage(format!("unknown option --{}{hint}", name.escape_debug())));
+        return Err(Usage::UnknownOption { option, hint });
     }
-    let value = parser.value().map_err(|_| usage(format!("--{name} takes a value")))?;
+    let missing = |_| Usage::MissingValue { option: option.clone(), takes: "a value" };
+    let value = parser.value().map_err(missing)?;
     if name == "html" {
         asked.html = Some(value.into());
         return Ok(());
     }
-    let value = value.string().map_err(|_| usage(format!("--{name} takes UTF-8")))?;
+    let value = value.string().map_err(|_| takes(&option, "UTF-8"))?;
     let time = || {
         let now = ZonedDateTime::now().with_time_zone(zone.clone());
-        let shown = value.escape_debug();
-        let takes = "takes a time such as 2026-11-27, 2026-11-27T06:50, yesterday or 7d";
-        moment(&value, &now).ok_or_else(|| usage(format!("--{name} {takes}, not `{shown}`")))
+        let wrong = || Usage::NoTime { option: option.clone(), value: value.clone() };
+        moment(&value, &now).ok_or_else(wrong)
     };
     match name {
         "since" => asked.since = Some(time()?),
         "until" => asked.until = Some(time()?),
         "tag" => asked.tag = Some(value),
-        "what-if" => asked.delays = delays(&value).map_err(usage)?,
+        "what-if" => asked.delays = delays(&value)?,
         _ => {
             let top = value.parse().ok().filter(|top| *top > 0);
-            asked.top = top.ok_or_else(|| usage("--top takes a number from 1"))?;
+            asked.top = top.ok_or_else(|| takes(&option, "a number from 1"))?;
         }
     }
     Ok(())

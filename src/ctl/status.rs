@@ -2,7 +2,7 @@
 //! daemon runs.
 
 use std::ffi::OsString;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
@@ -13,13 +13,13 @@ use std::time::Duration;
 use lexopt::Arg;
 use serde_json::{Value, json};
 
-use super::{Failure, unprintable};
+use super::failure::Failure;
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::file::RUN;
 use crate::daemon::scoreboard::snapshot::Snapshot;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::status::{self, Child};
-use crate::error::{Fatal, NOT_RUNNING, TROUBLE};
+use crate::error::{Fatal, Usage};
 use crate::file;
 use crate::file::lock::{Holder, owner, owner_at};
 use crate::log::{Stats, stats_keys};
@@ -47,16 +47,16 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let mut seen = false;
     loop {
         let mut shown = Shown::read(&file).map_err(|why| match why.kind() {
-            io::ErrorKind::NotFound if seen => gone(&file),
-            _ => unreadable(&file, &why),
+            io::ErrorKind::NotFound if seen => Failure::Gone(file.clone()),
+            _ => unreadable(&file, why),
         })?;
         seen = true;
         let supervisor = shown.supervisor;
-        let board = shown.board().map_err(|why| unreadable(&file, &why))?;
+        let board = shown.board().map_err(|why| unreadable(&file, io::Error::other(why)))?;
         let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
-        show(&text, asked.watch).map_err(unprintable)?;
+        show(&text, asked.watch).map_err(Failure::of_output)?;
         if supervisor == Holder::Nobody {
-            return Err(gone(&file));
+            return Err(Failure::Gone(file));
         }
         if !asked.watch {
             return Ok(());
@@ -83,23 +83,24 @@ impl Shown {
     }
 }
 
-fn read(arguments: &[OsString]) -> Result<Asked, Failure> {
+fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
     let mut asked = Asked::default();
     let mut parser = lexopt::Parser::from_args(arguments);
-    let usage = |why: String| Failure::from(Fatal::Usage(why));
-    while let Some(argument) = parser.next().map_err(|why| usage(why.to_string()))? {
+    let unreadable = |why: lexopt::Error| Usage::Unreadable(why.into());
+    while let Some(argument) = parser.next().map_err(unreadable)? {
         match argument {
             Arg::Long("json") => asked.json = true,
             Arg::Long("watch") => asked.watch = true,
             Arg::Long("scoreboard") => {
-                let file = parser.value().map_err(|_| usage("--scoreboard takes FILE".into()))?;
-                asked.file = Some(file.into());
+                let option = "--scoreboard".into();
+                let missing = |_| Usage::MissingValue { option, takes: "FILE" };
+                asked.file = Some(parser.value().map_err(missing)?.into());
             }
             Arg::Long(name) => {
                 let hint = hint(name, "--", ["json", "watch", "scoreboard"]);
-                return Err(usage(format!("unknown option --{}{hint}", name.escape_debug())));
+                return Err(Usage::UnknownOption { option: format!("--{name}"), hint });
             }
-            other => return Err(usage(other.unexpected().to_string())),
+            other => return Err(unreadable(other.unexpected())),
         }
     }
     Ok(asked)
@@ -118,32 +119,17 @@ fn find(directory: &Path) -> Result<PathBuf, Failure> {
     if found.iter().any(runs) {
         found.retain(runs);
     }
-    let place = directory.display();
     match (found.pop(), found.len()) {
         (Some(file), 0) => Ok(file),
-        (None, _) => {
-            let why = format!("there is no scoreboard in {place}: use --scoreboard FILE");
-            Err(Failure::new(NOT_RUNNING, format!("smtp-delayctl: {why}")))
+        (None, _) => Err(Failure::NoScoreboard(directory.into())),
+        (Some(one), others) => {
+            Err(Failure::Scoreboards { directory: directory.into(), number: others + 1, one })
         }
-        (Some(file), more) => Err(trouble(&format!(
-            "there are {} scoreboards in {place}: use --scoreboard {}, or another",
-            more + 1,
-            file.display()
-        ))),
     }
 }
 
-fn gone(file: &Path) -> Failure {
-    let why = format!("the daemon of {} is gone", file.display());
-    Failure::new(NOT_RUNNING, format!("smtp-delayctl: {why}"))
-}
-
-fn trouble(why: &str) -> Failure {
-    Failure::new(TROUBLE, format!("smtp-delayctl: fatal: {why}"))
-}
-
-fn unreadable(file: &Path, why: &dyn fmt::Display) -> Failure {
-    Fatal::because(format_args!("read {}", file.display()), why).into()
+fn unreadable(file: &Path, why: io::Error) -> Failure {
+    Fatal::unable(format_args!("read {}", file.display()), why).into()
 }
 
 /// With `--watch` a terminal is cleared first.
@@ -353,13 +339,13 @@ mod tests {
     fn the_one_scoreboard_is_found() {
         let directory = std::env::temp_dir().join(format!("boards.{}", std::process::id()));
         fs::create_dir(&directory).unwrap();
-        let why = |directory: &Path| String::from_utf8(find(directory).unwrap_err().message);
-        assert!(why(&directory).unwrap().contains("there is no scoreboard"));
+        let why = |directory: &Path| find(directory).unwrap_err().to_string();
+        assert!(why(&directory).contains("there is no scoreboard"));
         fs::write(directory.join("smtp-delayd.25.sb.99.new"), "").unwrap();
         fs::write(directory.join("smtp-delayd.25.sb"), "").unwrap();
         assert_eq!(find(&directory).unwrap(), directory.join("smtp-delayd.25.sb"));
         fs::write(directory.join("smtp-delayd.587.sb"), "").unwrap();
-        assert!(why(&directory).unwrap().contains("there are 2 scoreboards"));
+        assert!(why(&directory).contains("there are 2 scoreboards"));
         fs::remove_dir_all(&directory).unwrap();
     }
 }

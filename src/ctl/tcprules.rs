@@ -5,28 +5,22 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use cdb2::CDBMake;
 
-use super::Failure;
-use crate::djb::words;
-use crate::error::{TROUBLE, USAGE};
+use super::tool::{Action, Tool, ToolError};
 use crate::escape::Message;
 use crate::rules::lint::Linter;
 use crate::rules::text::{Line, Parsed, keys, parse, trimmed};
-
-const FATAL: &str = "tcprules: fatal: ";
-const USAGE_LINE: &str = "tcprules: usage: tcprules rules.cdb rules.tmp";
 
 /// Compiles `input` into a temporary file and renames that, without warnings about
 /// rules that do something else than they seem to.
 ///
 /// # Errors
 /// 100 for wrong usage or a line that cannot be parsed, 111 for system trouble.
-pub fn run(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failure> {
+pub fn run(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), ToolError> {
     run_with(arguments, input, |_| ())
 }
 
@@ -34,7 +28,10 @@ pub fn run(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failu
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with_warnings(arguments: &[OsString], input: &mut impl BufRead) -> Result<(), Failure> {
+pub fn run_with_warnings(
+    arguments: &[OsString],
+    input: &mut impl BufRead,
+) -> Result<(), ToolError> {
     let mut linter = Linter::default();
     let done = run_with(arguments, input, |line| linter.look_at(line));
     for warning in linter.finish() {
@@ -48,11 +45,13 @@ fn run_with(
     arguments: &[OsString],
     input: &mut impl BufRead,
     mut look_at: impl FnMut(&[u8]),
-) -> Result<(), Failure> {
-    let [target, temporary, ..] = arguments else { return Err(Failure::new(USAGE, USAGE_LINE)) };
+) -> Result<(), ToolError> {
+    let [target, temporary, ..] = arguments else {
+        return Err(ToolError::Usage(Tool::Tcprules));
+    };
     let file = create(Path::new(temporary))
-        .map_err(|why| trouble(&[b"unable to create ", temporary.as_bytes()], &why))?;
-    let unable_to_write = |why| trouble(&[b"unable to write to ", temporary.as_bytes()], &why);
+        .map_err(|why| ToolError::Unable(Action::Create(temporary.clone()), why))?;
+    let unable_to_write = |why| ToolError::Unable(Action::Write(temporary.clone()), why);
     let sync = file.try_clone().map_err(unable_to_write)?;
     let mut cdb = CDBMake::new(file).map_err(unable_to_write)?;
     let mut line = Vec::new();
@@ -63,7 +62,8 @@ fn run_with(
     cdb.finish().map_err(unable_to_write)?;
     sync.sync_all().map_err(unable_to_write)?;
     fs::rename(temporary, target).map_err(|why| {
-        trouble(&[b"unable to move ", temporary.as_bytes(), b" to ", target.as_bytes()], &why)
+        let action = Action::Move { from: temporary.clone(), to: target.clone() };
+        ToolError::Unable(action, why)
     })
 }
 
@@ -79,20 +79,20 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Whether there was a line; its newline is kept.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, ToolError> {
     line.clear();
     let length = input.read_until(b'\n', line);
-    let length = length.map_err(|why| trouble(&[b"unable to read input"], &why))?;
+    let length = length.map_err(|why| ToolError::Unable(Action::ReadInput, why))?;
     Ok(length > 0)
 }
 
 fn compile(
     line: &[u8],
-    mut add: impl FnMut(&[u8], &[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    mut add: impl FnMut(&[u8], &[u8]) -> Result<(), ToolError>,
+) -> Result<(), ToolError> {
     let bad = || {
         let shown = trimmed(line).split(|byte| *byte == 0).next().unwrap_or_default();
-        Failure::new(USAGE, [FATAL.as_bytes(), b"unable to parse this line: ", shown].concat())
+        ToolError::Line(shown.to_vec())
     };
     match parse(line) {
         Parsed::Empty | Parsed::NoColon => Ok(()),
@@ -102,11 +102,4 @@ fn compile(
             keys(address).map_err(|_| bad())?.try_for_each(|key| add(&key, &record))
         }
     }
-}
-
-/// A file that grows over 4 GB is "out of memory", as in djb's cdb library.
-fn trouble(what: &[&[u8]], why: &io::Error) -> Failure {
-    let why = if why.raw_os_error().is_some() { words(why) } else { "out of memory" };
-    let what = what.concat();
-    Failure::new(TROUBLE, [FATAL.as_bytes(), &what, b": ", why.as_bytes()].concat())
 }

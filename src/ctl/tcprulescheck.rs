@@ -4,11 +4,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
-use super::{Failure, unprintable};
-use crate::djb::words;
-use crate::error::{TROUBLE, USAGE};
+use super::failure::Failure;
+use super::tool::{Action, Tool, ToolError};
 use crate::escape::Printable;
 use crate::rules::cdb::Cdb;
 use crate::rules::keys::{Subject, places};
@@ -19,7 +18,7 @@ use crate::rules::{Match, search_cdb};
 ///
 /// # Errors
 /// 100 for wrong usage, 111 for a file that cannot be read.
-pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
+pub fn run(arguments: &[OsString]) -> Result<(), ToolError> {
     let lines = decide(arguments, |file| Cdb::open_as_djb(file.as_ref()))?;
     let _ = io::stdout().write_all(&lines.join(&b"\n"[..]));
     Ok(())
@@ -32,21 +31,17 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
 pub fn run_printably(arguments: &[OsString]) -> Result<(), Failure> {
     let lines = decide(arguments, |file| Cdb::open(file.as_ref()))?;
     let lines: Vec<String> = lines.iter().map(|line| Printable(line).to_string()).collect();
-    io::stdout().write_all(lines.join("\n").as_bytes()).map_err(unprintable)
+    io::stdout().write_all(lines.join("\n").as_bytes()).map_err(Failure::of_output)
 }
 
 /// What there is to print, by line.
 fn decide(
     arguments: &[OsString],
     open: impl FnOnce(&OsString) -> io::Result<Cdb>,
-) -> Result<Vec<Vec<u8>>, Failure> {
-    let usage = || Failure::new(USAGE, "tcprulescheck: usage: tcprulescheck rules.cdb");
-    let file = arguments.first().ok_or_else(usage)?;
-    let found = open(file).and_then(|cdb| search(&cdb)).map_err(|why| {
-        let start = b"tcprulescheck: fatal: unable to read ";
-        let message = [start, file.as_bytes(), b": ", words(&why).as_bytes()].concat();
-        Failure::new(TROUBLE, message)
-    })?;
+) -> Result<Vec<Vec<u8>>, ToolError> {
+    let file = arguments.first().ok_or(ToolError::Usage(Tool::Tcprulescheck))?;
+    let found = open(file).and_then(|cdb| search(&cdb));
+    let found = found.map_err(|why| ToolError::Unable(Action::Search(file.clone()), why))?;
     let mut lines = found.map_or_else(
         || vec![b"default:".to_vec(), b"allow connection".to_vec()],
         |found| describe(&found),

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
+use std::{error, fmt, io};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
@@ -81,6 +81,8 @@ impl fmt::Display for Unfit {
         }
     }
 }
+
+impl error::Error for Unfit {}
 
 impl From<io::Error> for Unfit {
     fn from(why: io::Error) -> Self {

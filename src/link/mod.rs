@@ -79,7 +79,7 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
 
 fn service(options: Options, environment: Environment, log: &Log) -> Result<Service, Fatal> {
     let program = Program::new(&options.program, environment.get("PATH"));
-    let program = program.map_err(|why| Fatal::Program { name: "prog".into(), why })?;
+    let program = program.map_err(|why| Fatal::Program { name: "prog".into(), why: why.into() })?;
     let expressions = |file: &Option<PathBuf>| {
         file.as_ref().map(|path| Patterns::on_demand(path)).unwrap_or_default()
     };

@@ -7,7 +7,7 @@ use super::Options;
 use super::command_line::CommandLine;
 use super::delaying::DELAYS;
 use super::table::{ANSWERS, Opt, flag};
-use crate::error::Fatal;
+use crate::error::{Fatal, Operands, Usage};
 
 /// What is read, and in what form the answer is.
 static FORMS: &[Opt] = &[
@@ -29,17 +29,20 @@ pub static CLASSIFY: CommandLine = CommandLine {
 
 /// The address as the host, the name as the port.
 fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
-    if options.stdin {
-        let message = "there is something behind --stdin";
-        return if operands.is_empty() { Ok(()) } else { Err(Fatal::Usage(message.into())) };
-    }
-    let mut words = operands.into_iter().map(|word| {
-        word.into_string().map_err(|_| Fatal::Usage("unable to use what is not UTF-8".into()))
-    });
-    options.host = words.next().ok_or_else(|| Fatal::Usage("IP is missing".into()))??;
-    options.port = words.next().transpose()?.unwrap_or_default();
+    let mut words = operands.into_iter();
+    let mut word = |name| {
+        let next = words.next().map(OsString::into_string).transpose();
+        next.map_err(|_| Usage::NotUtf8(name))
+    };
+    let last = if options.stdin {
+        "--stdin"
+    } else {
+        options.host = word("IP")?.ok_or(Usage::Missing(Operands::Address))?;
+        options.port = word("NAME")?.unwrap_or_default();
+        "NAME"
+    };
     if words.next().is_some() {
-        return Err(Fatal::Usage("there is something behind NAME".into()));
+        return Err(Usage::Behind(last.into()).into());
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::Options;
 use super::table::Opt;
-use crate::error::{Fatal, Shown};
+use crate::error::Fatal;
 
 /// The command line of a program.
 pub struct CommandLine {
@@ -69,11 +69,6 @@ pub fn help(line: &CommandLine) -> String {
     }
     let _ = writeln!(text, "\nSee {}.", line.page);
     text
-}
-
-/// Why `value` is of no use for an option.
-pub(super) fn unusable(name: &str, value: &str, why: &str) -> String {
-    format!("unable to use {name} `{}': {why}", Shown(value))
 }
 
 #[cfg(test)]

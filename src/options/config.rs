@@ -2,12 +2,54 @@
 //! `name value`.
 
 use std::path::Path;
+use std::{error, fmt};
 
-use super::command_line::{CommandLine, unusable};
+use super::command_line::CommandLine;
 use super::suggest::hint;
 use super::table::{Opt, Setter};
 use super::{Options, files};
-use crate::error::Fatal;
+use crate::error::{Fatal, Usage};
+
+/// What is wrong with a line of the file.
+#[derive(Debug)]
+enum SettingError {
+    /// What is wrong with the same option on a command line, too.
+    Usage(Usage),
+    /// It is not UTF-8.
+    NotUtf8,
+    /// An option with its dashes.
+    Dashes(String),
+    /// An option that makes no sense here.
+    CommandLineOnly(String),
+    /// An option that stands on this line, too.
+    Twice(&'static str, usize),
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(usage) => usage.fmt(f),
+            Self::NotUtf8 => f.write_str("it is not UTF-8"),
+            Self::Dashes(name) => {
+                let bare = name.trim_start_matches('-').escape_debug();
+                let name = name.escape_debug();
+                write!(f, "options stand here without dashes: {bare}, not {name}")
+            }
+            Self::CommandLineOnly(name) => {
+                write!(f, "{} is for the command line only", name.escape_debug())
+            }
+            Self::Twice(name, first) => write!(f, "{name} stands on line {first} already"),
+        }
+    }
+}
+
+impl error::Error for SettingError {}
+
+impl From<Usage> for SettingError {
+    fn from(usage: Usage) -> Self {
+        Self::Usage(usage)
+    }
+}
 
 /// The biggest file, in bytes.
 pub(crate) const LARGEST: usize = 1 << 20;
@@ -36,7 +78,11 @@ pub(super) fn apply(
     let mut mistakes = Vec::new();
     for (number, content) in (1..).zip(text.lines()) {
         if let Err(why) = settings.line(number, content.trim()) {
-            mistakes.push(Fatal::At { file: path.display().to_string(), line: number, why });
+            mistakes.push(Fatal::At {
+                file: path.display().to_string(),
+                line: number,
+                why: why.into(),
+            });
         }
     }
     mistakes
@@ -50,7 +96,7 @@ struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    fn line(&mut self, number: usize, content: &str) -> Result<(), String> {
+    fn line(&mut self, number: usize, content: &str) -> Result<(), SettingError> {
         if content.is_empty() || content.starts_with('#') {
             return Ok(());
         }
@@ -59,14 +105,16 @@ impl Settings<'_> {
         let Some(long) = opt.long else { return Ok(()) };
         let before = self.seen.iter().find(|(known, _)| *known == long && !opt.repeats);
         if let Some((name, first)) = before {
-            return Err(format!("{name} stands on line {first} already"));
+            return Err(SettingError::Twice(name, *first));
         }
         self.seen.push((long, number));
         if self.options.origins.is_typed(long) {
-            return set(opt, value.trim(), &mut self.options.clone());
+            set(opt, value.trim(), &mut self.options.clone())?;
+            return Ok(());
         }
         self.options.origins.add_line(long, number);
-        set(opt, value.trim(), self.options)
+        set(opt, value.trim(), self.options)?;
+        Ok(())
     }
 }
 
@@ -74,40 +122,40 @@ fn utf_8<'a>(path: &Path, text: &'a [u8]) -> Result<&'a str, Fatal> {
     std::str::from_utf8(text).map_err(|error| {
         let before = &text[..error.valid_up_to()];
         let line = before.split(|byte| *byte == b'\n').count();
-        Fatal::At { file: path.display().to_string(), line, why: "it is not UTF-8".into() }
+        Fatal::At { file: path.display().to_string(), line, why: SettingError::NotUtf8.into() }
     })
 }
 
-fn find(line: &CommandLine, name: &str) -> Result<&'static Opt, String> {
-    let shown = name.escape_debug();
-    if let Some(bare) = name.strip_prefix('-') {
-        let bare = bare.trim_start_matches('-').escape_debug();
-        return Err(format!("options stand here without dashes: {bare}, not {shown}"));
+fn find(line: &CommandLine, name: &str) -> Result<&'static Opt, SettingError> {
+    if name.starts_with('-') {
+        return Err(SettingError::Dashes(name.into()));
     }
     let in_file = line.all().filter(|opt| !opt.typed).filter_map(|opt| opt.long);
-    let opt = line
-        .by_name(name)
-        .ok_or_else(|| format!("unknown option {shown}{}", hint(name, "", in_file)))?;
+    let unknown = || Usage::UnknownOption { option: name.into(), hint: hint(name, "", in_file) };
+    let opt = line.by_name(name).ok_or_else(unknown)?;
     if opt.typed {
-        return Err(format!("{shown} is for the command line only"));
+        return Err(SettingError::CommandLineOnly(name.into()));
     }
     Ok(opt)
 }
 
-fn set(opt: &Opt, value: &str, options: &mut Options) -> Result<(), String> {
-    let name = opt.long.unwrap_or_default();
+fn set(opt: &Opt, value: &str, options: &mut Options) -> Result<(), Usage> {
+    let option = opt.long.unwrap_or_default();
     match opt.setter {
-        Setter::Flag(_) if !value.is_empty() => Err(format!("{name} takes no value")),
+        Setter::Flag(_) if !value.is_empty() => Err(Usage::TakesNoValue(option.into())),
         Setter::Flag(set) => {
             set(options);
             Ok(())
         }
         Setter::Value(_) if value.is_empty() => {
-            Err(format!("{name} takes {}", opt.argument.unwrap_or("a value")))
+            let takes = opt.argument.unwrap_or("a value");
+            Err(Usage::MissingValue { option: option.into(), takes })
         }
-        Setter::Value(set) => {
-            set(options, value.as_ref()).map_err(|why| unusable(name, value, &why))
-        }
+        Setter::Value(set) => set(options, value.as_ref()).map_err(|why| Usage::Invalid {
+            option: option.into(),
+            value: value.into(),
+            why: why.into(),
+        }),
         Setter::Answer => Ok(()),
     }
 }

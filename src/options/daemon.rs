@@ -13,7 +13,7 @@ use super::values::{
 };
 use super::{LogTo, Options, Verbosity};
 use crate::dns::list::List;
-use crate::error::Fatal;
+use crate::error::{Conflict, Fatal, Operands, Usage};
 
 /// Most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
 pub const MOST_SLOTS: u32 = 100_000;
@@ -210,9 +210,9 @@ static OWN: &[Opt] = &[
 
 fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     let mut operands = operands.into_iter();
-    let mut word = |name: &str| -> Result<Option<String>, Fatal> {
+    let mut word = |name| {
         let next = operands.next().map(OsString::into_string).transpose();
-        next.map_err(|_| Fatal::Usage(format!("unable to use {name}: it is not UTF-8")))
+        next.map_err(|_| Usage::NotUtf8(name))
     };
     let host = word("host")?;
     let port = word("port")?;
@@ -221,38 +221,30 @@ fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
         options.host = host.unwrap_or_else(|| "127.0.0.1".into());
         options.port = port.unwrap_or_else(|| "2525".into());
         if let Some(program) = options.program.first() {
-            return Err(Fatal::Usage(format!(
-                "--demo runs no program, {} is left over",
-                program.to_string_lossy()
-            )));
+            let program = program.to_string_lossy().into_owned();
+            return Err(Usage::DemoRunsNone(program).into());
         }
         return Ok(());
     }
-    options.host = host.ok_or_else(|| Fatal::Usage("host, port and prog are missing".into()))?;
-    options.port = port.ok_or_else(|| Fatal::Usage("port and prog are missing".into()))?;
+    options.host = host.ok_or(Usage::Missing(Operands::Host))?;
+    options.port = port.ok_or(Usage::Missing(Operands::Port))?;
     if options.program.is_empty() {
-        return Err(Fatal::Usage("prog is missing".into()));
+        return Err(Usage::Missing(Operands::Program).into());
     }
     Ok(())
 }
 
 fn check(options: &mut Options) -> Vec<Fatal> {
-    let conflict = |one: &str, other: &str, what: String| {
-        Fatal::Usage(format!("{what}{}", options.places(one, other)))
+    let conflict = |one: &str, other: &str, conflict| {
+        Usage::Conflict { conflict, places: options.places(one, other) }.into()
     };
     let both_rules = options.cdb.is_some() && options.rules.is_some();
     let same_file = options.pidfile.is_some() && options.pidfile == options.scoreboard;
     let idle = options.min_idle.zip(options.max_idle).filter(|(min, max)| min > max);
     let conflicts = [
-        both_rules.then(|| conflict("x", "rules", "-x and --rules exclude each other".into())),
-        same_file.then(|| {
-            let what = "--pidfile and --scoreboard are the same file";
-            conflict("pidfile", "scoreboard", what.into())
-        }),
-        idle.map(|(min, max)| {
-            let what = format!("--min-idle {min} is more than --max-idle {max}");
-            conflict("min-idle", "max-idle", what)
-        }),
+        both_rules.then(|| conflict("x", "rules", Conflict::Rules)),
+        same_file.then(|| conflict("pidfile", "scoreboard", Conflict::SameFile)),
+        idle.map(|(least, most)| conflict("min-idle", "max-idle", Conflict::Idle { least, most })),
     ];
     conflicts.into_iter().flatten().collect()
 }

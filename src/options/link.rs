@@ -6,7 +6,7 @@ use super::command_line::CommandLine;
 use super::delaying::{DELAYS, KNOWN, REFUSALS, early};
 use super::table::{ANSWERS, Opt, flag, letter};
 use super::{EarlyTalk, Options, RefuseBy, Verbosity};
-use crate::error::Fatal;
+use crate::error::{Fatal, Operands, Usage};
 
 /// `smtp-delay [options] prog [arg ...]`.
 pub static LINK: CommandLine = CommandLine {
@@ -33,7 +33,7 @@ static EARLY: &[Opt] = &[early("early talkers: refuse (-S), rblsmtpd or log [rbl
 fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     options.program = operands;
     if options.program.is_empty() {
-        return Err(Fatal::Usage("prog is missing".into()));
+        return Err(Usage::Missing(Operands::Program).into());
     }
     Ok(())
 }
@@ -46,10 +46,7 @@ fn check(options: &mut Options) -> Vec<Fatal> {
         (options.refuse == RefuseBy::Talk).then_some("--refuse talk"),
     ];
     let talks = talks.into_iter().flatten().filter(|_| !options.speaks);
-    let mistake = |option| {
-        Fatal::Usage(format!("{option} talks to the client: it takes -S (--early refuse)"))
-    };
-    talks.map(mistake).collect()
+    talks.map(|option| Usage::Talks(option).into()).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::table::{Opt, Setter};
 use super::unknown::Name;
 use super::{Options, Verbosity, config};
 use crate::djb;
-use crate::error::Fatal;
+use crate::error::{Fatal, Usage};
 use crate::mistakes::Mistakes;
 
 /// What a command line asks for.
@@ -131,7 +131,7 @@ impl Reading<'_> {
                     return Words::Operands(iter::once(first).chain(rest).collect());
                 }
                 Err(why) => {
-                    self.note_as_tcpserver(Fatal::Usage(why.to_string()));
+                    self.note_as_tcpserver(Usage::Unreadable(why.into()).into());
                     return Words::Operands(Vec::new());
                 }
             };
@@ -145,15 +145,15 @@ impl Reading<'_> {
     fn option(&mut self, opt: &'static Opt, parser: &mut lexopt::Parser) {
         match set(opt, &mut self.options, parser) {
             Ok(()) => (),
-            Err(mistake) if opt.long.is_some() => self.note(mistake),
-            Err(mistake) => self.note_as_tcpserver(mistake),
+            Err(mistake) if opt.long.is_some() => self.note(mistake.into()),
+            Err(mistake) => self.note_as_tcpserver(mistake.into()),
         }
         opt.long.into_iter().for_each(|long| self.options.origins.add_typed(long));
     }
 
     /// Passes over an option that does not exist.
     fn unknown(&mut self, name: &Name, parser: &mut lexopt::Parser) {
-        self.note_as_tcpserver(name.mistake(self.line, self.arguments));
+        self.note_as_tcpserver(name.mistake(self.line, self.arguments).into());
         if parser.optional_value().is_none() {
             let rest = parser.try_raw_args();
             if rest.is_some_and(|rest| name.takes(self.line, rest.as_slice())) {
@@ -208,22 +208,22 @@ impl Reading<'_> {
     }
 }
 
-fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<(), Fatal> {
+fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<(), Usage> {
     match opt.setter {
         Setter::Flag(_) if opt.long.is_some() && parser.optional_value().is_some() => {
-            return Err(Fatal::Usage(format!("{} takes no value", opt.written())));
+            return Err(Usage::TakesNoValue(opt.written()));
         }
         Setter::Flag(set) => set(options),
         Setter::Value(set) => {
-            let value = parser.value().map_err(|_| Fatal::MissingValue {
+            let value = parser.value().map_err(|_| Usage::MissingValue {
                 option: opt.written(),
                 takes: opt.argument.unwrap_or("a value"),
             })?;
             let value = if options.as_tcpserver { as_djb_reads(opt, value) } else { value };
-            set(options, &value).map_err(|why| Fatal::Invalid {
+            set(options, &value).map_err(|why| Usage::Invalid {
                 option: opt.written(),
                 value: value.to_string_lossy().into_owned(),
-                why,
+                why: why.into(),
             })?;
         }
         Setter::Answer => {}

@@ -27,15 +27,11 @@ impl Options {
         Fatal::Of { origin: self.origin(name), error: Box::new(mistake) }
     }
 
-    /// Behind a message about two settings: where each of them stands, unless both
-    /// stand on the command line.
-    pub(super) fn places(&self, one: &str, other: &str) -> String {
+    /// Where each of two settings stands, unless both stand on the command line.
+    pub(super) fn places(&self, one: &str, other: &str) -> Option<[String; 2]> {
         let places = [one, other].map(|name| self.file_line(name));
-        if places.iter().all(Option::is_none) {
-            return String::new();
-        }
-        let [one, other] = places.map(|place| place.unwrap_or_else(|| "command line".into()));
-        format!(" ({one}, {other})")
+        let is_in_file = places.iter().any(Option::is_some);
+        is_in_file.then(|| places.map(|place| place.unwrap_or_else(|| "command line".into())))
     }
 
     fn file_line(&self, name: &str) -> Option<String> {
@@ -56,7 +52,8 @@ mod tests {
         assert_eq!(options.origin("rules"), "rules in /etc/x line 3");
         assert_eq!(options.origin("pidfile"), "--pidfile");
         assert_eq!(options.origin("x"), "-x");
-        assert_eq!(options.places("x", "rules"), " (command line, /etc/x line 3)");
-        assert_eq!(options.places("x", "pidfile"), "");
+        let places = ["command line", "/etc/x line 3"].map(String::from);
+        assert_eq!(options.places("x", "rules"), Some(places));
+        assert_eq!(options.places("x", "pidfile"), None);
     }
 }

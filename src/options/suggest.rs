@@ -2,21 +2,16 @@
 
 use strsim::osa_distance;
 
+use crate::error::Hint;
+
 /// The longest word that is looked at, in bytes.
 const LONGEST: usize = 40;
 /// The most words that are suggested.
 const MOST: usize = 4;
 
-/// Behind a message about `word`: `: did you mean --delay?`, each suggestion with
-/// `dashes` in front, or nothing where no known word is near.
-pub(crate) fn hint<'a>(
-    word: &str,
-    dashes: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> String {
-    let near: Vec<String> =
-        nearest(word, known).iter().map(|word| format!("{dashes}{word}")).collect();
-    if near.is_empty() { String::new() } else { format!(": did you mean {}?", near.join(" or ")) }
+/// The known words that are nearest to `word`, each with `dashes` in front.
+pub(crate) fn hint<'a>(word: &str, dashes: &str, known: impl IntoIterator<Item = &'a str>) -> Hint {
+    Hint(nearest(word, known).iter().map(|word| format!("{dashes}{word}")).collect())
 }
 
 /// The known words that are nearest to `word`, in their order: those that it begins
@@ -88,8 +83,9 @@ mod tests {
 
     #[test]
     fn a_hint_is_a_question_or_nothing() {
-        assert_eq!(hint("delya", "--", KNOWN), ": did you mean --delay?");
-        assert_eq!(hint("static", "", KNOWN), ": did you mean delay-static or static-file?");
-        assert_eq!(hint("nonsense", "--", KNOWN), "");
+        let hint = |word, dashes| hint(word, dashes, KNOWN).to_string();
+        assert_eq!(hint("delya", "--"), ": did you mean --delay?");
+        assert_eq!(hint("static", ""), ": did you mean delay-static or static-file?");
+        assert_eq!(hint("nonsense", "--"), "");
     }
 }

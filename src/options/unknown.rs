@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::command_line::CommandLine;
 use super::suggest::{hint, nearest};
 use super::table::Opt;
-use crate::error::Fatal;
+use crate::error::{Hint, Usage};
 use crate::sys;
 
 /// An option as it was typed.
@@ -24,15 +24,15 @@ impl Name {
     }
 
     /// Says that there is none.
-    pub(super) fn mistake(&self, line: &CommandLine, arguments: &[OsString]) -> Fatal {
+    pub(super) fn mistake(&self, line: &CommandLine, arguments: &[OsString]) -> Usage {
         match self {
             Self::Letter(letter) => {
                 let hint = hint_for_letters(line, arguments);
-                Fatal::UnknownOption { option: format!("-{letter}"), hint }
+                Usage::UnknownOption { option: format!("-{letter}"), hint }
             }
             Self::Long(name) => {
                 let hint = hint(name, "--", line.names());
-                Fatal::UnknownOption { option: format!("--{name}"), hint }
+                Usage::UnknownOption { option: format!("--{name}"), hint }
             }
         }
     }
@@ -52,13 +52,13 @@ impl Name {
 }
 
 /// A long option that was typed with one dash.
-fn hint_for_letters(line: &CommandLine, arguments: &[OsString]) -> String {
+fn hint_for_letters(line: &CommandLine, arguments: &[OsString]) -> Hint {
     let long = |word: &OsString| {
         let name = word.to_str()?.strip_prefix('-')?;
         line.names().find(|known| *known == name)
     };
     let meant = arguments.iter().find_map(long);
-    meant.map(|name| format!(": did you mean --{name}?")).unwrap_or_default()
+    Hint(meant.map(|name| format!("--{name}")).into_iter().collect())
 }
 
 /// Whether the operands begin with the first of these words: then the second is a

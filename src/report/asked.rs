@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::{error, fmt};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
 
 use crate::class::Class;
+use crate::error::Usage;
 use crate::report::reading::moment::Moment;
 use crate::seconds::seconds;
 
@@ -60,20 +62,48 @@ impl Asked {
     }
 }
 
+/// What is wrong with delays to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DelaysError {
+    /// This is no delay of a class.
+    NoDelay(String),
+    /// This class has two.
+    Twice(Class),
+}
+
+impl fmt::Display for DelaysError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDelay(text) => {
+                write!(f, "--what-if takes delay-CLASS=SECS,…, not `{}`", text.escape_debug())
+            }
+            Self::Twice(class) => write!(f, "--what-if has delay-{class} twice"),
+        }
+    }
+}
+
+impl error::Error for DelaysError {}
+
+impl From<DelaysError> for Usage {
+    fn from(error: DelaysError) -> Self {
+        Self::Unreadable(error.into())
+    }
+}
+
 /// `delay-none=10,delay-dynamic=6`: each class once, with seconds.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn delays(text: &str) -> Result<Vec<(Class, f64)>, String> {
+pub fn delays(text: &str) -> Result<Vec<(Class, f64)>, DelaysError> {
     let mut delays: Vec<(Class, f64)> = Vec::new();
     for part in text.split(',') {
-        let wrong = || format!("--what-if takes delay-CLASS=SECS,…, not `{}`", part.escape_debug());
+        let wrong = || DelaysError::NoDelay(part.into());
         let (name, time) = part.trim().split_once('=').ok_or_else(wrong)?;
         let name = name.trim_start_matches('-');
         let class = Class::JUDGED.into_iter().find(|class| name == format!("delay-{class}"));
         let (class, time) = class.zip(seconds(time)).ok_or_else(wrong)?;
         if delays.iter().any(|(other, _)| *other == class) {
-            return Err(format!("--what-if has delay-{class} twice"));
+            return Err(DelaysError::Twice(class));
         }
         delays.push((class, time.as_secs_f64()));
     }
@@ -119,9 +149,9 @@ mod tests {
     fn delays_to_try() {
         let expected = vec![(Class::None, 10.0), (Class::Dynamic, 6.5)];
         assert_eq!(delays("delay-none=10,--delay-dynamic=6.5"), Ok(expected));
-        for bad in
-            ["", "none=10", "delay-none", "delay-none=x", "delay-none=1,delay-none=2", "delay-=1"]
-        {
+        let twice = DelaysError::Twice(Class::None);
+        assert_eq!(delays("delay-none=1,delay-none=2"), Err(twice));
+        for bad in ["", "none=10", "delay-none", "delay-none=x", "delay-=1"] {
             assert!(delays(bad).is_err(), "{bad}");
         }
     }

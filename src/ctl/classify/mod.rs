@@ -8,10 +8,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use super::{Failure, unprintable};
+use super::failure::Failure;
 use crate::connection::host_name::{HostName, host_name_of};
 use crate::dns::{Question, ask};
-use crate::error::Fatal;
+use crate::error::{Fatal, NotAnAddress};
 use crate::names::Names;
 use crate::options::Options;
 use crate::options::classify::CLASSIFY;
@@ -33,7 +33,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Request::Help => help(&CLASSIFY),
         Request::Version => format!("smtp-delayctl {}\n", env!("CARGO_PKG_VERSION")),
     };
-    io::stdout().write_all(text.as_bytes()).map_err(unprintable)
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::of_output)
 }
 
 fn classify_stdin(options: &Options) -> Result<(), Failure> {
@@ -44,7 +44,7 @@ fn classify_stdin(options: &Options) -> Result<(), Failure> {
 fn describe(options: &Options) -> Result<String, Fatal> {
     let ip: IpAddr = options.host.parse().map_err(|_| Fatal::Unusable {
         what: format!("IP `{}'", options.host.escape_debug()),
-        why: "it is not a valid address".into(),
+        why: NotAnAddress.into(),
     })?;
     let judge = Judge { names: options.names()?, options };
     let host = match options.port.as_str() {

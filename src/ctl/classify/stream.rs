@@ -6,8 +6,8 @@ use std::str;
 
 use super::Judge;
 use crate::connection::host_name::HostName;
-use crate::ctl::{Failure, unprintable};
-use crate::error::{TROUBLE, USAGE};
+use crate::ctl::failure::Failure;
+use crate::error::{Fatal, NotAnAddress};
 use crate::escape::Printable;
 
 /// The longest line, in bytes: an address and a name are far shorter.
@@ -30,24 +30,19 @@ pub(super) fn answer_each(
     let (mut number, mut first_wrong) = (0_u64, None);
     loop {
         if input.buffer().is_empty() {
-            output.flush().map_err(unprintable)?;
+            output.flush().map_err(Failure::of_output)?;
         }
-        let Some(line) = next_line(&mut input).map_err(|why| unreadable(&why))? else { break };
+        let Some(line) = next_line(&mut input).map_err(unreadable)? else { break };
         number += 1;
-        let answer = answer(judge, &line).unwrap_or_else(|line| {
+        let client = client(&line);
+        if client.ip.is_err() {
             first_wrong.get_or_insert(number);
-            line
-        });
-        output.write_all(answer.as_bytes()).map_err(unprintable)?;
+        }
+        let answer = answer(judge, &client);
+        output.write_all(answer.as_bytes()).map_err(Failure::of_output)?;
     }
-    output.flush().map_err(unprintable)?;
-    match first_wrong {
-        None => Ok(()),
-        Some(first) => Err(Failure::new(
-            USAGE,
-            format!("smtp-delayctl: fatal: unable to use line {first}: it begins with no address"),
-        )),
-    }
+    output.flush().map_err(Failure::of_output)?;
+    first_wrong.map_or(Ok(()), |line| Err(Failure::NoAddress(line)))
 }
 
 /// The next line without its end, cut down to [`LONGEST`] bytes.
@@ -64,28 +59,37 @@ fn next_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(line))
 }
 
-/// The line of answer; as an error if there is no address in `line`.
-fn answer(judge: &Judge<'_>, line: &[u8]) -> Result<String, String> {
+/// What a line says of a client; a word that is missing is `-`.
+struct Client<'a> {
+    ip: Result<IpAddr, NotAnAddress>,
+    address: &'a [u8],
+    name: &'a [u8],
+}
+
+fn client(line: &[u8]) -> Client<'_> {
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let (address, name) = (words.next().unwrap_or(b"-"), words.next().unwrap_or(b"-"));
     let ip = str::from_utf8(address).ok().and_then(|address| address.parse::<IpAddr>().ok());
+    Client { ip: ip.map(|ip| ip.to_canonical()).ok_or(NotAnAddress), address, name }
+}
+
+/// The line of answer.
+fn answer(judge: &Judge<'_>, &Client { ip, address, name }: &Client<'_>) -> String {
     let given = Printable(name);
-    let Some(ip) = ip.map(|ip| ip.to_canonical()) else {
-        return Err(if judge.options.json {
-            "null\n".into()
-        } else {
-            format!("{} {given} - not a valid address\n", Printable(address))
-        });
+    let ip = match ip {
+        Ok(ip) => ip,
+        Err(_) if judge.options.json => return "null\n".into(),
+        Err(_) => return format!("{} {given} - not a valid address\n", Printable(address)),
     };
     let host = if name == b"-" { judge.missing(ip) } else { HostName::told(name) };
     let answer = judge.answer(ip, &host);
-    Ok(if judge.options.json {
+    if judge.options.json {
         format!("{}\n", answer.json())
     } else {
         answer.line(&given.to_string())
-    })
+    }
 }
 
-fn unreadable(why: &io::Error) -> Failure {
-    Failure::new(TROUBLE, format!("smtp-delayctl: fatal: unable to read standard input: {why}"))
+fn unreadable(why: io::Error) -> Failure {
+    Fatal::unable("read standard input", why).into()
 }

@@ -155,5 +155,5 @@ fn examine(
 
 fn check_program(options: &Options) -> Result<(), Fatal> {
     let program = program(options)?;
-    program.find().map_err(|why| Fatal::Program { name: program.name(), why: why.to_string() })
+    program.find().map_err(|why| Fatal::Program { name: program.name(), why: why.into() })
 }

@@ -5,9 +5,8 @@ use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{error, fmt, process, thread};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -156,21 +155,46 @@ fn found(entry: &Entry, identity: &Identity) -> io::Result<File> {
     let file = entry.open(OFlag::O_RDWR)?;
     match distrust(&file, identity)? {
         None => Ok(file),
-        Some(why) => Err(io::Error::other(format!("{why}: remove it, or name another file"))),
+        Some(why) => Err(io::Error::other(why)),
     }
 }
 
 /// Why a file that existed before cannot be used.
-fn distrust(file: &File, identity: &Identity) -> io::Result<Option<String>> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Distrust {
+    /// This user may write to it.
+    Owner(u32),
+    WritableByAll,
+    /// It has another name, of a file that we are not told to write to.
+    HardLink,
+    /// It holds something else than a process id.
+    NoPidfile,
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner(user) => write!(f, "it belongs to user {user}")?,
+            Self::WritableByAll => f.write_str("all users may write to it")?,
+            Self::HardLink => f.write_str("it has another name as well (a hard link)")?,
+            Self::NoPidfile => f.write_str("it is no pidfile")?,
+        }
+        f.write_str(": remove it, or name another file")
+    }
+}
+
+impl error::Error for Distrust {}
+
+fn distrust(file: &File, identity: &Identity) -> io::Result<Option<Distrust>> {
     let data = file.metadata()?;
     Ok(if !identity.trusts(data.uid()) {
-        Some(format!("it belongs to user {}", data.uid()))
+        Some(Distrust::Owner(data.uid()))
     } else if data.mode() & WRITABLE_BY_ALL != 0 {
-        Some("all users may write to it".into())
+        Some(Distrust::WritableByAll)
     } else if data.nlink() > 1 {
-        Some("it has another name as well (a hard link)".into())
+        Some(Distrust::HardLink)
     } else if content(file)? == Content::Other {
-        Some("it is no pidfile".into())
+        Some(Distrust::NoPidfile)
     } else {
         None
     })
@@ -211,20 +235,37 @@ fn make_way(entry: &Entry, file: &File) {
     }
 }
 
-fn held(path: &Path, file: &File, why: Errno) -> Fatal {
-    let name = path.display();
-    let [owner, reader] = [owner(file), obstacle(file)].map(|who| who.unwrap_or(Holder::Nobody));
-    match (owner, reader) {
-        (Holder::Nobody, Holder::Nobody) => Fatal::unable(format_args!("lock {name}"), why),
-        (Holder::Nobody, reader) => Fatal::because(
-            format_args!("lock {name}"),
-            format_args!("{reader} has it locked for reading: remove the file"),
-        ),
-        (owner, _) => {
-            let why = format_args!("{owner} runs already and holds it");
-            Fatal::because(format_args!("lock {name}"), why)
+/// Who keeps the file locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// A daemon that owns it.
+    Owned(Holder),
+    /// A process that only reads it.
+    Read(Holder),
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owned(holder) => write!(f, "{holder} runs already and holds it"),
+            Self::Read(holder) => {
+                write!(f, "{holder} has it locked for reading: remove the file")
+            }
         }
     }
+}
+
+impl error::Error for Held {}
+
+fn held(path: &Path, file: &File, why: Errno) -> Fatal {
+    let [owner, reader] = [owner(file), obstacle(file)].map(|who| who.unwrap_or(Holder::Nobody));
+    let held = match (owner, reader) {
+        (Holder::Nobody, Holder::Nobody) => None,
+        (Holder::Nobody, reader) => Some(Held::Read(reader)),
+        (owner, _) => Some(Held::Owned(owner)),
+    };
+    let why = held.map_or_else(|| why.into(), io::Error::other);
+    Fatal::unable(format_args!("lock {}", path.display()), why)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
     let path = env::var_os("PATH");
     let path = path.as_ref().map(|path| path.as_bytes());
     let program = Program::new(&options.program, path);
-    program.map_err(|why| Fatal::Program { name: "prog".into(), why })
+    program.map_err(|why| Fatal::Program { name: "prog".into(), why: why.into() })
 }
 
 /// What the files say, unless we are told to stop meanwhile.

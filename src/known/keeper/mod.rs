@@ -26,7 +26,7 @@ use super::record::Time;
 use super::rules::Limits;
 use super::store::Store;
 use super::store::disk::panics_are_contained;
-use crate::error::Fatal;
+use crate::error::{Cause, Fatal};
 use crate::log::Log;
 use crate::sys;
 use events::log_events;
@@ -106,20 +106,17 @@ impl<'a> Keeper<'a> {
         life: Life,
         log: &'a Log,
     ) -> Result<Option<Self>, Fatal> {
-        let unable = |why: &dyn std::fmt::Display| {
-            Fatal::because(format_args!("keep known clients in {}", path.display()), why)
-        };
-        let directory = Arc::new(Directory::open(path).map_err(|why| unable(&why))?);
-        let lock = lock(&directory, &life).map_err(|why| unable(&why))?;
+        let directory = Arc::new(Directory::open(path).map_err(|why| unable(path, why))?);
+        let lock = lock(&directory, &life).map_err(|why| unable(path, why))?;
         let Some(lock) = lock else { return Ok(None) };
         let store = Store::on_disk(Arc::clone(&directory), limits);
-        let mut store = store.map_err(|why| unable(&why))?;
+        let mut store = store.map_err(|why| unable(path, why))?;
         let until = Instant::now() + OPENING;
         while store.is_opening() && store.wait(until) {
             log_events(&store.events(), path, log);
         }
-        let socket = directory.bind().map_err(|why| unable(&why))?;
-        let identity = directory.socket_identity().map_err(|why| unable(&why))?;
+        let socket = directory.bind().map_err(|why| unable(path, why))?;
+        let identity = directory.socket_identity().map_err(|why| unable(path, why))?;
         let home = Some(Home { directory, _lock: lock, socket: identity });
         Ok(Some(Self { home, socket, store, life, log, look_at: Instant::now() + LOOK }))
     }
@@ -225,6 +222,10 @@ impl<'a> Keeper<'a> {
             }
         })
     }
+}
+
+fn unable(path: &Path, why: impl Into<Cause>) -> Fatal {
+    Fatal::because(format_args!("keep known clients in {}", path.display()), why)
 }
 
 /// The lock of `directory`, once no other keeper has it; `None` if `life` is over by then.

@@ -1,10 +1,15 @@
 //! Fatal errors, and their exit codes.
 
-use std::fmt;
-use std::io;
+mod cause;
+mod usage;
+
 use std::path::PathBuf;
+use std::{fmt, io};
 
 use crate::djb::{self, TCPSERVER_USAGE};
+
+pub use cause::{Cause, NotAnAddress, Reason};
+pub use usage::{Conflict, Hint, Operands, Usage};
 
 /// Exit code for wrong usage or configuration, as in ucspi-tcp.
 pub const USAGE: u8 = 100;
@@ -18,57 +23,17 @@ pub const NOT_KNOWN: u8 = 1;
 /// Exit code of `smtp-delayctl pid` and `status`: the daemon is not running, as in LSB.
 pub const NOT_RUNNING: u8 = 3;
 
-/// A system error, and what to do about a limit of memory or open files.
-#[derive(Clone, Copy, Debug)]
-pub struct Reason<'a>(pub &'a io::Error);
-
-impl fmt::Display for Reason<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hint = match self.0.raw_os_error() {
-            _ if self.0.kind() == io::ErrorKind::OutOfMemory => {
-                ": raise the memory limit (softlimit -m)"
-            }
-            Some(libc::EMFILE) => ": raise the limit of open files (ulimit -n, softlimit -o)",
-            _ => "",
-        };
-        write!(f, "{}{hint}", self.0)
-    }
-}
-
 /// Why the program cannot go on.
 #[derive(Debug)]
 pub enum Fatal {
-    /// A command line that is wrong for this reason.
-    Usage(String),
-    /// An option that does not exist.
-    UnknownOption {
-        /// As it was typed, such as `-Z` or `--dely`.
-        option: String,
-        /// What may have been meant, or nothing.
-        hint: String,
-    },
-    /// An option without the value that it takes.
-    MissingValue {
-        /// The option, such as `-c` or `--delay`.
-        option: String,
-        /// What its value is called.
-        takes: &'static str,
-    },
-    /// A value that its option does not take.
-    Invalid {
-        /// The option, such as `-c` or `--delay`.
-        option: String,
-        /// The value.
-        value: String,
-        /// What would have been right.
-        why: String,
-    },
+    /// A command line that is wrong.
+    Usage(Usage),
     /// What an operand, or a setting, says that cannot be used.
     Unusable {
         /// What it is, with its value.
         what: String,
         /// What would have been right.
-        why: String,
+        why: Cause,
     },
     /// A line of a file that cannot be used.
     At {
@@ -77,7 +42,7 @@ pub enum Fatal {
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        why: String,
+        why: Cause,
     },
     /// A file, or lines of it, as the one who read it says.
     File(String),
@@ -106,7 +71,7 @@ pub enum Fatal {
         /// Its name.
         name: String,
         /// What keeps it from being run.
-        why: String,
+        why: Cause,
     },
     /// What the system refuses.
     Unable {
@@ -162,8 +127,8 @@ impl Fatal {
 
     /// The same for a reason that is not the system's.
     #[must_use]
-    pub fn because(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self::unable(what, io::Error::other(why.to_string()))
+    pub fn because(what: impl fmt::Display, why: impl Into<Cause>) -> Self {
+        Self::unable(what, io::Error::other(why))
     }
 
     /// The exit code: [`USAGE`], [`TROUBLE`], or what another process has reported.
@@ -171,9 +136,6 @@ impl Fatal {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
-            | Self::UnknownOption { .. }
-            | Self::MissingValue { .. }
-            | Self::Invalid { .. }
             | Self::Unusable { .. }
             | Self::At { .. }
             | Self::File(_)
@@ -197,12 +159,7 @@ impl Fatal {
     #[must_use]
     pub fn tcpserver_message(&self) -> Option<String> {
         match self {
-            Self::UnknownOption { option, .. } => {
-                letter(option).map(|letter| format!("illegal option -- {letter}"))
-            }
-            Self::MissingValue { option, .. } => {
-                letter(option).map(|letter| format!("option requires an argument -- {letter}"))
-            }
+            Self::Usage(usage) => usage.tcpserver_message(),
             Self::Unable { why, tcpserver: Some(what), .. } => {
                 Some(format!("unable to {what}: {}", djb::words(why)))
             }
@@ -224,22 +181,10 @@ const NO_ADDRESS_NOW: &str = "temporarily unable to figure out IP address for";
 /// Behind a message about the command line.
 const TRY_HELP: &str = "(try --help)";
 
-/// The letter of an option that is one.
-fn letter(option: &str) -> Option<&str> {
-    option.strip_prefix('-').filter(|rest| !rest.starts_with('-'))
-}
-
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(what) => write!(f, "{what} {TRY_HELP}"),
-            Self::UnknownOption { option, hint } => {
-                write!(f, "unknown option {}{hint} {TRY_HELP}", option.escape_debug())
-            }
-            Self::MissingValue { option, takes } => write!(f, "{option} takes {takes} {TRY_HELP}"),
-            Self::Invalid { option, value, why } => {
-                write!(f, "unable to use {option} `{}': {why} {TRY_HELP}", Shown(value))
-            }
             Self::Unusable { what, why } => write!(f, "unable to use {what}: {why}"),
             Self::At { file, line, why } => write!(f, "unable to use {file} line {line}: {why}"),
             Self::File(what) | Self::Reported { message: what, .. } => f.write_str(what),
@@ -265,12 +210,10 @@ impl fmt::Display for Fatal {
     }
 }
 
-/// The beginning of a value that somebody typed.
-pub(crate) struct Shown<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().take(60).try_for_each(|letter| letter.escape_debug().fmt(f))
+/// For a caller that stops at the first mistake.
+impl From<Usage> for Fatal {
+    fn from(usage: Usage) -> Self {
+        Self::Usage(usage)
     }
 }
 
@@ -280,43 +223,19 @@ mod tests {
     use nix::errno::Errno;
 
     #[test]
-    fn what_a_limit_refuses_names_the_limit() {
-        let told = |why: io::Error| Reason(&why).to_string();
-        for memory in [Errno::ENOMEM.into(), io::ErrorKind::OutOfMemory.into()] {
-            assert!(told(memory).ends_with(": raise the memory limit (softlimit -m)"));
-        }
-        let files = told(Errno::EMFILE.into());
-        assert!(files.ends_with(": raise the limit of open files (ulimit -n, softlimit -o)"));
-        assert!(!told(Errno::ENOENT.into()).contains("raise"));
-    }
-
-    #[test]
     fn every_error_has_its_code_and_its_message() {
         use Fatal::*;
         let denied = || io::Error::from(Errno::EACCES);
-        let why = || String::from("no");
-        let options = ["-c", "--delay"].map(String::from);
-        let [letter, long] = options;
+        let why = || Cause::from("no");
         let account = NoAccount { option: "-u", name: "x".into(), why: "no such user" };
         let unreadable = Unreadable { path: "/f".into(), why: denied(), hint: " (-x)".into() };
         let lookup = AddressLookup { name: "mx".into(), why: denied() };
         let of = Of { origin: "--pidfile".into(), error: Box::new(Fatal::unable("act", denied())) };
         for (fatal, code, message) in [
-            (Usage("prog is missing".into()), 100, "prog is missing (try --help)"),
-            (
-                UnknownOption { option: "--dely".into(), hint: ": did you mean --delay?".into() },
-                100,
-                "unknown option --dely: did you mean --delay? (try --help)",
-            ),
-            (MissingValue { option: long, takes: "SECS" }, 100, "--delay takes SECS (try --help)"),
-            (
-                Invalid { option: letter, value: "a\n".into(), why: why() },
-                100,
-                "unable to use -c `a\\n': no (try --help)",
-            ),
+            (Usage(super::Usage::Missing(Operands::Program)), 100, "prog is missing (try --help)"),
             (Unusable { what: "host x".into(), why: why() }, 100, "unable to use host x: no"),
             (At { file: "/f".into(), line: 2, why: why() }, 100, "unable to use /f line 2: no"),
-            (File(why()), 100, "no"),
+            (File("no".into()), 100, "no"),
             (unreadable, 100, "unable to read /f: Permission denied (os error 13) (-x)"),
             (account, 100, "-u x: no such user"),
             (NoId("UID"), 100, "-U takes numbers from $UID and $GID: check $UID"),
@@ -334,8 +253,8 @@ mod tests {
             ),
             (Gone("/d".into()), 111, "the directory /d is gone"),
             (of, 111, "unable to act: Permission denied (os error 13) (--pidfile)"),
-            (AsTcpserver(Box::new(File(why()))), 100, "no"),
-            (Reported { code: 7, message: why() }, 7, "no"),
+            (AsTcpserver(Box::new(File("no".into()))), 100, "no"),
+            (Reported { code: 7, message: "no".into() }, 7, "no"),
         ] {
             assert_eq!((fatal.exit_code(), fatal.to_string().as_str()), (code, message));
         }
@@ -344,13 +263,14 @@ mod tests {
     #[test]
     fn tcpserver_has_words_for_some() {
         let words = |fatal: &Fatal| fatal.tcpserver_message();
-        let missing = |option: &str| Fatal::MissingValue { option: option.into(), takes: "N" };
+        let missing =
+            |option: &str| Fatal::Usage(Usage::MissingValue { option: option.into(), takes: "N" });
         assert_eq!(words(&missing("-c")).unwrap(), "option requires an argument -- c");
         assert_eq!(words(&missing("--delay")), None);
-        let unknown = Fatal::UnknownOption { option: "-Z".into(), hint: String::new() };
-        assert_eq!(words(&unknown).unwrap(), "illegal option -- Z");
+        let unknown = Usage::UnknownOption { option: "-Z".into(), hint: Hint::default() };
+        assert_eq!(unknown.tcpserver_message().unwrap(), "illegal option -- Z");
         let usage = format!("tcpserver: illegal option -- Z\ntcpserver: {TCPSERVER_USAGE}");
-        assert_eq!(words(&Fatal::AsTcpserver(Box::new(unknown))).unwrap(), usage);
+        assert_eq!(words(&Fatal::AsTcpserver(Box::new(unknown.into()))).unwrap(), usage);
         let other = Fatal::AsTcpserver(Box::new(missing("--delay")));
         assert_eq!(words(&other).unwrap(), format!("tcpserver: {TCPSERVER_USAGE}"));
         let why = || io::Error::from(Errno::EACCES);

@@ -1,0 +1,53 @@
+//! What an error was caused by.
+
+use std::{error, fmt, io};
+
+/// What is wrong, as the part of the program says that has found it: its error is of a
+/// type that is not known here.
+pub type Cause = Box<dyn error::Error + Send + Sync>;
+
+/// A system error, and what to do about a limit of memory or open files.
+#[derive(Clone, Copy, Debug)]
+pub struct Reason<'a>(pub &'a io::Error);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hint = match self.0.raw_os_error() {
+            _ if self.0.kind() == io::ErrorKind::OutOfMemory => {
+                ": raise the memory limit (softlimit -m)"
+            }
+            Some(libc::EMFILE) => ": raise the limit of open files (ulimit -n, softlimit -o)",
+            _ => "",
+        };
+        write!(f, "{}{hint}", self.0)
+    }
+}
+
+/// What is no IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnAddress;
+
+impl fmt::Display for NotAnAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is not a valid address")
+    }
+}
+
+impl error::Error for NotAnAddress {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn what_a_limit_refuses_names_the_limit() {
+        let told = |why: io::Error| Reason(&why).to_string();
+        for memory in [Errno::ENOMEM.into(), io::ErrorKind::OutOfMemory.into()] {
+            assert!(told(memory).ends_with(": raise the memory limit (softlimit -m)"));
+        }
+        let files = told(Errno::EMFILE.into());
+        assert!(files.ends_with(": raise the limit of open files (ulimit -n, softlimit -o)"));
+        assert!(!told(Errno::ENOENT.into()).contains("raise"));
+    }
+}
