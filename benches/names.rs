@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use smtp_delay::class::Class;
-use smtp_delay::connection::class::classify;
+use smtp_delay::connection::decided::class::classify;
 use smtp_delay::connection::lookup::HostName;
 use smtp_delay::names::{Names, Patterns};
 use support::{Figures, arguments};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::load::Load;
+use super::decided::load::Load;
 use super::lookup::LocalName;
 use crate::class::Class;
 

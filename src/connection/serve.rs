@@ -4,17 +4,18 @@
 use super::acceptor::Acceptor;
 use super::client::Client;
 use super::decided::Decided;
+use super::decided::verdict::Verdict;
 use super::service::Server;
 use super::stages::arrive::{arrive, tease};
 use super::stages::classify::classify;
-use super::stages::early;
 use super::stages::hand_over::{Passed, hand_over};
+use super::stages::limits::{per_ip, place, reserve};
 use super::stages::look_up::look_up;
+use super::stages::refuse::early;
 use super::stages::refuse::refuse;
 use super::stages::wait::wait;
 use super::stages::watching::{look_once, settle_talk};
-use super::stages::{lists, per_ip, place, reserve, rules};
-use super::verdict::Verdict;
+use super::stages::{lists, rules};
 use super::watched::Watched;
 
 pub use super::service::Service;
@@ -91,9 +92,9 @@ mod tests {
     use crate::connection::acceptor::{
         Counter, Counts, Findings, Limits, Places, Process, SpawnOutcome,
     };
-    use crate::connection::environment::Environment;
-    use crate::connection::handoff::Program;
-    use crate::connection::load::Load;
+    use crate::connection::decided::load::Load;
+    use crate::connection::program::Program;
+    use crate::connection::program::environment::Environment;
     use crate::dns::Resolvers;
     use crate::log::{Log, Syslog, Verbosity};
     use crate::names::{Names, Patterns};

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use super::acceptor::Acceptor;
-use super::environment::Environment;
-use super::handoff::Program;
+use super::program::Program;
+use super::program::environment::Environment;
 use crate::dns::Resolvers;
 use crate::known::asking::Asker;
 use crate::log::Log;

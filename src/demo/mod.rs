@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 
-use crate::connection::handoff::Program;
+use crate::connection::program::Program;
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::start;
 use crate::error::Fatal;

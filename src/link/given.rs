@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockAddr, SockRef};
 
+use crate::connection::client::stream::Stream;
 use crate::connection::client::{Client, canonical, scope};
-use crate::connection::environment::Environment;
 use crate::connection::lookup::HostName;
-use crate::connection::stream::Stream;
+use crate::connection::program::environment::Environment;
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::options::Options;

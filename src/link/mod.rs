@@ -16,9 +16,9 @@ use nix::unistd::gethostname;
 
 use crate::class::Class;
 use crate::connection::acceptor::Acceptor;
-use crate::connection::environment::Environment;
-use crate::connection::exemptions::{common_delay, exemptions};
-use crate::connection::handoff::Program;
+use crate::connection::decided::exemptions::{common_delay, exemptions};
+use crate::connection::program::Program;
+use crate::connection::program::environment::Environment;
 use crate::connection::serve::{Service, serve};
 use crate::error::Fatal;
 use crate::known::asking::Asker;

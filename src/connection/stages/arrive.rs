@@ -1,8 +1,8 @@
 //! The first stage: the socket is set up, and the client may be sent something at once.
 
 use crate::connection::client::Client;
-use crate::connection::closing::send;
-use crate::connection::exemptions::EarlyTalkRule;
+use crate::connection::client::closing::send;
+use crate::connection::decided::exemptions::EarlyTalkRule;
 use crate::connection::lookup::{HostName, Lookup};
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;

@@ -2,13 +2,13 @@
 
 use super::lists::apply_allowlists;
 use crate::class::Class;
-use crate::connection::class::classify as class_of;
+use crate::connection::decided::class::classify as class_of;
+use crate::connection::decided::exemptions::EarlyTalkRule;
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::decided::{Decided, Delay};
-use crate::connection::exemptions::EarlyTalkRule;
 use crate::connection::lookup::HostName;
 use crate::connection::service::Server;
 use crate::connection::stages::tell::View;
-use crate::connection::verdict::Verdict;
 use crate::connection::watched::Watched;
 
 /// Finds out the client's class, and the delay of that.

@@ -5,9 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use crate::class::Class;
+use crate::connection::decided::exemptions::{DelayBy, EarlyTalkRule};
 use crate::connection::decided::{Decided, Wait};
-use crate::connection::exemptions::{DelayBy, EarlyTalkRule};
-use crate::connection::memory::Memory;
+use crate::connection::lookup::memory::Memory;
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;
 use crate::known::asking::Outcome;

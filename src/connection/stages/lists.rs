@@ -3,18 +3,18 @@
 use std::time::Instant;
 
 use super::Step;
-use super::reserve::{admission, answers_until};
+use super::limits::reserve::{admission, answers_until};
 use super::watching::watch_until;
 use crate::class::Class;
 use crate::connection::client::Client;
+use crate::connection::decided::exemptions::{Exemptions, delay};
+use crate::connection::decided::load::Admission;
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::decided::{Decided, Wait};
-use crate::connection::exemptions::{Exemptions, delay};
-use crate::connection::lists::Late;
-use crate::connection::load::Admission;
+use crate::connection::lookup::lists::Late;
 use crate::connection::service::Server;
-use crate::connection::verdict::Verdict;
-use crate::connection::watch::Until;
 use crate::connection::watched::Watched;
+use crate::connection::watched::watch::Until;
 use crate::dns::list::WantedLists;
 use crate::options::Options;
 

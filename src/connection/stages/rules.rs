@@ -5,10 +5,10 @@ use std::io;
 
 use super::Step;
 use crate::connection::decided::Decided;
-use crate::connection::exemptions::{Exemptions, exemptions};
+use crate::connection::decided::exemptions::{Exemptions, exemptions};
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::lookup::HostName;
 use crate::connection::service::Server;
-use crate::connection::verdict::Verdict;
 use crate::connection::watched::Watched;
 use crate::rules::Match;
 use crate::rules::keys::{Subject, matched_host};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::known;
 use crate::connection::acceptor::Counter;
-use crate::connection::closing::drop_with;
+use crate::connection::client::closing::drop_with;
 use crate::connection::decided::Decided;
 use crate::connection::refusal::{Refusal, our_name};
 use crate::connection::service::Server;

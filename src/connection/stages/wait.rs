@@ -1,13 +1,13 @@
 //! The stage of the delay.
 
-use super::name_servers::note_answer;
+use super::look_up::name_servers::note_answer;
 use super::watching::{look_once, watch_until};
 use super::{Step, known, lists};
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::decided::{Decided, Wait};
 use crate::connection::service::Server;
-use crate::connection::verdict::Verdict;
-use crate::connection::watch::Until;
 use crate::connection::watched::Watched;
+use crate::connection::watched::watch::Until;
 
 /// Waits for as long as was decided, and for lists.
 pub(in crate::connection) fn wait(

@@ -7,8 +7,8 @@ use super::Step;
 use super::tell::{View, log_early};
 use crate::connection::decided::Decided;
 use crate::connection::service::Server;
-use crate::connection::watch::{Seen, Until};
 use crate::connection::watched::Watched;
+use crate::connection::watched::watch::{Seen, Until};
 
 /// Watches the client until `deadline`, or until `until` is reached.
 pub(in crate::connection) fn watch_until(

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::class::Class;
-use crate::connection::class::classify;
-use crate::connection::host_name::HostName;
+use crate::connection::decided::class::classify;
+use crate::connection::lookup::host_name::HostName;
 use crate::escape::Printable;
 use crate::names::{Evidence, Judgement, Names, Reason, THRESHOLD};
 

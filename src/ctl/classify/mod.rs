@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::failure::Failure;
-use crate::connection::host_name::{HostName, host_name_of};
+use crate::connection::lookup::host_name::{HostName, host_name_of};
 use crate::dns::{Question, ask};
 use crate::error::{Fatal, NotAnAddress};
 use crate::names::Names;

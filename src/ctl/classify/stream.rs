@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str;
 
 use super::Judge;
-use crate::connection::host_name::HostName;
+use crate::connection::lookup::host_name::HostName;
 use crate::ctl::failure::Failure;
 use crate::error::{Fatal, NotAnAddress};
 use crate::escape::Printable;

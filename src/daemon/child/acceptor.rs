@@ -12,9 +12,9 @@ use crate::class::Class;
 use crate::connection::acceptor::{
     Counter, Counts, Findings, Limits, Places, Process, SpawnOutcome,
 };
-use crate::connection::load::Load;
+use crate::connection::decided::load::Load;
+use crate::connection::decided::verdict::is_under_pressure;
 use crate::connection::lookup::LocalName;
-use crate::connection::verdict::is_under_pressure;
 use crate::daemon::child::Child;
 use crate::daemon::relay::StandardError;
 use crate::daemon::scoreboard::pool::Throttled;

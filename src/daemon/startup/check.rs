@@ -5,7 +5,7 @@ use std::env;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::connection::exemptions::exemptions;
+use crate::connection::decided::exemptions::exemptions;
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::startup::listen::Place;
 use crate::daemon::startup::pidfile::Pidfile;

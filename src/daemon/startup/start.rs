@@ -11,9 +11,9 @@ use nix::sys::signal::SigSet;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
 use socket2::Socket;
 
-use crate::connection::environment::Environment;
-use crate::connection::exemptions::exemptions;
-use crate::connection::handoff::Program;
+use crate::connection::decided::exemptions::exemptions;
+use crate::connection::program::Program;
+use crate::connection::program::environment::Environment;
 use crate::connection::serve::Service;
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::file::Storage;

@@ -1,10 +1,10 @@
 //! The stage of the limit on connections from one address, and to whom limits apply.
 
-use super::Step;
 use crate::connection::client::Client;
-use crate::connection::exemptions::Exemptions;
+use crate::connection::decided::exemptions::Exemptions;
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::service::Server;
-use crate::connection::verdict::Verdict;
+use crate::connection::stages::Step;
 use crate::options::Options;
 
 /// Before anything is looked up.  Trusted networks are not counted: webmail hosts
@@ -23,13 +23,17 @@ pub(in crate::connection) fn limit(
 }
 
 /// Whether limits apply to the client, as far as its address tells.
-pub(super) fn is_limited(options: &Options, client: &Client, exemptions: &Exemptions) -> bool {
+pub(in crate::connection::stages) fn is_limited(
+    options: &Options,
+    client: &Client,
+    exemptions: &Exemptions,
+) -> bool {
     exemptions.limits && !options.trusts(client.ip())
 }
 
 /// Whether a client may be refused for the reserve.  Under the name tcpserver there is
 /// one only if an option sets it.
-pub(super) fn is_bound_by_reserve(
+pub(in crate::connection::stages) fn is_bound_by_reserve(
     options: &Options,
     client: &Client,
     exemptions: &Exemptions,

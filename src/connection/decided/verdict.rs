@@ -1,7 +1,7 @@
 //! The verdict on a client, and how it follows from what was seen.  No I/O.
 
 use super::exemptions::EarlyTalkRule;
-use super::watch::{Seen, WatchFor};
+use crate::connection::watched::watch::{Seen, WatchFor};
 use crate::options::{EarlyTalk, RefuseBy};
 
 /// The verdict on a client that does not get the program, or not to be served by it.

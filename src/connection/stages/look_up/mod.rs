@@ -1,24 +1,26 @@
 //! The stage of the look-up: what is asked about a client, and for how long.
 
+pub(super) mod name_servers;
+
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::name_servers::{note_answer, probe};
-use super::reserve::look_up_limit;
-use super::watching::act_on;
 use super::{Step, known, lists};
 use crate::connection::client::Client;
 use crate::connection::decided::Decided;
-use crate::connection::ident::Ident;
+use crate::connection::decided::verdict::Verdict;
+use crate::connection::lookup::ident::Ident;
+use crate::connection::lookup::wanted::Wanted;
 use crate::connection::lookup::{HostName, Lookup};
 use crate::connection::service::Server;
-use crate::connection::verdict::Verdict;
-use crate::connection::wanted::Wanted;
-use crate::connection::watch::{Seen, Until};
+use crate::connection::stages::limits::reserve::look_up_limit;
+use crate::connection::stages::watching::act_on;
 use crate::connection::watched::Watched;
+use crate::connection::watched::watch::{Seen, Until};
 use crate::error::Reason;
 use crate::options::{EarlyTalk, Options};
+use name_servers::{note_answer, probe};
 
 /// How long the look-up goes on for a client that has talked, if its class decides
 /// whether that counts.

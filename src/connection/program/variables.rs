@@ -5,23 +5,27 @@ use std::net::IpAddr;
 
 use nix::net::if_::if_indextoname;
 
-use super::client::Client;
 use super::environment::Environment;
+use crate::connection::client::Client;
 
 /// The names that were found.
-pub(super) struct Names<'a> {
+pub(in crate::connection) struct Names<'a> {
     /// Ours.
-    pub(super) local_host: Option<&'a str>,
+    pub(in crate::connection) local_host: Option<&'a str>,
     /// The client's.
-    pub(super) remote_host: Option<&'a str>,
+    pub(in crate::connection) remote_host: Option<&'a str>,
     /// What the client's ident server said.
-    pub(super) info: Option<&'a [u8]>,
+    pub(in crate::connection) info: Option<&'a [u8]>,
 }
 
 /// Sets them all; a name that is not known is unset, even if the daemon inherited one.
 /// If a server before us has set them they stay as they are: a name that it left out
 /// may be one that it does not trust.
-pub(super) fn set_variables(environment: &mut Environment, client: &Client, names: &Names<'_>) {
+pub(in crate::connection) fn set_variables(
+    environment: &mut Environment,
+    client: &Client,
+    names: &Names<'_>,
+) {
     let six = matches!(client.ip(), IpAddr::V6(_));
     if client.introduced {
         return;

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::lookup::HostName;
 use crate::class::Class;
+use crate::connection::lookup::HostName;
 use crate::names::{Judgement, Names};
 
 /// The class of `ip`, known by `host`.  A client without a name in one of `local_nets`

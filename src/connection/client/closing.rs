@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::client::Client;
-use super::watch::wait_readable;
+use super::Client;
+use crate::connection::watched::watch::wait_readable;
 
 /// How long bytes of a client that goes on talking are read.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 1 << 20;
 /// Sends `line` and closes the connection.  If the slot is needed (`under_pressure`), a
 /// client that has said nothing is not waited for: it is unlikely to talk before it
 /// reads the line.
-pub(super) fn drop_with(client: &Client, line: &str, under_pressure: bool) {
+pub(in crate::connection) fn drop_with(client: &Client, line: &str, under_pressure: bool) {
     let mut drain = Drain { left: MOST_BYTES };
     if drain.what_is_there(client) == Side::Reset || !send(client, line.as_bytes()) {
         return;
@@ -33,13 +33,13 @@ pub(super) fn drop_with(client: &Client, line: &str, under_pressure: bool) {
 }
 
 /// Whether all of `bytes` was sent.  A client that does not read is not waited for.
-pub(super) fn send(client: &Client, bytes: &[u8]) -> bool {
+pub(in crate::connection) fn send(client: &Client, bytes: &[u8]) -> bool {
     client.stream.put(bytes) == Ok(bytes.len())
 }
 
 /// Closes our side, and then the connection once the client has closed its
 /// own.
-pub(super) fn close(client: &Client) {
+pub(in crate::connection) fn close(client: &Client) {
     Drain { left: MOST_BYTES }.until_closed(client, PATIENCE);
 }
 

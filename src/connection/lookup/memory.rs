@@ -12,7 +12,7 @@ use crate::known::record::Record;
 
 /// What the keeper says of a client.
 #[derive(Debug, Default)]
-pub(super) enum Memory {
+pub(in crate::connection) enum Memory {
     /// It was not asked.
     #[default]
     NotAsked,
@@ -24,7 +24,7 @@ pub(super) enum Memory {
 
 impl Memory {
     /// Asks about `key`.
-    pub(super) fn ask(asker: &Asker, key: Key) -> Self {
+    pub(in crate::connection) fn ask(asker: &Asker, key: Key) -> Self {
         let mut memory = match asker.ask(key) {
             Ok(question) => Self::Asked(question),
             Err(why) => Self::Settled(Outcome::Unanswered(why)),
@@ -35,7 +35,7 @@ impl Memory {
     }
 
     /// What to poll, and for what, until there is an answer.
-    pub(super) fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+    pub(in crate::connection) fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         match self {
             Self::Asked(question) => Some(question.interest()),
             Self::NotAsked | Self::Settled(_) => None,
@@ -43,7 +43,7 @@ impl Memory {
     }
 
     /// Takes the answer, if it has come.
-    pub(super) fn advance(&mut self) {
+    pub(in crate::connection) fn advance(&mut self) {
         if let Self::Asked(question) = self {
             if let Some(outcome) = question.proceed() {
                 *self = Self::Settled(outcome);
@@ -52,12 +52,12 @@ impl Memory {
     }
 
     /// Whether there is nothing to wait for.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(in crate::connection) fn is_settled(&self) -> bool {
         !matches!(self, Self::Asked(_))
     }
 
     /// What is remembered, as far as the keeper has said.
-    pub(super) fn record(&self) -> Option<Record> {
+    pub(in crate::connection) fn record(&self) -> Option<Record> {
         match self {
             Self::Settled(Outcome::Known(record)) => Some(*record),
             _ => None,
@@ -65,7 +65,7 @@ impl Memory {
     }
 
     /// Why the keeper has not answered, if it will not.
-    pub(super) fn failure(&self) -> Option<Errno> {
+    pub(in crate::connection) fn failure(&self) -> Option<Errno> {
         match self {
             Self::Settled(Outcome::Unanswered(why)) => Some(*why),
             _ => None,

@@ -1,6 +1,9 @@
 //! Handing a client over: descriptors, signals, exec.  The program gets the client on
 //! descriptors 0 and 1, and otherwise a process with default settings.
 
+pub mod environment;
+pub(super) mod variables;
+
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,11 +12,11 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, access, getpid};
 
-use super::acceptor::{Acceptor, Counter, SpawnOutcome};
-use super::client::Client;
-use super::environment::Environment;
+use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
+use crate::connection::client::Client;
 use crate::file;
 use crate::sys::{self, Strings};
+use environment::Environment;
 
 /// djb's default path, for a daemon that was started without `$PATH`.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use crate::connection::service::Server;
-use crate::connection::watch::{Seen, WatchFor};
 use crate::connection::watched::Watched;
+use crate::connection::watched::watch::{Seen, WatchFor};
 
 /// How often a held early talker is checked against the load.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The outcome of holding a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(in crate::connection::stages) enum Held {
     /// It may still read a reply.
     Listens,
     /// It has reset the connection.
@@ -19,7 +19,7 @@ pub(super) enum Held {
 }
 
 /// Keeps an early talker waiting, unless it closes its side or the slots are needed.
-pub(super) fn hold(server: Server<'_>, watched: &mut Watched) -> Held {
+pub(in crate::connection::stages) fn hold(server: Server<'_>, watched: &mut Watched) -> Held {
     let until = Instant::now() + server.options().hold;
     while Instant::now() < until && !server.acceptor.limits.is_under_pressure() {
         let next = until.min(Instant::now() + INTERVAL);

@@ -1,16 +1,19 @@
 //! The last stage of a client that does not get the program: the line of its verdict,
 //! and what it is told.
 
-use super::lists::log_failed;
-use super::tell::{View, tell};
-use super::{early, known};
+pub(in crate::connection) mod early;
+mod hold;
+
+use super::known;
 use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
-use crate::connection::lists::Late;
+use crate::connection::decided::verdict::{Verdict, refuse_by};
+use crate::connection::lookup::lists::Late;
+use crate::connection::refusal::talk::talk;
 use crate::connection::refusal::{Refusal, Why};
 use crate::connection::service::Server;
-use crate::connection::talk::talk;
-use crate::connection::verdict::{Verdict, refuse_by};
+use crate::connection::stages::lists::log_failed;
+use crate::connection::stages::tell::{View, tell};
 use crate::connection::watched::Watched;
 use crate::error::{TROUBLE, USAGE};
 use crate::known::asking::message::Why as Forgotten;

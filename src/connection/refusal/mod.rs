@@ -1,5 +1,7 @@
 //! The text of a refusal, and its reply codes.
 
+pub(super) mod talk;
+
 use std::net::IpAddr;
 
 /// Why a client is refused.

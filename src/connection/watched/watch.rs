@@ -8,9 +8,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::signal::SigSet;
 use nix::sys::time::TimeSpec;
 
-use super::client::Client;
-use super::lookup::Lookup;
-use super::stream::Look;
+use crate::connection::client::Client;
+use crate::connection::client::stream::Look;
+use crate::connection::lookup::Lookup;
 
 /// The client has closed its side; nix has no name for it.
 const RDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
@@ -30,7 +30,7 @@ pub enum WatchFor {
 
 /// What the watch waits for, besides the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub(in crate::connection) enum Until {
     /// Only the deadline.
     Time,
     /// SIGURG, which is blocked except during this wait.
@@ -54,7 +54,7 @@ pub enum Until {
 impl Until {
     /// Whether `lookup` has got this far.
     #[must_use]
-    pub fn is_reached(self, lookup: &Lookup) -> bool {
+    pub(in crate::connection) fn is_reached(self, lookup: &Lookup) -> bool {
         match self {
             Self::Time | Self::Wake => false,
             Self::Client => lookup.knows_client(),
@@ -85,7 +85,7 @@ pub enum Seen {
 
 /// Watches `client` until `deadline`, or until what `until` names is there, and moves
 /// the look-up on all the while.
-pub fn watch(
+pub(in crate::connection) fn watch(
     client: &Client,
     watch_for: WatchFor,
     lookup: &mut Lookup,
@@ -206,7 +206,7 @@ fn timeout(time: Duration) -> PollTimeout {
 
 /// Waits until `fd` is readable (or has failed), or until `until`.
 #[must_use]
-pub fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
+pub(in crate::connection) fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     loop {
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {

@@ -1,13 +1,18 @@
 //! What was decided about a client, in the order in which it is: exemptions, what the
 //! rules say, the class, its delay, and what the load leaves of that.  No I/O.
 
+pub mod class;
+pub mod exemptions;
+pub mod load;
+pub mod verdict;
+
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::exemptions::{DelayBy, EarlyTalkRule, Exemptions, common_delay, delay, early_talk_rule};
 use crate::class::Class;
 use crate::options::{Delays, Options};
 use crate::rules::Match;
+use exemptions::{DelayBy, EarlyTalkRule, Exemptions, common_delay, delay, early_talk_rule};
 
 /// What was decided about a client so far.
 pub(super) struct Decided {

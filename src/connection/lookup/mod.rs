@@ -2,6 +2,12 @@
 //! name of our own address, DNS lists and ident.  Nothing here blocks: `watch` polls
 //! the sockets together with the client's.
 
+pub mod host_name;
+pub mod ident;
+pub mod lists;
+pub(super) mod memory;
+pub mod wanted;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -10,16 +16,16 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-pub use super::host_name::{HostName, LocalName};
-use super::host_name::{confirmed, host_name_of};
-use super::ident::{Ident, Owner};
-use super::lists::Lists;
-use super::memory::Memory;
-use super::wanted::Wanted;
 use crate::dns::list::WantedLists;
 use crate::dns::{Failure, Query, Question};
 use crate::known::asking::Asker;
 use crate::known::key::Key;
+pub use host_name::{HostName, LocalName};
+use host_name::{confirmed, host_name_of};
+use ident::{Ident, Owner};
+use lists::Lists;
+use memory::Memory;
+use wanted::Wanted;
 
 /// The look-ups of one connection.
 pub struct Lookup {

@@ -1,15 +1,15 @@
 //! The stages of an early talker: it is refused, or the program is told to refuse it.
 
 use super::hold::{Held, hold};
-use super::lists::log_failed;
-use super::tell::{View, log_early, tell};
 use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
-use crate::connection::lists::Late;
+use crate::connection::decided::verdict::{Verdict, refuse_by};
+use crate::connection::lookup::lists::Late;
+use crate::connection::refusal::talk::talk;
 use crate::connection::refusal::{Refusal, Why};
 use crate::connection::service::Server;
-use crate::connection::talk::talk;
-use crate::connection::verdict::{Verdict, refuse_by};
+use crate::connection::stages::lists::log_failed;
+use crate::connection::stages::tell::{View, log_early, tell};
 use crate::connection::watched::Watched;
 use crate::options::RefuseBy;
 
@@ -33,7 +33,11 @@ pub(in crate::connection) fn leave_to_program(
 }
 
 /// Holds an early talker and refuses it.
-pub(super) fn refuse(server: Server<'_>, watched: &mut Watched, decided: &Decided) {
+pub(in crate::connection::stages) fn refuse(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+) {
     let options = server.options();
     let refusal = refusal(View { server, watched, decided });
     server.acceptor.counts.note_refusal();
@@ -54,7 +58,7 @@ pub(super) fn refuse(server: Server<'_>, watched: &mut Watched, decided: &Decide
 }
 
 /// What an early talker is told, or `RBLSMTPD` is set to.
-pub(super) fn refusal(view: View<'_>) -> Refusal {
+pub(in crate::connection::stages) fn refusal(view: View<'_>) -> Refusal {
     let options = view.server.options();
     let words = options.text_early.as_deref();
     let refusal = Refusal::temporary(Why::EarlyTalk, words, &view.our_name());

@@ -3,17 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::Step;
-use super::known::is_known_host;
-use super::name_servers::{is_our_fault, may_be_dead_by, note_answer};
 use super::per_ip::{is_bound_by_reserve, is_limited};
 use crate::class::Class;
 use crate::connection::client::Client;
+use crate::connection::decided::exemptions::{DelayBy, Exemptions};
+use crate::connection::decided::load::{Admission, Load};
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::decided::{Decided, Delay, Wait};
-use crate::connection::exemptions::{DelayBy, Exemptions};
-use crate::connection::load::{Admission, Load};
 use crate::connection::service::Server;
-use crate::connection::verdict::Verdict;
+use crate::connection::stages::Step;
+use crate::connection::stages::known::is_known_host;
+use crate::connection::stages::look_up::name_servers::{is_our_fault, may_be_dead_by, note_answer};
 use crate::connection::watched::Watched;
 
 /// A client that was refused for the reserve a moment ago, and would be again, is not
@@ -42,7 +42,7 @@ pub(in crate::connection) fn refuse_again(
 
 /// Whether there is room for a client of `class`, and which part of its delay
 /// remains.
-pub(super) fn admission(
+pub(in crate::connection::stages) fn admission(
     server: Server<'_>,
     watched: &Watched,
     decided: &Decided,
@@ -88,7 +88,7 @@ pub(in crate::connection) fn admit(
 }
 
 /// How long a look-up may take if only the reserve is left.
-pub(super) fn look_up_limit(
+pub(in crate::connection::stages) fn look_up_limit(
     server: Server<'_>,
     watched: &Watched,
     exemptions: &Exemptions,
@@ -99,7 +99,7 @@ pub(super) fn look_up_limit(
 }
 
 /// The deadline for answers of name servers.
-pub(super) fn answers_until(
+pub(in crate::connection::stages) fn answers_until(
     server: Server<'_>,
     watched: &Watched,
     exemptions: &Exemptions,

@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::Client;
-use super::closing::{close, send};
-use super::refusal::Refusal;
-use super::watch::wait_readable;
+use super::Refusal;
+use crate::connection::client::Client;
+use crate::connection::client::closing::{close, send};
+use crate::connection::watched::watch::wait_readable;
 use crate::log::Said;
 
 /// The longest that it lasts.
@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 64 << 10;
 const KEPT: usize = 200;
 
 /// Talks to a client that will not be served, and closes the connection.
-pub(super) fn talk(client: &Client, name: &str, refusal: &Refusal) -> Said {
+pub(in crate::connection) fn talk(client: &Client, name: &str, refusal: &Refusal) -> Said {
     let mut said = Said::default();
     let mut reader = Reader::new(client, Instant::now() + LONGEST);
     if send(client, format!("220 {name}\r\n").as_bytes()) {

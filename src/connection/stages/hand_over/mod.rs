@@ -3,19 +3,20 @@
 use std::io;
 use std::time::Duration;
 
-use super::lists::log_failed;
-use super::place::SessionPlace;
-use super::tell::{View, tell};
-use super::{early, known};
+use super::known;
+use super::refuse::early;
 use crate::class::Class;
 use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
-use crate::connection::environment::Environment;
-use crate::connection::handoff::run;
-use crate::connection::lists::Late;
+use crate::connection::lookup::lists::Late;
+use crate::connection::program::environment::Environment;
+use crate::connection::program::run;
+use crate::connection::program::variables::{Names, set_variables};
 use crate::connection::refusal::{Refusal, Why};
 use crate::connection::service::Server;
-use crate::connection::variables::{Names, set_variables};
+use crate::connection::stages::limits::place::SessionPlace;
+use crate::connection::stages::lists::log_failed;
+use crate::connection::stages::tell::{View, tell};
 use crate::connection::watched::Watched;
 use crate::error::TROUBLE;
 use crate::rules::Match;

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::per_ip::is_bound_by_reserve;
 use crate::class::Class;
 use crate::connection::decided::Decided;
 use crate::connection::service::Server;
+use crate::connection::stages::limits::per_ip::is_bound_by_reserve;
 use crate::connection::watched::Watched;
 
 /// How long name servers may be silent before they count as dead.
@@ -16,7 +16,11 @@ const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// must not shut mail out.  A long silence proves that they are dead only if a
 /// look-up has probed them as well: a flood can make us ask questions that no
 /// server answers.
-pub(super) fn is_our_fault(server: Server<'_>, watched: &Watched, class: Class) -> bool {
+pub(in crate::connection::stages) fn is_our_fault(
+    server: Server<'_>,
+    watched: &Watched,
+    class: Class,
+) -> bool {
     class == Class::Unknown
         && watched.lookup().has_found_nobody()
         && may_be_dead_by(server, Instant::now())
@@ -24,13 +28,18 @@ pub(super) fn is_our_fault(server: Server<'_>, watched: &Watched, class: Class) 
 
 /// Whether name servers will have been silent for long enough by `then`, if none
 /// answers before.
-pub(super) fn may_be_dead_by(server: Server<'_>, then: Instant) -> bool {
+pub(in crate::connection::stages) fn may_be_dead_by(server: Server<'_>, then: Instant) -> bool {
     let more = then.saturating_duration_since(Instant::now());
     server.acceptor.findings.silence_of_name_servers() + more >= DEAD_AFTER
 }
 
 /// Probes the name servers, if that may matter to the look-up, which ends at `end`.
-pub(super) fn probe(server: Server<'_>, watched: &mut Watched, decided: &Decided, end: Instant) {
+pub(in crate::connection::stages) fn probe(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+    end: Instant,
+) {
     let matters = is_bound_by_reserve(server.options(), watched.client(), decided.exemptions());
     if matters && !watched.lookup().has_heard() && may_be_dead_by(server, end) {
         watched.probe_name_servers();
@@ -38,7 +47,7 @@ pub(super) fn probe(server: Server<'_>, watched: &mut Watched, decided: &Decided
 }
 
 /// Once for each client: the time of the answer counts.
-pub(super) fn note_answer(server: Server<'_>, watched: &mut Watched) {
+pub(in crate::connection::stages) fn note_answer(server: Server<'_>, watched: &mut Watched) {
     if watched.take_answer() {
         server.acceptor.findings.note_answer();
     }

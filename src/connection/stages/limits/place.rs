@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::watching::watch_until;
 use crate::connection::acceptor::Places;
 use crate::connection::decided::Decided;
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::service::Server;
-use crate::connection::verdict::Verdict;
-use crate::connection::watch::Until;
+use crate::connection::stages::watching::watch_until;
 use crate::connection::watched::Watched;
+use crate::connection::watched::watch::Until;
 use crate::sys;
 
 /// How long a client waits for a place for its session.
@@ -37,7 +37,7 @@ pub(in crate::connection) struct SessionPlace<'a>(&'a dyn Places);
 
 impl SessionPlace<'_> {
     /// The session has taken it over.
-    pub(super) fn transfer(self) {
+    pub(in crate::connection::stages) fn transfer(self) {
         mem::forget(self);
     }
 }

@@ -1,15 +1,18 @@
 //! The client's end of a connection: its descriptors, its address and ours.
 
+pub(super) mod closing;
+pub mod stream;
+
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use super::lookup::HostName;
-use super::stream::{Look, Stream};
+use crate::connection::lookup::HostName;
 use crate::log::EarlyBytes;
 use crate::sys;
+use stream::{Look, Stream};
 
 /// Early bytes that the log shows.
 const SHOWN: usize = 100;

@@ -1,18 +1,20 @@
 //! A client that is watched while it waits: what has been looked up, which events
 //! count, and whether it has talked.
 
+pub(super) mod watch;
+
 use std::time::{Duration, Instant};
 
-use super::client::Client;
-use super::exemptions::EarlyTalkRule;
-use super::lookup::Lookup;
-use super::stream::Look;
-use super::verdict::{Next, Verdict, next};
-use super::watch::{Seen, Until, WatchFor, watch};
+use crate::connection::client::Client;
+use crate::connection::client::stream::Look;
+use crate::connection::decided::exemptions::EarlyTalkRule;
+use crate::connection::decided::verdict::{Next, Verdict, next};
+use crate::connection::lookup::Lookup;
 use crate::known::asking::Asker;
 use crate::known::key::Key;
 use crate::log::EarlyBytes;
 use crate::options::EarlyTalk;
+use watch::{Seen, Until, WatchFor, watch};
 
 /// A client and the look-ups for it, which one poll(2) serves.
 pub(super) struct Watched {
