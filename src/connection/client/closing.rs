@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::Client;
-use crate::connection::watched::watch::wait_readable;
+use super::poll::wait_readable;
 
 /// How long bytes of a client that goes on talking are read.
 const PATIENCE: Duration = Duration::from_secs(1);

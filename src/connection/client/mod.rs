@@ -1,6 +1,7 @@
 //! The client's end of a connection: its descriptors, its address and ours.
 
 pub(super) mod closing;
+pub(super) mod poll;
 pub mod stream;
 
 use std::io::{self, ErrorKind};

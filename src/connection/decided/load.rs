@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::class::Class;
+use crate::options::RefuseBy;
 
 /// The longest that a look-up may take if only the reserve is left.
 const LOOK_UP: Duration = Duration::from_secs(1);
@@ -94,6 +95,18 @@ impl Load {
     }
 }
 
+/// How an early talker is refused: a conversation is held only if slots are free.
+#[must_use]
+pub fn refuse_by(wanted: RefuseBy, under_pressure: bool) -> RefuseBy {
+    if under_pressure { RefuseBy::Drop } else { wanted }
+}
+
+/// Whether more than half of the slots are taken.
+#[must_use]
+pub fn is_under_pressure(clients: usize, slots: usize) -> bool {
+    2 * clients > slots
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +175,13 @@ mod tests {
         assert_eq!([of(0), of(79)], [None, None]);
         assert_eq!([of(80), of(89), of(98), of(99)], [Some(950), Some(500), Some(50), Some(50)]);
         assert_eq!(load(100, 0, 99).look_up_limit(), None);
+    }
+
+    #[test]
+    fn under_pressure_refusals_are_short() {
+        assert_eq!(refuse_by(RefuseBy::Talk, false), RefuseBy::Talk);
+        assert_eq!(refuse_by(RefuseBy::Talk, true), RefuseBy::Drop);
+        assert!(!is_under_pressure(20, 40) && is_under_pressure(21, 40));
+        assert!(!is_under_pressure(0, 1) && is_under_pressure(1, 1));
     }
 }

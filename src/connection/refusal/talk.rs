@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Refusal;
 use crate::connection::client::Client;
 use crate::connection::client::closing::{close, send};
-use crate::connection::watched::watch::wait_readable;
+use crate::connection::client::poll::wait_readable;
 use crate::log::Said;
 
 /// The longest that it lasts.

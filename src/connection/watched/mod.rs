@@ -1,6 +1,7 @@
 //! A client that is watched while it waits: what has been looked up, which events
 //! count, and whether it has talked.
 
+mod reaction;
 pub(super) mod watch;
 
 use std::time::{Duration, Instant};
@@ -8,12 +9,13 @@ use std::time::{Duration, Instant};
 use crate::connection::client::Client;
 use crate::connection::client::stream::Look;
 use crate::connection::decided::exemptions::EarlyTalkRule;
-use crate::connection::decided::verdict::{Next, Verdict, next};
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::lookup::Lookup;
 use crate::known::asking::Asker;
 use crate::known::key::Key;
 use crate::log::EarlyBytes;
 use crate::options::EarlyTalk;
+use reaction::{Next, next};
 use watch::{Seen, Until, WatchFor, watch};
 
 /// A client and the look-ups for it, which one poll(2) serves.

@@ -1,14 +1,11 @@
 //! One poll(2) for the client and all look-ups in progress for it.
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
-use nix::sys::signal::SigSet;
-use nix::sys::time::TimeSpec;
+use nix::poll::{PollFd, PollFlags};
 
 use crate::connection::client::Client;
+use crate::connection::client::poll::{PollEnd, poll_for, poll_with_signals};
 use crate::connection::client::stream::Look;
 use crate::connection::lookup::Lookup;
 
@@ -17,7 +14,7 @@ const RDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
 /// Which events of the client are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WatchFor {
+pub(in crate::connection) enum WatchFor {
     /// None.
     Off,
     /// Talk, and hang-ups.
@@ -53,7 +50,6 @@ pub(in crate::connection) enum Until {
 
 impl Until {
     /// Whether `lookup` has got this far.
-    #[must_use]
     pub(in crate::connection) fn is_reached(self, lookup: &Lookup) -> bool {
         match self {
             Self::Time | Self::Wake => false,
@@ -72,7 +68,7 @@ impl Until {
 
 /// Why the watch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub(in crate::connection) enum Seen {
     /// The deadline.
     Elapsed,
     /// What was waited for is known.
@@ -164,56 +160,5 @@ fn judge(client: &Client, watch_for: WatchFor) -> Option<Seen> {
         (WatchFor::Talk, Look::Talk) => Some(Seen::Talk),
         (WatchFor::Talk, Look::Silence) | (WatchFor::Off, _) => None,
         _ => Some(Seen::Gone),
-    }
-}
-
-/// How a poll(2) ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PollEnd {
-    Ready,
-    Elapsed,
-    Signal,
-}
-
-/// Polls until one of `fds` is ready, the time is over, or a signal comes.
-fn poll_for(fds: &mut [PollFd<'_>], time: Duration) -> PollEnd {
-    end_of(poll(fds, timeout(time)), time)
-}
-
-/// The same with no signal blocked meanwhile.
-fn poll_with_signals(fds: &mut [PollFd<'_>], time: Duration) -> PollEnd {
-    end_of(ppoll(fds, Some(TimeSpec::from(time)), Some(SigSet::empty())), time)
-}
-
-fn end_of(polled: nix::Result<libc::c_int>, time: Duration) -> PollEnd {
-    match polled {
-        Ok(0) => PollEnd::Elapsed,
-        Ok(_) => PollEnd::Ready,
-        Err(Errno::EINTR) => PollEnd::Signal,
-        // ENOMEM and the like: no busy loop, and the deadline still applies.
-        Err(_) => {
-            std::thread::sleep(time.min(Duration::from_millis(50)));
-            PollEnd::Elapsed
-        }
-    }
-}
-
-/// Rounded up to the millisecond, so that a wait does not end early and spin.
-fn timeout(time: Duration) -> PollTimeout {
-    let millis = time.as_micros().div_ceil(1000);
-    PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
-}
-
-/// Waits until `fd` is readable (or has failed), or until `until`.
-#[must_use]
-pub(in crate::connection) fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
-    loop {
-        let time = deadline.saturating_duration_since(Instant::now());
-        if time.is_zero() {
-            return false;
-        }
-        if poll_for(&mut [PollFd::new(fd, PollFlags::POLLIN)], time) == PollEnd::Ready {
-            return true;
-        }
     }
 }

@@ -12,8 +12,7 @@ use crate::class::Class;
 use crate::connection::acceptor::{
     Counter, Counts, Findings, Limits, Places, Process, SpawnOutcome,
 };
-use crate::connection::decided::load::Load;
-use crate::connection::decided::verdict::is_under_pressure;
+use crate::connection::decided::load::{Load, is_under_pressure};
 use crate::connection::lookup::LocalName;
 use crate::daemon::child::Child;
 use crate::daemon::relay::StandardError;

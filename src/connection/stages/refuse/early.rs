@@ -3,7 +3,8 @@
 use super::hold::{Held, hold};
 use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
-use crate::connection::decided::verdict::{Verdict, refuse_by};
+use crate::connection::decided::load::refuse_by;
+use crate::connection::decided::verdict::Verdict;
 use crate::connection::lookup::lists::Late;
 use crate::connection::refusal::talk::talk;
 use crate::connection::refusal::{Refusal, Why};
