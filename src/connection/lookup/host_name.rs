@@ -1,8 +1,6 @@
 //! What is known about the names of the client and of our own address.
 
-use std::net::IpAddr;
-
-use crate::dns::{Answer, Failure, Query, Records};
+use crate::dns::{Answer, Failure, Records};
 use crate::names::host_name;
 
 /// What is known about a client's name.
@@ -66,23 +64,4 @@ pub(crate) fn host_name_of(answer: &Answer) -> HostName {
         Answer::Found(_) | Answer::Absent => HostName::None,
         Answer::Failed(why) => HostName::Unknown(*why),
     }
-}
-
-/// The names that lead back to `ip`.  If none does and one could not be checked, the
-/// look-up counts as failed, not as a denial.
-pub(super) fn confirmed(queries: &[(String, Query)], ip: IpAddr) -> HostName {
-    let leads_back = |query: &Query| match query.answer() {
-        Some(Answer::Found(Records::Addresses(addresses))) => addresses.contains(&ip),
-        _ => false,
-    };
-    let kept = queries.iter().filter(|(_, query)| leads_back(query));
-    let kept: Vec<String> = kept.map(|(name, _)| name.clone()).collect();
-    if !kept.is_empty() {
-        return HostName::Found(kept);
-    }
-    let failure = queries.iter().find_map(|(_, query)| match query.answer() {
-        Some(Answer::Failed(why)) => Some(*why),
-        _ => None,
-    });
-    failure.map_or(HostName::None, HostName::Unknown)
 }

@@ -2,10 +2,11 @@
 //! up, and only the list that decides is asked for its TXT record.
 
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::name_servers::NameServers;
 use crate::dns::list::{List, Listing, WantedLists, WhyNot};
 use crate::dns::{Answer, Failure, Query, Question, Records};
 
@@ -45,9 +46,8 @@ impl Lists {
     pub(super) fn ask(
         wanted: &WantedLists,
         ip: IpAddr,
-        servers: &Rc<[SocketAddr]>,
+        servers: &NameServers,
         now: Instant,
-        deadline: Instant,
     ) -> Self {
         let mut lists = Self::default();
         let mut ask = |list: &Rc<List>| {
@@ -55,7 +55,7 @@ impl Lists {
             let known = lists.names.iter().position(|other| *other == name);
             let query = known.unwrap_or_else(|| {
                 let question = Question::Ipv4(name.clone());
-                lists.queries.push(Query::ask(question, Rc::clone(servers), now, deadline));
+                lists.queries.push(servers.ask(question, now));
                 lists.names.push(name);
                 lists.queries.len() - 1
             });
@@ -136,11 +136,9 @@ impl Lists {
     }
 
     /// Asks the first list that has the client why.
-    pub fn ask_reason(&mut self, ip: IpAddr, servers: &Rc<[SocketAddr]>, deadline: Instant) {
+    pub(super) fn ask_reason(&mut self, ip: IpAddr, servers: &NameServers) {
         let name = self.first().map(|list| list.name_of(ip));
-        self.reason = name.map(|name| {
-            Query::ask(Question::Text(name), Rc::clone(servers), Instant::now(), deadline)
-        });
+        self.reason = name.map(|name| servers.ask(Question::Text(name), Instant::now()));
     }
 
     /// Whether it has said so, or cannot.

@@ -6,9 +6,11 @@ pub mod host_name;
 pub mod ident;
 pub mod lists;
 pub(super) mod memory;
+mod name_servers;
+mod names;
 pub mod wanted;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Instant;
@@ -21,10 +23,11 @@ use crate::dns::{Failure, Query, Question};
 use crate::known::asking::Asker;
 use crate::known::key::Key;
 pub use host_name::{HostName, LocalName};
-use host_name::{confirmed, host_name_of};
 use ident::{Ident, Owner};
 use lists::Lists;
 use memory::Memory;
+use name_servers::NameServers;
+use names::{Local, Remote};
 use wanted::Wanted;
 
 /// The look-ups of one connection.
@@ -35,27 +38,15 @@ pub struct Lookup {
     lists: Lists,
     /// The probes that tell whether name servers answer at all, one for each.
     probes: Vec<Query>,
-    servers: Rc<[SocketAddr]>,
+    servers: NameServers,
     ip: IpAddr,
     paranoid: bool,
-    deadline: Instant,
     /// Whether a query that has ended was answered.
     heard: bool,
     /// Why a query had no socket.
     shortage: Option<Errno>,
     /// What the keeper of known clients says.
     memory: Memory,
-}
-
-enum Remote {
-    Asking(Query),
-    Confirming(Vec<(String, Query)>),
-    Settled(HostName),
-}
-
-enum Local {
-    Asking(Query),
-    Settled(LocalName),
 }
 
 impl Lookup {
@@ -84,7 +75,8 @@ impl Lookup {
         deadline: Instant,
     ) -> Self {
         let question = if wanted.raw_names { Question::RawNames } else { Question::Names };
-        let ask = |ip| Query::ask(question(ip), Rc::clone(&servers), now, deadline);
+        let servers = NameServers::new(servers, deadline);
+        let ask = |ip| servers.ask(question(ip), now);
         let remote = match wanted.name {
             Some(name) => Remote::Settled(name),
             None => Remote::Asking(ask(wanted.ip)),
@@ -94,7 +86,7 @@ impl Lookup {
             None => Local::Settled(LocalName::Known(wanted.local_name)),
         };
         let (ip, paranoid, ident) = (wanted.ip, wanted.paranoid, wanted.ident);
-        let lists = Lists::ask(&wanted.lists, ip, &servers, now, deadline);
+        let lists = Lists::ask(&wanted.lists, ip, &servers, now);
         let mut lookup = Self {
             remote,
             local,
@@ -104,7 +96,6 @@ impl Lookup {
             servers,
             ip,
             paranoid,
-            deadline,
             heard: false,
             shortage: None,
             memory: Memory::NotAsked,
@@ -116,7 +107,7 @@ impl Lookup {
     /// Whether all names are known, including ours.
     #[must_use]
     pub fn knows_names(&self) -> bool {
-        self.knows_client() && matches!(self.local, Local::Settled(_))
+        self.knows_client() && self.local_name().is_some()
     }
 
     /// Whether everything about the client is known, except DNS lists.
@@ -137,19 +128,13 @@ impl Lookup {
     /// The client's name, once it is known.
     #[must_use]
     pub fn name(&self) -> Option<&HostName> {
-        match &self.remote {
-            Remote::Settled(name) => Some(name),
-            Remote::Asking(_) | Remote::Confirming(_) => None,
-        }
+        self.remote.name()
     }
 
     /// Our name, once it is known.
     #[must_use]
     pub fn local_name(&self) -> Option<&LocalName> {
-        match &self.local {
-            Local::Settled(name) => Some(name),
-            Local::Asking(_) => None,
-        }
+        self.local.name()
     }
 
     /// Whether a name server has answered, even with a failure.
@@ -164,14 +149,9 @@ impl Lookup {
         self.shortage
     }
 
-    /// Asks each name server at once for a name that it answers or refuses by itself
-    /// (RFC 6303, section 4.2): a question about the client may be one that no server
-    /// answers.
+    /// Asks each name server at once for a name that it can answer for.
     pub fn probe(&mut self, now: Instant) {
-        let question = || Question::Names(Ipv4Addr::LOCALHOST.into());
-        let ask =
-            |server: &SocketAddr| Query::ask(question(), Rc::new([*server]), now, self.deadline);
-        self.probes = self.servers.iter().map(ask).collect();
+        self.probes = self.servers.probe(now);
     }
 
     /// Once the look-up has ended: whether no name server is reachable, as opposed to
@@ -203,7 +183,7 @@ impl Lookup {
 
     /// Asks the list that decides for its TXT record.
     pub fn ask_reason(&mut self, deadline: Instant) {
-        self.lists.ask_reason(self.ip, &self.servers, deadline);
+        self.lists.ask_reason(self.ip, &self.servers.until(deadline));
     }
 
     /// Ends all questions: what is not known is unknown.
@@ -227,16 +207,14 @@ impl Lookup {
     }
 
     fn queries(&self) -> impl Iterator<Item = &Query> {
-        let remote: Vec<&Query> = match &self.remote {
-            Remote::Asking(query) => vec![query],
-            Remote::Confirming(queries) => queries.iter().map(|(_, query)| query).collect(),
-            Remote::Settled(_) => Vec::new(),
-        };
-        let local = match &self.local {
-            Local::Asking(query) => Some(query),
-            Local::Settled(_) => None,
-        };
-        remote.into_iter().chain(local).chain(self.lists.queries()).chain(&self.probes)
+        let names = self.remote.queries().chain(self.local.query());
+        names.chain(self.lists.queries()).chain(&self.probes)
+    }
+
+    /// The same, in the same order.
+    fn queries_mut(&mut self) -> impl Iterator<Item = &mut Query> {
+        let names = self.remote.queries_mut().chain(self.local.query_mut());
+        names.chain(self.lists.queries_mut()).chain(&mut self.probes)
     }
 
     /// The sockets to poll, and for what.
@@ -262,20 +240,11 @@ impl Lookup {
             self.memory.advance();
         }
         let mut rest = ready;
-        let mut advance = |query: &mut Query| {
+        for query in self.queries_mut() {
             let (mine, others) = rest.split_at(query.interests().count().min(rest.len()));
             rest = others;
             query.advance(now, mine);
-        };
-        match &mut self.remote {
-            Remote::Asking(query) => advance(query),
-            Remote::Confirming(queries) => queries.iter_mut().for_each(|(_, query)| advance(query)),
-            Remote::Settled(_) => (),
         }
-        if let Local::Asking(query) = &mut self.local {
-            advance(query);
-        }
-        self.lists.queries_mut().chain(&mut self.probes).for_each(&mut advance);
         if let Some(ident) = self.ident.as_mut().filter(|ident| ident.answer().is_none()) {
             ident.advance(now, rest.first().copied().unwrap_or(false));
         }
@@ -286,38 +255,7 @@ impl Lookup {
         self.heard = self.has_heard();
         let shortage = self.queries().find_map(Query::shortage);
         self.shortage = shortage.or(self.shortage);
-        if let Remote::Asking(query) = &self.remote {
-            if let Some(answer) = query.answer() {
-                let name = host_name_of(answer);
-                self.remote = match name {
-                    HostName::Found(names) if self.paranoid => self.confirm(names, now),
-                    name => Remote::Settled(name),
-                };
-            }
-        }
-        if let Remote::Confirming(queries) = &self.remote {
-            if queries.iter().all(|(_, query)| query.answer().is_some()) {
-                self.remote = Remote::Settled(confirmed(queries, self.ip));
-            }
-        }
-        if let Local::Asking(query) = &self.local {
-            if let Some(answer) = query.answer() {
-                self.local = Local::Settled(match host_name_of(answer) {
-                    HostName::Unknown(_) => LocalName::Failed,
-                    name => LocalName::Learnt(name.first().map(String::from)),
-                });
-            }
-        }
-    }
-
-    fn confirm(&self, names: Vec<String>, now: Instant) -> Remote {
-        let forward = |name: String| {
-            let question = match self.ip {
-                IpAddr::V4(_) => Question::Ipv4(name.clone()),
-                IpAddr::V6(_) => Question::Ipv6(name.clone()),
-            };
-            (name, Query::ask(question, Rc::clone(&self.servers), now, self.deadline))
-        };
-        Remote::Confirming(names.into_iter().map(forward).collect())
+        self.remote.settle(self.ip, self.paranoid, &self.servers, now);
+        self.local.settle();
     }
 }
