@@ -178,13 +178,38 @@ pub trait Process {
         None
     }
 
-    /// Resets this process to what a program is to find at its default, just before it
-    /// execs the one of `client`.
+    /// Gives processes that are made from now on the `oom_score_adj` (proc(5)) that this
+    /// one inherited.
+    fn restore_oom_score(&self) {}
+
+    /// Sets descriptor 2 of this process, which becomes the program of `client`.
+    fn set_standard_error(&self, _client: SocketAddr) {}
+
+    /// Lets this process run on all processors that the administrator gave it.
     ///
     /// # Errors
     /// ENOMEM: no session is better than one with wrong settings.
-    fn prepare_exec(&self, client: SocketAddr) -> nix::Result<()>;
+    fn reset_affinity(&self) -> nix::Result<()> {
+        Ok(())
+    }
 
-    /// The program could not be run, and this process goes on.
+    /// Gives signals that would stay ignored after execve(2) their default action, and
+    /// blocks none.
+    ///
+    /// # Errors
+    /// Errors of sigaction(2).
+    fn reset_signals(&self) -> nix::Result<()>;
+
+    /// Asks for no signal at the parent's death (prctl(2)): a session outlives the
+    /// supervisor.
+    ///
+    /// # Errors
+    /// Errors of prctl(2).
+    fn clear_death_signal(&self) -> nix::Result<()> {
+        Ok(())
+    }
+
+    /// The program could not be run, and this process goes on: undoes what was done for
+    /// it.
     fn exec_failed(&self);
 }

@@ -4,11 +4,11 @@
 use super::acceptor::Acceptor;
 use super::client::Client;
 use super::decided::Decided;
-use super::decided::verdict::Verdict;
+use super::decided::verdict::{Passed, Verdict};
 use super::service::Server;
 use super::stages::arrive::{arrive, tease};
 use super::stages::classify::classify;
-use super::stages::hand_over::{Passed, hand_over};
+use super::stages::hand_over::hand_over;
 use super::stages::limits::{per_ip, place, reserve};
 use super::stages::look_up::look_up;
 use super::stages::refuse::early;
@@ -75,7 +75,7 @@ fn leave_to_program(
 mod tests {
     use std::cell::RefCell;
     use std::io::Write;
-    use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+    use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
     use std::os::unix::net::UnixDatagram;
     use std::path::{Path, PathBuf};
     use std::process;
@@ -168,7 +168,7 @@ mod tests {
             Some(self.outcome)
         }
 
-        fn prepare_exec(&self, _: SocketAddr) -> nix::Result<()> {
+        fn reset_signals(&self) -> nix::Result<()> {
             Ok(())
         }
 

@@ -1,7 +1,7 @@
 //! A UCSPI server as the acceptor: it shares no counters with us, and has given the
 //! client its place already.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use nix::sys::signal::{SigSet, Signal};
 
@@ -30,7 +30,7 @@ impl Findings for Ucspi {
 
 /// The server waits for this process, which execs the program itself.
 impl Process for Ucspi {
-    fn prepare_exec(&self, _: SocketAddr) -> nix::Result<()> {
+    fn reset_signals(&self) -> nix::Result<()> {
         sys::reset_all_signals(&SigSet::empty());
         Ok(())
     }

@@ -1,4 +1,6 @@
-//! The verdict on a client that is not served.
+//! How a connection ends: with the program, or with a verdict.
+
+use std::time::Duration;
 
 /// The verdict on a client that does not get the program, or not to be served by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,4 +28,13 @@ pub enum Verdict {
     Denied,
     /// The rules cannot be read.
     Dropped,
+}
+
+/// Why a client gets the program.
+#[derive(Clone, Copy)]
+pub(in crate::connection) enum Passed {
+    /// It has waited out its delay; its name took so long, if it was asked for.
+    Waited { dns_time: Option<Duration> },
+    /// It talked early, and the program is going to refuse it.
+    Talked,
 }

@@ -1,5 +1,4 @@
-//! Handing a client over: descriptors, signals, exec.  The program gets the client on
-//! descriptors 0 and 1, and otherwise a process with default settings.
+//! The program that clients get, where it is, and why it cannot be run.
 
 pub mod environment;
 pub(super) mod variables;
@@ -10,13 +9,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, Pid, access, getpid};
+use nix::unistd::{AccessFlags, access};
 
-use crate::connection::acceptor::{Acceptor, Counter, SpawnOutcome};
-use crate::connection::client::Client;
 use crate::file;
 use crate::sys::{self, Strings};
-use environment::Environment;
 
 /// djb's default path, for a daemon that was started without `$PATH`.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -92,7 +88,7 @@ impl Program {
 
     /// Execs the first file that can be run, searched as djb's `pathexec_run` does:
     /// files that are missing or must not be run are skipped, and no shell is used.
-    fn exec(&self, environment: &Strings) -> Errno {
+    pub(super) fn exec(&self, environment: &Strings) -> Errno {
         let mut why = Errno::ENOENT;
         for file in &self.files {
             let error = sys::exec(file, &self.arguments, environment);
@@ -146,47 +142,6 @@ fn in_directory(directory: &[u8], name: &[u8]) -> Vec<u8> {
 fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
     let strings = words.into_iter().map(CString::new).collect::<Result<_, _>>();
     strings.map_err(|error| error.to_string())
-}
-
-/// Runs `program` for the client: in a process of its own, or in this one.
-/// `announce` is called with the program's process id: once it runs, or, if it is to
-/// run in this process, right before the exec, unless that is already known to fail.
-/// A failed exec returns with descriptors and signals as they were before.
-///
-/// # Errors
-/// Why the program cannot be run.
-pub fn run(
-    program: &Program,
-    client: &Client,
-    environment: &Environment,
-    acceptor: Acceptor<'_>,
-    announce: &dyn Fn(Pid),
-) -> io::Result<()> {
-    let environment = environment.strings();
-    let mut become_program = || {
-        let standard = client.stream.become_standard();
-        let prepared = standard.and_then(|()| acceptor.process.prepare_exec(client.peer));
-        prepared.map_or_else(|errno| errno, |()| program.exec(&environment))
-    };
-    // Of this process, once it is the program, the supervisor counts that it passed.
-    let started = |pid| {
-        announce(pid);
-        acceptor.counts.count_verdict(Counter::Pass);
-    };
-    match acceptor.process.spawn_program(&mut become_program, &started) {
-        Some(SpawnOutcome::Started) => Ok(()),
-        Some(SpawnOutcome::Failed(why)) => Err(why.into()),
-        None => {
-            // After a successful exec this process cannot log any more.
-            if program.find().is_ok() {
-                announce(getpid());
-            }
-            let why = become_program();
-            acceptor.process.exec_failed();
-            client.stream.leave_standard();
-            Err(why.into())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -138,13 +138,26 @@ impl Process for Child<'_> {
         outcome
     }
 
-    fn prepare_exec(&self, client: SocketAddr) -> nix::Result<()> {
+    fn restore_oom_score(&self) {
+        self.score.restore();
+    }
+
+    fn set_standard_error(&self, client: SocketAddr) {
         if let Some(standard_error) = self.standard_error {
             standard_error.set_up(client);
         }
-        self.binding.leave()?;
-        // exec resets handlers, but not ignored signals.
-        sys::reset(Signal::SIGPIPE)?;
+    }
+
+    fn reset_affinity(&self) -> nix::Result<()> {
+        self.binding.leave()
+    }
+
+    /// exec resets handlers, but not ignored signals; a child blocks none.
+    fn reset_signals(&self) -> nix::Result<()> {
+        sys::reset(Signal::SIGPIPE)
+    }
+
+    fn clear_death_signal(&self) -> nix::Result<()> {
         set_pdeathsig(None)
     }
 

@@ -43,7 +43,6 @@ impl Child<'_> {
         announce: &dyn Fn(Pid),
     ) -> Option<SpawnOutcome> {
         let since_last = self.pool.note_hand_over();
-        self.score.restore();
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
         let (pool, program_slot) = (self.pool, self.claim_for_program()?);
         pool.slots().transfer(self.slot, program_slot);

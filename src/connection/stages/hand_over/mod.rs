@@ -1,17 +1,14 @@
 //! The last stage of a client that gets the program.
 
+mod inherited;
+
 use std::io;
-use std::time::Duration;
 
 use super::known;
-use super::refuse::early;
-use crate::class::Class;
 use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
+use crate::connection::decided::verdict::Passed;
 use crate::connection::lookup::lists::Late;
-use crate::connection::program::environment::Environment;
-use crate::connection::program::run;
-use crate::connection::program::variables::{Names, set_variables};
 use crate::connection::refusal::{Refusal, Why};
 use crate::connection::service::Server;
 use crate::connection::stages::limits::place::SessionPlace;
@@ -19,16 +16,7 @@ use crate::connection::stages::lists::log_failed;
 use crate::connection::stages::tell::{View, tell};
 use crate::connection::watched::Watched;
 use crate::error::TROUBLE;
-use crate::rules::Match;
-
-/// Why a client gets the program.
-#[derive(Clone, Copy)]
-pub(in crate::connection) enum Passed {
-    /// It has waited out its delay; its name took so long, if it was asked for.
-    Waited { dns_time: Option<Duration> },
-    /// It talked early, and the program is going to refuse it.
-    Talked,
-}
+use inherited::run;
 
 /// Has the program run for the client; returns the exit code that tcpserver's child
 /// would have had.
@@ -43,7 +31,6 @@ pub(in crate::connection) fn hand_over(
     let client = watched.client();
     learn_local_name(server, watched);
     let waited = client.waited();
-    let environment = environment(view, passed, waited);
     if let Passed::Waited { .. } = passed {
         log_failed(server, watched, decided, Late::HasFailed);
     }
@@ -56,7 +43,7 @@ pub(in crate::connection) fn hand_over(
     };
     // As in tcpserver, whether the program can be run or not.
     server.log().tcpserver_decision("ok", &view.ends());
-    match run(&server.service.program, client, &environment, server.acceptor, &announce) {
+    match run(view, passed, waited, &announce) {
         Ok(()) => {
             place.transfer();
             0
@@ -83,29 +70,6 @@ fn refuse(view: View<'_>, why: &io::Error) {
         });
         view.close(&Refusal::temporary(Why::NoProgram, None, &view.our_name()));
     }
-}
-
-/// What is known about the connection, then what a rule says about it, then the
-/// result.
-fn environment(view: View<'_>, passed: Passed, waited: Duration) -> Environment {
-    let View { server, watched, decided } = view;
-    let mut environment = server.service.environment.clone();
-    let lookup = watched.lookup();
-    let local_host = lookup.local_name_so_far();
-    let names = Names { local_host, remote_host: view.host(), info: lookup.info() };
-    set_variables(&mut environment, watched.client(), &names);
-    for (name, value) in decided.rule().map(Match::rule).unwrap_or_default().variables {
-        environment.set_by_rule(name, value);
-    }
-    if !server.options().as_tcpserver {
-        let class = decided.class().unwrap_or(Class::NotLookedUp);
-        environment.set("SMTPDELAY_CLASS", Some(class.to_string()));
-        environment.set("SMTPDELAY_WAITED", Some(format!("{:.2}", waited.as_secs_f64())));
-    }
-    if let Passed::Talked = passed {
-        environment.set("RBLSMTPD", Some(early::refusal(view).rblsmtpd()));
-    }
-    environment
 }
 
 fn learn_local_name(server: Server<'_>, watched: &Watched) {
