@@ -1,5 +1,9 @@
 //! What is wrong or suspicious in a file of the administrator's, line by line.
 
+use std::{error, fmt};
+
+use crate::error::{Cause, Fatal};
+
 /// How much of it is shown.  What is wrong with a file is often wrong with all of its
 /// lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +36,10 @@ impl Extent {
 }
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Finding {
     /// The file cannot be used.
-    Mistake(String),
+    Mistake(Fatal),
     /// It can, but may do something else than it seems to.
     Warning(String),
 }
@@ -44,21 +48,23 @@ pub enum Finding {
 #[derive(Debug)]
 pub struct Findings {
     extent: Extent,
-    mistakes: Lines,
-    warnings: Lines,
+    mistakes: Lines<Cause>,
+    warnings: Lines<String>,
 }
 
 /// What was found on lines; 0 for the file as a whole.
-#[derive(Debug, Default)]
-struct Lines {
-    shown: Vec<(u32, String)>,
+#[derive(Debug)]
+struct Lines<T> {
+    shown: Vec<(u32, T)>,
     more: usize,
 }
 
-impl Lines {
-    fn add(&mut self, most: usize, line: u32, text: impl FnOnce() -> String) {
+impl<T> Lines<T> {
+    const NONE: Self = Self { shown: Vec::new(), more: 0 };
+
+    fn add(&mut self, most: usize, line: u32, what: impl FnOnce() -> T) {
         if self.shown.len() < most {
-            self.shown.push((line, text()));
+            self.shown.push((line, what()));
         } else {
             self.more += 1;
         }
@@ -69,7 +75,7 @@ impl Findings {
     /// Nothing yet.
     #[must_use]
     pub fn new(extent: Extent) -> Self {
-        Self { extent, mistakes: Lines::default(), warnings: Lines::default() }
+        Self { extent, mistakes: Lines::NONE, warnings: Lines::NONE }
     }
 
     /// Adds a warning about a line, or with 0 about the whole file.
@@ -78,8 +84,8 @@ impl Findings {
     }
 
     /// Adds what keeps a line from being used, or with 0 the whole file.
-    pub fn reject(&mut self, line: u32, why: impl FnOnce() -> String) {
-        self.mistakes.add(self.extent.most(), line, why);
+    pub fn reject<E: Into<Cause>>(&mut self, line: u32, why: impl FnOnce() -> E) {
+        self.mistakes.add(self.extent.most(), line, || why().into());
     }
 
     /// How many lines were rejected.
@@ -92,18 +98,23 @@ impl Findings {
     /// `origin` is what messages call the file.
     #[must_use]
     pub fn in_order(self, origin: &str) -> Vec<Finding> {
-        let place = |line| if line == 0 { origin.into() } else { format!("{origin} line {line}") };
         let mistakes = self.mistakes.shown.into_iter().map(|(line, why)| {
-            (line, Finding::Mistake(format!("unable to use {}: {why}", place(line))))
+            let mistake = match line {
+                0 => Fatal::Unusable { what: origin.into(), why },
+                _ => Fatal::At { file: origin.into(), line: line as usize, why },
+            };
+            (line, Finding::Mistake(mistake))
         });
-        let warnings = self.warnings.shown.into_iter();
-        let warnings =
-            warnings.map(|(line, why)| (line, Finding::Warning(format!("{}: {why}", place(line)))));
+        let warnings = self.warnings.shown.into_iter().map(|(line, why)| {
+            let place = if line == 0 { String::new() } else { format!(" line {line}") };
+            (line, Finding::Warning(format!("{origin}{place}: {why}")))
+        });
         let mut lines: Vec<(u32, Finding)> = mistakes.chain(warnings).collect();
         lines.sort_by_key(|(line, _)| *line);
-        let more = self.mistakes.more;
-        let more =
-            (more > 0).then(|| format!("unable to use {origin}: {more} more lines are wrong"));
+        let more = (self.mistakes.more > 0).then(|| Fatal::Unusable {
+            what: origin.into(),
+            why: MoreLines(self.mistakes.more).into(),
+        });
         let rest = self.extent.rest(origin, self.warnings.more).map(Finding::Warning);
         let rest = more.map(Finding::Mistake).into_iter().chain(rest);
         lines.into_iter().map(|(_, finding)| finding).chain(rest).collect()
@@ -121,25 +132,47 @@ impl Findings {
     }
 }
 
+/// So many lines are wrong besides those that are shown.
+#[derive(Clone, Copy, Debug)]
+struct MoreLines(usize);
+
+impl fmt::Display for MoreLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} more lines are wrong", self.0)
+    }
+}
+
+impl error::Error for MoreLines {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each with its kind in front.
+    fn told(findings: Findings) -> Vec<String> {
+        let found = findings.in_order("f").into_iter();
+        let told = found.map(|finding| match finding {
+            Finding::Mistake(why) => format!("mistake: {why}"),
+            Finding::Warning(why) => format!("warning: {why}"),
+        });
+        told.collect()
+    }
 
     #[test]
     fn mistakes_and_warnings_stand_in_the_order_of_their_lines() {
         let mut findings = Findings::new(Extent::All);
         findings.warn(3, || "odd".into());
-        findings.reject(2, || "wrong".into());
-        findings.reject(4, || "wrong, too".into());
+        findings.reject(2, || "wrong");
+        findings.reject(4, || "wrong, too");
         findings.warn(0, || "old".into());
         let expected = [
-            Finding::Warning("f: old".into()),
-            Finding::Mistake("unable to use f line 2: wrong".into()),
-            Finding::Warning("f line 3: odd".into()),
-            Finding::Mistake("unable to use f line 4: wrong, too".into()),
+            "warning: f: old",
+            "mistake: unable to use f line 2: wrong",
+            "warning: f line 3: odd",
+            "mistake: unable to use f line 4: wrong, too",
         ];
         assert_eq!(findings.mistakes(), 2);
-        assert_eq!(findings.in_order("f"), expected);
+        assert_eq!(told(findings), expected);
     }
 
     #[test]
@@ -148,13 +181,13 @@ mod tests {
             let mut findings = Findings::new(extent);
             for line in 1..=u32::try_from(extent.most()).unwrap() + 3 {
                 findings.warn(line, || "odd".into());
-                findings.reject(line, || "wrong".into());
+                findings.reject(line, || "wrong");
             }
-            let found = findings.in_order("f");
+            let found = told(findings);
             assert_eq!(found.len(), 2 * extent.most() + 2);
             let rest = [
-                Finding::Mistake("unable to use f: 3 more lines are wrong".into()),
-                Finding::Warning(format!("f: 3 more warnings{hint}")),
+                "mistake: unable to use f: 3 more lines are wrong".into(),
+                format!("warning: f: 3 more warnings{hint}"),
             ];
             assert_eq!(found[found.len() - 2..], rest);
         }

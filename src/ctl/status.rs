@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::file::RUN;
+use crate::daemon::scoreboard::layout::NoScoreboard;
 use crate::daemon::scoreboard::snapshot::Snapshot;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::status::{self, Child};
@@ -78,7 +79,7 @@ impl Shown {
         Ok(Self { snapshot: Snapshot::read(&file)?, supervisor })
     }
 
-    fn board(&mut self) -> Result<Scoreboard<'_>, String> {
+    fn board(&mut self) -> Result<Scoreboard<'_>, NoScoreboard> {
         self.snapshot.scoreboard()
     }
 }
@@ -331,7 +332,7 @@ mod tests {
         for length in (0..100).chain([4096]) {
             let words = random.words(length);
             let mut shown = written(&words, 0).unwrap();
-            assert_eq!(shown.board().err().unwrap(), "it is no scoreboard");
+            assert_eq!(shown.board().err().unwrap(), NoScoreboard::Other);
         }
     }
 

@@ -1,5 +1,6 @@
 //! DNS lists (RFC 5782): which name is asked, and what its addresses mean.
 
+use std::error;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
@@ -65,6 +66,39 @@ impl fmt::Display for WhyNot {
     }
 }
 
+/// Why a list cannot be asked.  Displayed as what would have been right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListError {
+    /// An allowlist with a weight.
+    AllowWeight,
+    /// This is no weight.
+    Weight,
+    /// This is no zone.
+    Zone,
+    /// These are no addresses.
+    Filter(String),
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllowWeight => {
+                f.write_str("it takes no weight: to be on one allowlist is enough")
+            }
+            Self::Weight => write!(f, "the weight behind the `*' is from 1 to {HEAVIEST}"),
+            Self::Zone => {
+                f.write_str("it takes a zone such as zen.example, zen.example=127.0.0.[2..11]*2")
+            }
+            Self::Filter(text) => {
+                let such = "127.0.0.2 or 127.0.0.[2;4..11]";
+                write!(f, "`{text}' is no address filter such as {such}")
+            }
+        }
+    }
+}
+
+impl error::Error for ListError {}
+
 /// The lists to ask.
 #[derive(Clone, Debug, Default)]
 pub struct WantedLists {
@@ -79,7 +113,7 @@ impl List {
     ///
     /// # Errors
     /// What would have been right.
-    pub fn parse_blocklist(text: &str) -> Result<Self, String> {
+    pub fn parse_blocklist(text: &str) -> Result<Self, ListError> {
         Self::parse(text, Purpose::Block)
     }
 
@@ -87,16 +121,16 @@ impl List {
     ///
     /// # Errors
     /// What would have been right.
-    pub fn parse_allowlist(text: &str) -> Result<Self, String> {
+    pub fn parse_allowlist(text: &str) -> Result<Self, ListError> {
         if text.contains('*') {
-            return Err("it takes no weight: to be on one allowlist is enough".into());
+            return Err(ListError::AllowWeight);
         }
         Self::parse(text, Purpose::Allow)
     }
 
-    fn parse(text: &str, purpose: Purpose) -> Result<Self, String> {
+    fn parse(text: &str, purpose: Purpose) -> Result<Self, ListError> {
         let (text, weight) = match text.split_once('*') {
-            Some((text, weight)) => (text, number(weight, 1, HEAVIEST)?),
+            Some((text, weight)) => (text, self::weight(weight)?),
             None => (text, 1),
         };
         let (zone, filter) = match text.split_once('=') {
@@ -109,7 +143,7 @@ impl List {
             (1..=63).contains(&label.len()) && label.bytes().all(fine)
         };
         if zone.len() > 150 || !zone.contains('.') || !zone.split('.').all(label) {
-            return Err("it takes a zone such as zen.example, zen.example=127.0.0.[2..11]*2".into());
+            return Err(ListError::Zone);
         }
         Ok(Self { zone, purpose, filter, weight })
     }
@@ -194,8 +228,8 @@ fn may_allow(address: Ipv4Addr) -> bool {
 }
 
 /// `127.0.0.2`, `127.0.0.[2..11]` or `127.0.[0;1].[2;4..6]`, as in postscreen.
-fn filter(text: &str) -> Result<[Octets; 4], String> {
-    let wanted = || format!("`{text}' is no address filter such as 127.0.0.2 or 127.0.0.[2;4..11]");
+fn filter(text: &str) -> Result<[Octets; 4], ListError> {
+    let wanted = || ListError::Filter(text.into());
     let mut octets = Vec::new();
     let mut rest = text;
     loop {
@@ -225,9 +259,9 @@ fn ranges(text: &str, many: bool) -> Option<Octets> {
     Some(vec![(octet, octet)])
 }
 
-fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
-    let number = u32::from_str(text).ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("the weight behind the `*' is from {least} to {most}"))
+fn weight(text: &str) -> Result<u32, ListError> {
+    let weight = u32::from_str(text).ok().filter(|weight| (1..=HEAVIEST).contains(weight));
+    weight.ok_or(ListError::Weight)
 }
 
 #[cfg(test)]
@@ -281,6 +315,10 @@ mod tests {
         ] {
             assert!(List::parse_blocklist(bad).is_err(), "{bad}");
         }
+        let why = |text| List::parse_blocklist(text).unwrap_err().to_string();
+        assert_eq!(why("zen.example*1001"), "the weight behind the `*' is from 1 to 1000");
+        assert!(why("zen.example=127").starts_with("`127' is no address filter such as 127.0.0.2"));
+        assert_eq!(List::parse_allowlist("zen.example*2"), Err(ListError::AllowWeight));
     }
 
     #[test]

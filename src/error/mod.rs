@@ -44,8 +44,6 @@ pub enum Fatal {
         /// What is wrong with it.
         why: Cause,
     },
-    /// A file, or lines of it, as the one who read it says.
-    File(String),
     /// A file that a setting names, and that cannot be read.
     Unreadable {
         /// The file.
@@ -138,7 +136,6 @@ impl Fatal {
             Self::Usage(_)
             | Self::Unusable { .. }
             | Self::At { .. }
-            | Self::File(_)
             | Self::Unreadable { .. }
             | Self::NoAccount { .. }
             | Self::NoId(_)
@@ -187,7 +184,7 @@ impl fmt::Display for Fatal {
             Self::Usage(what) => write!(f, "{what} {TRY_HELP}"),
             Self::Unusable { what, why } => write!(f, "unable to use {what}: {why}"),
             Self::At { file, line, why } => write!(f, "unable to use {file} line {line}: {why}"),
-            Self::File(what) | Self::Reported { message: what, .. } => f.write_str(what),
+            Self::Reported { message, .. } => f.write_str(message),
             Self::Unreadable { path, why, hint } => {
                 write!(f, "unable to read {}: {}{hint}", path.display(), Reason(why))
             }
@@ -235,7 +232,6 @@ mod tests {
             (Usage(super::Usage::Missing(Operands::Program)), 100, "prog is missing (try --help)"),
             (Unusable { what: "host x".into(), why: why() }, 100, "unable to use host x: no"),
             (At { file: "/f".into(), line: 2, why: why() }, 100, "unable to use /f line 2: no"),
-            (File("no".into()), 100, "no"),
             (unreadable, 100, "unable to read /f: Permission denied (os error 13) (-x)"),
             (account, 100, "-u x: no such user"),
             (NoId("UID"), 100, "-U takes numbers from $UID and $GID: check $UID"),
@@ -253,7 +249,7 @@ mod tests {
             ),
             (Gone("/d".into()), 111, "the directory /d is gone"),
             (of, 111, "unable to act: Permission denied (os error 13) (--pidfile)"),
-            (AsTcpserver(Box::new(File("no".into()))), 100, "no"),
+            (AsTcpserver(Box::new(Gone("/d".into()))), 111, "the directory /d is gone"),
             (Reported { code: 7, message: "no".into() }, 7, "no"),
         ] {
             assert_eq!((fatal.exit_code(), fatal.to_string().as_str()), (code, message));

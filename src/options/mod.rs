@@ -16,6 +16,7 @@ mod places;
 pub(crate) mod suggest;
 pub mod table;
 mod unknown;
+mod value_error;
 pub(crate) mod values;
 
 use std::env;
@@ -243,7 +244,7 @@ impl Options {
             let Some(path) = path else { return Ok(Patterns::default()) };
             let text = files::read(self, name, path, Patterns::LARGEST_FILE)?;
             let patterns = Patterns::parse(&path.display().to_string(), &text);
-            patterns.map_err(|why| Fatal::File(why.to_string()))
+            patterns.map_err(Fatal::from)
         };
         let dynamic = read("dynamic-file", &self.dynamic_file)?;
         let exceptions = read("static-file", &self.static_file)?;

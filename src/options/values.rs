@@ -12,30 +12,28 @@ use ipnet::{IpNet, Ipv4Net};
 use nix::sys::socket::UnixAddr;
 use syslog::Facility;
 
+use super::suggest::hint;
+use super::value_error::ValueError;
 use crate::known::directory::socket_in;
 use crate::seconds::seconds;
-
-use super::suggest::hint;
 
 /// The longest reply text, in bytes: RFC 5321, 4.5.3.1.5 allows 512 for the
 /// whole line, and the code, a host name and CR LF have to fit too.
 const LONGEST_TEXT: usize = 240;
 
-pub(crate) type Value<T> = Result<T, String>;
+pub(crate) type Value<T> = Result<T, ValueError>;
 
 pub(super) fn text(value: &OsStr) -> Value<&str> {
-    value.to_str().ok_or_else(|| "it is not UTF-8".into())
+    value.to_str().ok_or(ValueError::NotUtf8)
 }
 
 pub(super) fn seconds_value(value: &OsStr) -> Value<Duration> {
-    let wanted = "it takes seconds from 0 to 86400, such as 2 or 0.5";
-    seconds(text(value)?).ok_or_else(|| wanted.into())
+    seconds(text(value)?).ok_or(ValueError::Seconds)
 }
 
 pub(super) fn number(value: &OsStr, range: RangeInclusive<u32>) -> Value<u32> {
-    let wanted = || format!("it takes a number from {} to {}", range.start(), range.end());
-    let number = u32::from_str(text(value)?).map_err(|_| wanted())?;
-    if range.contains(&number) { Ok(number) } else { Err(wanted()) }
+    let number = u32::from_str(text(value)?).ok().filter(|number| range.contains(number));
+    number.ok_or(ValueError::Number { least: *range.start(), most: *range.end() })
 }
 
 pub(super) fn count(value: &OsStr, range: RangeInclusive<u32>) -> Value<usize> {
@@ -47,9 +45,9 @@ pub(super) fn count(value: &OsStr, range: RangeInclusive<u32>) -> Value<usize> {
 pub(super) fn keepers_directory(value: &OsStr) -> Value<PathBuf> {
     let path = PathBuf::from(value);
     match UnixAddr::new(&socket_in(&path)) {
-        _ if value.is_empty() => Err("it takes a directory".into()),
+        _ if value.is_empty() => Err(ValueError::NoDirectory),
         Ok(_) => Ok(path),
-        Err(_) => Err("its path is too long: 100 bytes at most".into()),
+        Err(_) => Err(ValueError::PathTooLong),
     }
 }
 
@@ -71,13 +69,11 @@ pub(super) fn resolver(value: &OsStr) -> Value<SocketAddr> {
         ip.parse::<Ipv6Addr>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit())
     });
     if let (Some((ip, port)), true) = (with_port, bare == text) {
-        return Err(format!("it may be a port or not: use [{ip}]:{port} or [{text}]"));
+        return Err(ValueError::AmbiguousPort { ip: ip.into(), port: port.into() });
     }
     let address = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
     let address = address.or_else(|_| text.parse()).ok().filter(|address| address.port() > 0);
-    address.ok_or_else(|| {
-        "it takes an address such as 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53".into()
-    })
+    address.ok_or(ValueError::Resolver)
 }
 
 /// Networks with commas or white space between them; `none` for none.
@@ -88,7 +84,7 @@ pub(super) fn networks(value: &OsStr) -> Value<Vec<IpNet>> {
     }
     let mut parts = text.split([',', ' ', '\t']).filter(|part| !part.is_empty()).peekable();
     if parts.peek().is_none() {
-        return Err("it takes networks such as 10.0.0.0/8, or none".into());
+        return Err(ValueError::NoNetworks);
     }
     parts.map(network).collect()
 }
@@ -97,11 +93,10 @@ pub(super) fn networks(value: &OsStr) -> Value<Vec<IpNet>> {
 fn network(text: &str) -> Value<IpNet> {
     let network = text.parse::<IpAddr>().map(IpNet::from).ok();
     let network = network.or_else(|| text.parse().ok()).or_else(|| short_network(text));
-    let network = network
-        .ok_or_else(|| format!("`{text}' is not a valid network such as 10.0.0.0/8 or fd00::/8"))?;
-    if network.trunc() != network {
-        let meant = network.trunc();
-        return Err(format!("`{text}' is not a valid network: use {meant}"));
+    let network = network.ok_or_else(|| ValueError::Network(text.into()))?;
+    let meant = network.trunc();
+    if meant != network {
+        return Err(ValueError::HostBits { text: text.into(), meant });
     }
     Ok(unmapped(network))
 }
@@ -130,7 +125,7 @@ pub(super) fn local_name(value: &OsStr) -> Value<String> {
     if (1..=253).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(text.into());
     }
-    Err("it takes a host name such as mx.example.org, or 0".into())
+    Err(ValueError::LocalName)
 }
 
 /// One line of a reply: printable ASCII.
@@ -138,13 +133,13 @@ pub(super) fn reply_text(value: &OsStr) -> Value<String> {
     let text = text(value)?;
     let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     if text.is_empty() || !printable {
-        return Err("it takes one line of printable ASCII".into());
+        return Err(ValueError::ReplyText);
     }
     if text.starts_with('-') {
-        return Err("a `-' in front would tell rblsmtpd to refuse for good".into());
+        return Err(ValueError::ReplyDash);
     }
     if text.len() > LONGEST_TEXT {
-        return Err(format!("it takes {LONGEST_TEXT} bytes at most"));
+        return Err(ValueError::ReplyTooLong(LONGEST_TEXT));
     }
     Ok(text.into())
 }
@@ -158,22 +153,20 @@ const FACILITIES: [&str; 20] = [
 /// A facility of syslog, such as `mail` or `local3`.
 pub(super) fn facility(value: &OsStr) -> Value<Facility> {
     let text = text(value)?;
-    Facility::from_str(text).map_err(|()| {
-        format!("it takes a facility such as mail, daemon or local0{}", hint(text, "", FACILITIES))
-    })
+    Facility::from_str(text).map_err(|()| ValueError::Facility(hint(text, "", FACILITIES)))
 }
 
 /// A tag of syslog: what RFC 3164, 5.3 allows, and what programs are called.
 pub(super) fn tag(value: &OsStr) -> Value<String> {
     let text = text(value)?;
     if text.contains('/') {
-        return Err("a `/' ends the name by which rsyslog files lines".into());
+        return Err(ValueError::TagSlash);
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if (1..=32).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(text.into());
     }
-    Err("it takes up to 32 letters, digits, `-', `_' and `.'".into())
+    Err(ValueError::Tag)
 }
 
 /// One of a few words.
@@ -181,8 +174,9 @@ pub(super) fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Value<T> 
     let text = text(value)?;
     let found = choices.iter().find(|(word, _)| *word == text);
     found.map(|(_, choice)| *choice).ok_or_else(|| {
-        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        format!("it takes {}{}", words.join(" or "), hint(text, "", words.iter().copied()))
+        let words = choices.iter().map(|(word, _)| *word);
+        let hint = hint(text, "", words.clone());
+        ValueError::Choice { words: words.map(String::from).collect(), hint }
     })
 }
 
@@ -209,7 +203,7 @@ mod tests {
     fn a_port_behind_an_ipv6_address_without_brackets_is_ambiguous() {
         let read = |text: &str| resolver(OsStr::new(text));
         let why = "it may be a port or not: use [::1]:53 or [::1:53]";
-        assert_eq!(read("::1:53").unwrap_err(), why);
+        assert_eq!(read("::1:53").unwrap_err().to_string(), why);
         assert!(read("2001:db8::1:5353").is_err());
         assert_eq!(read("[::1:53]").unwrap().to_string(), "[::1:53]:53");
         assert_eq!(read("2001:db8::1:5a").unwrap().to_string(), "[2001:db8::1:5a]:53");
@@ -220,7 +214,7 @@ mod tests {
         let read = |text: &str| networks(OsStr::new(text));
         assert_eq!(read("none").unwrap(), []);
         assert_eq!(read("10.0.0.0/8, ::1").unwrap().len(), 2);
-        assert!(read("10.0.0.0/8,example").unwrap_err().contains("`example'"));
+        assert!(read("10.0.0.0/8,example").unwrap_err().to_string().contains("`example'"));
         for bad in ["10.0.0.0/33", "10.0.0/", "/8", "10/8/8", "10", "1.2.3.4.5/8", "none,::1", ""] {
             assert!(read(bad).is_err(), "{bad}");
         }
@@ -237,7 +231,7 @@ mod tests {
     fn a_network_has_no_bits_behind_its_prefix() {
         let read = |text: &str| networks(OsStr::new(text));
         let why = "`10.1.2.3/8' is not a valid network: use 10.0.0.0/8";
-        assert_eq!(read("10.1.2.3/8").unwrap_err(), why);
+        assert_eq!(read("10.1.2.3/8").unwrap_err().to_string(), why);
         assert!(read("172.17/12").is_err() && read("2001:db8::1/32").is_err());
     }
 
@@ -252,16 +246,16 @@ mod tests {
     #[test]
     fn the_facilities_that_are_suggested_exist() {
         assert!(FACILITIES.iter().all(|name| facility(OsStr::new(name)).is_ok()));
-        assert!(facility(OsStr::new("mial")).err().unwrap().ends_with(": did you mean mail?"));
+        let why = facility(OsStr::new("mial")).err().unwrap().to_string();
+        assert!(why.ends_with(": did you mean mail?"), "{why}");
     }
 
     #[test]
     fn a_choice_suggests_the_nearest_word() {
         let choices = [("refuse", 1), ("log", 2)];
-        let why = choice(OsStr::new("refused"), &choices).unwrap_err();
-        assert_eq!(why, "it takes refuse or log: did you mean refuse?");
-        let why = choice(OsStr::new("never"), &choices).unwrap_err();
-        assert_eq!(why, "it takes refuse or log");
+        let why = |word: &str| choice(OsStr::new(word), &choices).unwrap_err().to_string();
+        assert_eq!(why("refused"), "it takes refuse or log: did you mean refuse?");
+        assert_eq!(why("never"), "it takes refuse or log");
     }
 
     #[test]
@@ -282,9 +276,9 @@ mod tests {
             assert_eq!(tag(OsStr::new(good)).as_deref(), Ok(good));
         }
         for bad in ["", "a b", "a:", "a[1]", "a=b", "a\n", "caf\u{e9}", &"x".repeat(33)] {
-            assert!(tag(OsStr::new(bad)).unwrap_err().starts_with("it takes "), "{bad:?}");
+            assert_eq!(tag(OsStr::new(bad)), Err(ValueError::Tag), "{bad:?}");
         }
-        assert!(tag(OsStr::new("mail/smtp-delayd")).unwrap_err().contains("rsyslog"));
+        assert_eq!(tag(OsStr::new("mail/smtp-delayd")), Err(ValueError::TagSlash));
     }
 
     #[test]

@@ -32,9 +32,7 @@ impl fmt::Display for WhyNot {
             Self::NoRule => "it takes address:allow or address:deny, with ,NAME=/value/",
             Self::NoNetwork => "not a valid network",
             Self::NoRange => "not a valid range",
-            Self::TooManyKeys => {
-                "over 250000 keys: use networks such as 10.0.0.0/8, or a cdb (-x)"
-            }
+            Self::TooManyKeys => "over 250000 keys: use networks such as 10.0.0.0/8, or a cdb (-x)",
             Self::TooManyBytes => "the keys are over 8 MiB: use a cdb (-x)",
         })
     }

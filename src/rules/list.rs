@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::keys::Place;
+use super::line_error::{LineError, WhyNot};
 use super::lint::warn_of_line;
 use super::record::Match;
 use super::record::Rule;
 use super::text::{Parsed, keys, parse_with_ipv6, trimmed};
-use crate::error::Fatal;
 use crate::findings::{Extent, Finding, Findings};
 use crate::mistakes::Mistakes;
 
@@ -75,7 +75,7 @@ impl List {
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
         for finding in findings.in_order(origin) {
             match finding {
-                Finding::Mistake(why) => mistakes.push(Fatal::File(why)),
+                Finding::Mistake(why) => mistakes.push(why),
                 Finding::Warning(why) => warnings.push(why),
             }
         }
@@ -99,7 +99,7 @@ impl List {
                 findings.reject(number, || {
                     let shown = trimmed(line).escape_ascii().to_string();
                     let shown: String = shown.chars().take(SHOWN).collect();
-                    format!("{why}: {shown}")
+                    LineError { why, shown }
                 });
                 if builder.check_size().is_err() {
                     break;
@@ -165,16 +165,14 @@ impl Builder {
         number: u32,
         line: &[u8],
         findings: &mut Findings,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), WhyNot> {
         if line.len() > LONGEST_LINE {
-            return Err("it is over 128 KiB");
+            return Err(WhyNot::TooLong);
         }
         match parse_with_ipv6(line) {
             Parsed::Empty => (),
-            Parsed::NoColon => return Err("there is no colon"),
-            Parsed::Bad => {
-                return Err("it takes address:allow or address:deny, with ,NAME=/value/");
-            }
+            Parsed::NoColon => return Err(WhyNot::NoColon),
+            Parsed::Bad => return Err(WhyNot::NoRule),
             Parsed::Rules(line) => {
                 self.add(number, line.address, &line.rule)?;
                 warn_of_line(number, &line, findings);
@@ -183,13 +181,13 @@ impl Builder {
         Ok(())
     }
 
-    fn add(&mut self, line: u32, address: &[u8], rule: &Rule) -> Result<(), &'static str> {
+    fn add(&mut self, line: u32, address: &[u8], rule: &Rule) -> Result<(), WhyNot> {
         let record = self.record(rule);
         if let Some(net) = network(address)? {
             self.list.networks.push(Network { net, record, line });
             return self.check_size();
         }
-        for key in keys(address).map_err(|_| "not a valid range")? {
+        for key in keys(address).map_err(|_| WhyNot::NoRange)? {
             let start = index(self.list.text.len());
             self.list.text.extend_from_slice(&key);
             self.list.keys.push(Key { start, length: index(key.len()), record, line });
@@ -209,13 +207,13 @@ impl Builder {
         number
     }
 
-    fn check_size(&self) -> Result<(), &'static str> {
+    fn check_size(&self) -> Result<(), WhyNot> {
         let List { keys, networks, text, .. } = &self.list;
         if keys.len() + networks.len() > MOST_KEYS {
-            return Err("over 250000 keys: use networks such as 10.0.0.0/8, or a cdb (-x)");
+            return Err(WhyNot::TooManyKeys);
         }
         if text.len() > MOST_BYTES {
-            return Err("the keys are over 8 MiB: use a cdb (-x)");
+            return Err(WhyNot::TooManyBytes);
         }
         Ok(())
     }
@@ -269,12 +267,12 @@ fn index(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn network(address: &[u8]) -> Result<Option<IpNet>, &'static str> {
+fn network(address: &[u8]) -> Result<Option<IpNet>, WhyNot> {
     let text = std::str::from_utf8(address).unwrap_or_default();
     let is_network = text.contains('/') && !text.contains(['=', '@']);
     match text.parse::<IpNet>() {
         Ok(network) => Ok(Some(network.trunc())),
-        Err(_) if is_network => Err("not a valid network"),
+        Err(_) if is_network => Err(WhyNot::NoNetwork),
         Err(_) => Ok(None),
     }
 }
@@ -282,6 +280,7 @@ fn network(address: &[u8]) -> Result<Option<IpNet>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Fatal;
     use crate::rules::keys::{Subject, places};
 
     fn parse(text: &str) -> List {

@@ -3,6 +3,7 @@
 
 pub mod cdb;
 pub mod keys;
+mod line_error;
 pub(crate) mod lint;
 pub(crate) mod lint_cdb;
 pub mod list;

@@ -3,10 +3,11 @@
 pub mod environment;
 pub(super) mod variables;
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, NulError, OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::{error, fmt};
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
@@ -22,6 +23,26 @@ const ELF: &[u8] = b"\x7fELF";
 /// Bytes of a script that the kernel reads (execve(2)).
 const LOOKED_AT: u64 = 256;
 
+/// What is no program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoProgram {
+    /// There is no name, or an empty one.
+    NoName,
+    /// A word has a NUL in it, which exec(3) cannot pass on.
+    Nul(NulError),
+}
+
+impl fmt::Display for NoProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoName => f.write_str("it has no name"),
+            Self::Nul(why) => why.fmt(f),
+        }
+    }
+}
+
+impl error::Error for NoProgram {}
+
 /// A program, its arguments, and the paths where it may be.
 pub struct Program {
     arguments: Strings,
@@ -34,9 +55,9 @@ impl Program {
     ///
     /// # Errors
     /// If there is no program, or a NUL in a word.
-    pub fn new(words: &[OsString], path: Option<&[u8]>) -> Result<Self, String> {
+    pub fn new(words: &[OsString], path: Option<&[u8]>) -> Result<Self, NoProgram> {
         let name = words.first().filter(|name| !name.is_empty());
-        let name = name.ok_or("it has no name")?.as_bytes();
+        let name = name.ok_or(NoProgram::NoName)?.as_bytes();
         let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
         let files = if name.contains(&b'/') {
             vec![name.to_vec()]
@@ -51,7 +72,7 @@ impl Program {
     ///
     /// # Errors
     /// A NUL in a word.
-    pub fn at(file: &str, arguments: &[&str]) -> Result<Self, String> {
+    pub fn at(file: &str, arguments: &[&str]) -> Result<Self, NoProgram> {
         let arguments = arguments.iter().map(|word| word.as_bytes().to_vec()).collect();
         Ok(Self {
             arguments: Strings::new(strings(arguments)?),
@@ -139,9 +160,8 @@ fn in_directory(directory: &[u8], name: &[u8]) -> Vec<u8> {
     [directory, b"/", name].concat()
 }
 
-fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, String> {
-    let strings = words.into_iter().map(CString::new).collect::<Result<_, _>>();
-    strings.map_err(|error| error.to_string())
+fn strings(words: Vec<Vec<u8>>) -> Result<Vec<CString>, NoProgram> {
+    words.into_iter().map(|word| CString::new(word).map_err(NoProgram::Nul)).collect()
 }
 
 #[cfg(test)]
@@ -158,7 +178,8 @@ mod tests {
         assert_eq!(files("p", Some(b"/a::/b")), ["/a/p", "./p", "/b/p"]);
         assert_eq!(files("p", None), ["/bin/p", "/usr/bin/p"]);
         assert_eq!(files("./p", Some(b"/a")), ["./p"]);
-        assert!(Program::new(&[], None).is_err());
-        assert!(Program::new(&[OsString::from_vec(b"a\0b".to_vec())], None).is_err());
+        let why = |words: &[OsString]| Program::new(words, None).err().unwrap();
+        assert_eq!(why(&[]), NoProgram::NoName);
+        assert!(matches!(why(&[OsString::from_vec(b"a\0b".to_vec())]), NoProgram::Nul(_)));
     }
 }

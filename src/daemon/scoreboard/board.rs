@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::daemon::scoreboard::layout::{Header, Identity, Parts, Slot};
+use crate::daemon::scoreboard::layout::{Header, Identity, NoScoreboard, Parts, Slot};
 use crate::daemon::scoreboard::stage::{SlotId, SlotSet, Stage, Stages};
 use crate::sys::{self, monotonic_micros as now};
 
@@ -48,10 +48,10 @@ impl<'a> Scoreboard<'a> {
     /// A scoreboard that another process has initialised.
     ///
     /// # Errors
-    /// Memory that is no scoreboard, or one of another version: a short message.
-    pub fn open(memory: &'a mut [u8]) -> Result<Self, String> {
+    /// Memory that is no scoreboard, or one of another version.
+    pub fn open(memory: &'a mut [u8]) -> Result<Self, NoScoreboard> {
         let slots = Identity::slots_of(memory)?;
-        Ok(Self::from(Parts::of(memory, slots).ok_or("it is cut off")?))
+        Ok(Self::from(Parts::of(memory, slots).ok_or(NoScoreboard::CutOff)?))
     }
 
     /// How many slots there are.
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_no_board_is_refused() {
-        let why = |words: &mut [u64]| Scoreboard::open(bytes(words)).err().unwrap();
+        let why = |words: &mut [u64]| Scoreboard::open(bytes(words)).err().unwrap().to_string();
         assert_eq!(why(&mut []), "it is no scoreboard");
         assert_eq!(why(&mut vec![0; 9999]), "it is no scoreboard");
         let mut memory = memory(size(9));

@@ -4,6 +4,7 @@
 //! for what is searched for among all of them; the `Slot`s; and the counters of networks.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::{error, fmt};
 
 use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
 
@@ -27,6 +28,36 @@ const COLUMNS: usize = 5;
 /// Counters of networks for each slot: so many that with all slots taken one client in 16
 /// shares its counter with another network, and causes a needless search.
 const COUNTERS: usize = 16;
+
+/// What is no scoreboard that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoScoreboard {
+    /// It begins as no scoreboard does.
+    Other,
+    /// It has this version of the layout.
+    Version(u64),
+    /// It has so many slots, more than there can be.
+    Slots(usize),
+    /// It has fewer bytes than its slots take.
+    CutOff,
+}
+
+impl fmt::Display for NoScoreboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other => f.write_str("it is no scoreboard"),
+            Self::Version(version) => {
+                write!(f, "it has version {version}, and this program reads {VERSION}")
+            }
+            Self::Slots(slots) => {
+                write!(f, "it has {slots} slots, and {MOST_SLOTS} is the most there can be")
+            }
+            Self::CutOff => f.write_str("it is cut off"),
+        }
+    }
+}
+
+impl error::Error for NoScoreboard {}
 
 /// What identifies a scoreboard, at its start: the same in all versions.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
@@ -101,8 +132,8 @@ impl Identity {
     /// The number of slots of a scoreboard that starts with these bytes.
     ///
     /// # Errors
-    /// What is no scoreboard, or one of another version, in a short message.
-    pub fn slots_of(start: &[u8]) -> Result<usize, String> {
+    /// What is no scoreboard, or one of another version.
+    pub fn slots_of(start: &[u8]) -> Result<usize, NoScoreboard> {
         let mut identity = Self::new_zeroed();
         // What is cut off is told by what there is of it.
         let length = start.len().min(size_of::<Self>());
@@ -110,17 +141,17 @@ impl Identity {
         identity.slots()
     }
 
-    fn slots(&self) -> Result<usize, String> {
+    fn slots(&self) -> Result<usize, NoScoreboard> {
         if self.magic.load(Ordering::Acquire) != MAGIC {
-            return Err("it is no scoreboard".into());
+            return Err(NoScoreboard::Other);
         }
         let version = self.version.load(Ordering::Acquire);
         if version != VERSION {
-            return Err(format!("it has version {version}, and this program reads {VERSION}"));
+            return Err(NoScoreboard::Version(version));
         }
         let slots = usize::try_from(self.slots.load(Ordering::Acquire)).unwrap_or(usize::MAX);
         if slots > MOST_SLOTS as usize {
-            return Err(format!("it has {slots} slots, and {MOST_SLOTS} is the most there can be"));
+            return Err(NoScoreboard::Slots(slots));
         }
         Ok(slots)
     }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use zerocopy::IntoBytes;
 
 use crate::daemon::scoreboard::board::Scoreboard;
-use crate::daemon::scoreboard::layout::{Identity, size};
+use crate::daemon::scoreboard::layout::{Identity, NoScoreboard, size};
 
 /// The contents of a file, or as much as there is to a scoreboard.
 pub struct Snapshot {
@@ -45,7 +45,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Scoreboard::open`].
-    pub fn scoreboard(&mut self) -> Result<Scoreboard<'_>, String> {
+    pub fn scoreboard(&mut self) -> Result<Scoreboard<'_>, NoScoreboard> {
         Scoreboard::open(self.bytes())
     }
 }

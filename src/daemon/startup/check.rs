@@ -146,7 +146,7 @@ fn examine(
 ) {
     match text {
         Ok(text) => remarks.extend(find(&text).into_iter().map(|finding| match finding {
-            Finding::Mistake(why) => Remark::Mistake(Fatal::File(why)),
+            Finding::Mistake(why) => Remark::Mistake(why),
             Finding::Warning(why) => Remark::Warning(why),
         })),
         Err(why) => remarks.push(Remark::Mistake(why)),

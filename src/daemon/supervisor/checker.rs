@@ -99,7 +99,7 @@ fn patterns(
         Some(tables) => Patterns::with_tables(&origin, text, tables),
         None => Patterns::parse(&origin, text),
     };
-    patterns.map_err(|why| Fatal::File(why.to_string()))
+    patterns.map_err(Fatal::from)
 }
 
 /// The rules in text form, and what in them is worth a warning.

@@ -183,8 +183,8 @@ mod tests {
         handover.put(&texts).unwrap();
         assert_eq!(handover.take().unwrap(), texts);
         assert_eq!(texts.warnings().collect::<Vec<_>>(), ["one", "two"]);
-        handover.put_mistake(&Fatal::File("caf\u{e9}".into())).unwrap();
-        assert_eq!(handover.take_mistake().unwrap(), "caf\u{e9}");
+        handover.put_mistake(&Fatal::NoAddress("caf\u{e9}".into())).unwrap();
+        assert_eq!(handover.take_mistake().unwrap(), "no IP address for caf\u{e9}");
         assert!(handover.take().is_err());
     }
 }

@@ -210,7 +210,7 @@ impl OnDisk {
             }
             Done::Opened(Err(why)) => {
                 self.state = State::Closed(Instant::now() + PAUSE);
-                self.trouble(why);
+                self.trouble(why.to_string());
             }
             Done::SetAside(name, why) => self.events.push(Event::SetAside(why, name)),
             // Of a store that was given up in the meantime: all is written again.

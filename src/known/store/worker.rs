@@ -41,7 +41,7 @@ pub(super) enum Job {
 /// What came of it.
 pub(super) enum Done {
     /// The store is open, or cannot be opened.
-    Opened(Result<Arc<Disk>, String>),
+    Opened(Result<Arc<Disk>, Broken>),
     /// One that could not be read has this name now, or none; and why.
     SetAside(Option<PathBuf>, String),
     /// The batch is on the disk; whether there are more to be forgotten, and how many
@@ -137,7 +137,7 @@ impl Side {
         let _ = self.is_done.write(1);
     }
 
-    fn open(&self) -> Result<Arc<Disk>, String> {
+    fn open(&self) -> Result<Arc<Disk>, Broken> {
         let try_it = || Disk::open(self.file()?);
         let opened = match try_it() {
             Err(Broken::Damaged(why)) => {
@@ -146,11 +146,11 @@ impl Side {
             }
             opened => opened,
         };
-        opened.map(Arc::new).map_err(|why| why.to_string())
+        opened.map(Arc::new)
     }
 
     fn file(&self) -> Result<File, Broken> {
-        self.directory.store().map_err(|why| Broken::Refused(io::Error::other(why.to_string())))
+        self.directory.store().map_err(|why| Broken::Refused(io::Error::other(why)))
     }
 
     fn set_aside(&self, why: String) {

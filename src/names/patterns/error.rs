@@ -3,7 +3,7 @@
 use std::iter::repeat;
 use std::{error, fmt, io};
 
-use crate::error::Reason;
+use crate::error::{Fatal, Reason};
 use crate::escape::Printable;
 
 /// Where an expression stands. Displayed as `FILE line N`.
@@ -35,8 +35,8 @@ pub enum PatternsError {
     Unusable {
         /// The file, as it was named.
         file: String,
-        /// In a few words.
-        why: &'static str,
+        /// In which way.
+        why: TooBig,
     },
     /// An expression is wrong.
     Expression {
@@ -44,17 +44,83 @@ pub enum PatternsError {
         file: String,
         /// The line, from 1.
         line: u32,
-        /// In a few words; a wrong expression follows on lines of its own, with
-        /// a caret below.
-        why: String,
+        /// What is wrong with it.
+        why: ExpressionError,
     },
 }
 
+/// In which way a file is too big.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooBig {
+    /// In bytes.
+    Bytes,
+    /// It has too many expressions.
+    Expressions,
+    /// Those that fit no table are too big together when compiled.
+    Compiled,
+}
+
+/// What is wrong with an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExpressionError {
+    /// It is too long.
+    TooLong,
+    /// It has a NUL byte.
+    Nul,
+    /// It is not UTF-8.
+    NotUtf8,
+    /// The `regex` crate does not take it.  Displayed as the crate's reason in a few
+    /// words; a wrong expression follows on lines of its own, with a caret below.
+    Refused(regex::Error),
+}
+
+/// The longest expression, in bytes.
+pub(super) const MAX_EXPRESSION: usize = 1_000;
+
 impl PatternsError {
-    pub(super) fn unusable(file: &str, why: &'static str) -> Self {
+    pub(super) fn unusable(file: &str, why: TooBig) -> Self {
         Self::Unusable { file: file.into(), why }
     }
 }
+
+impl From<PatternsError> for Fatal {
+    fn from(error: PatternsError) -> Self {
+        match error {
+            PatternsError::Unreadable { file, why } => {
+                Self::Unreadable { path: file.into(), why, hint: String::new() }
+            }
+            PatternsError::Unusable { file, why } => Self::Unusable { what: file, why: why.into() },
+            PatternsError::Expression { file, line, why } => {
+                Self::At { file, line: line as usize, why: why.into() }
+            }
+        }
+    }
+}
+
+impl fmt::Display for TooBig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "it is over 1 MiB",
+            Self::Expressions => "it has over 4000 expressions",
+            Self::Compiled => "its expressions are too big together",
+        })
+    }
+}
+
+impl error::Error for TooBig {}
+
+impl fmt::Display for ExpressionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "the expression is over {MAX_EXPRESSION} bytes"),
+            Self::Nul => f.write_str("the expression has a NUL byte"),
+            Self::NotUtf8 => f.write_str("the expression is not UTF-8"),
+            Self::Refused(error) => f.write_str(&explain(error)),
+        }
+    }
+}
+
+impl error::Error for ExpressionError {}
 
 impl fmt::Display for PatternsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,7 +137,7 @@ impl fmt::Display for PatternsError {
 impl error::Error for PatternsError {}
 
 /// `why`, and below it the expression with a caret where the crate shows one.
-pub(super) fn explain(error: &regex::Error) -> String {
+fn explain(error: &regex::Error) -> String {
     let regex::Error::Syntax(message) = error else {
         return "the expression is too big when compiled".into();
     };

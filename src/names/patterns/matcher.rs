@@ -9,6 +9,8 @@ use regex_automata::dfa::{StartKind, dense};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures, pikevm::PikeVM};
 use regex_automata::util::syntax;
 
+use super::error::ExpressionError;
+use super::table_error::TableError;
 use super::tables::Table;
 
 /// All tables of one list together, in bytes.
@@ -55,17 +57,16 @@ pub(super) struct Expression<'a> {
 }
 
 /// Is `text` an expression of the `regex` crate's syntax, of a bearable size?
-/// If not: the crate's own words.
-pub(super) fn check(text: &str) -> Result<(), regex::Error> {
+pub(super) fn check(text: &str) -> Result<(), ExpressionError> {
     let mut builder = RegexBuilder::new(text);
-    builder.unicode(false).case_insensitive(true).size_limit(COMPILED).build().map(drop)
+    builder.unicode(false).case_insensitive(true).size_limit(COMPILED);
+    builder.build().map(drop).map_err(ExpressionError::Refused)
 }
 
-/// Whether `text` is of the syntax at all, which takes less than [`check`]. If not: the
-/// crate's own words.
-pub(super) fn parses(text: &str) -> Result<(), String> {
+/// Whether `text` is of the syntax at all, which takes less than [`check`].
+pub(super) fn parses(text: &str) -> Result<(), TableError> {
     let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
-    syntax::parse_with(text, &config).map(drop).map_err(|why| why.to_string())
+    syntax::parse_with(text, &config).map(drop).map_err(|why| TableError::of_syntax(&why))
 }
 
 /// Expressions ready to match.
@@ -362,7 +363,11 @@ mod tests {
         for good in ["", "a|b", "(?i)a", "(?P<x>a)", "[[:digit:]]", "\\x41", "(?x) a # b"] {
             assert!(check(good).is_ok(), "{good}");
         }
-        assert!(matches!(check("("), Err(regex::Error::Syntax(_))));
-        assert!(matches!(check("(a{900}){900}"), Err(regex::Error::CompiledTooBig(_))));
+        let refused = |text| match check(text) {
+            Err(ExpressionError::Refused(why)) => why,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert!(matches!(refused("("), regex::Error::Syntax(_)));
+        assert!(matches!(refused("(a{900}){900}"), regex::Error::CompiledTooBig(_)));
     }
 }

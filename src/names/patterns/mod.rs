@@ -12,11 +12,12 @@ mod lint;
 mod matcher;
 mod postfix;
 mod program;
+mod table_error;
 mod tables;
 
 use crate::file;
 use crate::findings::{Extent, Finding, Findings};
-use error::explain;
+use error::TooBig;
 use line::expression;
 use matcher::{Budget, Expression, check, find_once};
 use postfix::{Entry, Kind};
@@ -88,7 +89,7 @@ impl Patterns {
             return Ok(());
         }
         let (text, file) = (contents(path)?, path.display().to_string());
-        let too_big = || PatternsError::unusable(&file, "its expressions are too big together");
+        let too_big = || PatternsError::unusable(&file, TooBig::Compiled);
         if postfix::is_table(&text) {
             let entries = entries(&file, &text)?;
             let program = Program::new(&entries, Budget::WITHOUT_TABLES).map_err(|_| too_big())?;
@@ -114,7 +115,7 @@ impl Patterns {
         check_all(origin, &as_expressions(&entries))?;
         match Program::new(&entries, Budget::default()) {
             Ok(program) => Ok(Self { file: origin.into(), source: Source::Compiled(program) }),
-            Err(_) => Err(PatternsError::unusable(origin, "its expressions are too big together")),
+            Err(_) => Err(PatternsError::unusable(origin, TooBig::Compiled)),
         }
     }
 
@@ -153,7 +154,7 @@ impl Patterns {
         let whole = (findings.mistakes() == 0).then(|| Self::parse(origin, text));
         let whole = whole.and_then(|parsed| match parsed {
             Ok(patterns) => patterns.slow_warning().map(Finding::Warning),
-            Err(why) => Some(Finding::Mistake(why.to_string())),
+            Err(why) => Some(Finding::Mistake(why.into())),
         });
         findings.in_order(origin).into_iter().chain(whole).collect()
     }
@@ -207,9 +208,8 @@ impl Patterns {
 fn examine_lines(text: &[u8], findings: &mut Findings) {
     let mut usable = Vec::new();
     for (line, text) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-        let checked = expression(text).and_then(|text| {
-            text.map(|text| check(text).map(|()| text).map_err(|why| explain(&why))).transpose()
-        });
+        let checked = expression(text)
+            .and_then(|text| text.map(|text| check(text).map(|()| text)).transpose());
         match checked {
             Ok(text) => usable.extend(text.map(|text| Expression { line, text })),
             Err(why) => findings.reject(line, || why),
@@ -256,7 +256,7 @@ fn entries(file: &str, text: &[u8]) -> Result<Vec<Entry>, PatternsError> {
     if postfix::is_table(text) {
         let entries = postfix::read(text).entries;
         if entries.len() > MAX_EXPRESSIONS {
-            return Err(PatternsError::unusable(file, "it has over 4000 expressions"));
+            return Err(PatternsError::unusable(file, TooBig::Expressions));
         }
         return Ok(entries);
     }
@@ -273,7 +273,7 @@ fn as_expressions(entries: &[Entry]) -> Vec<Expression<'_>> {
 
 fn expressions<'a>(file: &str, text: &'a [u8]) -> Result<Vec<Expression<'a>>, PatternsError> {
     if text.len() > Patterns::LARGEST_FILE {
-        return Err(PatternsError::unusable(file, "it is over 1 MiB"));
+        return Err(PatternsError::unusable(file, TooBig::Bytes));
     }
     let mut expressions = Vec::new();
     for (line, text) in (1..).zip(text.split(|&byte| byte == b'\n')) {
@@ -283,23 +283,23 @@ fn expressions<'a>(file: &str, text: &'a [u8]) -> Result<Vec<Expression<'a>>, Pa
         expressions.extend(text.map(|text| Expression { line, text }));
     }
     if expressions.len() > MAX_EXPRESSIONS {
-        return Err(PatternsError::unusable(file, "it has over 4000 expressions"));
+        return Err(PatternsError::unusable(file, TooBig::Expressions));
     }
     Ok(expressions)
 }
 
 fn check_all(file: &str, expressions: &[Expression<'_>]) -> Result<(), PatternsError> {
     expressions.iter().try_for_each(|expression| {
-        check(expression.text).map_err(|error| {
+        check(expression.text).map_err(|why| {
             let (file, line) = (file.into(), expression.line);
-            PatternsError::Expression { file, line, why: explain(&error) }
+            PatternsError::Expression { file, line, why }
         })
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::line::MAX_EXPRESSION;
+    use super::error::MAX_EXPRESSION;
     use super::*;
 
     fn parse(text: &[u8]) -> Patterns {
@@ -314,12 +314,13 @@ mod tests {
     fn all_lines_that_are_wrong_are_found() {
         let mistakes = Patterns::examine("/etc/x", b"good\nfoo(\n# x\n[\na\0b\n");
         let start = |finding: &Finding| match finding {
-            Finding::Mistake(why) => String::from(why.split(':').next().unwrap()),
+            Finding::Mistake(why) => String::from(why.to_string().split(':').next().unwrap()),
             Finding::Warning(why) => panic!("{why}"),
         };
         let starts: Vec<String> = mistakes.iter().map(start).collect();
         assert_eq!(starts, [2, 4, 5].map(|line| format!("unable to use /etc/x line {line}")));
-        assert_eq!(mistakes[0], Finding::Mistake(error(b"good\nfoo(\n")));
+        let Finding::Mistake(first) = &mistakes[0] else { panic!("{mistakes:?}") };
+        assert_eq!(first.to_string(), error(b"good\nfoo(\n"));
         let both = Patterns::examine("/etc/x", b"foo(\n/^a/ REJECT\n[\n");
         let [Finding::Mistake(_), Finding::Warning(odd), Finding::Mistake(_)] = both.as_slice()
         else {

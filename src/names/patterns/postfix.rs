@@ -2,6 +2,7 @@
 //! them: read as they are, so that a list that Postfix has need not be written again.
 
 use super::matcher::{Expression, parses};
+use super::table_error::TableError;
 
 /// What an entry of a list says of the names that it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(super) enum Kind {
 pub(super) struct Table {
     pub(super) entries: Vec<Entry>,
     /// Lines that cannot be used, and why. They are skipped, as Postfix does.
-    pub(super) skipped: Vec<(u32, String)>,
+    pub(super) skipped: Vec<(u32, TableError)>,
 }
 
 /// Whether `text` is such a table: its first line has an expression between slashes.
@@ -114,7 +115,7 @@ impl Reader {
             Kind::If { .. } => self.open += 1,
             Kind::EndIf => {
                 let Some(outer) = self.open.checked_sub(1) else {
-                    self.table.skipped.push((entry.line, "there is no `if' for it".into()));
+                    self.table.skipped.push((entry.line, TableError::NoIf));
                     return;
                 };
                 self.open = outer;
@@ -137,7 +138,7 @@ impl Reader {
 
 /// Why a line cannot be used.
 struct Refusal {
-    why: String,
+    why: TableError,
     is_if: bool,
 }
 
@@ -154,27 +155,23 @@ fn parse(line: &[u8]) -> Result<(Kind, String), Refusal> {
         Some(rest) => (true, rest.trim_start()),
         None => (false, rest),
     };
-    let refuse = |why: String| Refusal { why, is_if };
+    let refuse = |why| Refusal { why, is_if };
     let Some((expression, flags, result)) = split(rest) else {
-        return Err(refuse("this is no line of a Postfix table, as the first line is".into()));
+        return Err(refuse(TableError::NoLine));
     };
     let expression = translate(expression, flags).map_err(refuse)?;
     let kind = match (is_if, verdict(result)) {
         (true, _) => Kind::If { negated },
         (false, Some(verdict)) => Kind::Rule { negated, verdict },
-        (false, None) => return Err(refuse("there is no result behind the expression".into())),
+        (false, None) => return Err(refuse(TableError::NoResult)),
     };
     Ok((kind, expression))
 }
 
 /// The expression in the syntax of the `regex` crate.
-fn translate(expression: &str, flags: &str) -> Result<String, String> {
+fn translate(expression: &str, flags: &str) -> Result<String, TableError> {
     let expression = with_plain_classes(expression);
-    parses(&expression).map_err(|error| match () {
-        () if error.contains("look-around") => "look-around is not supported".into(),
-        () if error.contains("backreferences") => "back-references are not supported".into(),
-        () => error.rsplit("error: ").next().unwrap_or(&error).to_owned(),
-    })?;
+    parses(&expression)?;
     with_flags(&expression, flags)
 }
 
@@ -229,7 +226,7 @@ fn split(line: &str) -> Option<(&str, &str, &str)> {
 
 /// Letter case is ignored until `i` toggles it.  What only changes how much is matched,
 /// and not whether, changes nothing here.
-fn with_flags(expression: &str, flags: &str) -> Result<String, String> {
+fn with_flags(expression: &str, flags: &str) -> Result<String, TableError> {
     let (mut case, mut lines, mut spaced, mut anchored) = (false, false, false, false);
     for flag in flags.chars() {
         match flag {
@@ -238,7 +235,7 @@ fn with_flags(expression: &str, flags: &str) -> Result<String, String> {
             'x' => spaced = !spaced,
             'A' => anchored = !anchored,
             's' | 'E' | 'U' | 'X' => (),
-            other => return Err(format!("the flag `{}' is not known", other.escape_debug())),
+            other => return Err(TableError::Flag(other)),
         }
     }
     let set: String = [(lines, "m"), (spaced, "x"), (case, "-i")]
@@ -318,8 +315,9 @@ mod tests {
     fn what_the_engine_lacks_is_skipped_with_its_block() {
         let text = b"/a(?=b)/ REJECT\n/(x)\\1/ REJECT\nif /a(?!b)/\n/c/ REJECT\nif /d/\n/e/ OK\nendif\nendif\n/f/ OK";
         let table = read(text);
-        let skipped: Vec<u32> = table.skipped.iter().map(|(line, _)| *line).collect();
-        assert_eq!(skipped, [1, 2, 3]);
+        let skipped = [TableError::LookAround, TableError::BackReferences, TableError::LookAround];
+        let skipped: Vec<(u32, TableError)> = (1..).zip(skipped).collect();
+        assert_eq!(table.skipped, skipped);
         let lines: Vec<u32> = table.entries.iter().map(|it| it.line).collect();
         assert_eq!(lines, [9]);
     }
@@ -329,6 +327,16 @@ mod tests {
         let table = read(b"/a/ OK\n^plain\n/b/\n/c/q OK\nendif\n/d( OK\n/e(/ OK\n/\\elekta/ OK");
         let lines: Vec<u32> = table.skipped.iter().map(|(line, _)| *line).collect();
         assert_eq!((lines, table.entries.len()), (vec![2, 3, 4, 5, 6, 7, 8], 1));
+        let why: Vec<&TableError> = table.skipped.iter().map(|(_, why)| why).collect();
+        let [plain, no_result, flag, no_if, open, unclosed, _] = why.as_slice() else {
+            panic!("{why:?}")
+        };
+        assert_eq!([plain, open], [&&TableError::NoLine; 2]);
+        assert_eq!(
+            [no_result, flag, no_if],
+            [&&TableError::NoResult, &&TableError::Flag('q'), &&TableError::NoIf]
+        );
+        assert_eq!(unclosed.to_string(), "unclosed group");
     }
 
     #[test]
