@@ -9,8 +9,9 @@ use nix::unistd::Pid;
 
 use crate::connection::acceptor::{Counter, SpawnOutcome};
 use crate::daemon::child::Child;
+use crate::daemon::scoreboard::claim::Claim;
 use crate::daemon::scoreboard::pool::Pool;
-use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::stuck::Start;
 use crate::error::TROUBLE;
 use crate::sys::{self, Spawned, Stack};
@@ -21,17 +22,16 @@ const REST: Duration = Duration::from_millis(1);
 impl Child<'_> {
     /// A slot for a process that execs the program in place of this one: only if this
     /// one is still needed, and the supervisor is there to reap the other.
-    fn claim_for_program(&self) -> Option<SlotId> {
+    fn claim_for_program(&self) -> Option<Claim<'_>> {
         let superfluous = self.pool.starts().ready() >= self.service.options.max_idle();
         // The process that the log names as the client's has to exec the program.
         let announces = self.service.log.announces_processes();
         if announces || superfluous || self.pool.is_stopping() || self.is_orphaned() {
             return None;
         }
-        let program_slot =
-            self.pool.slots().claim(Some(self.slot), self.last_program_slot.get())?;
-        self.last_program_slot.set(program_slot.0);
-        Some(program_slot)
+        let claim = self.pool.slots().claim(Some(self.slot), self.last_program_slot.get())?;
+        self.last_program_slot.set(claim.slot().0);
+        Some(claim)
     }
 
     /// Has another process become the program, as [`Process::spawn_program`] says.
@@ -44,8 +44,8 @@ impl Child<'_> {
     ) -> Option<SpawnOutcome> {
         let since_last = self.pool.note_hand_over();
         let stack = self.stack.get_or_init(|| Stack::new().ok()).as_ref()?;
-        let (pool, program_slot) = (self.pool, self.claim_for_program()?);
-        pool.slots().transfer(self.slot, program_slot);
+        let (pool, transfer) = (self.pool, self.claim_for_program()?.transfer(self.slot));
+        let program_slot = transfer.slot();
         let mut panic = None;
         let mut work = || {
             let why = catch_unwind(AssertUnwindSafe(&mut *work)).unwrap_or_else(|payload| {
@@ -60,7 +60,13 @@ impl Child<'_> {
         let stay = is_alone(pool, since_last).then(|| self.binding.stay());
         let start = Start::begin(pool, self.slot);
         let spawned = sys::spawn_program(stack, pool.slots().pid_word(program_slot), &mut work);
-        if spawned == Ok(Spawned::Killed) {
+        let Ok(spawned) = spawned else {
+            // The client is ours again before the start is over.
+            drop(transfer);
+            return None;
+        };
+        transfer.started();
+        if spawned == Spawned::Killed {
             self.end_at_once(start);
         }
         drop(stay);
@@ -68,17 +74,13 @@ impl Child<'_> {
             resume_unwind(payload);
         }
         match spawned {
-            Ok(Spawned::Program(pid)) => {
+            Spawned::Program(pid) => {
                 announce(pid);
                 drop(start);
                 Some(SpawnOutcome::Started)
             }
-            Ok(Spawned::Killed) => None,
-            Ok(Spawned::Failure(why)) => Some(SpawnOutcome::Failed(why)),
-            Err(_) => {
-                pool.slots().take_back(self.slot, program_slot);
-                None
-            }
+            Spawned::Killed => None,
+            Spawned::Failure(why) => Some(SpawnOutcome::Failed(why)),
         }
     }
 
@@ -103,6 +105,7 @@ fn is_alone(pool: &Pool, since_last: Duration) -> bool {
 mod tests {
     use super::*;
     use crate::daemon::scoreboard::pool::test_pool;
+    use crate::daemon::scoreboard::stage::SlotId;
 
     #[test]
     fn a_client_is_alone_outside_of_bursts_and_beside_no_other() {

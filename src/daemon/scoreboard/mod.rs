@@ -3,6 +3,7 @@
 
 pub(in crate::daemon) mod address;
 pub mod board;
+pub mod claim;
 mod client;
 pub mod file;
 pub mod layout;

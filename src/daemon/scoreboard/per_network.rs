@@ -231,7 +231,7 @@ mod tests {
         let ips = ["192.0.2.7", "192.0.2.7", "2001:db8::1", "2001:db8::2"];
         let counters = || ips.map(|ip| counter(&pool, ip));
         let slots = ips.map(|ip| {
-            let slot = pool.slots().claim(None, 0).unwrap();
+            let slot = pool.slots().occupy(None, 0).unwrap();
             pool.slots().set_client(slot, ip.parse().unwrap());
             pool.slots().set_client(slot, ip.parse().unwrap());
             pool.slots().enter(slot, Stage::Busy);
@@ -241,7 +241,7 @@ mod tests {
         pool.networks().count_out(slots[0]);
         pool.networks().count_out(slots[0]);
         pool.slots().vacate(slots[1]);
-        let program_slot = pool.slots().claim(Some(slots[2]), 0).unwrap();
+        let program_slot = pool.slots().occupy(Some(slots[2]), 0).unwrap();
         pool.slots().transfer(slots[2], program_slot);
         pool.slots().vacate(slots[2]);
         assert!(counter(&pool, ips[2]) >= 2);

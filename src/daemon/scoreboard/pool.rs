@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn the_supervisor_is_woken_once_a_burst() {
         let pool = test_pool(8, 2);
-        let slots: Vec<SlotId> = (0..8).filter_map(|_| pool.slots().claim(None, 0)).collect();
+        let slots: Vec<SlotId> = (0..8).filter_map(|_| pool.slots().occupy(None, 0)).collect();
         pool.wake_if_short();
         assert_eq!(pool.waker().read(), Err(Errno::EAGAIN), "no more may be forked");
         pool.slots().vacate(slots[3]);

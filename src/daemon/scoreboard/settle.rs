@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn hand_over(pool: &Pool, _: SlotId) {
-        assert_eq!(pool.slots().claim(Some(CHILD), 1), Some(PROGRAM));
+        assert_eq!(pool.slots().occupy(Some(CHILD), 1), Some(PROGRAM));
         pool.slots().transfer(CHILD, PROGRAM);
     }
 
@@ -92,7 +92,7 @@ mod tests {
         for killed_after in 0..steps.len() {
             let pool = test_pool(4, 1);
             // Of an earlier client nothing is left that counts.
-            assert_eq!(pool.slots().claim(None, 0), Some(CHILD));
+            assert_eq!(pool.slots().occupy(None, 0), Some(CHILD));
             pool.slots().note_accepted(CHILD);
             pool.slots().set_client(CHILD, "2001:db8::1".parse().unwrap());
             pool.slots().count_verdict(CHILD, Counter::Early);

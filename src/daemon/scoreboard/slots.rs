@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::class::Class;
 use crate::connection::acceptor::Counter;
-use crate::daemon::scoreboard::board::{SUPERVISOR, Scoreboard};
+use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::line::Line;
 use crate::daemon::scoreboard::per_network::Networks;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
@@ -28,22 +28,6 @@ use crate::sys;
 pub struct Slots<'a>(pub(super) &'a Scoreboard<'a>);
 
 impl<'a> Slots<'a> {
-    /// Takes a free slot, the first after `from` if there is one, for the supervisor or
-    /// for the program process of a child.
-    #[must_use]
-    pub fn claim(self, child: Option<SlotId>, from: usize) -> Option<SlotId> {
-        let owner = child.map_or(SUPERVISOR, |child| child.0 as u64 + 1);
-        let take = |word: &AtomicU64| {
-            let free = 0;
-            word.load(Ordering::Relaxed) == free
-                && word.compare_exchange(free, owner, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-        };
-        let owners = self.0.owners;
-        let (before, behind) = owners.split_at(from.min(owners.len()));
-        let found = behind.iter().position(take).map(|number| before.len() + number);
-        found.or_else(|| before.iter().position(take)).map(SlotId)
-    }
-
     /// How many slots are taken.
     #[must_use]
     pub fn taken(self) -> usize {
@@ -145,7 +129,7 @@ impl<'a> Slots<'a> {
     /// Hands the client of `slot`, which has a place for its session, to a new process;
     /// the child of `slot` is idle then.  The session keeps its place meanwhile.  Its
     /// verdict stays due in `slot`, whose child counts it.
-    pub fn transfer(self, slot: SlotId, program_slot: SlotId) {
+    pub(super) fn transfer(self, slot: SlotId, program_slot: SlotId) {
         self.0.slot(program_slot).client.copy(&self.0.slot(slot).client);
         Networks(self.0).move_count(slot, slot, program_slot, || {
             self.enter(program_slot, Stage::Prog);
@@ -154,9 +138,8 @@ impl<'a> Slots<'a> {
     }
 
     /// Takes the client back from a process that never started.
-    pub fn take_back(self, slot: SlotId, program_slot: SlotId) {
+    pub(super) fn take_back(self, slot: SlotId, program_slot: SlotId) {
         Networks(self.0).move_count(slot, program_slot, slot, || self.enter(slot, Stage::Prog));
-        self.vacate(program_slot);
     }
 
     /// The process of `slot` could not exec a program, and ends.
@@ -251,7 +234,7 @@ mod tests {
     #[test]
     fn a_child_that_ends_is_not_idle_any_more() {
         let pool = test_pool(5, 1);
-        let slots: Vec<SlotId> = (0..5).filter_map(|_| pool.slots().claim(None, 0)).collect();
+        let slots: Vec<SlotId> = (0..5).filter_map(|_| pool.slots().occupy(None, 0)).collect();
         for slot in &slots {
             pool.slots().enter(*slot, Stage::Idle);
         }
@@ -311,7 +294,7 @@ mod tests {
     #[test]
     fn slots_are_taken_once_and_found_by_their_process() {
         let pool = test_pool(3, 1);
-        let slots: Vec<SlotId> = (0..4).filter_map(|_| pool.slots().claim(None, 0)).collect();
+        let slots: Vec<SlotId> = (0..4).filter_map(|_| pool.slots().occupy(None, 0)).collect();
         assert_eq!((slots.len(), pool.slots().taken()), (3, 3));
         for (slot, pid) in slots.iter().zip([70_001, 2, 3]) {
             sys::put_pid(pool.slots().pid_word(*slot), pid);
@@ -319,14 +302,14 @@ mod tests {
         assert_eq!([pool.slots().of(70_001), pool.slots().of(9)], [Some(slots[0]), None]);
         pool.slots().vacate(slots[1]);
         assert_eq!((pool.slots().taken(), pool.slots().of(2)), (2, None));
-        assert_eq!(pool.slots().claim(None, 0), Some(slots[1]));
+        assert_eq!(pool.slots().occupy(None, 0), Some(slots[1]));
     }
 
     #[test]
     fn a_program_process_has_the_client_and_the_place() {
         let pool = test_pool(4, 1);
         let [first, second] =
-            [pool.slots().claim(None, 0).unwrap(), pool.slots().claim(None, 0).unwrap()];
+            [pool.slots().occupy(None, 0).unwrap(), pool.slots().occupy(None, 0).unwrap()];
         let ip: IpAddr = "192.0.2.7".parse().unwrap();
         for slot in [first, second] {
             pool.slots().set_client(slot, ip);
@@ -334,13 +317,14 @@ mod tests {
         }
         pool.slots().describe(first, Class::Static, Some("mx.example.org"));
         assert!(pool.line().claim(first, 1));
-        let program_slot = pool.slots().claim(Some(first), 1).unwrap();
+        let program_slot = pool.slots().occupy(Some(first), 1).unwrap();
         pool.slots().transfer(first, program_slot);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 1, 2));
         assert_eq!(pool.slots().client(program_slot).unwrap().0, ip);
         assert_eq!(pool.networks().earlier_from(second, ip), 1, "counted once");
         assert!(!pool.line().claim(second, 1));
         pool.slots().take_back(first, program_slot);
+        pool.slots().vacate(program_slot);
         assert_eq!(
             (pool.count(Stage::Prog), pool.count(Stage::Idle), pool.slots().taken()),
             (1, 0, 2)
@@ -352,11 +336,11 @@ mod tests {
     fn slots_of_processes_that_never_started_are_freed() {
         let pool = test_pool(5, 1);
         let [child, other] =
-            [pool.slots().claim(None, 0).unwrap(), pool.slots().claim(None, 0).unwrap()];
-        let started = pool.slots().claim(Some(child), 4).unwrap();
+            [pool.slots().occupy(None, 0).unwrap(), pool.slots().occupy(None, 0).unwrap()];
+        let started = pool.slots().occupy(Some(child), 4).unwrap();
         sys::put_pid(pool.slots().pid_word(started), 4711);
-        let unstarted = pool.slots().claim(Some(child), 4).unwrap();
-        let another = pool.slots().claim(Some(other), 0).unwrap();
+        let unstarted = pool.slots().occupy(Some(child), 4).unwrap();
+        let another = pool.slots().occupy(Some(other), 0).unwrap();
         let ip = "192.0.2.7".parse().unwrap();
         pool.slots().set_client(child, ip);
         pool.slots().transfer(child, unstarted);
@@ -364,8 +348,11 @@ mod tests {
         pool.slots().vacate_unstarted_of(child);
         assert_eq!((pool.slots().taken(), pool.clients()), (3, 0));
         assert_eq!(pool.slots().of(4711), Some(started));
-        let free =
-            [pool.slots().claim(None, 0), pool.slots().claim(None, 0), pool.slots().claim(None, 0)];
+        let free = [
+            pool.slots().occupy(None, 0),
+            pool.slots().occupy(None, 0),
+            pool.slots().occupy(None, 0),
+        ];
         assert_eq!(free, [Some(child), Some(unstarted), None]);
         assert_ne!(Some(another), free[1]);
     }

@@ -236,7 +236,8 @@ impl Supervisor {
     /// In a stack frame of its own: the pages that a child writes begin here.
     #[inline(never)]
     fn fork_one(&mut self) -> bool {
-        let Some(slot) = self.pool.slots().claim(None, 0) else { return true };
+        let Some(claim) = self.pool.slots().claim(None, 0) else { return true };
+        let slot = claim.slot();
         let generation = self.pool.generation();
         let supervisor = getpid();
         self.pool.slots().set_files(slot, generation);
@@ -248,11 +249,12 @@ impl Supervisor {
         match sys::spawn(child) {
             Ok(pid) => {
                 self.backoff.fork_succeeded();
-                sys::put_pid(self.pool.slots().pid_word(slot), pid.as_raw().unsigned_abs());
+                let pid_word = self.pool.slots().pid_word(claim.started());
+                sys::put_pid(pid_word, pid.as_raw().unsigned_abs());
                 true
             }
             Err(why) => {
-                self.pool.slots().vacate(slot);
+                drop(claim);
                 self.backoff.fork_failed(Instant::now());
                 self.log_fork_failure(why);
                 false
