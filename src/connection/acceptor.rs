@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use super::decided::load::Load;
 use super::lookup::LocalName;
 use crate::class::Class;
+use crate::log::VERDICTS;
 
 /// The verdicts that are counted, in the order of the `stats` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,12 @@ pub enum Counter {
     Limit,
     /// The program could not be run, the rules could not be read, or the child died.
     Error,
+}
+
+impl Counter {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; VERDICTS] =
+        [Self::Pass, Self::Early, Self::HangUp, Self::Deny, Self::Listed, Self::Limit, Self::Error];
 }
 
 /// The outcome of spawning a process for the program.

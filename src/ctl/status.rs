@@ -23,7 +23,7 @@ use crate::daemon::scoreboard::status::{self, Child};
 use crate::error::{Fatal, Usage};
 use crate::file;
 use crate::file::lock::{Holder, owner, owner_at};
-use crate::log::{Stats, stats_keys};
+use crate::log::{Stats, VERDICTS, stats_keys};
 use crate::options::suggest::hint;
 
 /// The interval of `--watch`.
@@ -193,7 +193,8 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     }
     let counts: Vec<String> =
         counted(&stats).iter().map(|(name, count)| format!("{name} {count}")).collect();
-    let _ = writeln!(text, "{}\n{}\n", counts[..7].join("  "), counts[7..].join("  "));
+    let (verdicts, classes) = counts.split_at(VERDICTS);
+    let _ = writeln!(text, "{}\n{}\n", verdicts.join("  "), classes.join("  "));
     let _ = writeln!(text, "STATE    CLASS    SECONDS      PID  ADDRESS          NAME");
     for child in children(board) {
         let class = child.class.map_or("-".into(), |class| class.to_string());

@@ -41,6 +41,9 @@ pub const LINES: &[(&str, &[&str])] = &[
     ("stop", &["sessions", "pid"]),
 ];
 
+/// How many verdicts are counted: the first keys of the `stats` line.
+pub const VERDICTS: usize = 7;
+
 /// The keys of the `stats` line: verdicts, classes, children.
 #[must_use]
 pub fn stats_keys() -> &'static [&'static str] {
@@ -88,13 +91,27 @@ pub struct Said {
 pub struct Stats {
     /// By verdict, in the order of the line: pass, early, hangup, deny, listed,
     /// limit, error.
-    pub verdicts: [u64; 7],
+    pub verdicts: [u64; VERDICTS],
     /// By class, in the order of the line: static, dynamic, none, unknown.
-    pub classes: [u64; 4],
+    pub classes: [u64; Class::JUDGED.len()],
     /// Idle children.
     pub idle: usize,
     /// Clients: waiting or handed over.
     pub busy: usize,
     /// Slots.
     pub max: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_has_its_key() {
+        let (verdicts, others) = stats_keys().split_at(VERDICTS);
+        assert_eq!((verdicts[0], verdicts[VERDICTS - 1]), ("pass", "error"));
+        let (classes, children) = others.split_at(Class::JUDGED.len());
+        assert!(Class::JUDGED.iter().all(|class| classes.contains(&class.to_string().as_str())));
+        assert_eq!(children, ["idle", "busy", "max"]);
+    }
 }

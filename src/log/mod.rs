@@ -11,7 +11,7 @@ mod syslog;
 mod tcpserver;
 mod value;
 
-pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, stats_keys};
+pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, VERDICTS, stats_keys};
 pub use logger::{Log, Verbosity};
 pub use losses::LossCounters;
 pub use sink::contain_panics;

@@ -8,6 +8,7 @@ use std::{error, fmt};
 
 use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
 
+use crate::class::Class;
 use crate::daemon::scoreboard::client::ClientRecord;
 use crate::daemon::scoreboard::local_names::NameTable;
 use crate::daemon::scoreboard::refusals::RefusalTable;
@@ -93,7 +94,7 @@ pub(super) struct Header {
     /// When messages were last logged that are so once a second or once a minute.
     pub(super) last_logged: [AtomicU64; 5],
     /// Clients by class: static, dynamic, none, unknown.
-    pub(super) classes: [AtomicU64; 4],
+    pub(super) classes: [AtomicU64; Class::JUDGED.len()],
     /// Idle children that wait for a program to start, or are stopped.
     pub(super) stuck: AtomicU64,
     /// How many clients have moved from slot to slot.

@@ -101,7 +101,7 @@ mod tests {
             steps[..=killed_after].iter().for_each(|(step, ..)| step(&pool, CHILD));
             let (_, untold, counter) = steps[killed_after];
             assert_eq!(settle(&pool.board, CHILD), untold, "after step {killed_after}");
-            let mut expected = [0; 7];
+            let mut expected = [0; Counter::ALL.len()];
             expected[Counter::Early as usize] = 1;
             if let Some(counter) = counter {
                 expected[counter as usize] += 1;

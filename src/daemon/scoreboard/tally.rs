@@ -13,18 +13,15 @@ use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use crate::connection::acceptor::Counter;
 
-/// The verdicts that are counted, in the order of [`Counter`].
-const VERDICTS: usize = 7;
-
-/// How many clients each verdict has had.
-pub(super) type Verdicts = [u64; VERDICTS];
+/// How many clients each verdict has had, by the number of its [`Counter`].
+pub(super) type Verdicts = [u64; Counter::ALL.len()];
 
 /// The clients of a slot.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub(super) struct Tally {
     accepted: AtomicU64,
-    verdicts: [AtomicU64; VERDICTS],
+    verdicts: [AtomicU64; Counter::ALL.len()],
 }
 
 impl Tally {
@@ -71,10 +68,15 @@ mod tests {
     }
 
     #[test]
+    fn every_counter_has_a_number_of_its_own() {
+        assert_eq!(Counter::ALL.map(|counter| counter as usize), [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
     fn a_client_is_counted_once_whoever_counts_it() {
         let pool = test_pool(3, 1);
         pool.slots().count_verdict(LAST, Counter::Error);
-        assert_eq!(verdicts(&pool), [0; VERDICTS], "none was accepted");
+        assert_eq!(verdicts(&pool), Verdicts::default(), "none was accepted");
         for (counter, number) in [(Counter::Early, 1), (Counter::Error, 2), (Counter::Pass, 3)] {
             pool.slots().note_accepted(LAST);
             assert!(pool.board.slot(LAST).tally.is_due());
@@ -103,7 +105,7 @@ mod tests {
         pool.slots().note_accepted(LAST);
         pool.slots().set_client(LAST, "192.0.2.7".parse().unwrap());
         assert!(pool.line().claim(LAST, 3));
-        assert_eq!(verdicts(&pool), [0; VERDICTS], "it has a place and may be killed");
+        assert_eq!(verdicts(&pool), Verdicts::default(), "it has a place and may be killed");
         pool.slots().note_becoming_program(LAST);
         assert_eq!(verdicts(&pool)[Counter::Pass as usize], 1);
         pool.slots().count_verdict(LAST, Counter::Pass);
