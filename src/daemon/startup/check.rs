@@ -12,7 +12,7 @@ use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::start::program;
 use crate::daemon::startup::warnings::warn;
-use crate::daemon::supervisor::checker;
+use crate::daemon::supervisor::{checker, files};
 use crate::error::{Fatal, USAGE};
 use crate::file::entry::Entry;
 use crate::findings::{Extent, Finding};
@@ -120,8 +120,8 @@ fn examine_each(options: &Options) -> Vec<Remark> {
         let text = read(options, "rules", path, List::LARGEST_FILE);
         examine(text, |text| examine_rules(options, path, text), &mut remarks);
     }
-    if let Some(path) = checker::cdb_to_check(options) {
-        match checker::check_cdb(options, path, Extent::All) {
+    if let Some(path) = files::cdb_to_check(options) {
+        match files::check_cdb(options, path, Extent::All) {
             Ok(warnings) => remarks.extend(warnings.into_iter().map(Remark::Warning)),
             Err(why) => remarks.push(Remark::Mistake(why)),
         }
@@ -131,7 +131,7 @@ fn examine_each(options: &Options) -> Vec<Remark> {
 
 fn examine_rules(options: &Options, path: &Path, text: &[u8]) -> Vec<Finding> {
     let (list, mut findings) = List::examine(&name_of(path), text);
-    findings.extend(checker::ident_warning(options, path, &list).map(Finding::Warning));
+    findings.extend(files::ident_warning(options, path, &list).map(Finding::Warning));
     findings
 }
 

@@ -25,9 +25,9 @@ use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::signals::{self, told_to_stop};
 use crate::daemon::startup::warnings::warn;
-use crate::daemon::supervisor::checker::{self, Files};
+use crate::daemon::supervisor::files::{self, Files};
 use crate::daemon::supervisor::keeper::KeeperProcess;
-use crate::daemon::supervisor::{Keeps, Supervisor};
+use crate::daemon::supervisor::{Keeps, Supervisor, checker};
 use crate::error::Fatal;
 use crate::known::directory;
 use crate::log::Log;
@@ -53,7 +53,7 @@ pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
 /// What the files say, unless we are told to stop meanwhile.
 fn read_files(options: &Options, log: &Log) -> Result<Option<Files>, Fatal> {
     let Some(texts) = checker::check(options)? else { return Ok(None) };
-    let files = checker::compile(options, &texts)?;
+    let files = files::compile(options, &texts)?;
     texts.warnings().for_each(|warning| log.warning(warning));
     Ok(Some(files).filter(|_| told_to_stop() == 0))
 }

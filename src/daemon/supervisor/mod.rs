@@ -4,34 +4,33 @@
 pub mod backoff;
 pub(in crate::daemon) mod checker;
 mod ends;
+pub(in crate::daemon) mod files;
 pub mod keeper;
 mod reap;
 mod reload;
 mod rounds;
+mod spawn;
 pub mod spawn_rate;
 pub(in crate::daemon) mod texts;
 
-use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Pid, getpid};
+use nix::unistd::getpid;
 use socket2::Socket;
 
 use crate::connection::serve::Service;
-use crate::daemon::child::Child;
-use crate::daemon::child::oom::{ChildScore, Scores};
-use crate::daemon::child::processors::{Binding, Processors};
+use crate::daemon::child::oom::Scores;
+use crate::daemon::child::processors::Processors;
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::line::LineCheck;
-use crate::daemon::scoreboard::pool::{Pool, Throttled};
+use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::scoreboard::process_state::wake_child;
-use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::starts::UntoldStart;
 use crate::daemon::scoreboard::stuck::StuckCheck;
 use crate::daemon::startup::pidfile::Pidfile;
@@ -42,7 +41,6 @@ use crate::daemon::supervisor::ends::{Crashes, End};
 use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::rounds::Rounds;
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
-use crate::error::Reason;
 use crate::sys;
 
 /// How often idle children of an older generation are woken, and how often a supervisor
@@ -203,92 +201,6 @@ impl Supervisor {
 
     fn has_waiting_clients(&self) -> bool {
         self.pool.starts().ready() + self.pool.count(Stage::Busy) > 0
-    }
-
-    /// Forks as many children as the spawn rate asks for.  Forks that fail are tried
-    /// again at `retry_at`.
-    fn top_up(&mut self) {
-        let now = Instant::now();
-        self.retry_at = None;
-        if self.stopping {
-            return;
-        }
-        let left = self.backoff.left(now);
-        let idle = self.pool.starts().ready();
-        if idle >= self.service.options.min_idle() {
-            return;
-        }
-        let room = self.pool.size() - self.pool.slots().taken();
-        if !left.is_zero() {
-            self.retry_at = (room > 0).then(|| now + left);
-            return;
-        }
-        let wanted = self.spawn_rate.round(idle, room, now);
-        let wanted = if self.backoff.is_cautious() { wanted.min(1) } else { wanted };
-        if wanted > 0 {
-            self.service.resolvers.borrow_mut().refresh();
-        }
-        if !(0..wanted).all(|_| self.fork_one()) {
-            self.retry_at = Some(now + self.backoff.left(now));
-        }
-    }
-
-    /// In a stack frame of its own: the pages that a child writes begin here.
-    #[inline(never)]
-    fn fork_one(&mut self) -> bool {
-        let Some(claim) = self.pool.slots().claim(None, 0) else { return true };
-        let slot = claim.slot();
-        let generation = self.pool.generation();
-        let supervisor = getpid();
-        self.pool.slots().set_files(slot, generation);
-        self.pool.slots().enter(slot, Stage::Idle);
-        let child = || {
-            self.keeps.relay.iter().for_each(Relay::close_in_child);
-            self.child(slot, supervisor, generation).run()
-        };
-        match sys::spawn(child) {
-            Ok(pid) => {
-                self.backoff.fork_succeeded();
-                let pid_word = self.pool.slots().pid_word(claim.started());
-                sys::put_pid(pid_word, pid.as_raw().unsigned_abs());
-                true
-            }
-            Err(why) => {
-                drop(claim);
-                self.backoff.fork_failed(Instant::now());
-                self.log_fork_failure(why);
-                false
-            }
-        }
-    }
-
-    fn log_fork_failure(&self, why: Errno) {
-        if !self.pool.may_log(Throttled::Fork) {
-            return;
-        }
-        if self.service.options.as_tcpserver {
-            self.service.log.dropping(None, "fork", &why.into());
-        } else {
-            self.service
-                .log
-                .error(format_args!("unable to fork: {}: trying again", Reason(&why.into())));
-        }
-    }
-
-    fn child(&self, slot: SlotId, supervisor: Pid, generation: u64) -> Child<'_> {
-        Child {
-            service: &self.service,
-            pool: &self.pool,
-            slot,
-            supervisor,
-            listener: &self.listener,
-            generation,
-            standard_error: self.keeps.relay.as_ref().map(Relay::standard_error),
-            score: ChildScore::inherited(self.scores.as_ref()),
-            stack: OnceCell::new(),
-            last_program_slot: Cell::new(0),
-            binding: Binding::none(&self.processors),
-        }
     }
 
     /// Wakes idle children with old files, so that they end.  The signal is one that a

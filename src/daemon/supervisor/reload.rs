@@ -5,7 +5,8 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crate::daemon::supervisor::Supervisor;
-use crate::daemon::supervisor::checker::{self, Checker, Files, Outcome, Settings};
+use crate::daemon::supervisor::checker::{Checker, Outcome};
+use crate::daemon::supervisor::files::{self, Files, Settings};
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::daemon::supervisor::texts::Texts;
 use crate::error::Fatal;
@@ -84,8 +85,8 @@ impl Supervisor {
 }
 
 fn compile(options: &Options, texts: &Texts) -> Result<(Options, Files), Fatal> {
-    let options = checker::options_again(options, texts)?;
-    let files = checker::compile(&options, texts)?;
+    let options = files::options_again(options, texts)?;
+    let files = files::compile(&options, texts)?;
     Ok((options, files))
 }
 
