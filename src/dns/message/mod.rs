@@ -1,32 +1,27 @@
 //! DNS messages as bytes (RFC 1035, EDNS0 of RFC 6891), built and read by the
 //! `domain` crate.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
-use std::net::IpAddr;
+mod aliases;
+mod denial;
+mod records;
 
-use domain::base::iana::{Class, Opcode, OptRcode, Rcode};
+use domain::base::iana::{Opcode, OptRcode, Rcode};
 use domain::base::message_builder::PushError;
-use domain::base::name::{FromStrError, Label, ToLabelIter};
+use domain::base::name::FromStrError;
 use domain::base::opt::{Opt, OptRecord};
-use domain::base::{Message, MessageBuilder, Name, ParseRecordData, ParsedName, Rtype};
-use domain::rdata::{A, Aaaa, Cname, Ptr, Soa, Txt};
+use domain::base::{Message, MessageBuilder, Name, Rtype};
+use domain::rdata::{A, Aaaa};
 
-use super::answer::{Answer, Question, Records};
-use crate::names::host_name;
+use super::answer::{Answer, Question};
+use aliases::canonical_name;
+use denial::{denies_name, denies_records};
+use records::{addresses, first_raw_name, host_names, texts};
+
+pub(crate) use records::MOST_NAMES;
 
 /// The UDP payload that we say we take: what passes unfragmented anywhere
 /// (DNS Flag Day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
-/// Names of one host that are kept; no honest host has more.
-pub(crate) const MOST_NAMES: usize = 8;
-/// Texts of one answer that are kept.
-const MOST_TEXTS: usize = 16;
-/// Records that a message may hold before it counts as broken.
-const MOST_ANSWERS: u16 = 1000;
-/// Aliases that are followed from the name asked for; BIND follows as many.
-const MOST_ALIASES: usize = 16;
-
 /// What a message from a name server means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -46,7 +41,7 @@ pub enum Reading {
 ///
 /// # Errors
 /// Where a host name does not fit a DNS message, as none that
-/// [`host_name`] lets pass.
+/// [`host_name`](crate::names::host_name) lets pass.
 pub fn query(question: &Question, id: u16, edns: bool) -> Result<Vec<u8>, Unaskable> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(id);
@@ -119,8 +114,8 @@ pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
         return Reading::Truncated;
     }
     let reading = match code(message) {
-        Some(OptRcode::NOERROR) => records(message, question),
-        Some(OptRcode::NXDOMAIN) if matches => no_such_name(message),
+        Some(OptRcode::NOERROR) => answer(message, question),
+        Some(OptRcode::NXDOMAIN) if matches => absent_if(denies_name(message)),
         Some(OptRcode::FORMERR | OptRcode::BADVERS) if asked.opt().is_some() => {
             Some(Reading::NoEdns)
         }
@@ -150,16 +145,8 @@ fn code(message: &Message<[u8]>) -> Option<OptRcode> {
     Some(code.unwrap_or_else(|| OptRcode::from_rcode(header.rcode())))
 }
 
-/// NXDOMAIN is about the last of the names that aliases lead to (RFC 6604), and
-/// contradicts records of it.
-fn no_such_name(message: &Message<[u8]>) -> Option<Reading> {
-    let owner = canonical_name(message)?;
-    let denied = may_deny(message) || has_soa_of(message, &owner)?;
-    (denied && aliases_alone(message, &owner)?).then_some(Reading::Answer(Answer::Absent))
-}
-
 /// `None` where the message is malformed, or is neither an answer nor a denial.
-fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
+fn answer(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
     let owner = canonical_name(message)?;
     let (records, any) = match question {
         Question::Names(_) => host_names(message, &owner)?,
@@ -171,166 +158,23 @@ fn records(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
     if any {
         return Some(Reading::Answer(Answer::Found(records)));
     }
-    is_denial(message, &owner)?.then_some(Reading::Answer(Answer::Absent))
+    absent_if(denies_records(message, &owner))
 }
 
-/// The name that aliases lead to from the one asked for; `None` where there are too
-/// many of them, as in a loop.
-fn canonical_name(message: &Message<[u8]>) -> Option<Owner<'_>> {
-    if message.header_counts().ancount() > MOST_ANSWERS {
-        return None;
-    }
-    let mut name = message.first_question()?.into_qname();
-    let aliases = message.answer().ok()?.limit_to_in::<Cname<_>>();
-    let aliases: Vec<_> = aliases.collect::<Result<_, _>>().ok()?;
-    for _ in 0..=MOST_ALIASES {
-        match aliases.iter().find(|alias| *alias.owner() == name) {
-            Some(alias) => name = *alias.data().cname(),
-            None => return Some(name),
-        }
-    }
-    None
-}
-
-/// Whether an answer without the records that were asked for says that `owner` has
-/// none (RFC 2308, 2.2): by the SOA record of its zone, or by having no record at
-/// all.  Without a SOA record aliases have an end that nobody has looked at, and NS
-/// records come from a server that does not recurse.
-fn is_denial(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
-    let counts = message.header_counts();
-    if counts.ancount() == 0 && counts.nscount() == 0 {
-        return Some(may_deny(message));
-    }
-    Some(has_soa_of(message, owner)? && aliases_alone(message, owner)?)
-}
-
-/// Whether the server recurses, or has the zone.  One that does neither knows nothing
-/// of the name (RFC 1912, 2.8: a lame delegation).
-fn may_deny(message: &Message<[u8]>) -> bool {
-    message.header().ra() || message.header().aa()
-}
-
-/// Whether the authority section has the SOA record of a zone that `owner` is in.
-fn has_soa_of(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
-    let mut zones = message.authority().ok()?.limit_to_in::<Soa<_>>();
-    Some(zones.any(|soa| soa.is_ok_and(|soa| owner.ends_with(soa.owner()))))
-}
-
-/// Whether the answer holds nothing but aliases, none of which leads on from `owner`:
-/// no record of another owner, type or class.
-fn aliases_alone(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<bool> {
-    for record in message.answer().ok()? {
-        let record = record.ok()?;
-        let is_alias = match record.rtype() {
-            Rtype::CNAME | Rtype::RRSIG => true,
-            // It comes with the CNAME record that it makes (RFC 6672, 3.1).
-            Rtype::DNAME => !owner.ends_with(&record.owner()),
-            _ => false,
-        };
-        if !is_alias || record.class() != Class::IN {
-            return Some(false);
-        }
-    }
-    Some(true)
-}
-
-type Owner<'a> = ParsedName<&'a [u8]>;
-
-type Labels<'a> = &'a mut dyn Iterator<Item = &'a [u8]>;
-
-/// Sorted, so that a name server that turns their order changes nothing.
-fn host_names(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
-    let mut names = BTreeSet::new();
-    let any = for_each_name(message, owner, |labels| {
-        names.extend(host_name(labels));
-        if names.len() > MOST_NAMES {
-            names.pop_last();
-        }
-    })?;
-    Some((Records::Names(names.into_iter().collect()), any))
-}
-
-/// tcpserver goes by the first.
-fn first_raw_name(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
-    let mut first = None;
-    let any = for_each_name(message, owner, |labels| {
-        first.get_or_insert_with(|| dotted(labels));
-    })?;
-    Some((Records::Names(first.into_iter().collect()), any))
-}
-
-/// Whether there was any.
-fn for_each_name(
-    message: &Message<[u8]>,
-    owner: &Owner<'_>,
-    mut keep: impl FnMut(Labels<'_>),
-) -> Option<bool> {
-    let mut any = false;
-    for record in message.answer().ok()?.limit_to_in::<Ptr<_>>() {
-        let record = record.ok()?;
-        if record.owner() == owner {
-            any = true;
-            let labels = record.data().ptrdname().iter_labels();
-            keep(&mut labels.filter(|label| !label.is_root()).map(Label::as_slice));
-        }
-    }
-    Some(any)
-}
-
-/// A name as djb's `dns_domain_todot_cat` writes it.
-fn dotted(labels: Labels<'_>) -> String {
-    let mut text = String::new();
-    for label in labels {
-        if !text.is_empty() {
-            text.push('.');
-        }
-        for byte in label.to_ascii_lowercase() {
-            match byte {
-                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => text.push(char::from(byte)),
-                _ => {
-                    let _ = write!(text, "\\{byte:03o}");
-                }
-            }
-        }
-    }
-    if text.is_empty() { ".".into() } else { text }
-}
-
-fn addresses<'a, Data: ParseRecordData<'a, [u8]>>(
-    message: &'a Message<[u8]>,
-    owner: &Owner<'_>,
-    address: impl Fn(&Data) -> IpAddr,
-) -> Option<(Records, bool)> {
-    let mut addresses = Vec::new();
-    for record in message.answer().ok()?.limit_to_in::<Data>() {
-        let record = record.ok()?;
-        if record.owner() == owner {
-            addresses.push(address(record.data()));
-        }
-    }
-    let any = !addresses.is_empty();
-    Some((Records::Addresses(addresses), any))
-}
-
-fn texts(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
-    let mut texts = Vec::new();
-    for record in message.answer().ok()?.limit_to_in::<Txt<_>>() {
-        let record = record.ok()?;
-        if record.owner() == owner && texts.len() < MOST_TEXTS {
-            texts.push(record.data().iter().collect::<Vec<&[u8]>>().concat());
-        }
-    }
-    let any = !texts.is_empty();
-    Some((Records::Texts(texts), any))
+fn absent_if(is_denied: Option<bool>) -> Option<Reading> {
+    is_denied?.then_some(Reading::Answer(Answer::Absent))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::aliases::MOST_ALIASES;
     use super::*;
+    use crate::dns::answer::Records;
     use domain::base::Ttl;
+    use domain::base::iana::Class;
     use domain::base::message_builder::{AnswerBuilder, AuthorityBuilder, OptBuilder};
     use domain::base::record::ComposeRecord;
-    use domain::rdata::{Dname, Ns};
+    use domain::rdata::{Cname, Dname, Ns, Ptr, Soa};
 
     fn question() -> Question {
         Question::Names("192.0.2.7".parse().unwrap())
