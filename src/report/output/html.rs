@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::inert::Inert;
 use super::plot::{bars, curve_plot};
-use super::text::{both, brief, change, class_name, local_time, proposal, seconds, slots};
+use super::wording::{both, brief, change, class_name, local_time, proposal, seconds, slots};
 use crate::report::counting::summary::{Held, Ranked, Summary};
 use crate::report::counting::what_if::{Curve, Effect};
 use crate::report::reading::line::Verdict;

@@ -5,3 +5,4 @@ pub mod inert;
 pub mod json;
 mod plot;
 pub mod text;
+mod wording;

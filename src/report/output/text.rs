@@ -2,14 +2,15 @@
 
 use std::fmt::{self, Write as _};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::class::Class;
+use super::wording::{
+    both, brief, change, class_name, local_time, percent, proposal, seconds, slots,
+};
 use crate::escape::Printable;
 use crate::report::counting::figures::ByVerdict;
 use crate::report::counting::summary::{Held, Ranked, Summary};
-use crate::report::counting::what_if::{Curve, Effect, Proposal};
+use crate::report::counting::what_if::{Curve, Effect};
 use crate::report::reading::line::Verdict;
 use crate::report::reading::moment::Moment;
 
@@ -230,89 +231,6 @@ impl Text<'_> {
 #[allow(clippy::float_cmp)]
 fn is_shown(effect: &Effect, curve: &Curve) -> bool {
     effect.delay % 5.0 == 0.0 || effect.delay < 5.0 || effect.delay == curve.now.delay
-}
-
-/// What the log speaks for, and why.
-#[must_use]
-pub fn proposal(curve: &Curve) -> String {
-    let (now, caught) = (&curve.now, curve.now.caught());
-    match &curve.proposal {
-        Proposal::TooFew => format!("Too few were caught ({caught}) to propose another delay."),
-        Proposal::Keep => format!(
-            "Proposed: keep {}. No shorter one catches 99 % as many.",
-            brief(Some(now.delay))
-        ),
-        Proposal::Shorter(effect) => format!(
-            "Proposed: --delay-{} {}. It would have caught {} of {caught} in {:.0} % of the \
-             connection-seconds.",
-            curve.class,
-            brief(Some(effect.delay)),
-            effect.caught(),
-            100.0 * effect.seconds / now.seconds.max(0.01)
-        ),
-        Proposal::Longer(delay) => format!(
-            "Proposed: try --delay-{} {}. Many were caught in the last tenth of the delay; more may \
-             be behind it.",
-            curve.class,
-            brief(Some(*delay))
-        ),
-    }
-}
-
-/// A time for people, to the second.
-#[must_use]
-pub fn local_time(at: Moment, zone: &TimeZone) -> String {
-    let time = Timestamp::from_millisecond(at.0).unwrap_or_default();
-    time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-/// Slots that were taken on average by so many connection-seconds.
-#[must_use]
-#[allow(clippy::cast_precision_loss)]
-pub fn slots(seconds: f64, span: Option<(Moment, Moment)>) -> String {
-    let long = span.map(|(first, last)| (last.0 - first.0) as f64 / 1000.0);
-    let long = long.filter(|long| *long > 0.0);
-    long.map_or_else(|| "-".into(), |long| format!("{:.1}", seconds / long))
-}
-
-/// All clients, and those that did not pass.
-#[must_use]
-pub fn both(of: &ByVerdict) -> (u64, u64) {
-    let all: u64 = of.iter().sum();
-    (all, all - of[Verdict::Pass as usize])
-}
-
-/// By how much a day differs from the one before.
-#[must_use]
-#[allow(clippy::cast_precision_loss)]
-pub fn change(before: u64, now: u64) -> String {
-    if before == 0 {
-        return String::new();
-    }
-    format!("{:+.0} %", (now as f64 / before as f64 - 1.0) * 100.0)
-}
-
-/// `-` for a class that is not known.
-#[must_use]
-pub fn class_name(class: Option<Class>) -> String {
-    class.map_or_else(|| "-".into(), |class| class.to_string())
-}
-
-/// A delay without trailing zeros.
-#[must_use]
-pub fn brief(delay: Option<f64>) -> String {
-    delay.map_or_else(|| "-".into(), |delay| delay.to_string())
-}
-
-/// Seconds to the hundredth.
-#[must_use]
-pub fn seconds(time: Option<f64>) -> String {
-    time.map_or_else(|| "-".into(), |time| format!("{time:.2}"))
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn percent(part: u64, whole: u64) -> String {
-    format!("{:.1} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
 fn bar(count: u64, most: u64) -> String {
