@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,10 +14,7 @@ use smtp_delay::known::rules::Pass;
 
 use lab::daemon::Share;
 use lab::log::Log;
-use lab::wait_until;
-
-/// How long an answer may take that has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+use lab::{PATIENCE, wait_until};
 
 /// A running `smtp-delayctl keep`.
 pub(crate) struct Keeper {

@@ -182,7 +182,7 @@ fn the_reserve_is_for_hosts_with_a_good_name() {
         .option("-c 10 --reserve 30 --delay-static 0.2 --delay-none 25 --delay-dynamic 25")
         .run(&["sh", "-c", "echo 220"]);
     let held = hold(&daemon, NAMELESS, 7);
-    daemon.wait_for_stats(" busy=7 ");
+    daemon.wait_for_stats(" none=7 ");
     for source in [NAMELESS, LINE] {
         let mut client = daemon.client(source);
         assert_eq!(client.read_all(), BUSY);

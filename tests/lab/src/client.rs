@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// A connection to a server.
 pub struct Client {
-    /// It gives up reading after 40 s.
+    /// It gives up reading after two minutes, which only a hang takes.
     pub stream: TcpStream,
     /// When it began to connect.
     pub connected: Instant,
@@ -33,7 +33,7 @@ impl Client {
         let connected = Instant::now();
         socket.connect(&server.into())?;
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(Duration::from_secs(40)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         Ok(Self { stream, connected })
     }
 
@@ -95,7 +95,7 @@ impl Client {
             self.stream.set_read_timeout(Some(left)).unwrap();
             result = self.stream.peek(&mut [0]);
         }
-        self.stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+        self.stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 

@@ -33,7 +33,7 @@ pub use client::Client;
 pub use daemon::{Alone, Daemon};
 
 /// How long anything that must happen may take on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` gives something.
 #[track_caller]
