@@ -197,8 +197,8 @@ fn too_few_descriptors_draw_a_warning_at_the_start() {
         let daemon = setup.run(&["false"]);
         daemon.lines("smtp-delayd: warning: ")
     };
-    let warning = "smtp-delayd: warning: the limit of open files is 15, and a child may need 16 \
-                   for look-ups: raise it (ulimit -n, softlimit -o)";
+    let warning = "smtp-delayd: warning: the limit of open files is 15, and 16 may be needed, most \
+                   of them for look-ups: raise it (ulimit -n, softlimit -o)";
     assert_eq!(told(15, ""), [warning]);
     assert!(told(16, "").is_empty());
     assert_eq!(told(16, "-p").len(), 1, "more questions");

@@ -18,7 +18,7 @@ use nix::unistd::{Pid, geteuid, mkfifo, pipe};
 use crate::background::{Background, ctl, is_there};
 use lab::command::clean_command;
 use lab::daemon::children_of;
-use lab::{directory, is_root, wait_until};
+use lab::{directory, is_root, needs, wait_until};
 use smtp_delay::daemon::scoreboard::layout::{MAGIC, VERSION};
 
 /// A user that has nothing.
@@ -125,6 +125,29 @@ fn in_foreground(daemon: &Background, options: &str, program: &[&str]) -> Comman
     command.args(["--log", "syslog"]);
     command.args(background.get_args().filter(|argument| *argument != "--daemon"));
     command
+}
+
+/// What a start in the background with all its files needs is what it says it needs.
+#[test]
+fn with_as_many_open_files_as_it_asks_for_a_daemon_starts() {
+    needs!("prlimit");
+    let daemon = Background::new();
+    let start = |files: u64| {
+        let mut command = clean_command("prlimit");
+        command.arg(format!("--nofile={files}")).arg(env!("CARGO_BIN_EXE_smtp-delayd"));
+        let options = format!("--known {}", daemon.path("known"));
+        command.args(daemon.command(&options, &["true"]).get_args()).output().unwrap()
+    };
+    let told = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let failed = start(8);
+    let text = told(&failed);
+    assert_eq!(failed.status.code(), Some(111), "{text}");
+    let needed = text.strip_prefix("smtp-delayd: warning: the limit of open files is 8, and ");
+    let needed: u64 = needed.and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+    let started = start(needed);
+    let text = told(&started);
+    assert_eq!(started.status.code(), Some(0), "{text}");
+    assert!(!text.contains("open files"), "{text}");
 }
 
 #[test]

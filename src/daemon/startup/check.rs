@@ -11,7 +11,7 @@ use crate::daemon::startup::listen::Place;
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::start::program;
-use crate::daemon::startup::warnings::warn;
+use crate::daemon::startup::warnings::{warn, warn_of_open_files};
 use crate::daemon::supervisor::{checker, files};
 use crate::error::{Fatal, USAGE};
 use crate::file::entry::Entry;
@@ -36,6 +36,7 @@ pub enum Remark {
 #[must_use]
 pub fn check(options: &Options, log: &Log) -> Vec<Remark> {
     let mut mistakes = Vec::new();
+    warn_of_open_files(options, log);
     warn_of_variables(log);
     let variable = |name: &str| env::var_os(name).map(|value| value.as_bytes().to_vec());
     let identity = keep(identity(options, variable), &mut mistakes);

@@ -1,5 +1,5 @@
-//! How many descriptors a child may need: with too few it has no sockets for look-ups,
-//! and every client is `unknown`.
+//! How many descriptors the daemon may need: with too few it does not start, or a child
+//! has no sockets for look-ups, and every client is `unknown`.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::daemon::relay::Relay;
 use crate::dns::{MOST_NAMES, most_sockets};
-use crate::options::Options;
+use crate::options::{LogTo, Options};
 
 /// Those that a child always has: the three standard ones, the listener, the eventfd,
 /// syslog, the relay's pipe, the pidfile, the scoreboard and the client; and one for a file,
@@ -15,20 +15,37 @@ use crate::options::Options;
 const ALWAYS: usize = 11;
 /// The relay's sockets.
 const RELAY: usize = 2;
+/// What every start has open at once: the three standard ones, the listener, the eventfd,
+/// and one for a file.
+const START: usize = 6;
+/// What it has open for a pidfile or a scoreboard besides: the file, its directory, and an
+/// end of the pipe to the process that removes it.
+const START_FILE: usize = 3;
+/// The relay's sockets and pipe, and the pipe of the process that waits.
+const START_IN_BACKGROUND: usize = 7;
 
-/// The warning if this process may have fewer open files than a child needs.
+/// The warning if this process may have fewer open files than the daemon needs.
 pub(in crate::daemon) fn warning(options: &Options) -> Option<String> {
     let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    let needed = needed(options, options.resolvers().servers().len());
+    let for_look_ups = needed(options, options.resolvers().servers().len());
+    let needed = for_look_ups.max(needed_to_start(options));
     (limit < needed as u64).then(|| {
         format!(
-            "the limit of open files is {limit}, and a child may need {needed} for look-ups: raise \
-             it (ulimit -n, softlimit -o)"
+            "the limit of open files is {limit}, and {needed} may be needed, most of them for \
+             look-ups: raise it (ulimit -n, softlimit -o)"
         )
     })
 }
 
-/// If none of `servers` name servers answers any question.
+fn needed_to_start(options: &Options) -> usize {
+    let files = [&options.pidfile, &options.scoreboard].into_iter().flatten().count();
+    let syslog = usize::from(options.log_to() == LogTo::Syslog);
+    let known = usize::from(options.known.is_some());
+    let in_background = if options.daemon { START_IN_BACKGROUND } else { 0 };
+    START + files * START_FILE + syslog + known + in_background
+}
+
+/// What a child needs if none of `servers` name servers answers any question.
 fn needed(options: &Options, servers: usize) -> usize {
     let each = most_sockets(servers, options.dns_timeout);
     // Once names are confirmed, the question for them has ended.

@@ -24,7 +24,7 @@ use crate::daemon::startup::listen::{Place, bind, listen};
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::signals::{self, told_to_stop};
-use crate::daemon::startup::warnings::warn;
+use crate::daemon::startup::warnings::{warn, warn_of_open_files};
 use crate::daemon::supervisor::files::{self, Files};
 use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::{Keeps, Supervisor, checker};
@@ -71,6 +71,7 @@ pub fn run(
     signals::settle(options.as_tcpserver).map_err(unable_to_catch_signals)?;
     log.open();
     let watched = log.also_on_standard_error();
+    warn_of_open_files(&options, &watched);
     let environment = Environment::inherit(env::vars_os());
     if let Some((name, value)) = exemptions(|name| environment.get(name)).ignored {
         watched.ignored_variable(name, &value, None);

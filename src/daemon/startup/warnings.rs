@@ -22,6 +22,13 @@ const LONG_DELAY: Duration = Duration::from_secs(25);
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
+/// Warns of a limit under which the start itself may fail.
+pub(in crate::daemon) fn warn_of_open_files(options: &Options, log: &Log) {
+    if let Some(warning) = descriptors::warning(options) {
+        log.warning(warning);
+    }
+}
+
 /// Warns of suspicious settings of a daemon that listens on `local`, as the user of
 /// this process.
 pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
@@ -33,7 +40,6 @@ pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
         dns_cache_warning(options, env::var_os("DNSCACHEIP").as_deref()),
         rejected_warning(|name| env::var_os(name)),
         local_name_warning(options),
-        descriptors::warning(options),
         options.pidfile.as_deref().and_then(exposed_file_warning),
         options.scoreboard.as_deref().and_then(exposed_file_warning),
     ];
