@@ -236,6 +236,28 @@ fn what_sighup_could_not_read_again_is_refused() {
     }
 }
 
+/// What standard input is checked as is not what is there once clients come.
+#[test]
+fn a_file_that_is_given_as_a_descriptor_is_refused() {
+    let file = config("# empty\n");
+    let options = ["--config", "--rules", "--dynamic-file", "--static-file"];
+    let others = options.map(|option| (option, "SIGHUP"));
+    for (option, reader) in [("-x", "each connection")].into_iter().chain(others) {
+        for start in [&["--check"][..], &[]] {
+            let mut daemon = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"));
+            daemon.args(start).args([option, "/dev/stdin", "127.0.0.1", "0", "true"]);
+            let output = daemon.stdin(fs::File::open(&file).unwrap()).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            let told = format!(
+                "unable to read /dev/stdin: it is a descriptor, not the name of a file, which \
+                 {reader} needs to read {option} again"
+            );
+            assert_eq!(output.status.code(), Some(100), "{option}: {text}");
+            assert!(text.contains(&told), "{text}");
+        }
+    }
+}
+
 #[test]
 fn expressions_of_a_postfix_table_draw_a_warning() {
     let file = config("^dsl-\n/^ppp/ REJECT\n.example.org REJECT\n");

@@ -1,6 +1,6 @@
 //! The only way in which files are opened for reading: regular files alone, up to a
 //! limit of size.  A named pipe would block open(2) until a process writes into it, and
-//! could be read only once.
+//! could be read only once; the name of a descriptor leads elsewhere in another process.
 
 pub(crate) mod entry;
 pub mod lock;
@@ -8,13 +8,15 @@ pub mod lock;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
 use nix::errno::Errno;
 
 /// Always empty, and so equivalent to a regular file.
 const NULL: &str = "/dev/null";
+/// Symbolic links that are followed, as in `path_resolution(7)`.
+const MOST_LINKS: usize = 40;
 
 /// Opens a regular file, or `/dev/null`, for reading; never blocks.
 ///
@@ -54,11 +56,43 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     if contents.len() > most { Err(Refused::TooBig(most).into()) } else { Ok(contents) }
 }
 
+/// Whether another process, and this one later, would find the same file at `path`: not
+/// where that is a descriptor, as `/dev/stdin`, `/dev/fd/7` and `/proc/self/fd/7` are.
+///
+/// # Errors
+/// [`Refused`] for a descriptor.
+pub fn check_lasting(path: &Path) -> io::Result<()> {
+    if is_descriptor(path) { Err(Refused::Descriptor.into()) } else { Ok(()) }
+}
+
+fn is_descriptor(path: &Path) -> bool {
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let Some((directory, name)) = real_directory(&path).zip(path.file_name()) else {
+            return false;
+        };
+        if directory.starts_with("/proc") && directory.ends_with("fd") {
+            return true;
+        }
+        let Ok(target) = directory.join(name).read_link() else { return false };
+        path = directory.join(target);
+    }
+    false
+}
+
+fn real_directory(path: &Path) -> Option<PathBuf> {
+    let directory = path.parent()?;
+    let directory = if directory == Path::new("") { Path::new(".") } else { directory };
+    directory.canonicalize().ok()
+}
+
 /// Why a file that exists is not read; [`io::Error`] carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// It is of this kind, and no regular file.
     NotRegular(&'static str),
+    /// It is a descriptor of this process.
+    Descriptor,
     /// It has more bytes than this.
     TooBig(usize),
 }
@@ -75,6 +109,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRegular(what) => write!(f, "it is {what}, not a regular file"),
+            Self::Descriptor => f.write_str("it is a descriptor, not the name of a file"),
             Self::TooBig(most) if *most < 1 << 20 => write!(f, "it is over {} KiB", most >> 10),
             Self::TooBig(most) => write!(f, "it is over {} MiB", most >> 20),
         }
@@ -86,7 +121,7 @@ impl error::Error for Refused {}
 impl From<Refused> for io::Error {
     fn from(why: Refused) -> Self {
         let kind = match why {
-            Refused::NotRegular(_) => ErrorKind::InvalidInput,
+            Refused::NotRegular(_) | Refused::Descriptor => ErrorKind::InvalidInput,
             Refused::TooBig(_) => ErrorKind::FileTooLarge,
         };
         Self::new(kind, why)
@@ -151,6 +186,35 @@ mod tests {
         let path = format!("/dev/fd/{}", reader.as_raw_fd());
         let reason = Refused::reason(&read(Path::new(&path), 10).unwrap_err());
         assert_eq!(reason, Some(Refused::NotRegular("a pipe")));
+    }
+
+    #[test]
+    fn descriptors_are_not_names_of_files() {
+        let directory = Directory::new("descriptor");
+        let [file, link, relative] =
+            ["file", "link", "relative"].map(|name| directory.0.join(name));
+        fs::write(&file, "").unwrap();
+        symlink(&file, &link).unwrap();
+        symlink("link", &relative).unwrap();
+        for path in [&file, &link, &relative, &directory.0.join("missing"), Path::new("x")] {
+            check_lasting(path).unwrap();
+        }
+        let opened = File::open(&file).unwrap();
+        let to_descriptor = directory.0.join("to-descriptor");
+        symlink(format!("/dev/fd/{}", opened.as_raw_fd()), &to_descriptor).unwrap();
+        let mut paths = vec![to_descriptor];
+        paths.extend(
+            ["/dev/stdin", "/dev/stdout", "/dev/fd/0", "/proc/self/fd/0"].map(PathBuf::from),
+        );
+        paths.push(format!("/proc/{}/fd/{}", std::process::id(), opened.as_raw_fd()).into());
+        paths.push(format!("/proc/thread-self/fd/{}", opened.as_raw_fd()).into());
+        for path in paths {
+            let reason = Refused::reason(&check_lasting(&path).unwrap_err());
+            assert_eq!(reason, Some(Refused::Descriptor), "{}", path.display());
+        }
+        // A link that leads to itself is what open(2) complains of.
+        symlink("itself", directory.0.join("itself")).unwrap();
+        check_lasting(&directory.0.join("itself")).unwrap();
     }
 
     #[test]

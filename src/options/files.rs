@@ -8,7 +8,7 @@ use crate::error::Fatal;
 use crate::file::{self, Refused};
 
 /// What stands in the file that the setting `name` of `options` names, of up to
-/// `most` bytes.
+/// `most` bytes, for a daemon.
 ///
 /// # Errors
 /// A file that cannot be read, or that SIGHUP could not read again: 100.
@@ -18,25 +18,65 @@ pub(crate) fn read(
     path: &Path,
     most: usize,
 ) -> Result<Vec<u8>, Fatal> {
-    file::read(path, most).map_err(|why| unreadable(options, name, path, why))
+    let contents = file::read(path, most);
+    let contents = contents.and_then(|contents| file::check_lasting(path).map(|()| contents));
+    contents.map_err(|why| unreadable_again(options, name, path, why))
 }
 
-/// Says that the file of a setting cannot be read, and where the setting stands.
-fn unreadable(options: &Options, name: &str, path: &Path, why: io::Error) -> Fatal {
+/// The same for a program that reads it only once.
+///
+/// # Errors
+/// A file that cannot be read: 100.
+pub(crate) fn read_once(
+    options: &Options,
+    name: &str,
+    path: &Path,
+    most: usize,
+) -> Result<Vec<u8>, Fatal> {
+    file::read(path, most)
+        .map_err(|why| unreadable(path, why, format!(" ({})", options.origin(name))))
+}
+
+/// Says that a daemon cannot read the file of a setting, and where the setting stands.
+pub(crate) fn unreadable_again(
+    options: &Options,
+    name: &str,
+    path: &Path,
+    why: io::Error,
+) -> Fatal {
     let origin = options.origin(name);
+    let reader = if name == "x" { "each connection" } else { "SIGHUP" };
     let hint = match Refused::reason(&why) {
-        Some(Refused::NotRegular(_)) => format!(", which SIGHUP needs to read {origin} again"),
+        Some(Refused::NotRegular(_) | Refused::Descriptor) => {
+            format!(", which {reader} needs to read {origin} again")
+        }
         Some(Refused::TooBig(_)) if name == "rules" => {
             format!(" ({origin}): make a cdb of it with tcprules, and use -x")
         }
-        _ => format!(" ({origin})"),
+        None | Some(Refused::TooBig(_)) => format!(" ({origin})"),
     };
+    unreadable(path, why, hint)
+}
+
+fn unreadable(path: &Path, why: io::Error, hint: String) -> Fatal {
     Fatal::Unreadable { path: path.into(), why, hint }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_reads_no_descriptor() {
+        let options = Options::default();
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        let error = read(&options, "rules", Path::new(&path), 1 << 20).unwrap_err().to_string();
+        let expected = "it is a descriptor, not the name of a file, which SIGHUP needs to read \
+                        --rules again";
+        assert_eq!(error, format!("unable to read {path}: {expected}"));
+        assert!(read_once(&options, "rules", Path::new(&path), 1 << 20).is_ok());
+    }
 
     #[test]
     fn an_error_says_which_option_and_what_to_do() {
@@ -51,6 +91,10 @@ mod tests {
         );
         let too_big = error("rules", "/proc/self/status", 1);
         assert!(too_big.ends_with(" (--rules): make a cdb of it with tcprules, and use -x"));
+        let once = read_once(&options, "static-file", Path::new("/dev/zero"), 10).unwrap_err();
+        let expected =
+            "unable to read /dev/zero: it is a device, not a regular file (--static-file)";
+        assert_eq!(once.to_string(), expected);
         let missing = error("static-file", "/nonexistent", 1);
         assert!(missing.ends_with("(os error 2) (--static-file)"), "{missing}");
     }

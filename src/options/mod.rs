@@ -236,14 +236,14 @@ impl Options {
         Resolvers::new(&self.resolvers, dnscache.as_deref(), Path::new("/etc/resolv.conf"))
     }
 
-    /// What names are judged by.
+    /// What names are judged by in a program that reads the files once.
     ///
     /// # Errors
     /// A file that cannot be read, or that has a mistake in it: 100.
     pub fn names(&self) -> Result<Names, Fatal> {
         let read = |name, path: &Option<PathBuf>| {
             let Some(path) = path else { return Ok(Patterns::default()) };
-            let text = files::read(self, name, path, Patterns::LARGEST_FILE)?;
+            let text = files::read_once(self, name, path, Patterns::LARGEST_FILE)?;
             let patterns = Patterns::parse(&path.display().to_string(), &text);
             patterns.map_err(Fatal::from)
         };

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::daemon::supervisor::texts::Texts;
 use crate::error::Fatal;
-use crate::file;
+use crate::file::{self, Refused};
 use crate::findings::Extent;
 use crate::names::{Names, Patterns};
 use crate::options::Options;
 use crate::options::daemon::DAEMON;
+use crate::options::files::unreadable_again;
 use crate::options::parse::{Request, parse_with};
 use crate::rules::Rules;
 use crate::rules::lint_cdb::lint_cdb;
@@ -138,8 +139,9 @@ pub(in crate::daemon) fn cdb_to_check(options: &Options) -> Option<&Path> {
     options.cdb.as_deref().filter(|_| options.rules.is_none() && !options.as_tcpserver)
 }
 
-/// A cdb that only root may read fails now, not at the first client.  One that
-/// is not there, or that is broken, may be replaced; what is worth a warning.
+/// A cdb that only root may read, or that a child could not open again, fails now, not at
+/// the first client.  One that is not there, or that is broken, may be replaced; what is
+/// worth a warning.
 pub(in crate::daemon) fn check_cdb(
     options: &Options,
     path: &Path,
@@ -147,13 +149,16 @@ pub(in crate::daemon) fn check_cdb(
 ) -> Result<Vec<String>, Fatal> {
     let unable =
         |why| options.with_origin("x", Fatal::unable(format_args!("read {}", path.display()), why));
-    match file::open(path) {
+    match file::open(path).and_then(|_| file::check_lasting(path)) {
         Err(why) if why.kind() == ErrorKind::NotFound => {
             let told = || format!("{}: every client is dropped", unable(why));
             Ok((!options.cdb_may_be_missing).then(told).into_iter().collect())
         }
+        Err(why) if Refused::reason(&why).is_some() => {
+            Err(unreadable_again(options, "x", path, why))
+        }
         Err(why) => Err(unable(why)),
-        Ok(_) => lint_cdb(path, extent)
+        Ok(()) => lint_cdb(path, extent)
             .or_else(|why| Ok(vec![format!("{}: every client may be dropped", unable(why))])),
     }
 }
