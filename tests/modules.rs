@@ -104,8 +104,10 @@ fn paths(text: &str) -> Vec<String> {
         }
     }
     for start in ["crate::", "super::"] {
-        let written = text.match_indices(start).map(|(place, _)| &text[place..]);
-        found.extend(written.map(|path| {
+        let written = text.match_indices(start);
+        // The scope of a name is not a use.
+        let written = written.filter(|(place, _)| !text[..*place].ends_with("(in "));
+        found.extend(written.map(|(place, _)| &text[place..]).map(|path| {
             let end = path.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
             path[..end.unwrap_or(path.len())].to_string()
         }));
