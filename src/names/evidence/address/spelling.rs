@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How the address is spelled in the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::names::evidence) enum Spelling {
+pub(crate) enum Spelling {
     /// As separated decimal numbers, in either order.
     Decimal,
     /// As one run of decimal digits, padded with zeros or not.
@@ -21,7 +21,7 @@ pub(in crate::names::evidence) enum Spelling {
 
 /// How much of the address is in the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::names::evidence) enum Share {
+pub(crate) enum Share {
     /// All four octets; or half of an IPv6 address, or three of its groups.
     Whole,
     /// Three octets.
