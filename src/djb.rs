@@ -93,8 +93,8 @@ const WORDS: &[(i32, &str)] = &[
     (libc::EREMCHG, "remote address changed"),
 ];
 
-/// What djb's programs call an error.  One that does not come from the system is that
-/// of a file in the wrong format.
+/// How djb's programs report an error.  One that does not come from the system is that of a
+/// file in the wrong format.
 #[must_use]
 pub fn words(error: &io::Error) -> &'static str {
     let Some(code) = error.raw_os_error() else { return "protocol error" };

@@ -1,4 +1,4 @@
-//! The one escaper on the way to a log or a terminal: no client and no name server can
+//! The only escaper on the way to a log or a terminal: no client and no name server can
 //! forge a line, or a key in it, and no text controls the terminal that shows it.
 
 use std::fmt::{self, Write as _};
@@ -113,7 +113,7 @@ mod tests {
     fn what_a_program_writes_stays_readable() {
         let text = Printable(b"caf\xc3\xa9 \"x\" \\ a\tb\x1b[2J\r\xff\xc2\x85").to_string();
         assert_eq!(text, "caf\u{e9} \"x\" \\ a\\tb\\033[2J\\r\\377\\302\\205");
-        // U+202E turns what follows around.
+        // U+202E reverses what follows.
         assert_eq!(Printable("a\u{202e}b".as_bytes()).to_string(), "a\\342\\200\\256b");
     }
 

@@ -1,16 +1,15 @@
-//! What is wrong or suspicious in a file of the administrator's, line by line.
+//! Errors and warnings about a file of the administrator's, line by line.
 
 use std::{error, fmt};
 
 use crate::error::{Cause, Fatal};
 
-/// How much of it is shown.  What is wrong with a file is often wrong with all of its
-/// lines.
+/// How many are shown.  What is wrong with a file is often wrong with all of its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// At a start or a reload: the first 20 of each kind.
     Some,
-    /// To whoever asks for them, as by `--check`: the first 10,000.
+    /// If they are asked for, as by `--check`: the first 10,000.
     All,
 }
 
@@ -24,7 +23,8 @@ impl Extent {
         }
     }
 
-    /// What to say of `more` warnings about the file `origin` that are not shown.
+    /// What a message says about `more` warnings about the file `origin` that are not
+    /// shown.
     #[must_use]
     pub fn rest(self, origin: &str, more: usize) -> Option<String> {
         let hint = match self {
@@ -35,16 +35,16 @@ impl Extent {
     }
 }
 
-/// What was found.
+/// The kind of a finding.
 #[derive(Debug)]
 pub enum Finding {
     /// The file cannot be used.
     Mistake(Fatal),
-    /// It can, but may do something else than it seems to.
+    /// It can be used, but may not do what it seems to.
     Warning(String),
 }
 
-/// What was found in a file so far.
+/// The findings in a file so far.
 #[derive(Debug)]
 pub struct Findings {
     extent: Extent,
@@ -72,7 +72,7 @@ impl<T> Lines<T> {
 }
 
 impl Findings {
-    /// Nothing yet.
+    /// No findings.
     #[must_use]
     pub fn new(extent: Extent) -> Self {
         Self { extent, mistakes: Lines::NONE, warnings: Lines::NONE }

@@ -1,4 +1,4 @@
-//! All that is wrong, where a reader does not stop at the first mistake.
+//! All mistakes, for a reader that does not stop at the first one.
 
 use std::{iter, vec};
 

@@ -148,7 +148,7 @@ fn log_to_check(options: &Options, log: &Log) -> Result<Log, Fatal> {
     if options.is_set("syslog-socket") { syslog(options, log) } else { log_of(options, log) }
 }
 
-/// A file may be found unreadable twice.
+/// A file may be found to be unreadable twice.
 fn tell(remarks: &[Remark], log: &Log) {
     let mut told = HashSet::new();
     for remark in remarks {

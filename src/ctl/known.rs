@@ -21,14 +21,14 @@ use crate::known::record::{Record, Time};
 use crate::known::rules::DAY;
 use crate::options::suggest::hint;
 
-/// Where the shipped service has them.
+/// Where the shipped service keeps them.
 const USUAL: &str = "/var/lib/smtp-delay";
 /// How long the keeper may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What a zone says of each client.
+/// The data of each client in a zone.
 const ZONE_VALUE: &str = ":127.0.0.2:known to smtp-delay";
 
-/// What is to be done.
+/// What is requested.
 enum Action {
     List,
     Show(IpAddr),
@@ -36,7 +36,7 @@ enum Action {
     Export(Export),
 }
 
-/// What of the memory goes to other hosts, and how.
+/// Which clients are exported, and how.
 #[derive(Default)]
 struct Export {
     all: bool,

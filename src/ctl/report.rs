@@ -1,5 +1,5 @@
-//! `smtp-delayctl report [FILE…]`: what the delays did to the clients of a log, and
-//! what others would have done.
+//! `smtp-delayctl report [FILE…]`: what the delays did to the clients of a log, and what
+//! other delays would have done.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};

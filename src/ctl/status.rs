@@ -107,7 +107,7 @@ fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
     Ok(asked)
 }
 
-/// The one scoreboard that there is, or the one whose daemon is running.
+/// The only scoreboard, or the one whose daemon is running.
 fn find(directory: &Path) -> Result<PathBuf, Failure> {
     let is_ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -151,7 +151,7 @@ fn state(stage: Stage) -> &'static str {
     }
 }
 
-/// The clients that came first come first, idle children last.
+/// Clients in the order of their arrival, then idle children.
 fn children(board: &Scoreboard<'_>) -> Vec<Child> {
     let mut children: Vec<Child> = status::children(board).collect();
     children.sort_by_key(|child| std::cmp::Reverse(child.client.map(|client| client.1)));

@@ -15,8 +15,8 @@ use crate::escape::Message;
 use crate::rules::lint::Linter;
 use crate::rules::text::{Line, Parsed, keys, parse, trimmed};
 
-/// Compiles `input` into a temporary file and renames that, without warnings about
-/// rules that do something else than they seem to.
+/// Compiles `input` into a temporary file and renames that, without warnings about rules
+/// that do not do what they seem to.
 ///
 /// # Errors
 /// 100 for wrong usage or a line that cannot be parsed, 111 for system trouble.

@@ -1,4 +1,4 @@
-//! `tcprulescheck rules.cdb`: which rule of a cdb decides about the client that
+//! `tcprulescheck rules.cdb`: which rule of a cdb applies to the client that
 //! `$TCPREMOTEIP`, `$TCPREMOTEHOST` and `$TCPREMOTEINFO` describe.
 
 use std::env;
@@ -14,7 +14,7 @@ use crate::rules::keys::{Subject, places};
 use crate::rules::record::parts;
 use crate::rules::{Match, search_cdb};
 
-/// Prints the rule, and what it does, byte by byte as ucspi-tcp's does.
+/// Prints the rule, and its effect, byte for byte as ucspi-tcp's does.
 ///
 /// # Errors
 /// 100 for wrong usage, 111 for a file that cannot be read.
@@ -24,10 +24,10 @@ pub fn run(arguments: &[OsString]) -> Result<(), ToolError> {
     Ok(())
 }
 
-/// The same for a terminal, of a file that is checked as the daemon checks it.
+/// The same for a terminal, with a file that is checked as the daemon checks it.
 ///
 /// # Errors
-/// As [`run`], and 111 where it cannot be printed.
+/// As [`run`], and 111 if it cannot be printed.
 pub fn run_printably(arguments: &[OsString]) -> Result<(), Failure> {
     let lines = decide(arguments, |file| Cdb::open(file.as_ref()))?;
     let lines: Vec<String> = lines.iter().map(|line| Printable(line).to_string()).collect();

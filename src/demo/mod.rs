@@ -60,7 +60,7 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
     start::run(options, program, log, &mut Readiness::announced_by(announce))
 }
 
-/// Forks a name server that knows a few loopback addresses, and ends with us.
+/// Forks a name server that knows a few loopback addresses, and ends with this process.
 fn start_name_server() -> Result<std::net::SocketAddr, Fatal> {
     let socket = UdpSocket::bind("127.0.0.1:0");
     let socket = socket.map_err(|why| Fatal::unable("bind the demo's name server", why))?;

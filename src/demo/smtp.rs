@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LONGEST_LINE: u64 = 4096;
 const NOT_KEPT: &str = "451 4.3.0 demo server: your message was not kept";
 
-/// Talks SMTP on descriptors 0 and 1 until the client is done.
+/// Speaks SMTP on descriptors 0 and 1 until the client is done.
 ///
 /// # Errors
 /// Errors of the connection.

@@ -1,4 +1,4 @@
-//! What is asked of a name server, and what it has.
+//! Questions to name servers, and their answers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use nix::errno::Errno;
 pub enum Question {
     /// The host names of an address (PTR).
     Names(IpAddr),
-    /// The first of them, whatever it is made of, as tcpserver writes it: bytes
-    /// that no host name has become `\ooo`.
+    /// The first of them, whatever bytes it has, as tcpserver writes it: bytes that no host
+    /// name has become `\ooo`.
     RawNames(IpAddr),
     /// The IPv4 addresses of a host name (A).
     Ipv4(String),
@@ -21,31 +21,30 @@ pub enum Question {
     Text(String),
 }
 
-/// What the name server has.
+/// The records of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Records {
-    /// The targets of the PTR records that are host names, sorted, the first
-    /// eight; of raw names the first of the answer.  Empty where there are
-    /// records but none is a host name.
+    /// The targets of the PTR records that are host names, sorted, the first eight; of raw
+    /// names the first of the answer.  Empty if there are records but none is a host name.
     Names(Vec<String>),
     /// The addresses.
     Addresses(Vec<IpAddr>),
-    /// The texts, each in one piece.
+    /// The texts, the strings of each joined.
     Texts(Vec<Vec<u8>>),
 }
 
-/// The end of a question.
+/// The result of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// There are such records.
     Found(Records),
     /// The name server says that there are none: NXDOMAIN, or no data.
     Absent,
-    /// Nobody could say.
+    /// No name server could tell.
     Failed(Failure),
 }
 
-/// Why nobody could say.
+/// Why no name server could tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No answer before the deadline.

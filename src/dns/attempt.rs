@@ -13,10 +13,10 @@ use super::answer::{Answer, Question};
 use super::message::{self, Reading, UDP_PAYLOAD};
 use crate::sys;
 
-/// How far a try has come.
+/// The state of a try.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The server has not said anything yet.
+    /// The server has not sent anything yet.
     Waiting,
     /// It answered.
     Done(Answer),
@@ -39,15 +39,14 @@ pub(super) struct Attempt {
 
 enum Transport {
     Udp,
-    /// The query with its length in front, and how much of it is sent.
+    /// The query, preceded by its length, and how much of it has been sent.
     TcpSending(Vec<u8>, usize),
-    /// What came so far: the length, and the message behind it.
+    /// What has been received: the length, and the message after it.
     TcpReading(Vec<u8>),
 }
 
 impl Attempt {
-    /// Sends the query.  The kernel picks the port, and lets nobody but
-    /// `server` answer.
+    /// Sends the query.  The kernel picks the port, and accepts replies of `server` alone.
     pub(super) fn start(server: SocketAddr, question: &Question, edns: bool) -> io::Result<Self> {
         let query = message::query(question, sys::random_u16()?, edns);
         let query = query.map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
@@ -65,7 +64,7 @@ impl Attempt {
         (self.socket.as_fd(), flags)
     }
 
-    /// Does what can be done without waiting.
+    /// Makes progress without waiting.
     pub(super) fn go_on(&mut self, question: &Question) -> Progress {
         let progress = match self.transport {
             Transport::Udp => self.receive(question),
@@ -79,7 +78,7 @@ impl Attempt {
         })
     }
 
-    /// A datagram that is longer than was asked for is cut, and as good as truncated.
+    /// A datagram that is longer than was asked for is cut, and counts as truncated.
     fn receive(&mut self, question: &Question) -> io::Result<Progress> {
         let mut buffer = [0; UDP_PAYLOAD as usize + 1];
         let length = (&self.socket).read(&mut buffer)?;
@@ -135,7 +134,7 @@ impl Attempt {
         let expected = usize::from(u16::from_be_bytes(*header));
         match message.get(..expected) {
             None => Ok(Progress::Waiting),
-            // A stream has one peer: what does not answer never will.
+            // A stream has one peer: if this is not the answer, none will follow.
             Some(message) => match message::read(message, &self.query, question) {
                 Reading::Unrelated | Reading::Truncated => Ok(Progress::Useless),
                 reading => Ok(progress(reading)),

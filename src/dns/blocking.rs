@@ -1,5 +1,5 @@
-//! A question whose answer is waited for, where nobody else has to be watched
-//! meanwhile: a start, an administrator's tool.
+//! A question that blocks until it is answered, for callers with nothing else to watch: a
+//! start, or an administrator's tool.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollTimeout, poll};
 use super::answer::{Answer, Question};
 use super::query::Query;
 
-/// Asks `servers`, and waits for the answer, for as long as `patience`.
+/// Asks `servers`, and waits up to `patience` for the answer.
 #[must_use]
 pub fn ask(question: Question, servers: Rc<[SocketAddr]>, patience: Duration) -> Answer {
     let start = Instant::now();

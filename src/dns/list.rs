@@ -16,15 +16,15 @@ const HEAVIEST: u32 = 1000;
 pub struct List {
     /// Its zone.
     pub zone: String,
-    /// What being on it means.
+    /// What a listing means.
     purpose: Purpose,
-    /// The addresses that count; without a filter, all that make sense.
+    /// The addresses that count; without a filter, all valid ones.
     filter: Option<[Octets; 4]>,
-    /// What being on it adds to the score, from 1 to 1000.
+    /// What a listing adds to the score, from 1 to 1000.
     pub weight: u32,
 }
 
-/// What a list is asked for.
+/// The kind of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// Clients on it are refused.
@@ -36,24 +36,24 @@ enum Purpose {
 /// The values of an octet that count, in ranges.
 type Octets = Vec<(u8, u8)>;
 
-/// What a list says of a client.
+/// What a list says about a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// It is on it, with this address.
+    /// It is listed, with this address.
     Listed(Ipv4Addr),
-    /// It is not.
+    /// It is not listed.
     NotListed,
-    /// Nobody knows.
+    /// The list could not tell.
     Failed(WhyNot),
 }
 
-/// Why nobody knows.
+/// Why a list could not tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
     /// The question failed.
     Failure(Failure),
-    /// It answered with this address, as a list does that has gone, or that
-    /// refuses to answer.
+    /// It answered with this address, as a list does that is abandoned or refuses to
+    /// answer.
     Nonsense(IpAddr),
 }
 
@@ -112,15 +112,15 @@ impl List {
     /// Reads `ZONE[=ADDRS][*N]`, a blocklist.
     ///
     /// # Errors
-    /// What would have been right.
+    /// What is valid.
     pub fn parse_blocklist(text: &str) -> Result<Self, ListError> {
         Self::parse(text, Purpose::Block)
     }
 
-    /// Reads `ZONE[=ADDRS]`, an allowlist, on one of which is enough.
+    /// Reads `ZONE[=ADDRS]`, an allowlist; a listing on one of them is enough.
     ///
     /// # Errors
-    /// What would have been right.
+    /// What is valid.
     pub fn parse_allowlist(text: &str) -> Result<Self, ListError> {
         if text.contains('*') {
             return Err(ListError::AllowWeight);
@@ -167,8 +167,8 @@ impl List {
         name + &self.zone
     }
 
-    /// What an answer means; `is_known` says which addresses other lists of the zone
-    /// take, so that they are no nonsense.
+    /// What an answer means; `is_known` says which addresses other lists of the zone use,
+    /// so that they do not count as failures.
     #[must_use]
     pub fn read(&self, answer: &Answer, is_known: impl Fn(Ipv4Addr) -> bool) -> Listing {
         let addresses = match answer {
@@ -193,7 +193,7 @@ impl List {
         }
     }
 
-    /// Whether it has a filter, by which `address` counts.
+    /// Whether it has a filter that contains `address`.
     #[must_use]
     pub fn names(&self, address: Ipv4Addr) -> bool {
         self.filter.is_some() && self.counts(address)
@@ -219,9 +219,9 @@ fn is_sensible(address: Ipv4Addr) -> bool {
     (first..=last).contains(&address)
 }
 
-/// Whether an allowlist may mean a client by `address`: one that ends in 255 is how
-/// they say "blocked" (`list.dnswl.org` has 127.0.0.255), and no filter is meant to
-/// take that, or what a parked zone answers.
+/// Whether a listing with `address` may put a client on an allowlist.  Lists say "blocked"
+/// by an address that ends in 255 (`list.dnswl.org` by 127.0.0.255), whatever the filter;
+/// parked zones answer with any address.
 fn may_allow(address: Ipv4Addr) -> bool {
     let [first, .., last] = address.octets();
     first == 127 && last != 255 && address < Ipv4Addr::new(127, 255, 255, 0)

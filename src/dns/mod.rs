@@ -1,5 +1,5 @@
-//! Questions to name servers.  A [`Query`] never waits: whoever asks polls its
-//! sockets together with the client's and tells it what became ready.
+//! Questions to name servers.  A [`Query`] never waits: the caller polls its sockets
+//! together with the client's, and tells it which of them are ready.
 
 mod answer;
 mod attempt;

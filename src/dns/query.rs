@@ -1,9 +1,8 @@
-//! One question on its way to an answer: which server is asked when, and what
-//! counts as the end (`answer`).  Every server is asked in turn; it has 1 s to answer
-//! in the first round, 2 s in the second, and 4 s in all others, before the next one
-//! is asked.  A server that refuses or fails makes the next one be asked at once.  An
-//! earlier try goes on listening while the next runs, so that a slow answer is not
-//! lost.
+//! One question, from the first query to its answer: which server is asked when, and which
+//! reply ends it (`answer`).  Every server is asked in turn; it has 1 s to answer in the
+//! first round, 2 s in the second, and 4 s in all others, before the next one is asked.  If
+//! a server refuses or fails, the next one is asked at once.  An earlier try goes on
+//! listening while the next runs, so that a slow answer is not lost.
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -17,14 +16,14 @@ use super::answer::{Answer, Failure, Question};
 use super::attempt::{Attempt, Progress};
 use crate::sys::{errno, is_shortage};
 
-/// Tries that listen at the same time; an older one is given up.  So many there are in
-/// 8 s, whatever the number of name servers.
+/// The most tries that listen at the same time; older ones are dropped.  There are no more
+/// in 8 s, whatever the number of name servers.
 const MOST_OPEN: usize = 8;
 
-/// From one try to the next where this host has no socket for it.
+/// The interval between tries while this host has no socket.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long that goes on where there is nothing else to wait for.
+/// How long they go on if no server is still to answer.
 const SHORTAGE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A question that is being asked.
@@ -39,7 +38,7 @@ pub struct Query {
     next_try: Instant,
     deadline: Instant,
     edns: bool,
-    /// Whether any server has said anything.
+    /// Whether any server has answered.
     heard: bool,
     shortage: Option<Shortage>,
     answer: Option<Answer>,
@@ -62,7 +61,7 @@ struct Shortage {
     since: Option<Instant>,
 }
 
-/// How long a server has that was asked so often before.
+/// How long a server has to answer that was asked so often before.
 fn patience(tries: u32) -> Duration {
     Duration::from_secs(1 << tries.min(2))
 }
@@ -112,13 +111,13 @@ impl Query {
         self.answer.as_ref()
     }
 
-    /// Whether a server has answered, be it that it cannot tell.
+    /// Whether a server has answered, even if it cannot tell.
     #[must_use]
     pub fn has_heard(&self) -> bool {
         self.heard
     }
 
-    /// Why this host had no socket for the question, if that has ever been so.
+    /// Why this host had no socket for the question, if that has happened.
     #[must_use]
     pub fn shortage(&self) -> Option<Errno> {
         self.shortage.map(|shortage| shortage.why)
@@ -135,8 +134,8 @@ impl Query {
         self.next_try.min(self.deadline)
     }
 
-    /// Goes on with the sockets that are ready, given in the order of
-    /// [`Query::interests`], and does what is due at `now`.
+    /// Handles the sockets that are ready, given in the order of [`Query::interests`], and
+    /// what is due at `now`.
     pub fn advance(&mut self, now: Instant, ready: &[bool]) {
         let mut ready = ready.iter();
         let open = std::mem::take(&mut self.open);
@@ -164,7 +163,7 @@ impl Query {
         }
     }
 
-    /// Asks the next one at once, unless another is being waited for.
+    /// Asks the next server at once, unless another one is still to answer.
     fn give_up_on(&mut self, server: SocketAddr, now: Instant) {
         for (known, record) in self.servers.iter().zip(&mut self.records) {
             record.useless |= *known == server;
@@ -181,7 +180,7 @@ impl Query {
         self.next_try = now + SHORTAGE_PAUSE;
     }
 
-    /// Why to try no more, if this host has had no socket for so long.
+    /// Why no more tries are made, if this host has had no socket for so long.
     fn lasting_shortage(&self, now: Instant) -> Option<Errno> {
         let Shortage { why, since } = self.shortage.filter(|_| self.open.is_empty())?;
         (now >= since? + SHORTAGE_PATIENCE).then_some(why)
@@ -193,7 +192,7 @@ impl Query {
     }
 
     fn keep_time(&mut self, now: Instant) {
-        // Who cannot answer now will not answer an earlier try either.
+        // A server that cannot answer now will not answer an earlier try either.
         let useless: Vec<SocketAddr> = self.useless_servers().collect();
         self.open.retain(|attempt| !useless.contains(&attempt.server));
         if self.open.is_empty() && self.next_server().is_none() {
@@ -342,7 +341,7 @@ mod tests {
             self.query.advance(self.now, &[]);
         }
 
-        /// Lets so many sockets become ready, and time stand still.
+        /// Makes so many sockets ready without letting time pass.
         fn hear(&mut self, sockets: usize) {
             let mut left = sockets;
             while left > 0 {
@@ -556,7 +555,7 @@ mod tests {
         reply.finish()
     }
 
-    /// What comes of a question to which `by_udp` makes the datagram, and which is
+    /// The result of a question for which `by_udp` makes the datagram, and which is
     /// answered by TCP.
     fn answered_by_tcp(by_udp: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> Answer {
         let (udp, address) = server();

@@ -1,5 +1,5 @@
-//! Which name servers to ask: those given, else `$DNSCACHEIP` as djbdns has
-//! it, else resolv.conf(5), else 127.0.0.1.
+//! The name servers to ask: those given, else `$DNSCACHEIP` as in djbdns, else
+//! resolv.conf(5), else 127.0.0.1.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,9 +15,9 @@ use resolv_conf::{Config, ScopedIp};
 use crate::file;
 
 const PORT: u16 = 53;
-/// Name servers that are asked at most; resolv.conf(5) allows 3.
+/// The most name servers that are asked; resolv.conf(5) allows 3.
 const MOST_SERVERS: usize = 8;
-/// Bytes of resolv.conf that are read.
+/// The most bytes of resolv.conf that are read.
 const LARGEST_FILE: usize = 1 << 20;
 
 /// The name servers, and the file that they came from.
@@ -31,7 +31,7 @@ struct File {
     seen: Option<Stamp>,
 }
 
-/// What changes whenever the file does.
+/// What changes whenever the file is changed.
 #[derive(PartialEq, Eq)]
 struct Stamp(u64, u64, i64, i64);
 
@@ -68,8 +68,7 @@ impl Resolvers {
         }
     }
 
-    /// The name servers, in the order in which they are to be asked; never
-    /// empty.
+    /// The name servers, in the order in which they are asked; never empty.
     #[must_use]
     pub fn servers(&mut self) -> Rc<[SocketAddr]> {
         self.refresh();
@@ -93,14 +92,14 @@ fn socket_address(ip: &ScopedIp) -> Option<SocketAddr> {
     }
 }
 
-/// djbdns runs the addresses of `$DNSCACHEIP` together with dots; white space
-/// and commas separate them here as well, and IPv6 addresses are taken.
+/// djbdns separates the addresses of `$DNSCACHEIP` by dots; white space, commas and IPv6
+/// addresses are allowed here as well.
 fn dnscache_ip(text: &str) -> Vec<SocketAddr> {
     let words = text.split([' ', '\t', ',']).filter(|word| !word.is_empty());
     words.flat_map(addresses).take(MOST_SERVERS).map(|ip| SocketAddr::new(ip, PORT)).collect()
 }
 
-/// The first word of `$DNSCACHEIP` that is no address, if there is one: it is ignored.
+/// The first word of `$DNSCACHEIP` that is not an address, if there is one; it is ignored.
 #[must_use]
 pub fn ignored_word(environment: &OsStr) -> Option<String> {
     let text = environment.to_string_lossy();

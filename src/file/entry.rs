@@ -1,5 +1,5 @@
-//! A name in a directory.  The directory is opened once: if it is renamed, or replaced
-//! by a link, we do not write or remove a file elsewhere.
+//! A name in a directory.  The directory is opened once: if it is renamed, or replaced by a
+//! link, no file is written or removed elsewhere.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,7 +28,7 @@ impl Entry {
     /// Opens the directory of `path`.
     ///
     /// # Errors
-    /// Those of open(2); EISDIR for a path that ends in no name.
+    /// Those of open(2); EISDIR for a path that does not end in a name.
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -46,7 +46,7 @@ impl Entry {
         Ok(Self { directory: directory.try_clone()?, name: name.into() })
     }
 
-    /// Whether a file can be made in the directory.
+    /// Whether a file can be created in the directory.
     ///
     /// # Errors
     /// EACCES, EROFS.
@@ -112,8 +112,8 @@ impl Entry {
         identity.is_ok_and(|identity| found == Ok(identity))
     }
 
-    /// Gives this file the name `to`, which is in the same directory, whatever had
-    /// it before.
+    /// Renames this file to `to`, which is in the same directory, and replaces what had
+    /// that name before.
     ///
     /// # Errors
     /// Those of rename(2).
@@ -122,7 +122,7 @@ impl Entry {
         renameat(from, self.name.as_os_str(), to_directory, to.name.as_os_str())
     }
 
-    /// Removes the name if it is `file` that has it.
+    /// Removes the name if `file` has it.
     pub(crate) fn remove(&self, file: &File) {
         if self.is(file) {
             let _ = unlinkat(&self.directory, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir);

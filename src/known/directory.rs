@@ -1,5 +1,5 @@
-//! The keeper's directory: `lock`, `store` and `socket`.  It is its owner's alone, no
-//! link in it is followed, and whoever holds the lock is the keeper.
+//! The keeper's directory: `lock`, `store` and `socket`.  Only its owner has access to it,
+//! no link in it is followed, and the process that holds the lock is the keeper.
 
 use std::fs::{DirBuilder, File, Metadata};
 use std::os::fd::AsRawFd;
@@ -34,8 +34,9 @@ pub fn socket_in(path: &Path) -> PathBuf {
     path.join(SOCKET)
 }
 
-/// Makes a directory for a keeper, if there is nothing at `path`: the owner's alone.
-/// Whatever is there stays as it is, and [`Directory::open`] tells what is wrong with it.
+/// Makes a directory for a keeper, for its owner only, if there is nothing at `path`.
+/// Anything that exists is left unchanged; [`Directory::open`] reports what is wrong with
+/// it.
 pub fn make(path: &Path, user: Option<Uid>, group: Option<Gid>) {
     if DirBuilder::new().mode(0o700).create(path).is_ok() {
         let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
@@ -44,8 +45,8 @@ pub fn make(path: &Path, user: Option<Uid>, group: Option<Gid>) {
     }
 }
 
-/// A socket to be asked by, once it has a name.  The kernel tells of each datagram whose
-/// it is, from the first.
+/// A socket for requests, once it has a name.  The kernel adds the credentials of the
+/// sender to each datagram, from the first on.
 ///
 /// # Errors
 /// EMFILE.
@@ -56,14 +57,14 @@ pub(super) fn unbound_socket() -> nix::Result<UnixDatagram> {
     Ok(made.into())
 }
 
-/// Why a directory is of no use.
+/// Why a directory cannot be used.
 #[derive(Debug)]
 pub enum Unfit {
-    /// The system says so.
+    /// An error of the system.
     Refused(io::Error),
-    /// It, or a file in it, belongs to somebody else.
+    /// It, or a file in it, belongs to another user.
     Owner(u32),
-    /// Others than its owner may use it.
+    /// Users other than its owner have access to it.
     Open(u32),
 }
 
@@ -90,7 +91,7 @@ impl From<io::Error> for Unfit {
     }
 }
 
-/// A directory that is this user's alone.
+/// A directory to which only this user has access.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -101,7 +102,7 @@ impl Directory {
     /// Opens the directory at `path`.
     ///
     /// # Errors
-    /// One that is missing, a link, or not this user's alone.
+    /// One that is missing, or a link, or to which others have access.
     pub fn open(path: &Path) -> Result<Self, Unfit> {
         let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let opened = File::options().read(true).custom_flags(flags).open(path)?;
@@ -124,7 +125,7 @@ impl Directory {
     /// The lock, if no other process has it.
     ///
     /// # Errors
-    /// A file that cannot be made or locked, or is somebody else's.
+    /// A file that cannot be created or locked, or belongs to another user.
     pub fn lock(&self) -> Result<Option<File>, Unfit> {
         let file = self.open_or_create(LOCK)?;
         match lock(&file) {
@@ -134,15 +135,15 @@ impl Directory {
         }
     }
 
-    /// The store, to read and to write; an empty file if there is none.
+    /// The store, to read and to write; an empty file is created if there is none.
     ///
     /// # Errors
-    /// A file that cannot be opened or made, or is somebody else's.
+    /// A file that cannot be opened or created, or belongs to another user.
     pub fn store(&self) -> Result<File, Unfit> {
         self.open_or_create(STORE)
     }
 
-    /// How many bytes its disk has room for, for this user.
+    /// How many bytes are available on its file system to this user.
     ///
     /// # Errors
     /// Those of statvfs(2).
@@ -151,7 +152,7 @@ impl Directory {
         Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
     }
 
-    /// Renames the store, so that the next one is a new one; its path now.
+    /// Renames the store, so that a new one is created; returns its new path.
     ///
     /// # Errors
     /// Those of rename(2).
@@ -171,7 +172,8 @@ impl Directory {
         Ok(file)
     }
 
-    /// A new socket, in the place of any other.  Only who has the lock may do this.
+    /// A new socket, which replaces any other.  Only the process that has the lock may do
+    /// this.
     ///
     /// # Errors
     /// Those of bind(2); a path of more than 107 bytes.
@@ -187,10 +189,10 @@ impl Directory {
         Ok(socket)
     }
 
-    /// What tells the socket that is in the directory from any other.
+    /// What identifies the socket that is in the directory.
     ///
     /// # Errors
-    /// ENOENT where there is none.
+    /// ENOENT if there is none.
     pub fn socket_identity(&self) -> io::Result<(u64, u64)> {
         Ok(identity(&fstatat(&self.opened, SOCKET, AtFlags::AT_SYMLINK_NOFOLLOW)?))
     }
@@ -200,7 +202,7 @@ impl Directory {
         let _ = unlinkat(&self.opened, SOCKET, UnlinkatFlags::NoRemoveDir);
     }
 
-    /// Whether the directory is still where it was opened.
+    /// Whether the directory is still at the path where it was opened.
     #[must_use]
     pub fn is_there(&self) -> bool {
         let there = nix::sys::stat::lstat(&self.path).map(|found| identity(&found));

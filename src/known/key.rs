@@ -1,5 +1,5 @@
-//! Whom the memory is about: an IPv4 address, or the /64 of an IPv6 address, in which a
-//! host may pick its address as it likes.
+//! What identifies a client: its IPv4 address, or the /64 of its IPv6 address, in which a
+//! host may choose any address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,11 +12,11 @@ pub const LENGTH: usize = 9;
 /// The first byte of a key.
 const IPV4: u8 = 4;
 const IPV6: u8 = 6;
-/// The longest prefix of IPv6 that is told apart.
+/// The longest prefix of IPv6 that is distinguished.
 const PREFIX: u8 = 64;
 
-/// One client: an IPv4 address (mapped ones too), or an IPv6 /64.  As text it is as RFC
-/// 5952 has it: `192.0.2.7`, `2001:db8:1:2::/64`.
+/// One client: an IPv4 address (mapped ones too), or an IPv6 /64.  As text it has the form
+/// of RFC 5952: `192.0.2.7`, `2001:db8:1:2::/64`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key([u8; LENGTH]);
 
@@ -49,27 +49,27 @@ impl Key {
         Self(bytes)
     }
 
-    /// All that may be in `net`, from the lowest to the highest.  Of an IPv6 network
-    /// longer than /64 it is the /64 around it.
+    /// All clients in `net`, from the lowest to the highest; for an IPv6 network longer
+    /// than /64 the /64 that contains it.
     #[must_use]
     pub fn range(net: IpNet) -> RangeInclusive<Self> {
         Self::of(net.network())..=Self::of(net.broadcast())
     }
 
-    /// The key that these bytes stand for, as [`bytes`](Self::bytes) gives them.
+    /// The key in these bytes, as [`bytes`](Self::bytes) returns them.
     #[must_use]
     pub fn from_bytes(bytes: [u8; LENGTH]) -> Option<Self> {
         let is_key = matches!(bytes, [IPV6, ..] | [IPV4, _, _, _, _, 0, 0, 0, 0]);
         is_key.then_some(Self(bytes))
     }
 
-    /// What it is in the store and on the way; in the order of the keys.
+    /// The bytes of it in the store and in messages; they sort as the keys do.
     #[must_use]
     pub fn bytes(&self) -> &[u8; LENGTH] {
         &self.0
     }
 
-    /// The key behind this one; all keys are below it if there is none.
+    /// The next key; `None` after the highest.
     #[must_use]
     pub fn next(self) -> Self {
         let mut bytes = self.0;

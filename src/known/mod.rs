@@ -1,5 +1,5 @@
-//! The memory of known clients: a client that has waited once has shown what the delay
-//! is there to find out.
+//! Known clients: a client that was silent for its whole delay once need not wait as long
+//! again.
 
 pub mod asking;
 pub mod directory;

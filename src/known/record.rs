@@ -1,4 +1,4 @@
-//! What is remembered of one client.
+//! What is remembered about one client.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,26 +7,26 @@ use crate::class::Class;
 /// Bytes of a record.
 pub const LENGTH: usize = 13;
 
-/// Seconds since 1970, by the clock on the wall; up to the year 2106.
+/// Seconds since 1970, by the system clock; up to the year 2106.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u32);
 
 impl Time {
-    /// Now.  A clock that is set to before 1970 is at its beginning.
+    /// Now; a clock that is set to before 1970 counts as 1970.
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self(u32::try_from(since.as_secs()).unwrap_or(u32::MAX))
     }
 
-    /// How long this was before `now`.  A time in the future counts as now.
+    /// How long this was before `now`; a time in the future counts as now.
     #[must_use]
     pub fn until(self, now: Self) -> Duration {
         Duration::from_secs(now.0.saturating_sub(self.0).into())
     }
 }
 
-/// What is remembered of one client.
+/// What is remembered about one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// When it passed first.
@@ -35,33 +35,33 @@ pub struct Record {
     pub last: Time,
     /// How often it has passed: 1 or more.
     pub count: u32,
-    /// What it was when it waited for the whole delay of its class, the last time.
+    /// Its class when it last waited for the whole delay of its class.
     pub class: Class,
 }
 
 impl Record {
-    /// Of a client that has waited for the whole delay of its `class`, and of which
-    /// nothing was remembered.
+    /// For a client that has waited for the whole delay of its `class`, and was not
+    /// remembered.
     #[must_use]
     pub fn new(class: Class, now: Time) -> Self {
         Self { first: now, last: now, count: 1, class }
     }
 
-    /// What is remembered after another pass for which it waited for the whole delay of
-    /// its `class`.  That its name could not be found says nothing against what it was.
+    /// What is remembered after another pass for which it waited for the whole delay of its
+    /// `class`.  A name that could not be looked up does not change the class.
     #[must_use]
     pub fn passed(self, class: Class, now: Time) -> Self {
         let class = if class == Class::Unknown { self.class } else { class };
         Self { class, ..self.renewed(now) }
     }
 
-    /// What is remembered after another pass for which it waited shorter, being known.
+    /// What is remembered after another pass for which it waited less, being known.
     #[must_use]
     pub fn renewed(self, now: Time) -> Self {
         Self { last: now, count: self.count.saturating_add(1), ..self }
     }
 
-    /// The record that these bytes stand for, as [`bytes`](Self::bytes) gives them.
+    /// The record in these bytes, as [`bytes`](Self::bytes) returns them.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; LENGTH]) -> Option<Self> {
         let number = |at: usize| {
@@ -73,7 +73,7 @@ impl Record {
         (count > 0).then_some(record)
     }
 
-    /// What it is in the store and on the way.
+    /// The bytes of it in the store and in messages.
     #[must_use]
     pub fn bytes(&self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
@@ -85,14 +85,14 @@ impl Record {
     }
 }
 
-/// The class that a byte stands for: those alone that a client can have waited for.
+/// The class of a byte; only those that a client can have waited for.
 #[must_use]
 pub fn class_of(byte: u8) -> Option<Class> {
     Class::JUDGED.into_iter().find(|class| class_byte(*class) == byte)
 }
 
-/// What a class is in the store and on the way.  Never to be changed: a store outlives
-/// the program that wrote it.
+/// The byte of a class in the store and in messages.  It must never change: a store
+/// outlives the program that wrote it.
 #[must_use]
 pub fn class_byte(class: Class) -> u8 {
     match class {

@@ -1,4 +1,4 @@
-//! What counts as a pass, what being known is worth, and for how long.
+//! What counts as a pass, what follows from it, and for how long.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 /// How a client that was handed over has waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// In silence, for the whole delay of its class.
+    /// Silent, for the whole delay of its class.
     InFull,
-    /// In silence, but shorter: because it was known.
+    /// Silent, but shorter, because it was known.
     Shortened,
-    /// In no way that says anything about it: it talked, its delay was shrunk under
-    /// load, or it had none.
+    /// In a way that says nothing about it: it talked, its delay was shortened under load,
+    /// or it had none.
     Otherwise,
 }
 
@@ -25,14 +25,14 @@ pub enum Waited {
 pub enum Pass {
     /// It has waited for the whole delay of this class.
     Full(Class),
-    /// It was known, and goes on being known.
+    /// It was known, and stays known.
     Renewal,
 }
 
 impl Pass {
-    /// What there is to tell of a client of the class `now`, if anything.  A host with a
-    /// good name that comes back in silence stays known; any other has to wait in full
-    /// again, since its address may have changed hands.
+    /// What the keeper is told about a client of the class `now`, if anything.  A `static`
+    /// client that was silent again stays known; any other has to wait in full again, since
+    /// its address may have been assigned to another host.
     #[must_use]
     pub fn of(now: Class, waited: Waited) -> Option<Self> {
         match waited {
@@ -42,8 +42,8 @@ impl Pass {
         }
     }
 
-    /// What is remembered after this pass of a client of which `before` was remembered.
-    /// One that was forgotten in the meantime is not renewed.
+    /// What is remembered after this pass of a client about which `before` was remembered.
+    /// One that was forgotten meanwhile stays forgotten.
     #[must_use]
     pub fn remembered(self, before: Option<Record>, now: Time) -> Option<Record> {
         match (self, before) {
@@ -57,7 +57,7 @@ impl Pass {
 /// The delays that a known client may have instead of its class's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownDelays {
-    /// `--delay-known`: of a host that had a good name, and has one.
+    /// `--delay-known`: of a client that was `static`, and still is.
     pub known: Duration,
     /// `--delay-static`: of any other.
     pub ordinary: Duration,
@@ -85,7 +85,7 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The usual: a mailing that goes out once a month does not start anew.
+    /// The default: longer than a month, for monthly mailings.
     pub const DAYS: u32 = 36;
 
     /// So many days for class static.
@@ -94,26 +94,26 @@ impl Lifetimes {
         Self { of_static: DAY.saturating_mul(days) }
     }
 
-    /// For how long a client of the class `class` is remembered: a dynamic address
-    /// changes hands.
+    /// For how long a client of the class `class` is remembered: a dynamic address is
+    /// assigned to other hosts.
     #[must_use]
     pub fn of(&self, class: Class) -> Duration {
         if class == Class::Static { self.of_static } else { DAY.min(self.of_static) }
     }
 
-    /// Whether `record` no longer says anything.
+    /// Whether `record` is too old to count.
     #[must_use]
     pub fn have_ended(&self, record: &Record, now: Time) -> bool {
         record.last.until(now) > self.of(record.class)
     }
 }
 
-/// Whom the store is to remember.
+/// The limits of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many clients.
+    /// The most clients.
     pub size: u64,
-    /// For how long.
+    /// How long they are remembered.
     pub lifetimes: Lifetimes,
 }
 

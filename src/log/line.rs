@@ -8,8 +8,7 @@ use std::time::Duration;
 use super::syslog::Worth;
 use super::value::Value;
 
-/// A line with its newline is shorter than this: what a pipe takes whole
-/// (`PIPE_BUF`).
+/// A line with its newline is shorter than this: a pipe takes it in one piece (`PIPE_BUF`).
 pub(super) const LIMIT: usize = 4096;
 
 /// A line under construction.
@@ -102,8 +101,8 @@ impl<const DIGITS: u32> fmt::Display for Rounded<DIGITS> {
 }
 
 impl<const DIGITS: u32> Rounded<DIGITS> {
-    /// The seconds, and the digits after the point.  Without floating point: formatting
-    /// the line is a good part of what a refusal costs.
+    /// The seconds, and the digits after the point.  Without floating point: formatting the
+    /// line is a considerable part of the cost of a refusal.
     fn parts(&self) -> (u64, u64) {
         let unit = 10_u64.pow(9 - DIGITS);
         let nanos = u64::from(self.0.subsec_nanos()) + unit / 2;

@@ -24,7 +24,7 @@ use crate::escape::{Escaped, Quoted};
 
 /// Seconds of a day.
 const DAY: u32 = 86_400;
-/// More bytes than `ip=`, `port=` and `pid=` of any client take.
+/// More bytes than `ip=`, `port=` and `pid=` take for any client.
 const LONGEST_SESSION: usize = 80;
 
 impl Log {
@@ -35,8 +35,8 @@ impl Log {
         self.event(line.plain("max-idle", idle.1).plain("pid", std::process::id()));
     }
 
-    /// A client waited out its delay and has the program, as the process `pid`.  How
-    /// long its look-up took, and how long ago it passed last.
+    /// A client waited out its delay and has the program, as the process `pid`; with the
+    /// time that its look-up took, and how long ago it passed last.
     pub fn pass(
         &self,
         client: &Subject<'_>,
@@ -95,7 +95,7 @@ impl Log {
         self.died(pid, "before the hand-over", ip, status, untold);
     }
 
-    /// A child died when it had handed its client over, and before it could write that
+    /// A child died after it had handed its client over, and before it could write that
     /// client's `pass` line.
     pub fn crash_before_pass(
         &self,
@@ -122,7 +122,7 @@ impl Log {
         self.error(format_args!("bug: {}", Escaped(text.as_bytes())));
     }
 
-    /// A known client is known no longer.
+    /// A known client was forgotten.
     pub fn forget(&self, client: impl fmt::Display, why: &str) {
         self.event(Line::new("forget").plain("ip", client).plain("why", why));
     }
@@ -211,8 +211,8 @@ impl Log {
         }
     }
 
-    /// A program wrote a line on standard error: that of a client, as such a process,
-    /// if that is known.
+    /// A program wrote a line on standard error; with its client and its process, if they
+    /// are known.
     pub fn program_said(&self, line: &[u8], session: Option<(SocketAddr, Pid)>) {
         if self.verbosity > Verbosity::Quiet {
             let line = self.program_line(line, session);
@@ -220,8 +220,8 @@ impl Log {
         }
     }
 
-    /// Whose it is stands where scripts do not look for the program's words, and is
-    /// never cut off.
+    /// The client is named at the end, where scripts do not look for the program's words,
+    /// and is never cut off.
     fn program_line(&self, line: &[u8], session: Option<(SocketAddr, Pid)>) -> String {
         let mut line = format!("prog: {}", FromProgram(line));
         cut(&mut line, LONGEST_MESSAGE - LONGEST_SESSION);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::sys;
 
 /// How often a warning about lost lines is written: a reader that loses one line in ten
-/// is not helped by as many warnings.
+/// could not take as many warnings.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The counters of a process that shares no memory.

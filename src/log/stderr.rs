@@ -118,10 +118,10 @@ fn open_again() -> io::Result<File> {
     File::options().write(true).custom_flags(flags).open("/proc/self/fd/2")
 }
 
-/// Whether the last [`put_once`] of this process has waited in vain.
+/// Whether the last [`put_once`] of this process waited in vain.
 static WAITED_IN_VAIN: AtomicBool = AtomicBool::new(false);
 
-/// Writes a rare line, and keeps nothing open; returns whether it was taken.  If nobody
+/// Writes a rare line, and keeps nothing open; returns whether it was taken.  If no process
 /// reads, only the first of several lines waits.
 pub(super) fn put_once(bytes: &[u8]) -> bool {
     let patience = if WAITED_IN_VAIN.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
@@ -142,7 +142,7 @@ impl Deadline {
     }
 }
 
-/// As in tcpserver: a reader that does not read makes us wait.
+/// As in tcpserver: the line waits for as long as the reader does not read.
 pub(super) fn put_blocking(bytes: &[u8]) {
     while write(sys::standard_error(), bytes) == Err(Errno::EINTR) {}
 }

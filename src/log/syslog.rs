@@ -28,7 +28,7 @@ const TIMESTAMP: usize = 16;
 /// How long a line may wait for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// A short time: the line tells of mail that was let in or kept out.
+    /// A short time: the line is about mail that was let in or refused.
     AWait,
     /// As long as it takes, within bounds: its writer has nothing else to do.
     Patience,

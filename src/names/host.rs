@@ -1,16 +1,15 @@
-//! What counts as a host name. A name server may answer with anything; only a
-//! name that passes here is kept, logged, and shown to `prog`.
+//! What counts as a host name.  A name server may answer with anything; only a name that is
+//! accepted here is kept, logged, and passed to `prog`.
 
 /// The longest name, in bytes, without the root's dot (RFC 1035, 2.3.4).
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// The host name that `labels` (in order, raw bytes, without the root's empty
-/// label) spell, in lower case as tcpserver has it, or `None` if it is none:
-/// bytes outside letters, digits, `-` and `_`, an empty or overlong label, over
-/// 253 bytes, a single label, an address, or a name that means nothing outside
-/// its own network (`*.arpa`, `*.localhost`, `*.localdomain`, `*.local`,
-/// `*.invalid`).
+/// The host name that `labels` (in order, raw bytes, without the root's empty label) spell,
+/// in lower case as in tcpserver; `None` if it is not one: bytes other than letters,
+/// digits, `-` and `_`, an empty or overlong label, over 253 bytes, a single label, an
+/// address, or a name that means nothing outside its own network (`*.arpa`, `*.localhost`,
+/// `*.localdomain`, `*.local`, `*.invalid`).
 pub fn host_name<'a>(labels: impl Iterator<Item = &'a [u8]>) -> Option<String> {
     let mut name = String::new();
     for label in labels {
@@ -34,8 +33,8 @@ fn is_label(label: &[u8]) -> bool {
     (1..=MAX_LABEL).contains(&label.len()) && label.iter().all(allowed)
 }
 
-/// No top-level domain is all digits, so that the test covers every dotted
-/// quad, complete or not.
+/// No top-level domain is all digits, so that this covers every dotted quad, complete or
+/// not.
 fn is_top_level(label: &str) -> bool {
     !label.bytes().all(|byte| byte.is_ascii_digit())
         && !matches!(label, "arpa" | "localhost" | "localdomain" | "local" | "invalid")

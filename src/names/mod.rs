@@ -1,6 +1,6 @@
-//! Is this name an end user's line? The administrator's own expressions decide first;
-//! where there is none for it, the evidence in the name. The reason goes with the
-//! judgement, for the administrator who asks why.
+//! Whether a host name is dynamic (residential).  The administrator's expressions decide
+//! first; if none matches, the evidence in the name decides.  A judgement includes its
+//! reason.
 
 mod evidence;
 mod host;
@@ -14,9 +14,9 @@ pub use evidence::{Evidence, Piece, Sign, THRESHOLD};
 pub use host::host_name;
 pub use patterns::{Origin, Patterns, PatternsError, Verdict};
 
-/// What names are judged by: the administrator's expressions, and the built-in
-/// rules unless they are switched off. Made once, before the pool is forked;
-/// judging allocates nothing, except for an expression that fits no table.
+/// What names are judged by: the administrator's expressions, and the built-in rules unless
+/// they are disabled.  It is made once, before the pool is forked; judging allocates
+/// nothing, except for an expression that fits no table.
 #[derive(Debug)]
 pub struct Names {
     builtin: bool,
@@ -24,19 +24,19 @@ pub struct Names {
     exceptions: Patterns,
 }
 
-/// What a name tells of the client, and why.
+/// What a name says about the client, and why.
 #[derive(Clone, Copy, Debug)]
 pub enum Judgement<'a> {
-    /// An end user's line.
+    /// It is a dynamic (residential) host name.
     Dynamic(Reason<'a>),
-    /// Any other name.
+    /// It is any other name.
     Ordinary(Reason<'a>),
 }
 
-/// What decided. Displayed as a phrase for an administrator.
+/// What decided; displayed as a phrase.
 #[derive(Clone, Copy, Debug)]
 pub enum Reason<'a> {
-    /// An expression of the administrator's, of either list.
+    /// An expression of either list of the administrator's.
     Expression(Origin<'a>),
     /// What is in the name, by the built-in rules.
     Evidence(Evidence<'a>),
@@ -58,8 +58,8 @@ impl Names {
         [&self.dynamic, &self.exceptions]
     }
 
-    /// Reads files that are read on demand, as far as `names` have to be judged by
-    /// them; comes back with what is wrong with them.
+    /// Reads files that are read on demand, as far as they are needed to judge `names`;
+    /// returns what is wrong with them.
     #[must_use]
     pub fn prepare(&self, names: &[String]) -> Vec<PatternsError> {
         if !self.exceptions.is_on_demand() && !self.dynamic.is_on_demand() {
@@ -72,7 +72,7 @@ impl Names {
         wrong
     }
 
-    /// The line of the list of exceptions that lets `name` pass.
+    /// The line of the list of exceptions that matches `name`.
     fn exception(&self, name: &str) -> Option<Origin<'_>> {
         let (origin, verdict) = self.exceptions.decide(name)?;
         (verdict != Verdict::Refused).then_some(origin)

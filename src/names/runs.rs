@@ -1,17 +1,17 @@
-//! A name cut into runs: the letters of a word, the digits of a number, and
-//! what stands between one run and the next.
+//! A name split into runs: the letters of a word, the digits of a number, and what stands
+//! between one run and the next.
 
 /// The longest stretch of bytes of one kind.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
-    /// What stands between the run before (or the start) and this one.
+    /// The bytes between the run before (or the start) and this one.
     pub(super) gap: &'a str,
     pub(super) text: &'a str,
 }
 
 impl Run<'_> {
-    /// Is this run separated from the one before by `most` separators at most?
-    /// `x` is one, too: `64x233x161x5` is how some providers write it.
+    /// Whether at most `most` separators stand between the run before and this one.  `x`
+    /// counts as a separator, since some providers write `64x233x161x5`.
     pub(super) fn follows(&self, most: usize) -> bool {
         self.gap.len() <= most && self.gap.bytes().all(|byte| is_separator(byte) || byte == b'x')
     }
@@ -21,8 +21,8 @@ pub(super) fn is_separator(byte: u8) -> bool {
     matches!(byte, b'.' | b'-' | b'_')
 }
 
-/// The runs of the ASCII bytes that `member` accepts. It must accept ASCII
-/// bytes only, or a run could begin inside a character.
+/// The runs of ASCII bytes for which `member` is true.  It must be false for other bytes,
+/// or a run could begin inside a character.
 pub(super) fn runs(
     text: &str,
     member: impl Fn(&u8) -> bool + Copy,

@@ -1,5 +1,4 @@
-//! The options of `smtp-delayctl classify`: those of the daemon that say what a
-//! name means.
+//! The options of `smtp-delayctl classify`: those of the daemon that affect classification.
 
 use std::ffi::OsString;
 
@@ -9,7 +8,7 @@ use super::delaying::DELAYS;
 use super::table::{ANSWERS, Opt, flag};
 use crate::error::{Fatal, Operands, Usage};
 
-/// What is read, and in what form the answer is.
+/// What is read, and the form of the answer.
 static FORMS: &[Opt] = &[
     flag("stdin", "read IP NAME from each line of standard input", |o| o.stdin = true).typed(),
     flag("json", "print a JSON object for each client", |o| o.json = true).typed(),
@@ -27,7 +26,7 @@ pub static CLASSIFY: CommandLine = CommandLine {
     check: |_| Vec::new(),
 };
 
-/// The address as the host, the name as the port.
+/// The address is stored as the host, the name as the port.
 fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     let mut words = operands.into_iter();
     let mut word = |name| {

@@ -1,4 +1,4 @@
-//! What a program takes: its options and operands, and how it introduces itself.
+//! The command line of a program: its options and operands, and its help text.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ pub struct CommandLine {
     pub program: &'static str,
     /// Its man page, with the section.
     pub page: &'static str,
-    /// How it is called.
+    /// Its synopsis.
     pub usage: &'static str,
     /// What it does, in a sentence.
     pub about: &'static str,
@@ -21,9 +21,9 @@ pub struct CommandLine {
     pub options: &'static [&'static [Opt]],
     /// Letters that stand for long options.
     pub letters: &'static [(char, &'static str)],
-    /// Puts the operands where they belong.
+    /// Stores the operands.
     pub(super) place: fn(&mut Options, Vec<OsString>) -> Result<(), Fatal>,
-    /// Finds options that do not go together.
+    /// Finds options that exclude each other.
     pub(super) check: fn(&mut Options) -> Vec<Fatal>,
 }
 

@@ -51,13 +51,13 @@ impl From<Usage> for SettingError {
     }
 }
 
-/// The biggest file, in bytes.
+/// The most bytes of a file.
 pub(crate) const LARGEST: usize = 1 << 20;
 
 /// Reads the file.
 ///
 /// # Errors
-/// Where that cannot be done: 100.
+/// A file that cannot be read: 100.
 pub(super) fn read(options: &Options, path: &Path) -> Result<Vec<u8>, Fatal> {
     files::read(options, "config", path, LARGEST)
 }

@@ -15,7 +15,7 @@ use super::{LogTo, Options, Verbosity};
 use crate::dns::list::List;
 use crate::error::{Conflict, Fatal, Operands, Usage};
 
-/// Most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
+/// The most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
 pub const MOST_SLOTS: u32 = 100_000;
 
 /// The highest threshold for DNS lists.
@@ -51,7 +51,7 @@ static TCPSERVERS: &[Opt] = &[
         store!(|v| count(v, 1..=MOST_SLOTS) => slots),
     ),
     letter_with('b', "N", "let about N clients queue for a child [-c, from 20 to 1024]", |o, v| {
-        // listen(2) takes a 0, and so does tcpserver.
+        // listen(2) accepts 0, and so does tcpserver.
         let least = u32::from(!o.as_tcpserver);
         o.backlog = Some(number(v, least..=65_535)?);
         Ok(())

@@ -9,8 +9,8 @@ use syslog::Facility;
 use super::{Delays, EarlyTalk, Options, Origins, RefuseBy, Verbosity, values};
 use crate::dns::list::WantedLists;
 
-/// The networks whose nameless clients count as `static` unless
-/// `--local-nets` says otherwise.
+/// The networks whose clients without a name count as `static`, unless `--local-nets` says
+/// otherwise.
 const LOCAL_NETS: &str = "127.0.0.1 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 \
                           169.254.0.0/16 fc00::/7 fe80::/10";
 
@@ -93,7 +93,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// tcpserver's own defaults: ident is asked, nobody waits, and a look-up may
+    /// tcpserver's own defaults: ident is asked for, no client waits, and a look-up may
     /// take a minute.
     #[must_use]
     pub fn for_tcpserver() -> Self {
@@ -103,8 +103,8 @@ impl Options {
         Self { ident: true, delays, dns_timeout, as_tcpserver: true, ..Self::default() }
     }
 
-    /// The chain link's own defaults: it leaves the talking to rblsmtpd, and
-    /// the socket as the server before it has set it up.
+    /// The chain link's own defaults: rblsmtpd refuses early talkers, and the socket stays
+    /// as the server before it has set it up.
     #[must_use]
     pub fn for_link() -> Self {
         let early = EarlyTalk::Rblsmtpd;

@@ -85,7 +85,7 @@ pub(super) static DELAYS: &[Opt] = &[
     ),
 ];
 
-/// The memory of known clients.
+/// Known clients.
 pub(super) static KNOWN: &[Opt] = &[
     with(
         "known",
@@ -143,7 +143,7 @@ pub(super) static REFUSALS: &[Opt] = &[
     ),
 ];
 
-/// What is done with early talkers; the default is the program's own.
+/// What happens to early talkers; the default is the program's own.
 pub(super) const fn early(help: &'static str) -> Opt {
     with("early", "ACTION", help, store!(|v| choice(v, EARLY) => early))
 }

@@ -11,7 +11,7 @@ use crate::file::{self, Refused};
 /// `most` bytes, for a daemon.
 ///
 /// # Errors
-/// A file that cannot be read, or that SIGHUP could not read again: 100.
+/// A file that cannot be read, or that could not be read again on SIGHUP: 100.
 pub(crate) fn read(
     options: &Options,
     name: &str,

@@ -4,17 +4,16 @@
 use super::Options;
 
 impl Options {
-    /// Connections at once from one address: a quarter of the slots and at least
-    /// 4 (for tcpserver any number), unless it is said otherwise; `None` for any
-    /// number.
+    /// The most connections from one address: by default a quarter of the slots and at
+    /// least 4 (as tcpserver any number); `None` for any number.
     #[must_use]
     pub fn per_ip(&self) -> Option<usize> {
         let usual = if self.as_tcpserver { 0 } else { (self.slots / 4).max(4) };
         Some(self.per_ip.unwrap_or(usual)).filter(|most| *most > 0)
     }
 
-    /// Slots for hosts that are not suspicious: 20 percent (for tcpserver none)
-    /// unless it is said otherwise, rounded down.
+    /// Slots for clients that are not suspicious: by default 20 percent (as tcpserver
+    /// none), rounded down.
     #[must_use]
     pub fn reserve(&self) -> usize {
         let usual = if self.as_tcpserver { 0 } else { 20 };
@@ -33,7 +32,7 @@ impl Options {
         self.max_idle.unwrap_or(4 * self.min_idle()).clamp(self.min_idle(), self.slots)
     }
 
-    /// Children handed over at once.
+    /// How many children may run the program at once.
     #[must_use]
     pub fn max_prog(&self) -> usize {
         self.max_prog.unwrap_or(self.slots).min(self.slots)

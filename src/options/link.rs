@@ -38,7 +38,7 @@ fn place(options: &mut Options, operands: Vec<OsString>) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Whoever does not refuse never talks to a client.
+/// A link that does not refuse never writes to a client.
 fn check(options: &mut Options) -> Vec<Fatal> {
     options.speaks = options.early == EarlyTalk::Refuse;
     let talks = [

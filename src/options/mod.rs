@@ -1,6 +1,5 @@
-//! What the administrator asked for: the settings with their defaults.
-//! [`daemon`] and [`link`] have the options of either program, and [`parse`]
-//! reads them from the command line.
+//! The settings of a program, with their defaults.  [`daemon`] and [`link`] have the
+//! options of either program, and [`parse`] reads them from the command line.
 
 pub mod classify;
 pub mod command_line;
@@ -37,23 +36,23 @@ use crate::names::{Names, Patterns};
 
 pub use origins::Origins;
 
-/// What is done with a client that talks before the greeting.
+/// What happens to a client that talks before the greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyTalk {
-    /// Refuse it.
+    /// It is refused.
     Refuse,
-    /// Set `RBLSMTPD` to the refusal and run the program at once.
+    /// `RBLSMTPD` is set to the refusal, and the program is run at once.
     Rblsmtpd,
-    /// Note it, and go on as if nothing had been said.
+    /// It is logged, and treated as if it had said nothing.
     Log,
 }
 
 /// How a client is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefuseBy {
-    /// One line and the end of the connection.
+    /// By one line, which ends the connection.
     Drop,
-    /// A limited SMTP conversation, as rblsmtpd holds it.
+    /// By a limited SMTP conversation, as rblsmtpd holds it.
     Talk,
 }
 
@@ -69,7 +68,7 @@ pub enum LogTo {
 /// The delay of each class, in seconds since the connection was accepted.
 #[derive(Clone, Debug)]
 pub struct Delays {
-    /// A name that is neither of the others.
+    /// A host name that is not dynamic.
     pub ordinary: Duration,
     /// A dynamic (residential) host name.
     pub dynamic: Duration,
@@ -87,11 +86,11 @@ pub struct Delays {
 pub struct Options {
     /// `-q`, `-Q`, `-v`.
     pub verbosity: Verbosity,
-    /// `-c`: children altogether, so connections at once.
+    /// `-c`: the most children, and so the most connections at once.
     pub slots: usize,
-    /// `-b`: how many clients the kernel may hold ready for accept(2).
+    /// `-b`: how many clients the kernel may queue for accept(2).
     pub backlog: Option<u32>,
-    /// `-B`: written to every client at once.
+    /// `-B`: sent to every client at once.
     pub banner: Vec<u8>,
     /// `-g`: a group, by name or number.
     pub group: Option<String>,
@@ -103,23 +102,23 @@ pub struct Options {
     pub print_port: bool,
     /// `-l`: the local host's name, instead of looking it up.
     pub local_name: Option<String>,
-    /// `-h`, `-H`: look the client's name up.
+    /// `-h`, `-H`: whether the client's name is looked up.
     pub look_up: bool,
-    /// `-p`, `-P`: check that the name leads back to the address.
+    /// `-p`, `-P`: whether the name has to lead back to the address.
     pub paranoid: bool,
-    /// `-r`, `-R`: ask the client's ident server.
+    /// `-r`, `-R`: whether the client's ident server is asked.
     pub ident: bool,
-    /// `-t`: how long it has for its answer.
+    /// `-t`: the deadline of the ident server.
     pub ident_timeout: Duration,
     /// `-x`: rules that tcprules compiled.
     pub cdb: Option<PathBuf>,
-    /// `-X`: everybody is allowed where that file is missing.
+    /// `-X`: whether all clients are allowed if that file is missing.
     pub cdb_may_be_missing: bool,
     /// `--rules`: rules in text form.
     pub rules: Option<PathBuf>,
-    /// `-o`, `-O`: take the client's IP options away.
+    /// `-o`, `-O`: whether the client's IP options are removed.
     pub kill_ip_options: bool,
-    /// Called as tcpserver: what differs from it is left out.
+    /// Called as tcpserver: without the features that tcpserver lacks.
     pub as_tcpserver: bool,
     /// `-d`, `-D`: enable `TCP_NODELAY`.
     pub no_delay: bool,
@@ -147,34 +146,33 @@ pub struct Options {
     pub stdin: bool,
     /// Whether it answers in JSON.
     pub json: bool,
-    /// Networks whose nameless clients are trusted.
+    /// Networks whose clients without a name are trusted.
     pub local_nets: Vec<IpNet>,
-    /// Networks whose clients may leave before the greeting without a line in the
-    /// log.
+    /// Networks whose clients may leave before the greeting without a log line.
     pub quiet_nets: Vec<IpNet>,
-    /// What to do on early talk.
+    /// What happens to early talkers.
     pub early: EarlyTalk,
-    /// How to refuse.
+    /// How clients are refused.
     pub refuse: RefuseBy,
-    /// Whether we talk to clients at all, or leave that to the program.
+    /// Whether we write to clients at all, or leave that to the program.
     pub speaks: bool,
     /// Whether refusals of early talkers and of listed clients are permanent.
     pub refuse_permanent: bool,
-    /// How long an early talker is kept before its refusal.
+    /// How long an early talker is held before its refusal.
     pub hold: Duration,
     /// The first line of a multi-line greeting, sent before the delay.
     pub teaser: Option<String>,
-    /// The refusal of an early talker, instead of the built-in text.
+    /// The text of the refusal of an early talker, instead of the built-in one.
     pub text_early: Option<String>,
-    /// The refusal when all slots are busy, instead of the built-in text.
+    /// The text of the refusal if all slots are busy, instead of the built-in one.
     pub text_reserve: Option<String>,
-    /// Idle children to keep ahead of the demand.
+    /// How many children are kept idle.
     pub min_idle: Option<usize>,
-    /// Idle children beyond which one that comes back ends.
+    /// The number of idle children beyond which one that becomes idle ends.
     pub max_idle: Option<usize>,
-    /// Children handed over at once.
+    /// How many children may run the program at once.
     pub max_prog: Option<usize>,
-    /// Where log lines go, if that is said.
+    /// Where log lines go, if that is set.
     pub log_to: Option<LogTo>,
     /// syslog's facility.
     pub facility: Facility,
@@ -190,17 +188,17 @@ pub struct Options {
     pub scoreboard: Option<PathBuf>,
     /// A file of long options.
     pub config: Option<PathBuf>,
-    /// Whether only to read everything and say what is wrong.
+    /// Whether to read everything and report what is wrong, and not to start.
     pub check: bool,
-    /// The command line that all of this was read from.
+    /// The command line that these were read from.
     pub arguments: Vec<OsString>,
-    /// Where what is no default stands.
+    /// Where the settings are that are not defaults.
     pub origins: Origins,
     /// Connections at once from one address; 0 for any number.
     pub per_ip: Option<usize>,
-    /// The percentage of slots that is kept for hosts that are not suspicious.
+    /// The percentage of slots that is reserved for clients that are not suspicious.
     pub reserve_percent: Option<usize>,
-    /// The refusal of one connection too many, instead of the built-in text.
+    /// The text of the refusal of one connection too many, instead of the built-in one.
     pub text_limit: Option<String>,
     /// DNS blocklists and allowlists.
     pub lists: WantedLists,
@@ -223,13 +221,13 @@ impl Options {
         self.local_nets.iter().any(|net| net.contains(&ip))
     }
 
-    /// Whether `ip` is in one of the networks that monitors check us from.
+    /// Whether `ip` is in one of the networks of `--quiet-nets`.
     #[must_use]
     pub fn is_quiet(&self, ip: IpAddr) -> bool {
         self.quiet_nets.iter().any(|net| net.contains(&ip))
     }
 
-    /// The name servers that the options name, or else the system.
+    /// The name servers that the options name, else those of the system.
     #[must_use]
     pub fn resolvers(&self) -> Resolvers {
         let dnscache = env::var_os("DNSCACHEIP");
@@ -239,7 +237,7 @@ impl Options {
     /// What names are judged by in a program that reads the files once.
     ///
     /// # Errors
-    /// A file that cannot be read, or that has a mistake in it: 100.
+    /// A file that cannot be read, or that contains a mistake: 100.
     pub fn names(&self) -> Result<Names, Fatal> {
         let read = |name, path: &Option<PathBuf>| {
             let Some(path) = path else { return Ok(Patterns::default()) };
@@ -252,8 +250,7 @@ impl Options {
         Ok(Names::new(self.builtin_patterns, dynamic, exceptions))
     }
 
-    /// Where log lines go: to standard error, and from the background to syslog,
-    /// unless it is said otherwise.
+    /// Where log lines go: by default to standard error, and from the background to syslog.
     #[must_use]
     pub fn log_to(&self) -> LogTo {
         let usual = if self.daemon { LogTo::Syslog } else { LogTo::Stderr };

@@ -1,7 +1,6 @@
-//! Where a setting stands: on the command line, or on a line of the file that
-//! `--config` names.
+//! Where settings are: on the command line, or on a line of the file that `--config` names.
 
-/// Where each setting stands that is not a default.
+/// Where each setting is that is not a default.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     /// The long names of those on the command line.
@@ -11,7 +10,7 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Forgets what stands on the command line, which is to be read again.
+    /// Forgets those on the command line, which is to be read again.
     pub(super) fn forget_typed(&mut self) {
         self.typed.clear();
     }
@@ -24,12 +23,12 @@ impl Origins {
         self.lines.push((name, line));
     }
 
-    /// Whether it stands on the command line.
+    /// Whether it is on the command line.
     pub(super) fn is_typed(&self, name: &str) -> bool {
         self.typed.contains(&name)
     }
 
-    /// The line of the file on which it stands.
+    /// The line of the file that it is on.
     pub(super) fn line(&self, name: &str) -> Option<usize> {
         self.lines.iter().find(|(known, _)| *known == name).map(|(_, line)| *line)
     }

@@ -15,7 +15,7 @@ use crate::djb;
 use crate::error::{Fatal, Usage};
 use crate::mistakes::Mistakes;
 
-/// What a command line asks for.
+/// What a command line requests.
 #[derive(Debug)]
 pub enum Request {
     /// To run.
@@ -26,13 +26,12 @@ pub enum Request {
     Version,
 }
 
-/// What was read off a command line.
+/// The result of reading a command line.
 pub struct Parsed {
-    /// How much is to be said, what is wrong included: where the first mistake
-    /// stands, what stands before it counts (`-q` silences the message, as in
-    /// tcpserver).
+    /// How much to print, also if there are mistakes: the options before the first mistake
+    /// count (`-q` silences its message, as in tcpserver).
     pub verbosity: Verbosity,
-    /// What is asked for, or what is wrong.
+    /// The request, or what is wrong.
     pub request: Result<Request, Rejected>,
 }
 
@@ -41,20 +40,21 @@ pub struct Parsed {
 pub struct Rejected {
     /// What is wrong with it.
     pub mistakes: Mistakes,
-    /// What could be read; the defaults of the rest.
+    /// The settings that could be read; the defaults of the others.
     pub options: Box<Options>,
 }
 
-/// Who stops at the first mistake.
+/// For a caller that stops at the first mistake.
 impl From<Rejected> for Fatal {
     fn from(rejected: Rejected) -> Self {
         rejected.mistakes.into()
     }
 }
 
-/// Reads a command line without the program's name, starting from `options`.
-/// Called as tcpserver, mistakes in what that has as well are told as it tells them.  A
-/// file that `--config` names is read first, so that the command line wins over it.
+/// Reads a command line without the program's name, starting from `options`.  Called as
+/// tcpserver, mistakes in tcpserver's own options are reported as tcpserver reports them.
+/// A file that `--config` names is read first, so that the command line takes precedence
+/// over it.
 ///
 /// # Errors
 /// All that is wrong: unknown options, bad values, operands that are missing, and
@@ -64,7 +64,7 @@ pub fn parse(line: &CommandLine, arguments: &[OsString], options: Options) -> Pa
     parse_with(line, arguments, options, None)
 }
 
-/// The same where the file has been read: `config` stands in it.
+/// The same with the contents of the file given: `config`.
 #[must_use]
 pub fn parse_with(
     line: &CommandLine,
@@ -91,20 +91,20 @@ struct Reading<'a> {
     arguments: &'a [OsString],
     options: Options,
     mistakes: Vec<Fatal>,
-    /// How much was to be said where the first mistake stands.
+    /// How much to print by the options before the first mistake.
     verbosity: Option<Verbosity>,
 }
 
-/// What stands on a command line besides settings.
+/// The parts of a command line that are not settings.
 enum Words {
-    /// A question, which is answered at once.
+    /// A question, such as `--help`, which is answered at once.
     Question(Request),
     /// The operands.
     Operands(Vec<OsString>),
 }
 
 impl Reading<'_> {
-    /// A mistake in what tcpserver has, too, is told as tcpserver tells it.
+    /// Mistakes in tcpserver's own options are reported as tcpserver reports them.
     fn note_as_tcpserver(&mut self, mistake: Fatal) {
         let ours = !self.options.as_tcpserver;
         self.note(if ours { mistake } else { Fatal::AsTcpserver(Box::new(mistake)) });
@@ -151,7 +151,7 @@ impl Reading<'_> {
         opt.long.into_iter().for_each(|long| self.options.origins.add_typed(long));
     }
 
-    /// Passes over an option that does not exist.
+    /// Skips an option that does not exist.
     fn unknown(&mut self, name: &Name, parser: &mut lexopt::Parser) {
         self.note_as_tcpserver(name.mistake(self.line, self.arguments).into());
         if parser.optional_value().is_none() {
@@ -162,8 +162,9 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads the file of settings, if there is one, unless `text` stands in it, and
-    /// the command line again, which goes before it; `base` is what both start from.
+    /// Reads the file of settings, if there is one, unless its contents are given by
+    /// `text`; then the command line again, which takes precedence; `base` is what both
+    /// start from.
     fn settings(&mut self, base: Options, text: Option<&[u8]>) {
         let Some(file) = self.options.config.clone() else { return };
         let typed = mem::replace(&mut self.options, base);
@@ -177,7 +178,7 @@ impl Reading<'_> {
             Err(mistake) => vec![mistake],
         };
         self.options.origins.forget_typed();
-        // What is wrong with the command line is known already.
+        // Mistakes in the command line are known already.
         let known = mem::take(&mut self.mistakes);
         self.command_line();
         self.mistakes = known;
@@ -231,8 +232,7 @@ fn set(opt: &Opt, options: &mut Options, parser: &mut lexopt::Parser) -> Result<
     Ok(())
 }
 
-/// tcpserver takes the digits at the start of a number, and no mistake for
-/// one.
+/// tcpserver reads the leading digits of a number, and ignores the rest.
 fn as_djb_reads(opt: &Opt, value: OsString) -> OsString {
     let most = match opt.letter {
         Some('c' | 'b') => 65_535,

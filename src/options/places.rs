@@ -1,11 +1,11 @@
-//! What messages call a setting, by where it stands.
+//! How messages name a setting, by where it is.
 
 use super::Options;
 use crate::error::Fatal;
 
 impl Options {
-    /// What a message calls a setting: `--rules`, or `rules in FILE line 3`.  One
-    /// that is a letter is `-x`.
+    /// The name of a setting in a message: `--rules`, or `rules in FILE line 3`; `-x` for
+    /// one that is a letter.
     #[must_use]
     pub fn origin(&self, name: &str) -> String {
         match self.file_line(name) {
@@ -15,19 +15,19 @@ impl Options {
         }
     }
 
-    /// Whether a setting is no default.
+    /// Whether a setting is not a default.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.origins.is_typed(name) || self.origins.line(name).is_some()
     }
 
-    /// The same mistake, and the setting that it comes from.
+    /// The same mistake, with the setting that it comes from.
     #[must_use]
     pub fn with_origin(&self, name: &str, mistake: Fatal) -> Fatal {
         Fatal::Of { origin: self.origin(name), error: Box::new(mistake) }
     }
 
-    /// Where each of two settings stands, unless both stand on the command line.
+    /// Where each of two settings is, unless both are on the command line.
     pub(super) fn places(&self, one: &str, other: &str) -> Option<[String; 2]> {
         let places = [one, other].map(|name| self.file_line(name));
         let is_in_file = places.iter().any(Option::is_some);

@@ -1,10 +1,10 @@
-//! `did you mean ...?`: the known words that are nearest to one that is not.
+//! `did you mean ...?`: the known words that are nearest to an unknown one.
 
 use strsim::osa_distance;
 
 use crate::error::Hint;
 
-/// The longest word that is looked at, in bytes.
+/// The most bytes of a word that is compared.
 const LONGEST: usize = 40;
 /// The most words that are suggested.
 const MOST: usize = 4;
@@ -14,9 +14,9 @@ pub(crate) fn hint<'a>(word: &str, dashes: &str, known: impl IntoIterator<Item =
     Hint(nearest(word, known).iter().map(|word| format!("{dashes}{word}")).collect())
 }
 
-/// The known words that are nearest to `word`, in their order: those that it begins
-/// or has parts of, or else those that a few letters more, less or other make of it,
-/// also with its parts in another order.
+/// The known words that are nearest to `word`, in their order: those that it is the
+/// beginning or some parts of, or else those that differ from it by a few letters, also
+/// with its parts in another order.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let word = word.to_ascii_lowercase().replace('_', "-");
     if !(2..=LONGEST).contains(&word.len()) {
@@ -37,7 +37,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     near
 }
 
-/// How far `word` is from `known`; 0 if it is the beginning, or some of the parts.
+/// The distance of `word` from `known`; 0 if it is the beginning, or some of the parts.
 fn distance(word: &str, known: &str) -> usize {
     let mut parts = word.split('-');
     if known.starts_with(word) || parts.all(|part| known.split('-').any(|own| own == part)) {

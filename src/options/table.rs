@@ -1,6 +1,5 @@
-//! What an option is, and the help text that is made of a table of them.  The
-//! command line, `--help` and the tests that hold the man pages against the code
-//! all read the tables.
+//! Options, and the help text that is made of a table of them.  The command line, `--help`
+//! and the tests that compare the man pages with the code all read the tables.
 
 use std::ffi::OsStr;
 
@@ -10,7 +9,7 @@ use super::values::Value;
 /// What an option does.
 #[derive(Clone, Copy)]
 pub enum Setter {
-    /// It stands alone.
+    /// It takes no argument.
     Flag(fn(&mut Options)),
     /// It takes an argument.
     Value(fn(&mut Options, &OsStr) -> Value<()>),
@@ -24,15 +23,15 @@ pub struct Opt {
     pub long: Option<&'static str>,
     /// The letter.
     pub letter: Option<char>,
-    /// What its argument is called.
+    /// The name of its argument.
     pub argument: Option<&'static str>,
     /// What it does, in a few words; the default in brackets.
     pub help: &'static str,
-    /// What it sets.
+    /// How it is stored.
     pub setter: Setter,
-    /// Whether it may be given more than once and adds up.
+    /// Whether it may be given more than once, and adds up.
     pub repeats: bool,
-    /// Whether it makes no sense in a file.
+    /// Whether it is not allowed in a file.
     pub typed: bool,
 }
 
@@ -47,13 +46,13 @@ impl Opt {
         }
     }
 
-    /// The same, but it may be given more than once and adds up.
+    /// The same, for one that may be given more than once and adds up.
     pub(super) const fn repeated(mut self) -> Self {
         self.repeats = true;
         self
     }
 
-    /// The same, but for the command line only.
+    /// The same, for the command line only.
     pub(super) const fn typed(mut self) -> Self {
         self.typed = true;
         self
@@ -103,7 +102,7 @@ pub(super) const fn answer(long: &'static str, help: &'static str) -> Opt {
     opt(Some(long), None, None, help, Setter::Answer).typed()
 }
 
-/// Assigns what a reader makes of the argument.
+/// Stores what `reader` makes of the argument.
 macro_rules! store {
     ($reader:expr => $($field:ident).+) => {
         |options, value| {

@@ -1,4 +1,4 @@
-//! Options that do not exist: what was meant, and which word comes next.
+//! Options that do not exist: what may have been meant, and which word comes next.
 
 use std::ffi::OsString;
 
@@ -23,7 +23,7 @@ impl Name {
         }
     }
 
-    /// Says that there is none.
+    /// Reports that there is none.
     pub(super) fn mistake(&self, line: &CommandLine, arguments: &[OsString]) -> Usage {
         match self {
             Self::Letter(letter) => {
@@ -37,8 +37,8 @@ impl Name {
         }
     }
 
-    /// Whether the word behind it is its argument, and not an option or an operand,
-    /// as far as that can be told.  `rest` begins with that word.
+    /// Whether the word after it is its argument, and not an option or an operand, as far
+    /// as that can be told.  `rest` begins with that word.
     pub(super) fn takes(&self, line: &CommandLine, rest: &[OsString]) -> bool {
         let is_option = rest.first().is_none_or(|word| word.as_encoded_bytes().starts_with(b"-"));
         let meant = match self {
@@ -61,8 +61,8 @@ fn hint_for_letters(line: &CommandLine, arguments: &[OsString]) -> Hint {
     Hint(meant.map(|name| format!("--{name}")).into_iter().collect())
 }
 
-/// Whether the operands begin with the first of these words: then the second is a
-/// port, and the third none.
+/// Whether the operands begin with the first of these words: then the second is a port, and
+/// the third is not.
 fn starts_with_host(words: &[OsString]) -> bool {
     let is_port = |at: usize| {
         let word = words.get(at).and_then(|word| word.to_str());

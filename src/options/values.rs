@@ -1,5 +1,5 @@
-//! How the argument of an option is read: seconds, counts, addresses,
-//! networks, reply texts.  Every error says what would have been right.
+//! Reads the arguments of options: seconds, counts, addresses, networks, reply texts.
+//! Every error says what is valid.
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,8 +17,8 @@ use super::value_error::ValueError;
 use crate::known::directory::socket_in;
 use crate::seconds::seconds;
 
-/// The longest reply text, in bytes: RFC 5321, 4.5.3.1.5 allows 512 for the
-/// whole line, and the code, a host name and CR LF have to fit too.
+/// The most bytes of a reply text: RFC 5321, 4.5.3.1.5 allows 512 for the whole line, and
+/// the code, a host name and CR LF have to fit too.
 const LONGEST_TEXT: usize = 240;
 
 pub(crate) type Value<T> = Result<T, ValueError>;
@@ -40,7 +40,7 @@ pub(super) fn count(value: &OsStr, range: RangeInclusive<u32>) -> Value<usize> {
     Ok(number(value, range)? as usize)
 }
 
-/// The directory of a keeper.  The path of the socket in it has to fit an address of
+/// The directory of a keeper.  The path of the socket in it has to fit into an address of
 /// unix(7).
 pub(super) fn keepers_directory(value: &OsStr) -> Value<PathBuf> {
     let path = PathBuf::from(value);
@@ -76,7 +76,7 @@ pub(super) fn resolver(value: &OsStr) -> Value<SocketAddr> {
     address.ok_or(ValueError::Resolver)
 }
 
-/// Networks with commas or white space between them; `none` for none.
+/// Networks separated by commas or white space; `none` for no network.
 pub(super) fn networks(value: &OsStr) -> Value<Vec<IpNet>> {
     let text = text(value)?;
     if text.trim() == "none" {
@@ -101,7 +101,7 @@ fn network(text: &str) -> Value<IpNet> {
     Ok(unmapped(network))
 }
 
-/// `10/8`, `172.16/12` or `192.168.1/24`: octets that are left out are 0.
+/// `10/8`, `172.16/12` or `192.168.1/24`: octets that are omitted are 0.
 fn short_network(text: &str) -> Option<IpNet> {
     let (octets, length) = text.split_once('/')?;
     let missing = 3_usize.checked_sub(octets.matches('.').count())?;
@@ -109,7 +109,7 @@ fn short_network(text: &str) -> Option<IpNet> {
     Ipv4Net::new(ip, length.parse().ok()?).ok().map(IpNet::from)
 }
 
-/// A network of IPv4 addresses that were mapped into IPv6, as IPv4: so clients
+/// A network of IPv4 addresses that were mapped into IPv6, as IPv4, which is how clients
 /// from there appear.
 fn unmapped(network: IpNet) -> IpNet {
     let ip = network.addr().to_canonical();
@@ -156,7 +156,7 @@ pub(super) fn facility(value: &OsStr) -> Value<Facility> {
     Facility::from_str(text).map_err(|()| ValueError::Facility(hint(text, "", FACILITIES)))
 }
 
-/// A tag of syslog: what RFC 3164, 5.3 allows, and what programs are called.
+/// A tag of syslog: what RFC 3164, 5.3 allows, and the characters of program names.
 pub(super) fn tag(value: &OsStr) -> Value<String> {
     let text = text(value)?;
     if text.contains('/') {

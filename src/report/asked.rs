@@ -1,4 +1,4 @@
-//! What is asked of a report: its files, the time, and other delays.
+//! What is requested from a report: its files, times, and other delays.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ pub const TOP: usize = 10;
 pub struct Asked {
     /// Files of log lines; `-` is standard input.
     pub files: Vec<OsString>,
-    /// The tag of our lines, if it is none of ours (`--tag` of the daemon).
+    /// The tag of our lines, if it is not the default (`--tag` of the daemon).
     pub tag: Option<String>,
     /// Lines before this are left out.
     pub since: Option<Moment>,
-    /// So are those from this on.
+    /// Lines from this time on are left out.
     pub until: Option<Moment>,
     /// Lines of each top list.
     pub top: usize,

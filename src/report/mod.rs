@@ -1,4 +1,5 @@
-//! Reads our log lines and says what the delays did, and what others would have done.
+//! Reads our log lines, and shows what the delays did, and what other delays would have
+//! done.
 
 pub mod asked;
 pub mod counting;
@@ -23,12 +24,12 @@ use reading::merge::{Merged, Unread};
 use reading::reader::Reader;
 use reading::source;
 
-/// Entries between two looks at the progress.
+/// Entries between two updates of the progress.
 const LOOK: u64 = 4096;
 /// Tags under which the daemon and the link write.
 const TAGS: [&str; 2] = ["smtp-delayd", "smtp-delay"];
 
-/// What the files say, and those that could not be read to their end.
+/// The contents of the files, and those that could not be read to their end.
 #[must_use]
 pub fn report(asked: &Asked, zone: &TimeZone) -> (Summary, Vec<Unread>) {
     let done = Arc::new(AtomicU64::new(0));
@@ -89,7 +90,7 @@ fn count(entry: &Entry<'_>, asked: &Asked, figures: &mut Figures, lines: &mut Li
     }
 }
 
-/// A line without a tag is ours by what it says.
+/// A line without a tag is recognised by its contents.
 fn is_of(tag: Option<&[u8]>, asked: Option<&str>) -> bool {
     match (tag, asked) {
         (None, _) => true,
@@ -98,7 +99,7 @@ fn is_of(tag: Option<&[u8]>, asked: Option<&str>) -> bool {
     }
 }
 
-/// Whether nothing of ours was there.
+/// Whether no line of ours was found.
 #[must_use]
 pub fn is_empty(summary: &Summary) -> bool {
     summary.lines.ours == 0

@@ -1,16 +1,16 @@
-//! How far the report has come, on a terminal.
+//! The progress of the report, on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A bar is drawn anew so often.
+/// The interval at which the bar is drawn.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Letters of a full bar.
+/// Characters of a full bar.
 const WIDTH: usize = 40;
 
-/// A bar on standard error, where that is a terminal.
+/// A progress bar on standard error, if that is a terminal.
 pub(super) struct Progress {
     done: Arc<AtomicU64>,
     total: Option<u64>,
@@ -20,14 +20,14 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of `total` bytes, `done` are read; without a total only these are shown.
+    /// Shows that of `total` bytes `done` have been read; without a total only these.
     #[must_use]
     pub(super) fn new(done: Arc<AtomicU64>, total: Option<u64>) -> Self {
         let terminal = io::stderr().is_terminal();
         Self { done, total, drawn: None, start: Instant::now(), terminal }
     }
 
-    /// Draws the bar, if it is time to; a report that takes no time needs none.
+    /// Draws the bar, if it is due.
     pub(super) fn show(&mut self) {
         if !self.terminal || self.drawn.unwrap_or(self.start).elapsed() < INTERVAL {
             return;
@@ -37,7 +37,7 @@ impl Progress {
         let _ = write!(io::stderr(), "\r{text}\x1b[K");
     }
 
-    /// Wipes the bar away.
+    /// Clears the bar.
     pub(super) fn end(self) {
         if self.drawn.is_some() {
             let _ = write!(io::stderr(), "\r\x1b[K");

@@ -1,9 +1,9 @@
-//! In which order a client's keys are looked for, as tcpserver has it.
+//! The keys under which the rule for a client may stand, in tcpserver's order.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-/// Whom the rules are asked about.
+/// The client that rules are applied to.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
     /// The address as text (`TCPREMOTEIP`).
@@ -19,7 +19,7 @@ pub struct Subject<'a> {
 pub enum Place {
     /// Under this key.
     Key(Vec<u8>),
-    /// Under a network that this address belongs to, the longest first.
+    /// Under a network that contains this address, the longest first.
     Network(IpAddr),
 }
 
@@ -49,7 +49,7 @@ pub fn places(subject: &Subject<'_>) -> Vec<Place> {
     places
 }
 
-/// The name of `subject` that `key`, one of its places, goes by.
+/// The name of `subject` that `key`, one of its places, was made of.
 #[must_use]
 pub fn matched_host<'a>(subject: &Subject<'a>, key: &[u8]) -> Option<&'a [u8]> {
     let behind_info = subject.info.and_then(|info| key.strip_prefix(info)?.strip_prefix(b"@"));

@@ -1,6 +1,6 @@
-//! Rules that do something else than they seem to: keys that no client
-//! produces, and variables that nobody reads.  They are no mistakes, for
-//! tcprules takes them; `--rules` and `smtp-delayctl tcprules` warn of them.
+//! Rules that do not do what they seem to: keys that no client has, and variables that no
+//! program reads.  They are not errors, since tcprules accepts them; `--rules` and
+//! `smtp-delayctl tcprules` warn of them.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ use crate::findings::{Extent, Findings};
 use crate::names::host_name;
 use crate::seconds::seconds;
 
-/// Characters of a key or a name that are shown.
+/// The most characters of a key or a name that are shown.
 const SHOWN: usize = 60;
 
 /// Warns of rules that are compiled into a cdb.
@@ -30,11 +30,11 @@ impl Default for Linter {
 }
 
 impl Linter {
-    /// Looks at the next line.
+    /// Checks the next line.
     pub(crate) fn look_at(&mut self, line: &[u8]) {
         self.line = self.line.saturating_add(1);
         let number = self.line;
-        // What tcprules takes for something else, or for nothing.
+        // What tcprules reads as something else, or ignores.
         if is_network_or_ipv6(line) {
             if !std::mem::replace(&mut self.only_in_text, true) {
                 let why = "a cdb has no networks and no IPv6 addresses: smtp-delayd --rules has";
@@ -72,7 +72,7 @@ fn network(address: &[u8]) -> Option<IpNet> {
     std::str::from_utf8(address).ok()?.parse().ok()
 }
 
-/// Warns of what stands on a line that can be parsed.
+/// Warns of what a line says that can be parsed.
 pub(crate) fn warn_of_line(number: u32, line: &Line<'_>, findings: &mut Findings) {
     let address = quoted(line.address);
     if let Some(why) = why_unmatched(line.address) {
@@ -98,7 +98,7 @@ fn why_unmatched(address: &[u8]) -> Option<String> {
     if let Some(net) = network(address) {
         return why_no_network(net);
     }
-    // Of a range all keys are of one form.
+    // All keys of a range have the same form.
     let Some(key) = keys(address).ok()?.next() else { return Some("the range is empty".into()) };
     let key = String::from_utf8(key).unwrap_or_else(|_| "\u{fffd}".into());
     if key.contains(|c: char| c.is_whitespace() || c.is_control()) {

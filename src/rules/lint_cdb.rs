@@ -1,4 +1,4 @@
-//! What is worth a warning in a cdb that tcprules made of rules.
+//! Warnings about a cdb that tcprules compiled.
 
 use std::io;
 use std::path::Path;
@@ -10,13 +10,13 @@ use super::lint::{quoted, why_useless};
 use super::record::Rule;
 use crate::findings::Extent;
 
-/// Bytes of a file that are looked at.
+/// The most bytes of a file that are checked.
 const MOST_BYTES: u32 = 8 << 20;
 
-/// Warns of variables in a cdb that do nothing.
+/// Warns of variables in a cdb that have no effect.
 ///
 /// # Errors
-/// A cdb that is broken.
+/// A cdb that is damaged.
 pub(crate) fn lint_cdb(path: &Path, extent: Extent) -> io::Result<Vec<String>> {
     let file = path.display().to_string();
     let useless = useless_variables(&Cdb::open(path)?)?;
@@ -28,7 +28,7 @@ pub(crate) fn lint_cdb(path: &Path, extent: Extent) -> io::Result<Vec<String>> {
 fn useless_variables(cdb: &Cdb) -> io::Result<Vec<String>> {
     let mut useless = Vec::new();
     for (key, record) in cdb.records(MOST_BYTES)? {
-        // Of a record whose place is lost nothing is found.
+        // A record whose table entry is lost is not found.
         cdb.find(&key)?.ok_or(Errno::EPROTO)?;
         for (name, value) in Rule::decode(&record).variables {
             let why = why_useless(&name, &value);

@@ -1,6 +1,5 @@
-//! `--rules FILE`: rules in text form, compiled in memory.  Unlike tcprules,
-//! which ignores a line without a colon, a line that says nothing stops the
-//! start.
+//! `--rules FILE`: rules in text form, compiled in memory.  A line without a colon, which
+//! tcprules ignores, is an error here.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,28 +16,29 @@ use super::text::{Parsed, keys, parse_with_ipv6, trimmed};
 use crate::findings::{Extent, Finding, Findings};
 use crate::mistakes::Mistakes;
 
-/// Bytes of a line that are shown.
+/// The most bytes of a line that are shown.
 const SHOWN: usize = 100;
-/// Keys and networks of a file, ranges spelled out.
+/// The most keys and networks of a file, ranges spelled out.
 const MOST_KEYS: usize = 250_000;
-/// Bytes of all keys.
+/// The most bytes of all keys.
 const MOST_BYTES: usize = 8 << 20;
-/// Bytes of a line: no variable that execve(2) takes is longer.
+/// The most bytes of a line: execve(2) takes no longer variable.
 const LONGEST_LINE: usize = 128 << 10;
 
-/// Compiled rules.  Of two for the same key the first one counts, as in a cdb.
-/// What children share is in few large pieces, and nothing counts its users.
+/// Compiled rules.  Of two rules for the same key the first one counts, as in a cdb.  They
+/// are stored in a few large blocks, without reference counts, since all children share
+/// them.
 #[derive(Debug, Default)]
 pub struct List {
     /// The bytes of all keys.
     text: Vec<u8>,
     /// Sorted by key.
     keys: Vec<Key>,
-    /// The longest first, then in their order.
+    /// The longest first, then in the order of the file.
     networks: Vec<Network>,
-    /// The prefix lengths that there are, the longest first.
+    /// The prefix lengths that occur, the longest first.
     lengths: Vec<u8>,
-    /// What the rules say, in the form of a cdb; the same is there once.
+    /// The records, in the form of a cdb; equal ones are stored once.
     records: Vec<Box<[u8]>>,
 }
 
@@ -60,15 +60,14 @@ struct Network {
 }
 
 impl List {
-    /// Bytes of a file that are read.
+    /// The most bytes of a file that are read.
     pub const LARGEST_FILE: usize = 4 << 20;
 
-    /// Compiles rules; `origin` is what a message calls the file.  Also returns what in
-    /// them is worth a warning.
+    /// Compiles rules; `origin` is what a message calls the file.  Also returns warnings
+    /// about them.
     ///
     /// # Errors
-    /// The lines that cannot be parsed, 20 at most, or the one with which they are
-    /// too many.
+    /// The lines that cannot be parsed, 20 at most, or the line that exceeds a limit.
     pub fn parse(origin: &str, text: &[u8]) -> Result<(Self, Vec<String>), Mistakes> {
         let mut findings = Findings::new(Extent::Some);
         let list = Self::compile(text, &mut findings);
@@ -82,8 +81,8 @@ impl List {
         Mistakes::of(mistakes).map_or(Ok((list, warnings)), Err)
     }
 
-    /// All that is wrong or suspicious in `text`, which came from the file `origin`, and
-    /// the rules on the other lines.
+    /// All errors and warnings in `text`, which came from the file `origin`, and the rules
+    /// on the other lines.
     #[must_use]
     pub fn examine(origin: &str, text: &[u8]) -> (Self, Vec<Finding>) {
         let mut findings = Findings::new(Extent::All);
@@ -91,7 +90,7 @@ impl List {
         (list, findings.in_order(origin))
     }
 
-    /// Compiles the lines that can be used, up to the one with which they are too many.
+    /// Compiles the valid lines, up to the one that exceeds a limit.
     fn compile(text: &[u8], findings: &mut Findings) -> Self {
         let mut builder = Builder::default();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -242,8 +241,8 @@ impl Builder {
     }
 }
 
-/// Warns of lines of which nothing is left; `hidden` are lines that have lost a
-/// key, with the line that has it already.
+/// Warns of lines all of whose keys are hidden; `hidden` has the lines that lost a key,
+/// each with the line that precedes it.
 fn warn_of_hidden(
     mut hidden: Vec<(u32, u32)>,
     left: impl Iterator<Item = u32>,

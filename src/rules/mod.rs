@@ -1,4 +1,4 @@
-//! The administrator's rules: who is denied, and which variables a client's
+//! The administrator's rules: which clients are denied, and which variables a client's
 //! program gets.
 
 pub mod cdb;
@@ -20,13 +20,13 @@ pub use record::Match;
 
 /// Where rules come from.
 pub enum Rules {
-    /// There are none: everybody is allowed.
+    /// There are none: all clients are allowed.
     None,
-    /// A cdb that tcprules made, opened anew for every client.
+    /// A cdb that tcprules compiled, opened for every client.
     Cdb {
         /// The file.
         path: PathBuf,
-        /// Whether everybody is allowed where the file is missing (`-X`).
+        /// Whether all clients are allowed if the file is missing (`-X`).
         may_be_missing: bool,
     },
     /// Rules that were compiled at start (`--rules`).
@@ -43,13 +43,12 @@ impl Rules {
     /// The first rule for `subject`, in tcpserver's order of keys.
     ///
     /// # Errors
-    /// A cdb that cannot be read, or that is broken.
+    /// A cdb that cannot be read, or that is damaged.
     pub fn first_match(&self, subject: &Subject<'_>) -> io::Result<Option<Match>> {
         self.search(places(subject))
     }
 
-    /// The rule for the whole address, which goes before all others where
-    /// nobody asks for ident.
+    /// The rule for the whole address, which precedes all others unless ident is asked for.
     ///
     /// # Errors
     /// As [`Rules::first_match`].
@@ -70,7 +69,7 @@ impl Rules {
     }
 }
 
-/// The first of `places` that a cdb has; it knows no networks.
+/// The first of `places` that a cdb has; it contains no networks.
 ///
 /// # Errors
 /// As [`Cdb::find`].

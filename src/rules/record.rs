@@ -1,11 +1,11 @@
-//! What a rule says, in the form that tcprules writes into a cdb: `D` for a
-//! denial, `+NAME=value` for a variable, a NUL behind each.
+//! What a rule says, in the form that tcprules writes into a cdb: `D` for a denial,
+//! `+NAME=value` for a variable, each followed by a NUL.
 
-/// The variables that set a client's delay, in seconds; of several that have a
-/// number the first counts.  The last is the word of s/qmail.
+/// The variables that set a client's delay, in seconds; the first one that is a number
+/// counts.  The last is s/qmail's name.
 pub const DELAY_VARIABLES: [&str; 3] = ["SMTPDELAY", "GREETDELAY", "SMTPD_GREETDELAY"];
 
-/// All variables by which a rule decides how a client is received.
+/// All variables of rules that have an effect on how a client is received.
 pub(crate) const VARIABLES: [&str; 5] =
     ["SMTPDELAY", "GREETDELAY", "SMTPD_GREETDELAY", "RELAYCLIENT", "RBLSMTPD"];
 
@@ -14,13 +14,13 @@ pub(crate) const VARIABLES: [&str; 5] =
 pub struct Rule {
     /// Whether the connection is denied.
     pub deny: bool,
-    /// Variables to set, by name and value, in their order.
+    /// Variables to set, by name and value, in order.
     pub variables: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Rule {
-    /// Reads a record as tcpserver does: what it does not know, or what lacks
-    /// its NUL, says nothing.
+    /// Reads a record as tcpserver does: parts that it does not know, or that lack their
+    /// NUL, are ignored.
     #[must_use]
     pub fn decode(record: &[u8]) -> Self {
         let mut rule = Self::default();
@@ -45,10 +45,10 @@ impl Rule {
     }
 }
 
-/// The rule that decides about a client.
+/// The rule that applies to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
-    /// The key that it stands under; a network for one that stands there.
+    /// Its key, or the network for one that stands under a network.
     pub key: Vec<u8>,
     /// What it says, in the form of a cdb.
     pub record: Vec<u8>,

@@ -1,6 +1,5 @@
-//! Rules in tcprules' text form, a line at a time.  tcprules and `--rules`
-//! read the same grammar; what they do with a line that they cannot use is
-//! their own business.
+//! Rules in tcprules' text form, a line at a time.  tcprules and `--rules` share this
+//! grammar, and differ in what they do with a line that they cannot use.
 
 use std::ops::RangeInclusive;
 
@@ -10,16 +9,16 @@ use crate::djb::scan_ulong;
 /// A line that makes rules.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// What stands before the colon.
+    /// The part before the colon.
     pub address: &'a [u8],
-    /// What stands behind it.
+    /// The part after it.
     pub rule: Rule,
 }
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
-    /// A comment, or nothing.
+    /// A comment, or a blank line.
     Empty,
     /// It has no colon; tcprules ignores it.
     NoColon,
@@ -51,8 +50,8 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
     }
 }
 
-/// The same where an address may be of IPv6, and has colons of its own: the one
-/// before `allow` or `deny` ends it.
+/// The same if an address may be IPv6, which contains colons: the colon before `allow` or
+/// `deny` ends it.
 #[must_use]
 pub fn parse_with_ipv6(line: &[u8]) -> Parsed<'_> {
     let six = ipv6_address(line);
@@ -67,8 +66,8 @@ pub fn parse_with_ipv6(line: &[u8]) -> Parsed<'_> {
     }
 }
 
-/// How much of the line is an IPv6 address, a network, or a prefix that ends
-/// in a colon.
+/// The length of the IPv6 address, the network, or the prefix that ends in a colon, at the
+/// beginning of the line.
 fn ipv6_address(line: &[u8]) -> Option<usize> {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'/' | b'.');
     let length = line.iter().take_while(|byte| is_part(byte)).count();
@@ -106,11 +105,11 @@ fn variable(text: &[u8]) -> Option<(Variable, &[u8])> {
     Some(((name.to_vec(), value[..end].to_vec()), &value[end + 1..]))
 }
 
-/// The keys that an address stands for: itself, or each of a range such as
-/// `1.2.3.4-9` or `10.2-3.`; one after the other, for they may be long.
+/// The keys that an address stands for: itself, or each of a range such as `1.2.3.4-9` or
+/// `10.2-3.`; one at a time, since a range may be long.
 ///
 /// # Errors
-/// A range whose ends are no numbers.
+/// A range whose ends are not numbers.
 pub fn keys(address: &[u8]) -> Result<impl Iterator<Item = Vec<u8>>, BadRange> {
     let is_name = address.iter().any(|byte| matches!(byte, b'=' | b'@'));
     let dash = address.iter().position(|byte| *byte == b'-');
@@ -124,7 +123,7 @@ pub fn keys(address: &[u8]) -> Result<impl Iterator<Item = Vec<u8>>, BadRange> {
 
 type Range<'a> = (&'a [u8], RangeInclusive<u64>, &'a [u8]);
 
-/// What stands before the numbers, the numbers, and what stands behind them.
+/// The part before the numbers, the numbers, and the part after them.
 fn range(address: &[u8], dash: usize) -> Result<Range<'_>, BadRange> {
     let left = address[..dash].iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
     let top_end = address[dash + 1..].iter().position(|byte| *byte == b'.');
@@ -134,7 +133,7 @@ fn range(address: &[u8], dash: usize) -> Result<Range<'_>, BadRange> {
     Ok((&address[..left], bottom..=top, &address[right..]))
 }
 
-/// A range that is none.
+/// A range that is not valid.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadRange;
 

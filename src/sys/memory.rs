@@ -1,5 +1,5 @@
-//! The system's allocator, with a message when it is out of memory: Rust's own ends in
-//! SIGABRT, with a backtrace and without the limit.
+//! The system's allocator, with a message if memory is refused: Rust's own ends in SIGABRT,
+//! with a backtrace and without the limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CStr;
@@ -109,7 +109,8 @@ impl Allocator {
     }
 }
 
-// SAFETY: it is the system's allocator, but that it does not come back without memory.
+// SAFETY: it is the system's allocator, except that it ends the process if memory is
+// refused.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.check_headroom();
@@ -141,7 +142,7 @@ fn limit() -> Option<u64> {
     limits.filter(|limit| *limit != RLIM_INFINITY).min()
 }
 
-/// Text in memory that is there already; the end of a longer one is cut.
+/// Text in a fixed buffer; the end of a longer one is cut.
 struct Line {
     bytes: [u8; MESSAGE],
     length: usize,

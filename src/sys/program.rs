@@ -1,5 +1,5 @@
-//! A process that shares our memory until it execs a program, and is our sibling: as
-//! cheap as a fork can be, since nothing is copied.
+//! A process that shares our memory until it execs a program, and is our sibling.  It costs
+//! as little as a fork can, since nothing is copied.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::num::NonZeroUsize;
@@ -31,7 +31,7 @@ impl Stack {
         // SAFETY: a new anonymous mapping aliases nothing that exists.
         let lowest = unsafe { mmap_anonymous(None, size, access, flags)? };
         let stack = Self { lowest };
-        // SAFETY: the page is the mapping's own, and nobody uses it.
+        // SAFETY: the page is the mapping's own, and is not used.
         unsafe { mprotect(lowest, GUARD, ProtFlags::PROT_NONE)? };
         Ok(stack)
     }
@@ -43,8 +43,8 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no process runs on it: `spawn_program` comes
-        // back only once that is so.
+        // SAFETY: the mapping is ours, and no process runs on it: `spawn_program` returns
+        // only once that is so.
         let _ = unsafe { munmap(self.lowest, GUARD + STACK) };
     }
 }
@@ -59,7 +59,7 @@ struct Job<'a> {
 pub enum Spawned {
     /// It did; this is its process id.
     Program(Pid),
-    /// It failed for this reason, and ends.
+    /// It failed with this error, and ends.
     Failure(Errno),
     /// It was killed before.
     Killed,
@@ -69,7 +69,7 @@ pub enum Spawned {
 static EXECS: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn run(job: *mut c_void) -> c_int {
-    // SAFETY: `spawn_program` passes a job that nobody else touches while this runs.
+    // SAFETY: `spawn_program` passes a job that nothing else touches while this runs.
     let job = unsafe { &mut *job.cast::<Job<'_>>() };
     job.failed = Some((job.work)());
     0
@@ -96,9 +96,9 @@ pub fn spawn_program(
     let flags = flags | libc::CLONE_PARENT_SETTID;
     let (job_pointer, pid_word) = ((&raw mut job).cast(), pid.as_ptr().cast::<libc::pid_t>());
     let none = null_mut::<c_void>();
-    // SAFETY: we are single-threaded, and stopped (CLONE_VFORK) until the new
-    // process execs or ends, so that it alone uses our memory; its stack is not
-    // used by anybody else; `pid_word` has room for a pid_t.
+    // SAFETY: we are single-threaded, and stopped (CLONE_VFORK) until the new process execs
+    // or ends, so that it alone uses our memory; nothing else uses its stack; `pid_word`
+    // has room for a pid_t.
     let pid = unsafe { libc::clone(run, stack.top(), flags, job_pointer, pid_word, none, none) };
     let pid = Errno::result(pid).map(Pid::from_raw)?;
     let executed = EXECS.swap(false, Ordering::Relaxed);
@@ -163,8 +163,8 @@ impl Strings {
 pub fn exec(file: &CString, arguments: &Strings, environment: &Strings) -> Errno {
     let (arguments, environment) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());
     EXECS.store(true, Ordering::Relaxed);
-    // SAFETY: all strings end in NUL, both arrays in null, and they live until
-    // this comes back.
+    // SAFETY: all strings end in NUL, both arrays in null, and they live until this
+    // returns.
     unsafe { libc::execve(file.as_ptr(), arguments, environment) };
     let why = Errno::last();
     EXECS.store(false, Ordering::Relaxed);

@@ -20,7 +20,7 @@ pub fn shared_memory(bytes: usize) -> nix::Result<&'static mut [u8]> {
     let size = NonZeroUsize::new(bytes).ok_or(Errno::EINVAL)?;
     // SAFETY: a new anonymous mapping aliases nothing that exists.
     let memory = unsafe { mmap_anonymous(None, size, ACCESS, MapFlags::MAP_SHARED)? };
-    // SAFETY: the mapping is `bytes` long, zeroed, never unmapped, and nobody else's yet.
+    // SAFETY: the mapping is `bytes` long, zeroed, never unmapped, and not used yet.
     Ok(unsafe { std::slice::from_raw_parts_mut(memory.as_ptr().cast(), bytes) })
 }
 

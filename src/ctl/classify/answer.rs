@@ -1,4 +1,4 @@
-//! What is said about a client: its class, and what decides about each of its names.
+//! What is printed about a client: its class, and what decides about each of its names.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! `smtp-delayctl classify [IP [NAME]]`: the class that a client would have, and what
-//! decides it; with `--stdin` for a client a line.
+//! decides it; with `--stdin` for many clients, one a line.
 
 mod answer;
 mod stream;
@@ -55,7 +55,7 @@ fn describe(options: &Options) -> Result<String, Fatal> {
     Ok(if options.json { format!("{}\n", answer.json()) } else { answer.text() })
 }
 
-/// What clients are judged by.
+/// The expressions, words and name servers that clients are classified by.
 struct Judge<'a> {
     names: Names,
     options: &'a Options,
@@ -71,8 +71,8 @@ impl Judge<'_> {
         host_name_of(&ask(Question::Names(ip), servers, self.options.dns_timeout))
     }
 
-    /// The name of a client of which a line says none: looked up if a resolver is
-    /// named, or else taken to be missing.
+    /// The name of a client for which none is given: looked up if a resolver is named, or
+    /// else taken to be missing.
     fn missing(&self, ip: IpAddr) -> HostName {
         if self.options.resolvers.is_empty() { HostName::None } else { self.look_up(ip) }
     }

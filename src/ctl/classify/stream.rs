@@ -1,4 +1,4 @@
-//! `--stdin`: a client a line, `IP NAME`, and a line of answer for each, in their order.
+//! `--stdin`: one client a line, `IP NAME`, and one line of answer for each, in order.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::IpAddr;
@@ -10,12 +10,12 @@ use crate::ctl::failure::Failure;
 use crate::error::{Fatal, NotAnAddress};
 use crate::escape::Printable;
 
-/// The longest line, in bytes: an address and a name are far shorter.
+/// The most bytes of a line: an address and a name are far shorter.
 const LONGEST: u64 = 4096;
 const BUFFER: usize = 1 << 16;
 
-/// Reads `input` to its end. What waits to be written is written before more is waited
-/// for, so that another program can ask and be answered line by line.
+/// Reads `input` to its end.  Answers are written before it waits for more input, so that
+/// another program can ask line by line.
 ///
 /// # Errors
 /// 100 at the end if a line had no address, which is answered with the class `-`; 111

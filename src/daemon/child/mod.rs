@@ -39,7 +39,8 @@ const BEAT_PATIENCE: Duration = Duration::from_millis(2500);
 /// How often a child checks whether it still is.
 const PAUSE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A child: it accepts a client, serves it, has the program spawned, and is back.
+/// A child: it accepts a client, serves it, has the program spawned, and accepts the next
+/// one.
 pub struct Child<'a> {
     /// What it serves clients with.
     pub service: &'a Service,
@@ -120,7 +121,7 @@ impl Child<'_> {
     fn turn(&self) -> Turn {
         match self.listener.accept() {
             Ok((socket, peer)) => {
-                // First of all: of a client that is not counted nobody knows.
+                // First of all, so that every client that was accepted is counted.
                 self.pool.slots().note_accepted(self.slot);
                 let code = self.serve_peer(socket, &peer);
                 self.become_idle(code);
@@ -199,7 +200,7 @@ impl Child<'_> {
     /// The client was refused, or left.
     fn become_idle(&self, code: u8) {
         let pool = self.pool;
-        // Without a client no verdict is owed.
+        // Without a client no verdict is due.
         pool.slots().count_verdict(self.slot, Counter::Error);
         pool.slots().leave(self.slot);
         pool.slots().enter(self.slot, Stage::Idle);

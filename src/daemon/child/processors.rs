@@ -94,7 +94,7 @@ impl<'a> Binding<'a> {
 pub struct Stay<'a>(&'a Binding<'a>);
 
 impl Drop for Stay<'_> {
-    /// What fails now is tried again with the next client.
+    /// If it fails now it is tried again with the next client.
     fn drop(&mut self) {
         self.0.is_bound.set(self.0.leave().is_err());
     }

@@ -55,8 +55,8 @@ impl Child<'_> {
             pool.slots().release(program_slot);
             why
         };
-        // Of a burst each client waits longer for the processor of its child than what is in
-        // that one's caches is worth.
+        // In a burst a client would wait longer for its child's processor than the caches of
+        // that processor save.
         let stay = is_alone(pool, since_last).then(|| self.binding.stay());
         let start = Start::begin(pool, self.slot);
         let spawned = sys::spawn_program(stack, pool.slots().pid_word(program_slot), &mut work);

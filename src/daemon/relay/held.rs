@@ -1,5 +1,5 @@
-//! Pipes of sessions that the supervisor holds, so that a relay that replaces another
-//! can read on.
+//! Pipes of sessions that the supervisor holds, so that a relay that replaces another can
+//! go on reading them.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,33 +10,32 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::session::{PipeId, Received, SessionPipe, pipe_id, receive};
 
-/// How often it is looked for pipes that are at their end.
+/// The interval of the search for pipes that have ended.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// And how many more there may be before that.
+/// The most pipes that may be added before it.
 const FEW: usize = 64;
-/// Pipes that are held at most: each fork copies them.
+/// The most pipes that are held: each fork copies them.
 const MOST: usize = 4096;
 
 /// The pipes.
 pub(super) struct Held {
-    /// Where they come in.
+    /// Where new pipes are received.
     socket: OwnedFd,
     pipes: BTreeMap<PipeId, SessionPipe>,
     most: usize,
-    /// When, and with how many, to look for those that are at their end.
+    /// When, and at how many pipes, the next search is due.
     prune_at: (Instant, usize),
 }
 
 impl Held {
-    /// None yet.  They take half of the descriptors that this process may have, at
-    /// most.
+    /// No pipes.  They take half of the descriptors that this process may have, at most.
     pub(super) fn new(socket: OwnedFd) -> Self {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(limit, _)| limit / 2);
         let most = usize::try_from(limit).unwrap_or(MOST).min(MOST);
         Self { socket, pipes: BTreeMap::new(), most, prune_at: (Instant::now(), FEW) }
     }
 
-    /// Takes what has been passed on, and lets go of what is at its end.
+    /// Receives the pipes that were passed on, and closes those that have ended.
     pub(super) fn tend(&mut self) {
         while let Received::Pipe(passed) = receive(&self.socket) {
             if self.pipes.len() >= self.prune_at.1 {
@@ -51,9 +50,9 @@ impl Held {
         }
     }
 
-    /// Keeps those that somebody may still write to, and those that have not been read
-    /// to the end.  The next look is due when there may be twice as many, so that it
-    /// costs each of them the same however many there are.
+    /// Keeps those that a process may still write to, and those that have not been read to
+    /// the end.  The next search is due when there may be twice as many, so that its cost
+    /// for each of them is the same however many there are.
     fn prune(&mut self) {
         let fds = self.pipes.values().map(|held| PollFd::new(held.pipe.as_fd(), PollFlags::POLLIN));
         let mut fds: Vec<_> = fds.collect();
@@ -77,7 +76,7 @@ impl Held {
         self.pipes.values().map(|held| held.pipe.as_fd())
     }
 
-    /// Where they come in.
+    /// Where new pipes are received.
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -95,7 +94,7 @@ mod tests {
     use crate::daemon::relay::pair;
     use crate::daemon::relay::session::Session;
 
-    /// Passes the end of a new pipe on; the other end.
+    /// Passes one end of a new pipe on, and returns the other.
     fn pass(socket: &OwnedFd) -> File {
         let session = Session { client: "192.0.2.7:25".parse().unwrap(), pid: getpid() };
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
@@ -103,8 +102,8 @@ mod tests {
         writing.into()
     }
 
-    /// Looks until so many are left: what another test forks has a copy of each
-    /// writing end for a moment.
+    /// Searches until only so many are left: processes that other tests fork have a copy of
+    /// each writing end for a moment.
     fn prune_to(held: &mut Held, count: usize) {
         let start = Instant::now();
         while held.pipes.len() != count && start.elapsed() < Duration::from_secs(20) {

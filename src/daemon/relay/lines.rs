@@ -1,17 +1,17 @@
-//! Lines of a pipe, as they come in pieces.
+//! Splits the contents of a pipe, which arrive in pieces, into lines.
 
 /// Bytes of a line that are passed on at once.
 const LONGEST: usize = 2000;
 
-/// What a pipe has of a line that has not ended.
+/// The beginning of a line that has not ended.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     begun: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes the next bytes, and tells each line that they end.  A long one is told in
-    /// pieces, an empty one not at all.
+    /// Takes the next bytes, and passes on each line that they end.  A long one is passed
+    /// on in pieces, an empty one not at all.
     pub(super) fn take(&mut self, bytes: &[u8], mut tell: impl FnMut(&[u8])) {
         for byte in bytes {
             if *byte != b'\n' {
@@ -23,7 +23,7 @@ impl Lines {
         }
     }
 
-    /// Tells what has begun, as if it had ended.
+    /// Passes on what has begun, as if it had ended.
     pub(super) fn end(&mut self, mut tell: impl FnMut(&[u8])) {
         if !self.begun.is_empty() {
             tell(&self.begun);

@@ -1,10 +1,10 @@
-//! What programs write on standard error, on its way to syslog.
+//! Passes what programs write on standard error to syslog.
 //!
-//! A process that becomes a program makes a pipe, and passes the end that is read to
-//! the relay, a process that logs what comes line by line, together with whose it is.
-//! A copy goes to the supervisor, so that a relay that replaces another can read on.
-//! Where there is no room for another pipe the program gets one that all share, and
-//! nobody knows whose its lines are.
+//! A process that becomes a program makes a pipe, and passes the reading end to the relay,
+//! a process that logs what arrives line by line, with the client and the process.  A copy
+//! goes to the supervisor, so that a relay that replaces another can go on reading.  If
+//! there is no room for another pipe the program gets one that all share, and the client of
+//! its lines is not known.
 
 mod held;
 mod lines;
@@ -32,14 +32,14 @@ use reader::Reader;
 pub use standard_error::StandardError;
 use standard_error::{Room, open_for_both};
 
-/// Room in the pipe that all share for what comes while the relay is busy; more than a
-/// user may have is not asked for.
+/// The size of the pipe that all share, for what arrives while the relay is busy; no more
+/// than an unprivileged user may have.
 const ROOM: i32 = 1 << 20;
-/// Bytes of memory for pipes on their way, of which the kernel takes some 700 for each.
+/// Bytes of memory for pipes in flight, of which the kernel takes about 700 for each.
 const QUEUE: usize = 200_000;
 /// How soon after its start the relay may be replaced.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// What a signal to the process group must not end.
+/// Signals to the process group that must not end it.
 const DEAF_TO: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGQUIT];
 
@@ -48,7 +48,7 @@ pub struct Relay {
     pid: Option<Pid>,
     started: Instant,
     held: Held,
-    /// Where pipes come in for the process that reads them.
+    /// Where the process that reads pipes receives them.
     for_reader: OwnedFd,
     standard_error: StandardError,
 }
@@ -60,8 +60,8 @@ impl Relay {
         options.daemon && options.log_to() == LogTo::Syslog
     }
 
-    /// Makes the pipe that all share standard error, for us and whomever we fork, and
-    /// forks the process that reads it.
+    /// Makes the pipe that all share standard error, for this process and all that it
+    /// forks, and forks the process that reads it.
     ///
     /// # Errors
     /// No descriptors, no memory, or no process.
@@ -94,8 +94,8 @@ impl Relay {
         self.pid.is_none().then_some(self.started + INTERVAL)
     }
 
-    /// Holds what sessions have passed on, and replaces a process that has ended, if
-    /// that is due.
+    /// Takes the pipes that sessions have passed on, and replaces a process that has ended,
+    /// if that is due.
     pub fn tend(&mut self, log: &Log) {
         self.held.tend();
         if self.due().is_some_and(|due| due <= Instant::now()) {
@@ -129,8 +129,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Lets go of all that a supervisor holds: the listener would go on taking
-    /// clients for nobody, and the relay would wait for itself to stop writing.
+    /// Closes all that a supervisor holds: otherwise the listener would go on accepting
+    /// clients that no process serves, and the relay would wait for its own writing end.
     fn settle(&self, log: &Log) {
         if let Ok(null) = sys::null() {
             let _ = dup2_stderr(&null);
@@ -145,7 +145,7 @@ impl Relay {
         let _ = SigSet::empty().thread_set_mask();
     }
 
-    /// What sessions have that were there before this relay is read first.
+    /// Pipes of sessions from before this relay are read first.
     fn read(&mut self, log: &Log) -> io::Result<()> {
         let held = self.held.take_all();
         let StandardError { shared, room, .. } = &self.standard_error;
@@ -158,7 +158,7 @@ impl Relay {
     }
 }
 
-/// What sends, and what receives.
+/// The sending and the receiving end.
 fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;

@@ -1,5 +1,5 @@
-//! The process that passes on what programs write on standard error: line by line,
-//! until nobody is left who could write.
+//! The process that passes on what programs write on standard error, line by line, until no
+//! process is left that could write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,27 +16,27 @@ use super::session::{PipeId, Received, Session, SessionPipe, pipe_id, receive};
 use super::standard_error::Room;
 use crate::log::Log;
 
-/// How long the end of a line is waited for: it is not kept for long, lest it be glued
-/// to another program's in the pipe that all share.
+/// How long the end of a line is waited for: not long, since in the pipe that all share a
+/// line of another program could be appended to it.
 const UNENDED: Duration = Duration::from_secs(1);
-/// Bytes that are read from one pipe before it is the others' turn.
+/// Bytes that are read from one pipe before the others are read.
 const TURN: usize = 512;
-/// Pipes that are taken in one turn.
+/// Pipes that are received before the others are read.
 const NEW_ONES: usize = 64;
-/// More than there can be on their way at once, which [`super::QUEUE`] bounds.
+/// More than there can be in flight at once, which [`super::QUEUE`] bounds.
 pub(super) const ON_THEIR_WAY: usize = 512;
-/// Descriptors that are left for other things.
+/// Descriptors that are left for other uses.
 const SPARE: usize = 16;
-/// Stands for the socket where other events have a pipe: no inode has this number.
+/// The number of the socket among events, where others have a pipe's: no inode has it.
 const SOCKET: PipeId = 0;
 
 /// One pipe.
 struct Source {
     pipe: File,
-    /// Whose it is; nobody's alone if it is the one that all share.
+    /// The session that it belongs to; `None` for the one that all share.
     session: Option<Session>,
     lines: Lines,
-    /// When a line that has begun is not waited for any more.
+    /// When a line that has begun is no longer waited for.
     due: Option<Instant>,
 }
 
@@ -44,17 +44,17 @@ struct Source {
 pub(super) struct Reader<'a> {
     log: &'a Log,
     epoll: Epoll,
-    /// Where pipes come in, as long as somebody may pass one on.
+    /// Where pipes are received, as long as a process may pass one on.
     socket: Option<BorrowedFd<'a>>,
     room: Room,
-    /// How many pipes there may be before no more are asked for.
+    /// The number of pipes at which no more are requested.
     most: usize,
     sources: BTreeMap<PipeId, Source>,
     unended: BTreeSet<(Instant, PipeId)>,
 }
 
 impl<'a> Reader<'a> {
-    /// Of the pipe that all share, to begin with, and of those that come in by
+    /// With the pipe that all share, to begin with, and those that are received by
     /// `socket`.
     ///
     /// # Errors
@@ -75,9 +75,9 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Reads a session's pipe as well, unless it does.
+    /// Reads a session's pipe as well, unless it is read already.
     pub(super) fn adopt(&mut self, SessionPipe { session, pipe }: SessionPipe) {
-        // Of one that cannot be watched nobody is told anything.
+        // A pipe that cannot be watched reports nothing.
         let _ = self.add(pipe, Some(session));
     }
 
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Until the last writer is gone, and the last who could pass a pipe on.
+    /// Until the last writer has ended, and the last process that could pass a pipe on.
     pub(super) fn run(&mut self) {
         while self.socket.is_some() || !self.sources.is_empty() {
             if self.turn().is_err() {
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Gives each that has something its turn.
+    /// Reads each pipe that is ready.
     fn turn(&mut self) -> nix::Result<()> {
         let mut events = [EpollEvent::empty(); 64];
         let ready = match self.epoll.wait(&mut events, self.timeout()) {
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
 
     fn timeout(&self) -> EpollTimeout {
         let Some((due, _)) = self.unended.first() else { return EpollTimeout::NONE };
-        // Not a moment before it is due: it would be waited for again.
+        // Not before it is due: it would be waited for again.
         let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         EpollTimeout::try_from(left).unwrap_or(EpollTimeout::ZERO)
     }
@@ -184,8 +184,8 @@ impl<'a> Reader<'a> {
         self.note_due(id);
     }
 
-    /// The supervisor may hold the same end: it is not out of the epoll once it is
-    /// closed here.
+    /// The supervisor may hold the same end: closing it here does not remove it from the
+    /// epoll.
     fn finish(&mut self, id: PipeId) {
         self.end_line(id);
         if let Some(source) = self.sources.remove(&id) {
@@ -198,7 +198,7 @@ fn say(log: &Log, line: &[u8], session: Option<Session>) {
     log.program_said(line, session.map(|session| (session.client, session.pid)));
 }
 
-/// Lets this process have as many descriptors as it can; how many these are.
+/// Lets this process have as many descriptors as it may; returns how many these are.
 fn raise_limit() -> usize {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
@@ -222,7 +222,7 @@ mod tests {
     use crate::log::{Syslog, Verbosity};
     use crate::sys;
 
-    /// A syslog daemon, and a log that leads there.
+    /// A syslog daemon, and a log that writes to it.
     struct Lab {
         path: PathBuf,
         daemon: UnixDatagram,
@@ -240,7 +240,7 @@ mod tests {
             Self { path, daemon, log, room: Room(&sys::shared_words(1).unwrap()[0]) }
         }
 
-        /// What was logged since the last call, behind `prog: `.
+        /// What was logged since the last call, after `prog: `.
         fn lines(&self) -> Vec<String> {
             let mut buffer = [0; 5000];
             let next =
@@ -261,7 +261,7 @@ mod tests {
         (reading.into(), writing.into())
     }
 
-    /// Passes a new pipe on for a client with this port; the end that is written to.
+    /// Passes a new pipe on for a client with this port, and returns the writing end.
     fn pass(socket: &OwnedFd, port: u16) -> File {
         let client = ([192, 0, 2, 7], port).into();
         let (reading, writing) = pipe();

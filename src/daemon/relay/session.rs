@@ -1,5 +1,5 @@
-//! Whose standard error a pipe is: what the process that becomes a program tells of
-//! itself, beside the end of the pipe that is read.
+//! Which session a pipe belongs to: what the process that becomes a program sends about
+//! itself, with the reading end of the pipe.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -20,7 +20,7 @@ const LENGTH: usize = ADDRESS + PORT + PID;
 /// A program and its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Session {
-    /// The client's address, IPv4 where it came mapped into IPv6.
+    /// The client's address, IPv4 if it was mapped into IPv6.
     pub(super) client: SocketAddr,
     /// The process that becomes the program.
     pub(super) pid: Pid,
@@ -51,7 +51,7 @@ impl Session {
         Some(Self { client, pid: Pid::from_raw(pid) })
     }
 
-    /// Passes the end of its pipe on, without waiting.
+    /// Passes the reading end of its pipe on, without waiting.
     ///
     /// # Errors
     /// As [`sys::pass`].
@@ -60,36 +60,36 @@ impl Session {
     }
 }
 
-/// The end that is read of a session's standard error.
+/// The reading end of a session's standard error.
 #[derive(Debug)]
 pub(super) struct SessionPipe {
     pub(super) session: Session,
     pub(super) pipe: File,
 }
 
-/// What tells one open pipe from all others: its inode.
+/// What identifies an open pipe: its inode.
 pub(super) type PipeId = u64;
 
 /// The pipe that `pipe` is an end of.
 ///
 /// # Errors
-/// None that can happen to a descriptor that is open.
+/// None for a descriptor that is open.
 pub(super) fn pipe_id(pipe: &File) -> nix::Result<PipeId> {
     fstat(pipe).map(|stat| stat.st_ino)
 }
 
-/// What there is to receive.
+/// What can be received.
 #[derive(Debug)]
 pub(super) enum Received {
     /// A session's pipe.
     Pipe(SessionPipe),
-    /// Nothing now.
+    /// Nothing at present.
     Nothing,
-    /// Nothing any more: nobody is left who could send.
+    /// Nothing any more: no process is left that could send.
     End,
 }
 
-/// Takes the next pipe that was passed on, without waiting.
+/// Receives the next pipe that was passed on, without waiting.
 pub(super) fn receive(socket: impl AsFd) -> Received {
     loop {
         let mut message = [0; LENGTH];
@@ -100,7 +100,7 @@ pub(super) fn receive(socket: impl AsFd) -> Received {
                     return Received::Pipe(SessionPipe { session, pipe: pipe.into() });
                 }
             }
-            // One for which there was no descriptor: its program writes for nobody.
+            // There was no descriptor for it: what its program writes is lost.
             Ok(_) | Err(Errno::EINTR) => (),
             Err(_) => return Received::Nothing,
         }

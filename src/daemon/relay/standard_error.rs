@@ -1,10 +1,9 @@
-//! Standard error of a process that becomes a program: a pipe of its own, so that
-//! each line is known to be about its client, or the one that all share, where that
-//! cannot be had.
+//! Standard error of a process that becomes a program: a pipe of its own, so that each line
+//! is known to be about its client, or, if that is not possible, the one that all share.
 //!
-//! Either is open for reading as well, and never waited for: whatever becomes of the
-//! relay and of the supervisor, no program gets SIGPIPE or is held up.  What a pipe
-//! has no room for is lost.
+//! Either is open for reading as well, and never waited for: whatever happens to the relay
+//! and the supervisor, no program gets SIGPIPE or is blocked.  What a pipe has no room for
+//! is lost.
 
 use std::fs::File;
 use std::io;
@@ -23,8 +22,8 @@ use super::session::Session;
 pub(super) struct Room(pub(super) &'static AtomicU64);
 
 impl Room {
-    /// Tells whether there is any.  As a rule nothing changes, and a page that is only
-    /// read is not copied between processors.
+    /// Sets whether there is any.  Usually nothing changes, and a page that is only read is
+    /// not copied between processors.
     pub(super) fn set(self, is_there: bool) {
         let word = u64::from(is_there);
         if self.0.load(Ordering::Relaxed) != word {
@@ -47,24 +46,24 @@ pub struct StandardError {
 }
 
 impl StandardError {
-    /// Gives this process, which becomes the program of `client`, a standard error: of
-    /// its own, if it can be had and the relay takes it now.
+    /// Gives this process, which becomes the program of `client`, a standard error: a pipe
+    /// of its own, if one can be made and the relay takes it now.
     pub(in crate::daemon) fn set_up(&self, client: SocketAddr) {
         if !self.room.is_there() || self.make_own(client).is_err() {
             self.share();
         }
     }
 
-    /// Makes the shared pipe standard error, by a description of this process alone:
-    /// whoever makes that wait makes nobody else wait.
+    /// Makes the shared pipe standard error, by an open file description of this process
+    /// alone: a program that makes it blocking makes no other one block.
     pub(in crate::daemon) fn share(&self) {
         if let Ok(own) = open_for_both(&self.shared) {
             let _ = dup2_stderr(&own);
         }
     }
 
-    /// The supervisor keeps a copy for the next relay.  One that has no room for it, or
-    /// is gone, is no reason to do without: the relay has its own.
+    /// The supervisor keeps a copy for the next relay.  If it has no room for it, or has
+    /// ended, the relay still has its own.
     fn make_own(&self, client: SocketAddr) -> io::Result<()> {
         let (reading, _writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let own = open_for_both(&reading)?;
@@ -76,7 +75,7 @@ impl StandardError {
     }
 }
 
-/// A pipe, for writing and reading, and never waited for.
+/// Opens a pipe for writing and reading, never blocking.
 pub(super) fn open_for_both(pipe: &impl AsRawFd) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
     let flags = OFlag::O_NONBLOCK.bits();

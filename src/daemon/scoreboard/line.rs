@@ -1,10 +1,10 @@
-//! The line of clients that wait for a place for their session (`--max-prog`): who is
-//! first in it, and who wakes whom.
+//! The line of clients that wait for a place for their session (`--max-prog`): which is
+//! first, and which process wakes which.
 //!
-//! Only the first in line reaches for a place, so that nobody waits for ever.  One
-//! whose process is stopped is passed over, until it looks for itself again: it would
-//! hold up all behind it.  Whoever may have made a place free, or was to take one and
-//! does not, wakes the next.
+//! Only the first in line reaches for a place, so that no client waits for ever.  A client
+//! whose process is stopped is passed over until it looks for a place again: it would block
+//! all that come after it.  A process that may have made a place free, or should have taken
+//! one and does not, wakes the next.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,23 +14,22 @@ use crate::daemon::scoreboard::process_state::{is_stopped, wake_child};
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::sys::monotonic_micros as now;
 
-/// In the time since when a client has been waiting: its process was stopped when it
+/// Stored as the time since when a client has been waiting: its process was stopped when it
 /// was its turn.  It has no place then, even if its bit says that it reaches for one.
 const PASSED_OVER: u64 = 1 << 63;
 
-/// How long a client that was woken may take before it is looked at whether it is
-/// stopped.
+/// How long a client that was woken may take before it is checked whether it is stopped.
 const PATIENCE: Duration = Duration::from_millis(75);
-/// How often that is looked at in any case.
+/// How often that is checked in any case.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// When the supervisor looks for clients in the line that are stopped.
+/// When the supervisor searches the line for clients that are stopped.
 pub(in crate::daemon) struct LineCheck {
     next: Instant,
 }
 
 impl LineCheck {
-    /// The first look is due at once.
+    /// The first search is due at once.
     pub(in crate::daemon) fn start() -> Self {
         Self { next: Instant::now() }
     }
@@ -40,7 +39,7 @@ impl LineCheck {
         self.next = self.next.min(Instant::now() + PATIENCE);
     }
 
-    /// If a look is due, has those passed over that are stopped, where one of `most`
+    /// If a search is due, passes over the clients that are stopped, if one of `most`
     /// places is free.
     pub(in crate::daemon) fn look(&mut self, line: Line<'_>, most: usize) {
         let now = Instant::now();
@@ -50,13 +49,13 @@ impl LineCheck {
         }
     }
 
-    /// When the next look is due.
+    /// When the next search is due.
     pub(in crate::daemon) fn due(&self) -> Instant {
         self.next
     }
 }
 
-/// A client in the line: since when, and where.  Who comes first is less.
+/// A client in the line: since when, and where.  The least is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiter {
     since: u64,
@@ -68,8 +67,8 @@ struct Waiter {
 pub struct Line<'a>(pub(super) &'a Scoreboard<'a>);
 
 impl<'a> Line<'a> {
-    /// Takes one of `most` places for programs, if one is free and nobody has
-    /// been waiting for longer; else the client of `slot` is in the line from now on.
+    /// Takes one of `most` places for programs, if one is free and no client has been
+    /// waiting for longer; else the client of `slot` is in the line from now on.
     #[must_use]
     pub fn claim(self, slot: SlotId, most: usize) -> bool {
         let stages = self.0.stages;
@@ -91,7 +90,7 @@ impl<'a> Line<'a> {
             }
             stages.at(Stage::Prog).remove(slot);
             self.clear_passed_over(slot);
-            // Two that took themselves for the first may both have missed the last one.
+            // Two that both took themselves for the first may have missed the last place.
             if self.places_taken() >= most {
                 return false;
             }
@@ -101,7 +100,7 @@ impl<'a> Line<'a> {
     /// Puts the client at the end of the line, or finds its place in it.
     fn join(self, slot: SlotId) -> Waiter {
         let word = self.word(slot);
-        // Before it can be found: whoever is killed here leaves the number too high,
+        // Before it can be found: a process that is killed here leaves the number too high,
         // which costs a search, and never too low.
         self.0.header.waiting.fetch_add(1, Ordering::SeqCst);
         let now = now();
@@ -114,12 +113,13 @@ impl<'a> Line<'a> {
         Waiter { since, slot }
     }
 
-    /// A client that was passed over, and reaches for no place now, takes its turn again.
+    /// A client that was passed over, and does not reach for a place now, is in the line
+    /// again.
     fn clear_passed_over(self, slot: SlotId) {
         self.word(slot).fetch_and(!PASSED_OVER, Ordering::SeqCst);
     }
 
-    /// Those that wait, but for those that were passed over.
+    /// Those that wait, except those that were passed over.
     fn waiters(self) -> impl Iterator<Item = Waiter> + 'a {
         let line = self.0.line.iter().enumerate();
         let waiters = line.map(|(number, word)| Waiter {
@@ -151,15 +151,15 @@ impl<'a> Line<'a> {
         let _ = word.compare_exchange(since, passed_over, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// Places that are taken, or reached for by somebody who is not stopped.
+    /// Places that are taken, or reached for by a client that is not stopped.
     fn places_taken(self) -> usize {
         if self.0.header.ever_passed_over.load(Ordering::SeqCst) == 0 {
             return self.0.count(Stage::Prog);
         }
         let line = self.0.line.chunks(64);
         let words = self.0.stages.at(Stage::Prog).0.iter().zip(line);
-        // Who has been passed over is asked first: it may reach for a place anew, and
-        // sees by then who else does.
+        // Those that were passed over are checked first: one may reach for a place again,
+        // and sees by then which others do.
         let taken = words.map(|(word, line)| {
             let passed_over = passed_over(line);
             (word.load(Ordering::SeqCst) & !passed_over).count_ones() as usize
@@ -209,7 +209,7 @@ impl<'a> Line<'a> {
         reaching.filter(|waiter| is_stopped(waiter.slot)).for_each(|waiter| self.pass_over(waiter));
         while self.places_taken() < most {
             let Some(first) = self.first() else { return };
-            // Also one that is stopped: it looks for a place as soon as it goes on.
+            // Including one that is stopped: it looks for a place as soon as it continues.
             self.wake_waiter(first);
             if !is_stopped(first.slot) {
                 return;

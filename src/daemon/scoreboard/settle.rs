@@ -1,5 +1,5 @@
-//! What a process of the pool leaves behind that has ended: whether it was a session,
-//! the verdict of its client, and what nobody has told of it.
+//! What a process of the pool leaves behind when it has ended: whether it was a session,
+//! the verdict of its client, and what has not been logged about it.
 
 use std::net::IpAddr;
 
@@ -8,19 +8,19 @@ use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::daemon::scoreboard::starts::Starts;
 
-/// What nobody but the supervisor can tell of a child that died.
+/// What the supervisor has to log about a child that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::daemon) enum Untold {
-    /// It had no client, or all is told of it; or it is a session, whose end is told.
+    /// It had no client, or all is logged; or it is a session, whose end is logged.
     Nothing,
     /// It had this client, and has not handed it over.
     Client(Option<IpAddr>),
-    /// It has handed this client over, and not told of it.
+    /// It has handed this client over, and not logged that.
     Pass(Option<IpAddr>),
 }
 
-/// Counts the verdict of a client that the child of `slot` has not lived to count: it
-/// has become the program itself, or was killed.  What is left to tell.
+/// Counts the verdict of the client of `slot` if its child did not live to do so: it has
+/// become the program itself, or was killed.  Returns what is left to log.
 pub(in crate::daemon) fn settle(board: &Scoreboard<'_>, slot: SlotId) -> Untold {
     let tally = &board.slot(slot).tally;
     let (is_session, is_due) = (is_session(board, slot), tally.is_due());
@@ -37,8 +37,8 @@ pub(in crate::daemon) fn settle(board: &Scoreboard<'_>, slot: SlotId) -> Untold 
     }
 }
 
-/// Whether the process of `slot` is a session: it was made for one, or was about to
-/// become the program itself.  One that has a place and no more is none.
+/// Whether the process of `slot` is a session: it was made for one, or was about to become
+/// the program itself.  One that has no more than a place is not.
 pub(in crate::daemon) fn is_session(board: &Scoreboard<'_>, slot: SlotId) -> bool {
     let becomes = board.owner(slot).is_some() || board.slot(slot).client.becomes_program();
     board.stages.at(Stage::Prog).has(slot) && becomes
@@ -86,7 +86,7 @@ mod tests {
         pool.slots().vacate(PROGRAM);
     }
 
-    /// What is told, and counted, of a child that is killed after each of `steps`.
+    /// What is logged, and counted, about a child that is killed after each of `steps`.
     #[track_caller]
     fn assert_settled(steps: &[(Step, Untold, Option<Counter>)]) {
         for killed_after in 0..steps.len() {

@@ -23,16 +23,16 @@ use crate::options::files::read;
 use crate::options::{Options, config};
 use crate::rules::list::List;
 
-/// What `--check` has to say, in its order.
+/// The results of `--check`, in order.
 pub enum Remark {
-    /// What keeps the daemon from starting.
+    /// Mistakes, which keep the daemon from starting.
     Mistake(Fatal),
-    /// What does not.
+    /// Warnings, which do not.
     Warning(String),
 }
 
-/// What would keep the daemon from starting, beside what is wrong with the command
-/// line itself, and what is suspicious in the files; warns of other settings.
+/// Mistakes besides those in the command line itself, and warnings about the files; warns
+/// of other settings.
 #[must_use]
 pub fn check(options: &Options, log: &Log) -> Vec<Remark> {
     let mut mistakes = Vec::new();
@@ -104,7 +104,7 @@ fn check_inputs(options: &Options) -> Vec<Remark> {
     }
 }
 
-/// All that is wrong or suspicious in any of them, file by file and line by line.
+/// All errors and warnings about any of them, file by file and line by line.
 fn examine_each(options: &Options) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let Options { dynamic_file, static_file, rules, .. } = options;

@@ -107,8 +107,7 @@ impl Pidfile {
         Ok(self)
     }
 
-    /// Makes of the file what it was before a start that has failed, or empties it after
-    /// one that has not.
+    /// Restores the file after a start that failed, or empties it after one that did not.
     pub(in crate::daemon) fn release(&self) {
         let _ = match &self.before {
             Some(Before::Nothing(entry)) => {
@@ -130,7 +129,7 @@ impl Drop for Pidfile {
 /// The origin of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// We have made it.
+    /// This process made it.
     New,
     /// It was there before.
     Found,

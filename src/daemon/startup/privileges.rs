@@ -105,8 +105,8 @@ fn user(name: &str) -> Result<Account, Fatal> {
 }
 
 impl Identity {
-    /// Whose files are to be that are made before the switch, where that is not who
-    /// makes them.
+    /// The owner of files that are made before the switch, if it is not the one who makes
+    /// them.
     pub(in crate::daemon) fn owner(&self) -> (Option<Uid>, Option<Gid>) {
         (self.user, self.group)
     }

@@ -50,7 +50,7 @@ pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
     program.map_err(|why| Fatal::Program { name: "prog".into(), why: why.into() })
 }
 
-/// What the files say, unless we are told to stop meanwhile.
+/// The contents of the files, unless the daemon is told to stop meanwhile.
 fn read_files(options: &Options, log: &Log) -> Result<Option<Files>, Fatal> {
     let Some(texts) = checker::check(options)? else { return Ok(None) };
     let files = files::compile(options, &texts)?;

@@ -91,7 +91,7 @@ fn longest_delay(options: &Options) -> Duration {
     if options.banner.is_empty() { longest } else { Duration::ZERO }
 }
 
-/// Ports without a privilege are for trials.
+/// Ports above 1023 are for trials.
 fn root_warning(options: &Options, port: u16, is_root: bool) -> Option<&'static str> {
     let chosen = options.user.is_some() || options.ids_from_environment;
     let message = "the daemon and prog run as root: use -u USER (or -U)";
@@ -133,7 +133,7 @@ fn rejected_warning(variable: impl Fn(&str) -> Option<OsString>) -> Option<Strin
     })
 }
 
-/// tcpserver takes any text.
+/// tcpserver accepts any text.
 fn local_name_warning(options: &Options) -> Option<String> {
     let name = options.local_name.as_deref().filter(|_| !options.as_tcpserver)?;
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

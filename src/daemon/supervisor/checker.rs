@@ -118,7 +118,7 @@ impl Checker {
     }
 }
 
-/// What `ended` returns at last; `meanwhile` is called a thousand times a second at
+/// Waits until `ended` returns a value; `meanwhile` is called a thousand times a second at
 /// most.
 fn wait_for<T>(ended: impl Fn() -> Option<T>, mut meanwhile: impl FnMut()) -> T {
     loop {
@@ -156,8 +156,7 @@ fn hand_over(
 /// meanwhile.
 ///
 /// # Errors
-/// A file that cannot be used: 100; where they cannot be read within the
-/// limits: 111.
+/// A file that cannot be used: 100; files that cannot be read within the limits: 111.
 pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Texts>, Fatal> {
     if !Texts::are_named_by(options) && cdb_to_check(options).is_none() {
         return Ok(Some(Texts::default()));

@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Those about children without a client, if many die.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Crash lines that may be written, and those that were held back.
+/// Crash lines that may be written, and those that were suppressed.
 pub(super) struct Crashes {
     /// Lines about clients that may be written at once, and since when.
     left: u32,
@@ -31,8 +31,9 @@ impl Crashes {
         Self { left: BURST, since: now, idle: None, held_back: 0 }
     }
 
-    /// Whether a line may be written: how many were held back since the last one.  Of
-    /// one with a client it is all that is told, and of others the first few are.
+    /// Whether a line may be written, and how many were suppressed since the last one.  A
+    /// line with a client is all that is logged about that client; of the others only the
+    /// first few are written.
     pub(super) fn may_tell(&mut self, untold: Untold, is_row: bool, now: Instant) -> Option<usize> {
         let may = match untold {
             Untold::Nothing => self.may_tell_of_idle(is_row, now),

@@ -86,7 +86,7 @@ pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Fil
     Ok(Files { names, rules })
 }
 
-/// What in the files is worth a warning, in their order.
+/// Warnings about the files, in order.
 ///
 /// # Errors
 /// A cdb that may not be read: 111.
@@ -100,7 +100,7 @@ fn warnings(options: &Options, texts: &Texts, names: &Names) -> Result<Vec<Strin
     Ok(warnings)
 }
 
-/// Compiles a text, with tables that were made of it, if there are any.
+/// Compiles a text, with tables that were built of it, if there are any.
 fn patterns(
     path: Option<&PathBuf>,
     (text, tables): (&Option<Vec<u8>>, &Option<Vec<u8>>),
@@ -114,7 +114,7 @@ fn patterns(
     patterns.map_err(Fatal::from)
 }
 
-/// The rules in text form, and what in them is worth a warning.
+/// The rules in text form, and warnings about them.
 fn list(options: &Options, texts: &Texts) -> Result<Option<(List, Vec<String>)>, Fatal> {
     let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) else {
         return Ok(None);
@@ -124,7 +124,7 @@ fn list(options: &Options, texts: &Texts) -> Result<Option<(List, Vec<String>)>,
     Ok(Some((list, warnings)))
 }
 
-/// Warns of keys that need what nobody is asked for.
+/// Warns of keys that need an ident server, if none is asked.
 pub(in crate::daemon) fn ident_warning(
     options: &Options,
     path: &Path,

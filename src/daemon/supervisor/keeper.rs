@@ -1,5 +1,5 @@
-//! The keeper of known clients, as a process of the supervisor's: made before the pool,
-//! replaced when it ends, and told to end when the supervisor does.
+//! The keeper of known clients, as a process of the supervisor's: forked before the pool,
+//! replaced when it ends, and told to end when the supervisor ends.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -28,20 +28,20 @@ use crate::sys;
 const START: Duration = Duration::from_secs(1);
 /// How long the supervisor waits for what was told to be written.
 const END: Duration = Duration::from_secs(5);
-/// How often either is looked for.
+/// The interval at which either is checked.
 const INTERVAL: Duration = Duration::from_millis(5);
-/// How soon after its start a keeper that has ended is replaced; twice as long after
-/// each that has not lived so long.
+/// How soon after its start a keeper that has ended is replaced; twice as long after each
+/// that has not lived that long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// What a signal to the process group must not end.
+/// Signals to the process group that must not end it.
 const DEAF_TO: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGQUIT];
 
-/// Where it keeps what it knows.
+/// Where it stores what it knows.
 enum Home {
     Directory(PathBuf),
-    /// Nowhere: the socket by which it is asked.
+    /// In memory; this is the socket by which it is asked.
     Memory(UnixDatagram),
 }
 
@@ -50,15 +50,16 @@ pub struct KeeperProcess {
     home: Home,
     limits: Limits,
     pid: Option<Pid>,
-    /// Whatever is written to it tells the keeper to end.
+    /// A byte that is written to it tells the keeper to end.
     life: Option<File>,
     started: Instant,
     pause: Duration,
 }
 
 impl KeeperProcess {
-    /// Forks the keeper that `options` ask for, and waits until it answers, for a second
-    /// at most.  A directory of no use costs a warning, and it knows what it is told.
+    /// Forks the keeper that `options` ask for, and waits until it answers, for a second at
+    /// most.  If the directory cannot be used there is a warning, and the keeper stores
+    /// what it is told in memory.
     ///
     /// # Errors
     /// No descriptors, or no process.
@@ -122,7 +123,7 @@ impl KeeperProcess {
         }
     }
 
-    /// Tells it to end, and waits until it has written what it was told.
+    /// Tells it to end, and waits until it has stored what it was told.
     pub fn end(&mut self) {
         if let Some(mut life) = self.life.take() {
             let _ = life.write_all(b"\n");
@@ -149,7 +150,7 @@ impl KeeperProcess {
         Ok(())
     }
 
-    /// The keeper's side.
+    /// The keeper's process.
     fn run(&self, life: OwnedFd, supervisor: Pid, log: &Log) -> u8 {
         let socket = match &self.home {
             Home::Directory(_) => None,

@@ -31,7 +31,7 @@ pub(in crate::daemon) struct Texts {
     pub(in crate::daemon) dynamic_tables: Option<Vec<u8>>,
     /// The same for `exceptions`.
     pub(in crate::daemon) exceptions_tables: Option<Vec<u8>>,
-    /// What in the files is worth a warning, with a NUL behind each.
+    /// Warnings about the files, each followed by a NUL.
     pub(in crate::daemon) warnings: Option<Vec<u8>>,
 }
 
@@ -64,7 +64,7 @@ impl Texts {
         Ok(())
     }
 
-    /// Expressions that do something else than they seem to.
+    /// Expressions that do not do what they seem to.
     pub(in crate::daemon) fn expression_warnings(&self, options: &Options) -> Vec<String> {
         let Options { dynamic_file, static_file, .. } = options;
         let files = [(dynamic_file, &self.dynamic), (static_file, &self.exceptions)];
@@ -74,13 +74,13 @@ impl Texts {
             .collect()
     }
 
-    /// Has `warnings` handed over.
+    /// Hands `warnings` over.
     pub(in crate::daemon) fn set_warnings(&mut self, warnings: &[String]) {
         let bytes = warnings.iter().flat_map(|warning| [warning.as_bytes(), b"\0"].concat());
         self.warnings = Some(bytes.collect());
     }
 
-    /// What in the files is worth a warning, in their order.
+    /// Warnings about the files, in order.
     pub(in crate::daemon) fn warnings(&self) -> impl Iterator<Item = String> {
         let told = self.warnings.as_deref().unwrap_or_default().split(|byte| *byte == 0);
         let told = told.filter(|warning| !warning.is_empty());

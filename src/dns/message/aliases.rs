@@ -4,16 +4,16 @@ use domain::base::iana::Class;
 use domain::base::{Message, ParsedName, Rtype};
 use domain::rdata::Cname;
 
-/// Records that a message may hold before it counts as broken.
+/// The most records of a message; one with more counts as malformed.
 const MOST_ANSWERS: u16 = 1000;
-/// Aliases that are followed from the name asked for; BIND follows as many.
+/// The most aliases that are followed from the name asked for, as in BIND.
 pub(super) const MOST_ALIASES: usize = 16;
 
 /// The name that records have to be of.
 pub(super) type Owner<'a> = ParsedName<&'a [u8]>;
 
-/// The name that aliases lead to from the one asked for; `None` where there are too
-/// many of them, as in a loop.
+/// The name that the aliases lead to from the one asked for; `None` if there are too many,
+/// as in a loop.
 pub(super) fn canonical_name(message: &Message<[u8]>) -> Option<Owner<'_>> {
     if message.header_counts().ancount() > MOST_ANSWERS {
         return None;

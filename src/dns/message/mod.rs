@@ -19,13 +19,12 @@ use records::{addresses, first_raw_name, host_names, texts};
 
 pub(crate) use records::MOST_NAMES;
 
-/// The UDP payload that we say we take: what passes unfragmented anywhere
-/// (DNS Flag Day 2020).
+/// The UDP payload that we announce: what passes unfragmented anywhere (DNS Flag Day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
 /// What a message from a name server means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// It answers.
+    /// It is the answer.
     Answer(Answer),
     /// It does not fit a datagram: ask again by TCP.
     Truncated,
@@ -33,7 +32,7 @@ pub enum Reading {
     NoEdns,
     /// This server cannot answer: ask another one.
     Useless,
-    /// It is no answer to this question: go on waiting.
+    /// It is not an answer to this question: go on waiting.
     Unrelated,
 }
 
@@ -94,7 +93,7 @@ fn wanted_type(question: &Question) -> Rtype {
     }
 }
 
-/// Reads what a name server sent in return for `asked`, a query of ours.
+/// Reads what a name server sent in reply to `asked`, a query of ours.
 #[must_use]
 pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
     let (Ok(message), Ok(asked)) = (Message::from_slice(bytes), Message::from_slice(asked)) else {
@@ -124,14 +123,14 @@ pub fn read(bytes: &[u8], asked: &[u8], question: &Question) -> Reading {
     reading.unwrap_or(Reading::Useless)
 }
 
-/// What the server says of the question, with the bits that EDNS0 adds (RFC 6891,
-/// 6.1.3): BADVERS is NOERROR without them.  `None` where that cannot be read.
+/// The reply code, with the bits that EDNS0 adds (RFC 6891, 6.1.3): BADVERS is NOERROR
+/// without them.  `None` if it cannot be read.
 fn code(message: &Message<[u8]>) -> Option<OptRcode> {
     let header = message.header();
     if header.opcode() != Opcode::QUERY {
         return None;
     }
-    // A server without EDNS0 may leave out what it does not understand, and count it.
+    // A server without EDNS0 may omit a record that it does not understand, and count it.
     if header.rcode() == Rcode::FORMERR && message.opt().is_none() {
         return Some(OptRcode::FORMERR);
     }
@@ -145,7 +144,7 @@ fn code(message: &Message<[u8]>) -> Option<OptRcode> {
     Some(code.unwrap_or_else(|| OptRcode::from_rcode(header.rcode())))
 }
 
-/// `None` where the message is malformed, or is neither an answer nor a denial.
+/// `None` if the message is malformed, or is neither an answer nor a denial.
 fn answer(message: &Message<[u8]>, question: &Question) -> Option<Reading> {
     let owner = canonical_name(message)?;
     let (records, any) = match question {
@@ -303,7 +302,7 @@ mod tests {
         assert_eq!(read(&bytes, &asked, &question()), Reading::NoEdns);
     }
 
-    /// What is read where the answer and authority sections are built so.
+    /// What is read from a message whose answer and authority sections are built so.
     fn reading(
         rcode: Rcode,
         answers: impl Fn(&mut AnswerBuilder<Vec<u8>>),

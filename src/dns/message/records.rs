@@ -13,14 +13,14 @@ use super::aliases::Owner;
 use crate::dns::answer::Records;
 use crate::names::host_name;
 
-/// Names of one host that are kept; no honest host has more.
+/// The most names of one host that are kept; no legitimate host has more.
 pub(crate) const MOST_NAMES: usize = 8;
-/// Texts of one answer that are kept.
+/// The most texts of one answer that are kept.
 const MOST_TEXTS: usize = 16;
 
 type Labels<'a> = &'a mut dyn Iterator<Item = &'a [u8]>;
 
-/// Sorted, so that a name server that turns their order changes nothing.
+/// Sorted, so that the order in which a name server gives them does not matter.
 pub(super) fn host_names(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(Records, bool)> {
     let mut names = BTreeSet::new();
     let any = for_each_name(message, owner, |labels| {
@@ -32,7 +32,7 @@ pub(super) fn host_names(message: &Message<[u8]>, owner: &Owner<'_>) -> Option<(
     Some((Records::Names(names.into_iter().collect()), any))
 }
 
-/// tcpserver goes by the first.
+/// tcpserver uses the first.
 pub(super) fn first_raw_name(
     message: &Message<[u8]>,
     owner: &Owner<'_>,

@@ -1,6 +1,6 @@
-//! What the keeper is asked and told, and what it answers: datagrams of a fixed size,
-//! but for a page of a list.  Each begins with the version; of another version nothing is
-//! understood.
+//! What the keeper is asked and told, and its answers: datagrams of a fixed size, except
+//! for a page of a list.  Each begins with a version; messages of other versions are
+//! ignored.
 
 use crate::known::key::{self, Key};
 use crate::known::record::{self, Record, class_byte, class_of};
@@ -10,7 +10,7 @@ use crate::known::rules::Pass;
 const START: [u8; 4] = *b"SDK\x01";
 /// Bytes of a request.
 pub const REQUEST: usize = START.len() + 2 + key::LENGTH;
-/// The room that a request takes: no datagram may be longer.
+/// The most bytes of a request.
 pub(in crate::known) const ROOM: usize = REQUEST + 1;
 
 /// Clients on a page.
@@ -31,9 +31,9 @@ pub enum Request {
     Tell(Key, Pass),
     /// Nothing more is to be remembered of this client.
     Forget(Key, Why),
-    /// Which clients are remembered, from this one on?  A page.
+    /// Which clients are remembered, from this one on?  Answered by a page.
     List(Key),
-    /// How many are, and where?
+    /// How many clients are remembered, and where?
     Status,
 }
 
@@ -64,7 +64,7 @@ impl Why {
 }
 
 impl Request {
-    /// As it is sent.
+    /// The bytes to send.
     #[must_use]
     pub fn bytes(&self) -> [u8; REQUEST] {
         let (kind, detail, key) = match *self {
@@ -102,16 +102,16 @@ impl Request {
     }
 }
 
-/// Where the keeper keeps what it knows.
+/// Where the keeper stores what it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
     /// On the disk.
     Disk,
-    /// In its memory alone: there is no disk, or it cannot be used.
+    /// In memory only: there is no disk, or it cannot be used.
     Memory,
 }
 
-/// What the keeper answers.
+/// The answers of the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// This is remembered of the client.
@@ -122,12 +122,12 @@ pub enum Answer {
     Forgotten(Option<Record>),
     /// Clients, and where the next page begins, if there is one.
     Page(Vec<(Key, Record)>, Option<Key>),
-    /// So many, here.
+    /// This number of clients, stored here.
     Status(u64, Where),
 }
 
 impl Answer {
-    /// As it is sent, into `room`: the bytes used.
+    /// Writes the bytes to send into `room`; returns those used.
     pub fn write<'a>(&self, room: &'a mut [u8; LONGEST]) -> &'a [u8] {
         let mut end = 0;
         let mut put = |bytes: &[u8]| {
@@ -179,7 +179,7 @@ impl Answer {
     }
 }
 
-/// An answer about one client, behind the version.
+/// An answer about one client, after the version.
 fn one(kind: u8, record: Option<&Record>) -> [u8; ANSWER - START.len()] {
     let mut bytes = [0; ANSWER - START.len()];
     bytes[0] = kind;

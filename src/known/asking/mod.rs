@@ -1,6 +1,6 @@
-//! How the keeper is asked and told: by a datagram, from a socket that lives for one
-//! question.  Nobody waits for the keeper longer than he would wait anyway: a question is a
-//! descriptor for the caller's own poll(2), and costs no memory that stays.
+//! Asks the keeper, and tells it what has happened: by a datagram, from a socket that lives
+//! for one question.  No caller waits for the keeper longer than it would wait anyway: a
+//! question is a descriptor for the caller's own poll(2), and allocates nothing that stays.
 
 pub mod message;
 mod question;
@@ -24,7 +24,7 @@ use message::{Answer, LONGEST, Request};
 
 pub use question::{Outcome, Question};
 
-/// Where a keeper is asked.
+/// The address of a keeper.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker {
     address: UnixAddr,
@@ -50,8 +50,8 @@ impl Asker {
     /// Begins to ask what is remembered of `key`.
     ///
     /// # Errors
-    /// ENOENT or ECONNREFUSED where there is no keeper, EACCES where it is another
-    /// user's, EMFILE.
+    /// ENOENT or ECONNREFUSED if there is no keeper, EACCES if it is another user's,
+    /// EMFILE.
     pub fn ask(&self, key: Key) -> nix::Result<Question> {
         Question::new(self.connected()?, Request::Ask(key))
     }
@@ -60,7 +60,7 @@ impl Asker {
     /// for up to `patience`.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask), and EAGAIN where there is no room.
+    /// As [`ask`](Self::ask), and EAGAIN if there is no room.
     pub fn tell(&self, request: Request, patience: Duration) -> nix::Result<()> {
         let socket = unnamed()?;
         connect(socket.as_raw_fd(), &self.address)?;
@@ -95,8 +95,8 @@ impl Asker {
         answer.ok_or_else(|| io::Error::other("it is of another version"))
     }
 
-    /// A socket to which the keeper can answer, and nobody else can: the kernel lets a
-    /// connected one have datagrams of its peer alone.
+    /// A socket to which only the keeper can send: a connected one receives datagrams from
+    /// its peer alone.
     fn connected(&self) -> nix::Result<OwnedFd> {
         let socket = unnamed()?;
         bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;

@@ -1,4 +1,4 @@
-//! A question about a client, on its way to the keeper and back.
+//! A question about a client, from the request to the answer.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,14 +9,14 @@ use super::message::{ANSWER, Answer, Request};
 use crate::known::record::Record;
 use crate::sys;
 
-/// What comes of a question.
+/// The outcome of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// This is remembered of the client.
     Known(Record),
-    /// The keeper knows nothing of the client.
+    /// The keeper does not know the client.
     NotKnown,
-    /// The keeper cannot be asked: there is none, or it is another's or of another
+    /// The keeper cannot be asked: there is none, or it is another user's or of another
     /// version.
     Unanswered(Errno),
 }
@@ -43,7 +43,7 @@ impl Question {
         Ok(question)
     }
 
-    /// Whether the keeper has it.
+    /// Whether the keeper has received it.
     #[cfg(test)]
     pub(super) fn is_sent(&self) -> bool {
         self.stage == Stage::Sent
@@ -59,8 +59,8 @@ impl Question {
         (self.socket.as_fd(), events)
     }
 
-    /// Goes on as far as that goes without waiting; what came of a question about a
-    /// client, once something has.
+    /// Makes progress without waiting; returns the outcome of a question about a client,
+    /// once there is one.
     pub fn proceed(&mut self) -> Option<Outcome> {
         self.advance().map(|answer| match answer {
             Ok(Answer::Known(record)) => Outcome::Known(record),

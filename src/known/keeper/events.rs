@@ -1,11 +1,11 @@
-//! What the log is told of the store.
+//! Logs events of the store.
 
 use std::path::Path;
 
 use crate::known::store::Event;
 use crate::log::Log;
 
-/// Logs what has become of the store in the directory at `path`.
+/// Logs what has happened to the store in the directory at `path`.
 pub(super) fn log_events(events: &[Event], path: &Path, log: &Log) {
     let path = path.display();
     for event in events {

@@ -1,4 +1,4 @@
-//! For how long a keeper is there.
+//! How long a keeper runs.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -8,11 +8,11 @@ use nix::unistd::{Pid, getppid};
 
 use crate::sys;
 
-/// For how long a keeper is there.
+/// How long a keeper runs.
 pub enum Life {
     /// Until TERM or INT, which are counted and blocked.
     Signals,
-    /// Until there is something to read from this pipe, or nobody is left who could
+    /// Until there is something to read from this pipe, or no process is left that could
     /// write to it, or this is no longer its parent.
     Supervisor(OwnedFd, Pid),
 }

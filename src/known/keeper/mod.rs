@@ -1,5 +1,4 @@
-//! The keeper: one process that owns the store, and answers those who ask.  One poll
-//! loop.
+//! The keeper: one process that owns the store, and answers requests.  One poll loop.
 
 mod events;
 mod life;
@@ -34,28 +33,28 @@ use requests::{has_name, receive};
 
 pub use life::Life;
 
-/// How often the lock of another keeper is tried.
+/// How often it is tried to take the lock that another keeper holds.
 const STANDBY: Duration = Duration::from_millis(250);
-/// How often the directory is looked at, and the supervisor.
+/// How often the directory and the supervisor are checked.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long the store may take to open before there are answers without it.
+/// How long the store may take to open before requests are answered without it.
 const OPENING: Duration = Duration::from_millis(800);
-/// How many are answered before anything else is looked at.
+/// How many requests are answered before anything else is checked.
 const AT_ONCE: usize = 256;
 
-/// Where a keeper keeps what it knows.
+/// Where a keeper stores what it knows.
 pub enum Place<'a> {
-    /// In this directory, where it is asked as well.
+    /// In this directory, which also has the socket for requests.
     Directory(&'a Path),
-    /// In its memory; it is asked by this socket.
+    /// In memory; requests come by this socket.
     Memory(UnixDatagram),
 }
 
-/// Keeps the memory of known clients for as long as `life` lasts: as soon as no other
-/// process does.
+/// Keeps the memory of known clients for as long as `life` lasts, once no other process
+/// does.
 ///
 /// # Errors
-/// A directory of no use, or no thread: 111.
+/// A directory that cannot be used, or no thread: 111.
 pub fn keep(place: Place<'_>, limits: Limits, life: Life, log: &Log) -> Result<(), Fatal> {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     sys::share_one_heap();
@@ -75,7 +74,7 @@ pub fn keep(place: Place<'_>, limits: Limits, life: Life, log: &Log) -> Result<(
     keeper.run()
 }
 
-/// What a keeper has.
+/// The state of a keeper.
 struct Keeper<'a> {
     home: Option<Home>,
     socket: UnixDatagram,
@@ -85,7 +84,7 @@ struct Keeper<'a> {
     look_at: Instant,
 }
 
-/// Its directory, and what shows that it is still there.
+/// Its directory, and what identifies its socket there.
 struct Home {
     directory: Arc<Directory>,
     /// Held for as long as this lives.
@@ -138,7 +137,7 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// Those who ask find nobody from now on.  What they have told is written.
+    /// Requests are refused from now on.  What the keeper was told is written.
     fn end(self) {
         if let Some(home) = &self.home {
             home.directory.remove_socket();
@@ -149,7 +148,7 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Whether those who ask still find us; a socket that somebody removed is made again.
+    /// Whether requests still arrive; a socket that was removed is created again.
     fn look(&mut self) -> Result<(), Fatal> {
         self.look_at = Instant::now() + LOOK;
         let Some(home) = &mut self.home else { return Ok(()) };
@@ -241,16 +240,16 @@ fn lock(directory: &Directory, life: &Life) -> Result<Option<File>, Unfit> {
     }
 }
 
-/// Waits until one of `descriptors` has something to say, at most so long, or for a
-/// signal that is blocked otherwise.
+/// Waits until one of `descriptors` is ready, at most for this time, or for a signal that
+/// is blocked otherwise.
 fn wait(descriptors: &[Option<BorrowedFd<'_>>], most: Duration) {
     let fds = descriptors.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
     let mut fds: Vec<PollFd<'_>> = fds.collect();
     let _ = ppoll(&mut fds, Some(TimeSpec::from(most)), Some(SigSet::empty()));
 }
 
-/// A socket for a keeper without a directory, which only those know who are told its
-/// name.  Whoever holds it keeps others from taking that name.
+/// A socket for a keeper without a directory, whose name is known only to processes that
+/// are told it.  As long as one holds it no other process can take that name.
 ///
 /// # Errors
 /// EMFILE.

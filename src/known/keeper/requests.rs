@@ -1,4 +1,4 @@
-//! What comes in at the keeper's socket, and from whom.
+//! Requests at the keeper's socket, and who sends them.
 
 use std::io::IoSliceMut;
 use std::os::fd::AsRawFd;
@@ -20,7 +20,7 @@ pub(super) fn has_name(asker: &UnixAddr) -> bool {
     asker.len() > UNNAMED
 }
 
-/// A request of this user's or root's; `None` for anything else.
+/// A request of this user or of root; `None` for anything else.
 pub(super) fn receive(socket: &UnixDatagram) -> nix::Result<Option<(Request, UnixAddr)>> {
     let mut bytes = [0; ROOM];
     let mut parts = [IoSliceMut::new(&mut bytes)];

@@ -1,25 +1,26 @@
-//! Whether the clock on the wall can be believed.
+//! Whether the system clock can be trusted.
 
 use std::time::{Duration, Instant};
 
 use crate::known::record::Time;
 
-/// A difference between both clocks that is no jump: time servers shift it slowly.
+/// The largest difference between both clocks that is not a jump: time servers adjust it
+/// slowly.
 const JUMP: Duration = Duration::from_secs(60);
-/// For how long a clock must not have jumped before anybody is removed for its age.  A
-/// machine without a battery starts in the wrong year until a time server tells it.
+/// How long a clock must not have jumped before clients are removed for their age.  A
+/// machine without a battery starts in the wrong year until a time server corrects it.
 const STEADY: Duration = Duration::from_secs(3600);
 
-/// Whether a batch may remove those who were remembered for long enough.
+/// Whether a batch may remove clients that were remembered for long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purge {
     /// It may.
     Due,
-    /// It may not: the clock has jumped not long ago, and may jump back.
+    /// It may not: the clock has jumped recently, and may jump back.
     Held,
 }
 
-/// Both clocks, as they were last looked at.
+/// Both clocks, at the last check.
 pub(super) struct Clock {
     wall: Time,
     monotonic: Instant,
@@ -31,7 +32,7 @@ impl Clock {
         Self { wall, monotonic, steady_since: monotonic }
     }
 
-    /// Looks at both, and says whether those may be removed whose time is over.
+    /// Checks both, and returns whether clients may be removed for their age.
     pub(super) fn look(&mut self, wall: Time, monotonic: Instant) -> Purge {
         let went_by = monotonic.saturating_duration_since(self.monotonic);
         let wall_went_by = i64::from(wall.0) - i64::from(self.wall.0);

@@ -1,5 +1,5 @@
-//! What the keeper has in its own memory: changes that are not on the disk yet, or,
-//! where there is no disk, all that it knows.  Bounded.
+//! What the keeper has in memory: changes that are not on the disk yet, or, if there is no
+//! disk, all that it knows.  Bounded.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,15 +8,15 @@ use crate::known::key::Key;
 use crate::known::record::{Record, Time};
 use crate::known::rules::Lifetimes;
 
-/// What became of a client since the disk was written.
+/// A change of a client since the last batch.
 pub type Changes = HashMap<Key, Entry>;
 
-/// What is remembered of one client.
+/// What is remembered about one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// This.
+    /// This is remembered.
     Known(Record),
-    /// Nothing, whatever the disk says; since when.
+    /// Nothing is remembered, whatever the disk has; since when.
     Forgotten(Time),
 }
 
@@ -30,7 +30,7 @@ impl Entry {
         }
     }
 
-    /// A client that was forgotten is not remembered again for want of room.
+    /// A client that was forgotten must not be remembered again because memory is full.
     fn place(self, key: Key) -> Place {
         match self {
             Self::Known(record) => Place::of(key, &record),
@@ -39,7 +39,7 @@ impl Entry {
     }
 }
 
-/// Entries, `most` at most.
+/// Up to `most` entries.
 #[derive(Debug)]
 pub struct Memory {
     entries: Changes,
@@ -48,19 +48,19 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Nothing yet, and room for so many.
+    /// No entries, and room for `most`.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self { entries: HashMap::new(), places: BTreeSet::new(), most }
     }
 
-    /// What is here of `key`.
+    /// The entry of `key`.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<Entry> {
         self.entries.get(&key).copied()
     }
 
-    /// All that is here, in no order.
+    /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Key, Entry)> {
         self.entries.iter().map(|(key, entry)| (*key, *entry))
     }
@@ -71,14 +71,14 @@ impl Memory {
         self.entries.len()
     }
 
-    /// Whether there is nothing.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Puts an entry here, instead of any other of `key`.  Where there is no room, the
-    /// first to go is gone, which may be this one.
+    /// Adds an entry, which replaces any other of `key`.  If there is no room, the entry
+    /// that is forgotten first is removed, which may be this one.
     pub fn put(&mut self, key: Key, entry: Entry) {
         self.remove(key);
         self.entries.insert(key, entry);
@@ -89,14 +89,14 @@ impl Memory {
         }
     }
 
-    /// Leaves nothing of `key` here.
+    /// Removes the entry of `key`.
     pub fn remove(&mut self, key: Key) {
         if let Some(entry) = self.entries.remove(&key) {
             self.places.remove(&entry.place(key));
         }
     }
 
-    /// Takes so many out of here, or all.
+    /// Removes and returns so many entries, or all.
     #[must_use]
     pub fn take(&mut self, most: usize) -> Changes {
         if self.len() <= most {
@@ -110,7 +110,7 @@ impl Memory {
         taken
     }
 
-    /// Removes those who were remembered for long enough.
+    /// Removes clients that were remembered for long enough.
     pub fn purge(&mut self, lifetimes: &Lifetimes, now: Time) {
         loop {
             let over = self.fronts().find(|place| is_over(place, lifetimes, now));
@@ -119,7 +119,7 @@ impl Memory {
         }
     }
 
-    /// Dates those back to now who passed in the future.
+    /// Sets clients whose last pass is in the future to now.
     pub fn correct(&mut self, now: Time) {
         loop {
             let ahead = self.backs().find(|place| place.last > now);

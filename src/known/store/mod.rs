@@ -1,5 +1,5 @@
-//! All that the keeper knows: what is on the disk, and before it what is not there yet.
-//! Where there is no disk, or it fails, the memory goes on.
+//! All that the keeper knows: the store on the disk, and changes that are not on the disk
+//! yet.  Without a disk, or if it fails, all is in memory.
 
 pub mod clock;
 pub mod disk;
@@ -27,14 +27,14 @@ use on_disk::{BATCH, OnDisk};
 
 pub use on_disk::Event;
 
-/// How long the end of a start is waited for at the end.
+/// How long the end waits for a store that is still being opened.
 const LAST_WAIT: Duration = Duration::from_secs(5);
-/// How many clients there are in memory at most: 3 MB.
+/// The most clients in memory: 3 MB.
 pub const MOST_IN_MEMORY: usize = 20_000;
 /// All that the keeper knows.
 pub struct Store {
     memory: Memory,
-    /// How many clients there are, as long as something is not on the disk yet.
+    /// How many clients there are, as long as some changes are not on the disk yet.
     count: u64,
     disk: Option<OnDisk>,
     limits: Limits,
@@ -43,7 +43,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// One that has nothing but its memory.
+    /// A store in memory only.
     #[must_use]
     pub fn in_memory(limits: Limits) -> Self {
         let size = usize::try_from(limits.size).unwrap_or(MOST_IN_MEMORY);
@@ -57,7 +57,7 @@ impl Store {
         }
     }
 
-    /// One that begins to open the store in `directory`, of which the lock is held.
+    /// A store that begins to open the one in `directory`, whose lock is held.
     ///
     /// # Errors
     /// No thread.
@@ -67,7 +67,7 @@ impl Store {
         Ok(Self { memory, disk, ..Self::in_memory(limits) })
     }
 
-    /// Readable once something has come of what was begun.
+    /// Readable once the thread has done something.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.disk.as_ref().map(OnDisk::descriptor)
@@ -85,7 +85,7 @@ impl Store {
         record.filter(|record| !self.limits.lifetimes.have_ended(record, now))
     }
 
-    /// The same, however old.
+    /// The same, however old it is.
     fn any(&mut self, key: Key) -> Option<Record> {
         match self.memory.get(key) {
             Some(entry) => entry.record(),
@@ -102,12 +102,12 @@ impl Store {
         }
     }
 
-    /// Remembers nothing of `key` any more; what was remembered.
+    /// Forgets `key`; returns what was remembered.
     pub fn forget(&mut self, key: Key, now: Time) -> Option<Record> {
         let before = self.any(key);
         match &self.disk {
             None => self.memory.remove(key),
-            // What is not open cannot say that it has nothing.
+            // A store that is not open cannot tell that it does not have a client.
             Some(disk) if before.is_some() || !disk.is_open() => {
                 self.put(key, Entry::Forgotten(now), before.is_some());
             }
@@ -153,7 +153,7 @@ impl Store {
         (self.count, if disk.is_open() { Where::Disk } else { Where::Memory })
     }
 
-    /// When [`tick`](Self::tick) has something to do.
+    /// When [`tick`](Self::tick) is due.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.disk.as_ref().and_then(OnDisk::due)
@@ -176,7 +176,7 @@ impl Store {
         }
     }
 
-    /// What has come of what was begun: what the log is to tell.
+    /// Takes the results of the thread; returns what to log.
     pub fn events(&mut self) -> Vec<Event> {
         let Some(disk) = &mut self.disk else { return Vec::new() };
         let was_open = disk.is_open();
@@ -189,8 +189,8 @@ impl Store {
         events
     }
 
-    /// Writes all that is not on the disk yet, and closes the store; how many clients
-    /// could not be written.
+    /// Writes all that is not on the disk yet, and closes the store; returns how many
+    /// clients could not be written.
     #[must_use]
     pub fn close(mut self) -> usize {
         let until = Instant::now() + LAST_WAIT;
@@ -205,7 +205,7 @@ impl Store {
         disk.close(rest, self.purge)
     }
 
-    /// Waits for what was begun, until then; whether something has come of it.
+    /// Waits for the thread until then; returns whether it has done something.
     #[must_use]
     pub fn wait(&self, until: Instant) -> bool {
         let Some(descriptor) = self.descriptor() else { return false };
@@ -226,7 +226,7 @@ mod tests {
     use crate::class::Class;
     use crate::known::rules::Lifetimes;
 
-    /// A directory that is removed with this.
+    /// A directory that is removed on drop.
     struct Home(PathBuf);
 
     impl Home {
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Goes on until `condition` holds; the events on the way.
+    /// Continues until `condition` holds; returns the events meanwhile.
     fn settled(store: &mut Store, condition: impl Fn(&Store) -> bool) -> Vec<Event> {
         let until = Instant::now() + Duration::from_secs(20);
         let mut events = Vec::new();

@@ -1,5 +1,5 @@
-//! The store on the disk, as the keeper sees it: read here, opened and written by a
-//! thread of its own.  Where it fails, it is tried again.
+//! The store on the disk, as the keeper sees it: read here, opened and written by a thread
+//! of its own.  If it fails it is tried again.
 
 use std::io;
 use std::mem;
@@ -20,41 +20,41 @@ use crate::known::rules::Limits;
 /// How long a change waits to be written.  With the time that writing takes, a crash
 /// costs no more than a second.
 pub(super) const INTERVAL: Duration = Duration::from_millis(500);
-/// How many changes are written at once: the database has all that it touches in memory
-/// until it is written.
+/// How many changes are written at once: the database has all pages that it changes in
+/// memory until it has written them.
 pub(super) const BATCH: usize = 1000;
-/// How often those are looked for who were remembered for long enough.
+/// How often clients are searched for that were remembered for long enough.
 const AT_LEAST: Duration = Duration::from_secs(600);
-/// How long a disk that has failed is left alone.
+/// How long a disk that has failed is not used.
 pub(super) const PAUSE: Duration = Duration::from_secs(60);
 
-/// What the log is to tell.
+/// What to log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The store could not be read, for this reason, and has this name now, if it could
+    /// The store could not be read, for this reason, and was given this name, if it could
     /// be renamed.
     SetAside(String, Option<PathBuf>),
-    /// The store cannot be used, for this reason; the memory goes on.
+    /// The store cannot be used, for this reason; all is in memory meanwhile.
     Failed(String),
     /// It can be used again.
     Recovered,
 }
 
-/// How far the store can be used.
+/// The state of the store.
 enum State {
     /// It is being opened.
     Opening,
     Open(Arc<Disk>),
-    /// It cannot be opened, and is tried again then.
+    /// It cannot be opened, and is tried again at this time.
     Closed(Instant),
 }
 
-/// Changes that are on their way to the disk.  They come before what is there.
+/// Changes that are being written.  They take precedence over what is on the disk.
 enum Batch {
     None,
     /// The thread has them.
     InFlight(Arc<Changes>),
-    /// They could not be written, and are the next to be.
+    /// They could not be written, and are the next to be written.
     Kept(Arc<Changes>),
 }
 
@@ -67,7 +67,7 @@ impl Batch {
     }
 }
 
-/// Whether the log was told of trouble.
+/// Whether a failure was logged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Health {
     Good,
@@ -86,7 +86,7 @@ pub(super) struct OnDisk {
 }
 
 impl OnDisk {
-    /// Begins to open the store in `directory`, of which the lock is held.
+    /// Begins to open the store in `directory`, whose lock is held.
     ///
     /// # Errors
     /// No thread.
@@ -97,7 +97,7 @@ impl OnDisk {
         Ok(Self { worker, state: State::Opening, batch, health, due: None, events: Vec::new() })
     }
 
-    /// Readable once something has come of what was begun.
+    /// Readable once the thread has done something.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.worker.descriptor()
     }
@@ -110,23 +110,23 @@ impl OnDisk {
         matches!(self.state, State::Open(_))
     }
 
-    /// Whether the log was told that it cannot be used.
+    /// Whether it was logged that it cannot be used.
     pub(super) fn is_in_trouble(&self) -> bool {
         self.health == Health::InTrouble
     }
 
-    /// Whether a batch is on its way.
+    /// Whether a batch is being written.
     pub(super) fn is_writing(&self) -> bool {
         matches!(self.batch, Batch::InFlight(_))
     }
 
-    /// What is on its way to the disk.
+    /// The changes that are being written.
     pub(super) fn unwritten(&self) -> impl Iterator<Item = (Key, Entry)> {
         let changes = self.batch.changes().into_iter().flat_map(|changes| changes.iter());
         changes.map(|(key, entry)| (*key, *entry))
     }
 
-    /// What is remembered of `key`; a store that is not open knows nothing.
+    /// What is remembered of `key`; nothing if the store is not open.
     pub(super) fn get(&mut self, key: Key) -> Option<Record> {
         match self.batch.changes().and_then(|changes| changes.get(&key)) {
             Some(entry) => entry.record(),
@@ -157,7 +157,7 @@ impl OnDisk {
         }
     }
 
-    /// When there is something to begin.
+    /// When something is due.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.state {
             State::Closed(until) => Some(until),
@@ -174,7 +174,7 @@ impl OnDisk {
     }
 
     /// Begins to write what could not be written before, or a batch out of `memory`.
-    /// With nothing at all, those are removed whose time is over.
+    /// Without changes, clients are removed that were remembered for long enough.
     pub(super) fn write(&mut self, memory: &mut Memory, purge: Purge) {
         let State::Open(disk) = &self.state else { return };
         let changes = match mem::replace(&mut self.batch, Batch::None) {
@@ -192,7 +192,7 @@ impl OnDisk {
         self.state = State::Opening;
     }
 
-    /// What has come of what was begun: what the log is to tell.
+    /// Takes the results of the thread; returns what to log.
     pub(super) fn events(&mut self) -> Vec<Event> {
         let results: Vec<Done> = self.worker.results().collect();
         for done in results {
@@ -213,7 +213,7 @@ impl OnDisk {
                 self.trouble(why.to_string());
             }
             Done::SetAside(name, why) => self.events.push(Event::SetAside(why, name)),
-            // Of a store that was given up in the meantime: all is written again.
+            // The result is of a store that was dropped meanwhile: all is written again.
             Done::Written(..) | Done::NoRoom | Done::Failed(_) if !self.is_open() => (),
             Done::Written(rest, _) => {
                 self.batch = Batch::None;
@@ -239,7 +239,7 @@ impl OnDisk {
         };
     }
 
-    /// Gives up the store as it is open, and opens it anew.
+    /// Drops the open store, and opens it again.
     pub(super) fn fail(&mut self, why: Broken) {
         let State::Open(disk) = mem::replace(&mut self.state, State::Opening) else { return };
         self.keep_batch();
@@ -258,8 +258,8 @@ impl OnDisk {
         }
     }
 
-    /// Writes what is on its way and then `rest`, and closes the store; how many changes
-    /// could not be written.
+    /// Writes what is being written and then `rest`, and closes the store; returns how many
+    /// changes could not be written.
     pub(super) fn close(self, rest: Vec<Changes>, purge: Purge) -> usize {
         let Self { worker, state, batch, .. } = self;
         let mut left = rest.iter().map(Changes::len).sum();

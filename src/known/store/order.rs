@@ -1,5 +1,5 @@
-//! Who is forgotten first where there is no room for all, and who has been remembered
-//! for long enough.
+//! Which client is forgotten first if there is no room for all, and which has been
+//! remembered for long enough.
 
 use crate::class::Class;
 use crate::known::key::{self, Key};
@@ -9,8 +9,8 @@ use crate::known::rules::Lifetimes;
 /// Bytes of a place.
 pub const LENGTH: usize = 5 + key::LENGTH;
 
-/// Where a record stands among all: those of a queue leave it from its front.  As bytes
-/// it sorts as it does itself.
+/// The place of a record among all: those of a queue are forgotten from its front.  Its
+/// bytes sort as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The queue.
@@ -72,7 +72,7 @@ impl Place {
         Self { queue, last: Time(u32::MAX), key: Key::LAST }
     }
 
-    /// What it is in the store.
+    /// The bytes of it in the store.
     #[must_use]
     pub fn bytes(&self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
@@ -82,7 +82,7 @@ impl Place {
         bytes
     }
 
-    /// The place that these bytes stand for, as [`bytes`](Self::bytes) gives them.
+    /// The place in these bytes, as [`bytes`](Self::bytes) returns them.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; LENGTH]) -> Option<Self> {
         let queue = Queue::ALL.into_iter().find(|queue| *queue as u8 == bytes[0])?;
@@ -92,8 +92,8 @@ impl Place {
     }
 }
 
-/// Who is forgotten first where there is no room, of those at the fronts of the queues:
-/// one that has passed once, and the oldest of such.
+/// Which of the places at the fronts of the queues is forgotten first: one of a single
+/// pass, and of these the oldest.
 #[must_use]
 pub fn first_to_go(fronts: impl IntoIterator<Item = Place>) -> Option<Place> {
     fronts.into_iter().min_by_key(|place| (!place.queue.is_single(), place.last))

@@ -1,5 +1,5 @@
-//! The thread that opens and writes the store: what takes long there, and fsync(2) on a
-//! busy disk may take seconds, keeps nobody waiting for an answer.
+//! The thread that opens and writes the store, so that no answer waits for what takes long:
+//! fsync(2) on a busy disk may take seconds.
 
 use std::fs::File;
 use std::io;
@@ -26,25 +26,25 @@ const BYTES_OF_A_CHANGE: u64 = 16 << 10;
 /// Bytes that any batch may need.
 const BYTES_OF_A_BATCH: u64 = 4 << 20;
 
-/// What the thread is to do, in this order.
+/// A task of the thread; tasks are done in order.
 pub(super) enum Job {
-    /// Give this one up, if there is one, and open the store.
+    /// Drop this store, if there is one, and open the store.
     Open(Option<Arc<Disk>>),
-    /// The same, but what is there now is of no use.
+    /// The same, but the present file cannot be used.
     SetAside(Arc<Disk>, String),
     /// Write this.
     Write(Arc<Disk>, Arc<Changes>, Purge),
-    /// Give this one up, so that it is closed.
+    /// Drop this store, so that it is closed.
     Close(Arc<Disk>),
 }
 
-/// What came of it.
+/// The result of a task.
 pub(super) enum Done {
     /// The store is open, or cannot be opened.
     Opened(Result<Arc<Disk>, Broken>),
-    /// One that could not be read has this name now, or none; and why.
+    /// A store that could not be read was given this name, or none; and why.
     SetAside(Option<PathBuf>, String),
-    /// The batch is on the disk; whether there are more to be forgotten, and how many
+    /// The batch is on the disk; whether there are more clients to forget, and how many
     /// changes it had.
     Written(Rest, usize),
     /// The batch was not tried: the disk is full.
@@ -62,7 +62,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread, with all signals blocked that are so now.
+    /// Starts the thread; signals that are blocked now are blocked in it.
     ///
     /// # Errors
     /// EAGAIN, ENOMEM.
@@ -81,18 +81,18 @@ impl Worker {
         let _ = self.jobs.send(job);
     }
 
-    /// Readable once something is done.
+    /// Readable once a task is done.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.is_done.as_fd()
     }
 
-    /// What has been done since the last call.
+    /// The results since the last call.
     pub(super) fn results(&self) -> impl Iterator<Item = Done> {
         let _ = self.is_done.read();
         self.done.try_iter()
     }
 
-    /// Waits until all that was given is done.
+    /// Waits until all tasks are done.
     pub(super) fn end(self) -> impl Iterator<Item = Done> {
         drop(self.jobs);
         let _ = self.thread.join();
@@ -100,7 +100,7 @@ impl Worker {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Side {
     directory: Arc<Directory>,
     limits: Limits,
@@ -124,7 +124,7 @@ impl Side {
             }
             Job::Write(disk, changes, purge) => {
                 let done = self.write(&disk, &changes, purge);
-                // Whoever is told is the only one who has them.
+                // The receiver is the only owner.
                 drop((disk, changes));
                 self.tell(done);
             }
@@ -167,8 +167,8 @@ impl Side {
         }
     }
 
-    /// Looked at before: a database that runs out of room in the middle cannot be read
-    /// until it is opened again, which takes room.
+    /// Checked before: a database that runs out of room in the middle of a batch cannot be
+    /// read until it is opened again, which takes room.
     fn lacks_room(&self, changes: usize) -> bool {
         let needed = BYTES_OF_A_BATCH + BYTES_OF_A_CHANGE * changes as u64;
         self.directory.room().is_ok_and(|room| room < needed)

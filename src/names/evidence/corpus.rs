@@ -46,7 +46,7 @@ impl Sample {
         Evidence::of(&self.name, self.ip)
     }
 
-    /// What the name has to be, by its convention and its address.
+    /// What the name has to be, by its provider's convention and its address.
     fn expression(&self) -> String {
         let part = Regex::new(r"\{([^}]*)\}|[^{]+").unwrap();
         let parts = part.captures_iter(&self.convention).map(|part| match part.get(1) {
@@ -113,7 +113,7 @@ pub(super) fn decisions() -> Vec<Sample> {
     samples("decisions")
 }
 
-/// The names of every other provider, of which the weights are made; and those of the
+/// The names of every other provider, which the weights are fitted to; and those of the
 /// rest, on which they are measured.
 pub(super) fn halves() -> [Vec<Sample>; 2] {
     let samples = samples("names");

@@ -1,6 +1,6 @@
-//! Whose name it is: the registered domain, by the public suffix list. What stands
-//! before it was named by whoever runs the network; the domain is the owner's own, so
-//! that `ns.dsl.example.net.pk` is a name server of a company called dsl.
+//! The owner of a name: its registered domain, by the public suffix list.  The labels
+//! before it were chosen by the operator of the network.  The domain itself is only the
+//! owner's own name: `ns.dsl.example.net.pk` is a name server of a company called dsl.
 
 use psl::{List, Psl, Type};
 
@@ -27,8 +27,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The part below which a registry sells names. What hosters have put on the list, as
-/// `compute.example.com`, is passed over: an address may stand right before it.
+/// The suffix below which a registry sells names.  Private entries of the list, such as
+/// `compute.example.com`, are ignored: an address may stand right before them.
 fn registry(name: &str) -> &str {
     let mut name = name;
     loop {

@@ -1,30 +1,30 @@
-//! Where the weights come from: logistic regression over the names of one half of the
+//! How the weights are found: by logistic regression over the names of one half of the
 //! providers in `tests/data/names`, and over `tests/data/decisions`.
 //!
-//! Each name is a row of the signs that are in it. The fit minimises the logistic loss
-//! by gradient descent. A weight is drawn to [`PRIOR`], so that a sign that few names
-//! have is not judged by them alone, and keeps to its side: what speaks for a line never
-//! counts against one. The weights are scaled so that the threshold is 100 points.
+//! Each name is a row of the signs that are in it.  The fit minimises the logistic loss by
+//! gradient descent.  A weight is drawn to [`PRIOR`], so that a sign that few names have is
+//! not judged by them alone, and keeps its direction: a sign of a dynamic name never counts
+//! against one.  The weights are scaled so that the threshold is 100 points.
 //!
 //! After a change of the signs or of the names, `cargo test --lib names::evidence --
-//! --nocapture` prints the table for `signs.rs`, and how well it judges.
+//! --nocapture` prints the table for `signs.rs`, and how well it classifies.
 
 use super::corpus::{Sample, decisions, halves};
 use super::{Sign, THRESHOLD};
 
-/// What a sign weighs that no name has, in units of the log odds.
+/// The weight of a sign that no name has, in units of the log odds.
 const PRIOR: f64 = 1.2;
-/// How strongly weights are drawn there: as much as so many names are.
+/// How strongly weights are drawn to it: as strongly as by so many names.
 const RIDGE: f64 = 0.4;
-/// The least weight, on the side of the sign.
+/// The least weight of a sign, in its direction.
 const LEAST: f64 = 0.3;
-/// A mail server that is delayed costs more than a line that is not.
+/// A mail server that is delayed costs more than a dynamic host that is not.
 const COST_OF_MAIL_SERVER: f64 = 4.0;
-/// What was decided upon has to come out so.
+/// Names whose result was decided by hand must come out that way.
 const COST_OF_DECISION: f64 = 8.0;
 const STEPS: u32 = 3000;
 
-/// The signs in a name, and what it is.
+/// The signs in a name, and its class.
 struct Row {
     signs: Vec<usize>,
     is_dynamic: bool,
@@ -43,7 +43,7 @@ impl Row {
     }
 }
 
-/// 1 for a sign that speaks for a line, -1 for one that speaks against it.
+/// 1 for a sign of a dynamic name, -1 for one against it.
 fn side(sign: Sign) -> f64 {
     f64::from(sign.weight().signum())
 }

@@ -1,6 +1,6 @@
-//! What the name itself tells, where no expression of the administrator's decides:
-//! pieces of evidence for and against an end user's line, each with a weight. They add
-//! up, and the sum decides; all of it can be shown to whoever asks why.
+//! The evidence in a name, which decides if no expression of the administrator's does:
+//! signs for and against a dynamic (residential) host name, each with a weight.  The sum of
+//! the weights decides; `smtp-delayctl classify` shows them.
 
 mod address;
 #[cfg(test)]
@@ -26,12 +26,12 @@ use domain::Parts;
 use stems::{Stem, stem_of};
 use words::{Kind, kind_of};
 
-/// A sign that was found, and in what. Displayed as its weight and its meaning.
+/// A sign that was found, and in which text; displayed as its weight and its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// What was found.
     pub sign: Sign,
-    /// The word or label that it was found in; empty for what is in all of the name.
+    /// The word or label that it was found in; empty if that is all of the name.
     pub text: &'a str,
     spelling: Option<Spelling>,
 }
@@ -44,21 +44,21 @@ struct Place {
     end: u16,
 }
 
-/// All that speaks for a name being an end user's line, and against it.
+/// All signs for and against a dynamic name that were found.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     name: &'a str,
     places: [Place; Sign::ALL.len()],
     count: u8,
     spelling: Option<Spelling>,
-    /// The signs that are there, a bit each.
+    /// The signs that were found, a bit each.
     seen: u32,
     score: i32,
 }
 
 impl<'a> Evidence<'a> {
-    /// Collects it from `name`, a host name in lower case, for the client at `ip`.
-    /// Takes less than 5 µs for the longest name, and no memory but its own.
+    /// Collects the signs of `name`, a host name in lower case, for the client at `ip`.
+    /// Takes less than 5 µs for the longest name, and allocates only its own list.
     #[must_use]
     pub fn of(name: &'a str, ip: IpAddr) -> Self {
         let parts = Parts::of(name);
@@ -80,13 +80,13 @@ impl<'a> Evidence<'a> {
         self.score
     }
 
-    /// Whether it is enough.
+    /// Whether the sum reaches the threshold.
     #[must_use]
     pub fn is_enough(&self) -> bool {
         self.score >= THRESHOLD
     }
 
-    /// The pieces, in the order in which they were found.
+    /// The signs, in the order in which they were found.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> {
         self.places[..self.count.into()].iter().map(|place| Piece {
             sign: place.sign,
@@ -145,7 +145,8 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// A second word of a line's, of another kind than the first, counts as well.
+    /// A second word for residential connections, of another kind than the first, counts as
+    /// well.
     fn add_word(&mut self, sign: Sign, start: usize, end: usize) {
         const LINES: [Sign; 3] = [Sign::DynamicWord, Sign::LineWord, Sign::PlaceWord];
         let is_second =
@@ -179,7 +180,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// Whether a number follows right behind a word, or behind a hyphen.
+/// Whether a number follows a word directly, or after a hyphen.
 fn is_numbered(behind: &str) -> bool {
     let behind = behind.strip_prefix('-').unwrap_or(behind);
     behind.starts_with(|letter: char| letter.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! What else names are judged by, from its description, to be measured beside.
+//! Other classifiers, by their descriptions, to compare with.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use super::domain::Parts;
 
 type Judge = fn(&str, IpAddr) -> bool;
 
-/// Title and judge.
+/// Title and classifier.
 pub(super) const ALL: [(&str, Judge); 3] = [
     ("  S25R, its six rules", s25r),
     ("  three octets of the address", three_octets),
@@ -60,7 +60,7 @@ fn haraka(name: &str, ip: IpAddr) -> bool {
     spelled && !host.contains("static") && !host.contains("business")
 }
 
-/// Whether all `parts` are in `text`, each in what the others leave of it.
+/// Whether all `parts` are in `text`, without overlap.
 fn has_each(text: &str, parts: &[String]) -> bool {
     let mut parts: Vec<&String> = parts.iter().collect();
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));

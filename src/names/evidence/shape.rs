@@ -1,14 +1,14 @@
-//! What the letters and digits of a name look like, whatever they spell: how many
-//! digits there are and how they stand, and whether they are a hardware address.
+//! The arrangement of a name's letters and digits, whatever they spell: how many digits
+//! there are and where, and whether they are a hardware address.
 
 use std::net::IpAddr;
 
 use super::signs::Sign;
 use crate::names::runs::{Run, is_separator, runs};
 
-/// Tells `found` the signs in the shape of `host`, the labels before the registered
-/// domain, for a client at `ip`; a sign may come more than once. Comes back with the
-/// number of digits.
+/// Passes to `found` the signs in the shape of `host`, the labels before the registered
+/// domain, for a client at `ip`; a sign may be passed more than once.  Returns the number
+/// of digits.
 pub(super) fn find_signs(host: &str, ip: IpAddr, mut found: impl FnMut(Sign)) -> usize {
     let first = &host[..host.find('.').unwrap_or(host.len())];
     let last_octet = last_octet(ip);
@@ -61,7 +61,7 @@ fn count_letters(text: &str) -> usize {
     text.bytes().filter(u8::is_ascii_alphabetic).count()
 }
 
-/// Whether there are digits, two or more, and no letters.
+/// Whether there are two digits or more, and no letters.
 fn is_number(label: &str) -> bool {
     let digits = label.bytes().filter(u8::is_ascii_digit).count();
     digits >= 2 && !label.bytes().any(|byte| byte.is_ascii_alphabetic())
@@ -90,8 +90,8 @@ fn last_octet(ip: IpAddr) -> Option<u8> {
 /// Digits of a hardware address.
 const HARDWARE: usize = 12;
 
-/// Whether there is a hardware address (MAC) of a manufacturer's in `text`, lower-case:
-/// as one number, behind a word or cable modems' `0106`, or in pairs.
+/// Whether a hardware address (MAC) of a manufacturer is in `text`, in lower case: as one
+/// number, after a word or cable modems' `0106`, or in pairs.
 pub(super) fn has_hardware_address(text: &str) -> bool {
     let mut pairs = 0;
     let mut with_letters = false;
@@ -111,8 +111,8 @@ pub(super) fn has_hardware_address(text: &str) -> bool {
     false
 }
 
-/// Whether the last digits of a run are one, with nothing before them that could be a
-/// part of a longer number.
+/// Whether the last digits of a run are a hardware address, with nothing before them that
+/// could be a part of a longer number.
 fn ends_with_one(run: &str) -> bool {
     let Some(start) = run.len().checked_sub(HARDWARE) else { return false };
     let (before, address) = run.split_at(start);
@@ -120,7 +120,7 @@ fn ends_with_one(run: &str) -> bool {
     is_alone && is_manufacturers(address) && has_letter(address) && has_digits(address)
 }
 
-/// Neither a group's nor one that an administrator chose (IEEE 802, the two lowest
+/// Not a group's address, nor one that an administrator chose (IEEE 802, the two lowest
 /// bits of the first octet).
 fn is_manufacturers(address: &str) -> bool {
     matches!(address.as_bytes().get(1), Some(b'0' | b'4' | b'8' | b'c'))
@@ -130,7 +130,7 @@ fn has_letter(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// Words of these letters have no digits.
+/// Words of these letters contain no digits.
 fn has_digits(address: &str) -> bool {
     address.bytes().filter(u8::is_ascii_digit).count() >= HARDWARE / 3
 }

@@ -1,12 +1,12 @@
-//! The signs by which names are judged, and what each one weighs. `fit.rs` finds the
-//! weights from names whose class is known.
+//! The signs by which names are judged, and the weight of each.  `fit.rs` finds the weights
+//! from names whose class is known.
 
 use std::fmt;
 
 /// The points from which a name is a dynamic (residential) host name.
 pub const THRESHOLD: i32 = 100;
 
-/// Something in a name that speaks for an end user's line, or against it.
+/// A sign in a name for or against a dynamic (residential) host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// All of the address.
@@ -21,19 +21,19 @@ pub enum Sign {
     LastOctet,
     /// A hardware address.
     HardwareAddress,
-    /// A word that says that addresses are given out.
+    /// A word for dynamic addresses.
     DynamicWord,
-    /// A word that providers use for lines.
+    /// A word for residential connections.
     LineWord,
-    /// A word that stands for lines, among others.
+    /// A word that may stand for residential connections.
     PlaceWord,
-    /// One more of these.
+    /// Another one of these words.
     SecondLineWord,
-    /// A line's word within a longer one.
+    /// Such a word within a longer one.
     LineStem,
     /// The same in the owner's own label.
     OwnerOfLines,
-    /// A word for a customer or device, and a number behind it.
+    /// A word for a customer or a device, followed by a number.
     NumberedWord,
     /// A word that any host may have.
     AnyWord,
@@ -47,27 +47,27 @@ pub enum Sign {
     ManyNumbers,
     /// A number of five digits or more.
     LongNumber,
-    /// The first label is digits alone, but for hyphens.
+    /// The first label has only digits and hyphens.
     NumberAsLabel,
     /// As many digits as letters, or more.
     MostlyDigits,
     /// Three labels or more before the owner's domain.
     DeepName,
-    /// A mail server's word at the start.
+    /// A mail server word at the start.
     MailWordFirst,
-    /// A mail server's word elsewhere.
+    /// A mail server word elsewhere.
     MailWord,
-    /// A mail server's word within a longer one.
+    /// A mail server word within a longer one.
     MailStem,
-    /// A word that says that the address is a fixed one.
+    /// A word for fixed addresses.
     FixedWord,
-    /// A word of other servers.
+    /// A word for other servers.
     ServerWord,
     /// Such a word within a longer one.
     ServerStem,
-    /// The owner's own label says mail.
+    /// A mail server word in the owner's own label.
     OwnerOfMail,
-    /// The owner's own label says servers or hosting.
+    /// A word for servers or hosting in the owner's own label.
     OwnerOfServers,
     /// No digit before the owner's domain.
     NoDigit,
@@ -109,13 +109,13 @@ impl Sign {
         Self::NoDigit,
     ];
 
-    /// Whether it is some of the address.
+    /// Whether it stands for a part of the address.
     pub(super) fn is_of_address(self) -> bool {
         use Sign::{ThreeOctets, TwoOctets, TwoOctetsAsOne, WholeAddress};
         matches!(self, WholeAddress | ThreeOctets | TwoOctets | TwoOctetsAsOne)
     }
 
-    /// Points: above zero for a line, below against it.
+    /// Points: positive for a dynamic name, negative against it.
     #[must_use]
     #[allow(clippy::match_same_arms, reason = "a table of figures")]
     pub const fn weight(self) -> i32 {

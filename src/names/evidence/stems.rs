@@ -1,14 +1,14 @@
-//! Beginnings of words that stand anywhere in a run of letters: providers glue words
-//! together (`miskcatv`, `outappmail`). Each says less than a word of its own.
+//! Stems, found anywhere in a run of letters, since providers join words (`miskcatv`,
+//! `outappmail`).  Each is weaker evidence than a word of its own.
 
-/// What a run of letters has in it.
+/// The kind of stem that a run of letters contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stem {
-    /// A line's, as `dsl` in `adsltot`.
+    /// Of a residential connection, as `dsl` in `adsltot`.
     Line,
-    /// A mail server's, as `mail` in `outappmail`.
+    /// Of a mail server, as `mail` in `outappmail`.
     Mail,
-    /// Another server's, as `srv` in `websrv`.
+    /// Of another server, as `srv` in `websrv`.
     Server,
 }
 
@@ -29,13 +29,13 @@ const STEMS: &[(&str, Stem)] = &[
     ("coloc", Stem::Server), ("datacent", Stem::Server),
 ];
 
-/// Letters of a stem by which it is found.
+/// Letters of a stem that the table is indexed by.
 const KEY: usize = 3;
 /// Whether a stem begins with these letters, by five bits of each.
 static BEGINNINGS: [u64; 512] = beginnings();
 
-/// What `letters`, lower-case, have in them: a mail server's before a server's, and
-/// that before a line's.
+/// The kind of stem in `letters`, in lower case: a mail server's before a server's, and
+/// that before a residential connection's.
 pub(super) fn stem_of(letters: &str) -> Option<Stem> {
     let mut best = None;
     for (at, key) in letters.as_bytes().windows(KEY).enumerate() {

@@ -1,31 +1,31 @@
-//! Words that providers put into the names of lines, and administrators into those of
-//! servers. A word is a run of letters: it ends at `.`, `-`, `_` and at a digit, so
-//! that `dsl123` holds `dsl`, and `pooler` no `pool`.
+//! Words in the names of residential connections, and in those of servers.  A word is a run
+//! of letters: it ends at `.`, `-`, `_` and at a digit, so that `dsl123` holds `dsl`, and
+//! `pooler` does not hold `pool`.
 
-/// What a word says.
+/// The meaning of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A mail server.
     Mail,
-    /// A mail server, if the name begins with it: `pop` is a point of presence elsewhere.
+    /// A mail server, if the name begins with it; elsewhere `pop` is a point of presence.
     MailAtStart,
-    /// A fixed address: a line whose owner may run a mail server on it.
+    /// A fixed address: its owner may run a mail server on it.
     Fixed,
-    /// Another server, or a network's own host.
+    /// Another server, or a host of the network's own.
     Server,
-    /// An address that is given out for a while.
+    /// A dynamic address.
     Dynamic,
-    /// An end user's line.
+    /// A residential connection.
     Line,
-    /// A line, and much else besides: `home`, `wireless`.
+    /// A residential connection, or something else: `home`, `wireless`.
     Place,
-    /// A customer, a device or a port, where a number follows.
+    /// A customer, a device or a port, if a number follows.
     Numbered,
-    /// Any host; says something only beside a number of the address.
+    /// Any host; counts only beside a number of the address.
     Any,
 }
 
-/// The longest word, in letters: what a number has room for.
+/// The longest word, in letters: as many as fit a number.
 const LONGEST: usize = 16;
 const KNOWN: usize = {
     let (mut words, mut list) = (0, 0);
@@ -46,10 +46,10 @@ const LISTS: [(&[&str], Kind); 9] = [
     (NUMBERED, Kind::Numbered),
     (ANY, Kind::Any),
 ];
-/// In the order of the numbers that the words are.
+/// In the order of the numbers that stand for the words.
 static KINDS: [(u128, Kind); KNOWN] = in_order();
 
-/// What `word`, a run of lower-case letters, says.
+/// The meaning of `word`, a run of lower-case letters.
 pub(super) fn kind_of(word: &str) -> Option<Kind> {
     if word.len() > LONGEST {
         return None;
@@ -59,7 +59,7 @@ pub(super) fn kind_of(word: &str) -> Option<Kind> {
     Some(KINDS[place].1)
 }
 
-/// The letters of a word as one number.
+/// The letters of a word as a number.
 const fn number(word: &str) -> u128 {
     let letters = word.as_bytes();
     let (mut number, mut place) = (0, 0);
@@ -70,7 +70,7 @@ const fn number(word: &str) -> u128 {
     number
 }
 
-/// All lists in one, sorted by the compiler.
+/// All lists in one, sorted at compile time.
 const fn in_order() -> [(u128, Kind); KNOWN] {
     let mut sorted = [(0, Kind::Any); KNOWN];
     let (mut list, mut word, mut filled) = (0, 0, 0);
@@ -116,7 +116,7 @@ const MAIL: &[&str] = &[
 const MAIL_AT_START: &[&str] =
     &["pop", "pops", "post", "postout", "list", "news", "exchange", "mda", "eml"];
 
-/// Not here: `sta` (also station), `biz` and `business` (lines of both sorts).
+/// Not here: `sta` (also station), `biz` and `business` (both fixed and dynamic addresses).
 #[rustfmt::skip]
 const FIXED: &[&str] = &[
     "static", "statics", "staticip", "staticnet", "ipstatic", "statique", "statisch",
@@ -139,7 +139,7 @@ const DYNAMIC: &[&str] = &[
     "dial", "dialup", "dialin", "dialuser", "dialpool", "dialip", "isdn", "userdsl",
 ];
 
-/// Not here, for the servers that they also name: `bb`, `edge`, `nas`, `mobile`.
+/// Not here, since they also name servers: `bb`, `edge`, `nas`, `mobile`.
 #[rustfmt::skip]
 const LINES: &[&str] = &[
     "pool", "pools", "ippool", "poolip", "pooles",

@@ -1,4 +1,4 @@
-//! What is wrong with a file of expressions, and where.
+//! Errors in a file of expressions, and their places.
 
 use std::iter::repeat;
 use std::{error, fmt, io};
@@ -6,7 +6,7 @@ use std::{error, fmt, io};
 use crate::error::{Fatal, Reason};
 use crate::escape::Printable;
 
-/// Where an expression stands. Displayed as `FILE line N`.
+/// The place of an expression; displayed as `FILE line N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// The file, as it was named to [`super::Patterns::read`].
@@ -31,7 +31,7 @@ pub enum PatternsError {
         /// What the system said.
         why: io::Error,
     },
-    /// The file is too big in one way or another.
+    /// The file exceeds a limit.
     Unusable {
         /// The file, as it was named.
         file: String,
@@ -136,7 +136,7 @@ impl fmt::Display for PatternsError {
 
 impl error::Error for PatternsError {}
 
-/// `why`, and below it the expression with a caret where the crate shows one.
+/// `why`, and below it the expression with a caret, if the crate shows one.
 fn explain(error: &regex::Error) -> String {
     let regex::Error::Syntax(message) = error else {
         return "the expression is too big when compiled".into();
@@ -148,7 +148,7 @@ fn explain(error: &regex::Error) -> String {
     }
 }
 
-/// An expression and the carets below it, which stay below what they point at.
+/// An expression and the carets below it, aligned.
 fn printable(marked: &str) -> String {
     let Some((expression, carets)) = marked.split_once('\n') else { return marked.to_owned() };
     let shown = expression.chars().map(|letter| {

@@ -1,4 +1,4 @@
-//! Whether there is a host name at all that an expression matches.
+//! Whether an expression matches any host name.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use regex_automata::util::primitives::StateID;
 /// The longest host name, in bytes (RFC 1035, section 2.3.4, without the root's label).
 const LONGEST: usize = 253;
 
-/// What stands beside a place in a host name.
+/// What stands beside a position in a host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Beside {
     /// Nothing: the name begins or ends there.
@@ -23,7 +23,7 @@ enum Beside {
 impl Beside {
     const ALL: [Self; 4] = [Self::Edge, Self::Word, Self::Hyphen, Self::Dot];
 
-    /// A text that stands for it.
+    /// A text that represents it.
     fn example(self) -> &'static str {
         match self {
             Self::Edge => "",
@@ -44,7 +44,7 @@ impl Beside {
         ranges.iter().any(|(first, last)| start <= *last && *first <= end)
     }
 
-    /// The bytes of the shortest name up to here, if this is what comes last.
+    /// The bytes of the shortest name that ends so far, if this is the last byte.
     fn shortest(self) -> usize {
         match self {
             Self::Edge => 0,
@@ -60,14 +60,14 @@ impl Beside {
     }
 }
 
-/// What becomes of `^`, `$`, `\b` and their like.
+/// How `^`, `$`, `\b` and the like are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchors {
     Heeded,
     Ignored,
 }
 
-/// A state of the expression at a place between `before` and `after`.
+/// A state of the expression at a position between `before` and `after`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Place {
     state: StateID,
@@ -93,7 +93,7 @@ pub(super) fn has_match(nfa: &NFA, start: StateID, anchors: Anchors) -> bool {
     false
 }
 
-/// All places that are reached with a length, before those of the next length.
+/// All positions that are reached with a length, before those of the next length.
 struct Walk<'a> {
     nfa: &'a NFA,
     anchors: Anchors,
@@ -103,7 +103,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// A state that is reached behind `before`, with all that may follow.
+    /// A state that is reached after `before`, with all bytes that may follow.
     fn enter(&mut self, state: StateID, before: Beside) {
         let after = Beside::ALL.into_iter().filter(|after| before.may_be_followed_by(*after));
         self.next.extend(after.map(|after| Place { state, before, after }));

@@ -1,5 +1,5 @@
-//! Expressions that do something else than they seem to, as lines of another
-//! program's table do: those that match no host name, and those that match all.
+//! Expressions that do not do what they seem to, as lines of another program's table: those
+//! that match no host name, and those that match all.
 
 use regex_automata::nfa::thompson::{NFA, pikevm::PikeVM};
 use regex_automata::{Input, MatchKind, PatternID, PatternSet};
@@ -7,8 +7,8 @@ use regex_automata::{Input, MatchKind, PatternID, PatternSet};
 use super::host_names::{Anchors, has_match};
 use super::matcher::{COMPILED, Expression, GROUP, nfa};
 
-/// Host names with little in common, each with a dot and a letter: what matches all of
-/// them matches nearly every host name.
+/// Host names with little in common, each with a dot and a letter: an expression that
+/// matches all of them matches nearly every host name.
 const VARIOUS: [&str; 7] = [
     "mx1.mail.example.com",
     "t.co",
@@ -19,7 +19,7 @@ const VARIOUS: [&str; 7] = [
     "xn--bcher-kva.example",
 ];
 
-/// What is worth a warning, by line.
+/// Warnings, by line.
 pub(super) fn warnings(expressions: &[Expression<'_>]) -> Vec<(u32, &'static str)> {
     let mut warnings = Vec::new();
     expressions.chunks(GROUP).for_each(|group| look_at(group, &mut warnings));
@@ -31,7 +31,7 @@ pub(super) fn is_catch_all(why: &str) -> bool {
     why == CATCH_ALL
 }
 
-/// Compiles a group at once, or in halves where all are too big together.
+/// Compiles a group together, or in halves if it is too big.
 fn look_at(group: &[Expression<'_>], warnings: &mut Vec<(u32, &'static str)>) {
     let compiled = nfa(group, COMPILED).and_then(|nfa| Compiled::new(nfa, group.len()));
     match compiled {
@@ -50,7 +50,7 @@ fn look_at(group: &[Expression<'_>], warnings: &mut Vec<(u32, &'static str)>) {
     }
 }
 
-/// A group of expressions, and which of them match what.
+/// A group of expressions, and which of them match.
 struct Compiled {
     nfa: NFA,
     match_all: PatternSet,

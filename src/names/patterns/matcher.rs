@@ -1,7 +1,7 @@
-//! The engines behind a list of expressions: tables (DFAs) built beforehand,
-//! which a match reads and never writes, so that children share them; and the
-//! slow engine for the expressions that no table holds, with a cache that lives
-//! for one match. A cache kept in a child would cost every child its memory.
+//! The engines for a list of expressions: tables (DFAs) built beforehand, which a match
+//! only reads, so that children share them; and a slow engine for the expressions that fit
+//! no table, with a cache that lives for one match.  A cache kept in a child would cost
+//! every child its memory.
 
 use regex::bytes::RegexBuilder;
 use regex_automata::Input;
@@ -13,24 +13,24 @@ use super::error::ExpressionError;
 use super::table_error::TableError;
 use super::tables::Table;
 
-/// All tables of one list together, in bytes.
+/// The most bytes of all tables of one list together.
 const TABLES: usize = 4 << 20;
-/// What making a table may take for a while on top of the table. With more, one
-/// bad expression would take the daemon over its softlimit.
+/// The most bytes that building a table may take beside the table.  With more, one
+/// expression could exceed the daemon's memory limit.
 const DETERMINIZE: usize = 1 << 20;
-/// The most expressions in one table: the time to make one grows with the
-/// square of their number (half a second for 300, 20 s for 1,600). Also the most
-/// that the slow engine compiles at once, for that takes many times the result.
+/// The most expressions in one table: the time to build one grows with the square of their
+/// number (half a second for 300, 20 s for 1,600).  Also the most that the slow engine
+/// compiles at once, which takes many times the size of the result.
 pub(super) const GROUP: usize = 64;
-/// A table for several expressions may take so much for each, which is about
-/// what one takes in a table of its own. More, and the group is split.
+/// The most bytes of a table for each of its expressions, about what one takes in a table
+/// of its own.  If a group needs more it is split.
 const GROUP_SHARE: usize = 16 << 10;
-/// One expression, or one group of them, compiled for the table-maker.
+/// The most bytes of an expression, or a group of them, compiled to build a table of.
 pub(super) const COMPILED: usize = 1 << 20;
-/// All expressions of the slow engine together.
+/// The most bytes of all expressions of the slow engine together.
 const SLOW: usize = 2 << 20;
 
-/// What the engines of one list may take together, in bytes.
+/// The most bytes that the engines of one list may take together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
     tables: usize,
@@ -38,7 +38,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For a list that is matched once: making tables takes longer.
+    /// For a list that is matched once: no tables, which take longer to build.
     pub(super) const WITHOUT_TABLES: Self = Self { tables: 0, slow: SLOW };
 }
 
@@ -51,7 +51,7 @@ impl Default for Budget {
 /// One expression of the list, which [`check`] has accepted.
 #[derive(Clone, Copy)]
 pub(super) struct Expression<'a> {
-    /// 1-based.
+    /// From 1.
     pub(super) line: u32,
     pub(super) text: &'a str,
 }
@@ -88,8 +88,8 @@ impl Matcher {
         Self::within(&mut Budget::default(), expressions)
     }
 
-    /// Takes what it needs from `budget`. Fails if what is left for the slow engine is
-    /// too big for it as well.
+    /// Takes memory from `budget`.  Fails if the expressions for the slow engine are too
+    /// big for it as well.
     pub(super) fn within(
         budget: &mut Budget,
         expressions: &[Expression<'_>],
@@ -108,8 +108,8 @@ impl Matcher {
         self.tables.iter()
     }
 
-    /// Takes over the tables that another process has made of the same expressions;
-    /// only what is in none is compiled.
+    /// Uses the tables that another process has built of the same expressions; only
+    /// expressions that are in none are compiled.
     pub(super) fn with_tables(
         budget: &mut Budget,
         expressions: &[Expression<'_>],
@@ -122,8 +122,8 @@ impl Matcher {
         Ok(Self { tables, slow: Slow::groups(&slow, &mut budget.slow)? })
     }
 
-    /// The line of an expression that matches `name`. Allocates only where the
-    /// slow engine is asked.
+    /// The line of an expression that matches `name`.  Allocates only if the slow engine is
+    /// used.
     pub(super) fn find(&self, name: &str) -> Option<u32> {
         let table = self.tables.iter().find_map(|table| table.find(name));
         table.or_else(|| self.slow.iter().find_map(|slow| slow.find(name)))
@@ -160,7 +160,7 @@ impl Slow {
     }
 }
 
-/// What [`find_once`] finds.
+/// The result of [`find_once`].
 pub(super) struct Findings<'n, 'e> {
     /// Each name, and the line of an expression that matches it.
     pub(super) lines: Vec<(&'n str, Option<u32>)>,
@@ -168,8 +168,8 @@ pub(super) struct Findings<'n, 'e> {
     pub(super) wrong: Option<Expression<'e>>,
 }
 
-/// Looks for expressions that match `names`, for a process that judges them once:
-/// no table is made, and nothing is kept.
+/// Finds expressions that match `names`, for a process that judges them once: no table is
+/// built, and nothing is kept.
 pub(super) fn find_once<'n, 'e>(
     expressions: &[Expression<'e>],
     names: &[&'n str],
@@ -181,8 +181,8 @@ pub(super) fn find_once<'n, 'e>(
 }
 
 impl<'e> Findings<'_, 'e> {
-    /// Compiles a group at once, or in halves where one of it is wrong or all are
-    /// too big together.
+    /// Compiles a group together, or in halves if one of its expressions is wrong or it is
+    /// too big.
     fn look_in(&mut self, group: &[Expression<'e>]) {
         if self.lines.iter().all(|(_, line)| line.is_some()) {
             return;
@@ -213,7 +213,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// One table for the group; where that is too big, one for each half.
+    /// One table for the group, or one for each half if that is too big.
     fn add(&mut self, group: &[Expression<'a>]) {
         let share = if group.len() == 1 { TABLES } else { GROUP_SHARE * group.len() };
         if let Some(dfa) = table(group, self.left.min(share)) {

@@ -1,6 +1,6 @@
-//! The administrator's own expressions: a file of them, one a line, in the
-//! `regex` crate's syntax, matched on ASCII without regard to case; or a table of
-//! Postfix's, which is told by its first line.
+//! The administrator's own expressions: a file of them, one a line, in the `regex` crate's
+//! syntax, matched on ASCII without regard to case; or a table of Postfix's, which is
+//! recognised by its first line.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub struct Patterns {
 enum Source {
     /// Ready to match.
     Compiled(Program),
-    /// Read when there are names to judge; here stands what came of them.
+    /// Read when there are names to judge; this is the result.
     OnDemand { path: PathBuf, found: RefCell<Found> },
 }
 
@@ -51,22 +51,21 @@ impl Default for Source {
 }
 
 impl Patterns {
-    /// The biggest file, in bytes.
+    /// The most bytes of a file.
     pub const LARGEST_FILE: usize = 1 << 20;
 
-    /// Reads and compiles a file of up to 1 MiB and 4,000 expressions, each of
-    /// up to 1,000 bytes. Blank lines and lines that start with `#` say nothing.
+    /// Reads and compiles a file of up to 1 MiB and 4,000 expressions, each of up to 1,000
+    /// bytes.  Blank lines and lines that start with `#` are ignored.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, or an expression in it cannot be used.
+    /// A file that cannot be read, or an expression that cannot be used.
     pub fn read(path: &Path) -> Result<Self, PatternsError> {
         Self::parse(&path.display().to_string(), &contents(path)?)
     }
 
-    /// The same for a process that judges one client: the file is read, and
-    /// compiled, for the names that it is [prepared](Patterns::prepare) for, and
-    /// matches no others.
+    /// The same for a process that judges one client: the file is read and compiled only
+    /// for the names that it is [prepared](Patterns::prepare) for, and matches no others.
     #[must_use]
     pub fn on_demand(path: &Path) -> Self {
         let source = Source::OnDemand { path: path.into(), found: RefCell::default() };
@@ -81,8 +80,8 @@ impl Patterns {
     /// Reads a file that is read on demand, if `names` are to be judged by it.
     ///
     /// # Errors
-    /// A file that cannot be read, which matches nothing, or an expression that
-    /// cannot be used, which is left out.
+    /// A file that cannot be read, which matches nothing, or an expression that cannot be
+    /// used, which is ignored.
     pub fn prepare(&self, names: &[&str]) -> Result<(), PatternsError> {
         let Source::OnDemand { path, found } = &self.source else { return Ok(()) };
         if names.is_empty() {
@@ -109,7 +108,7 @@ impl Patterns {
     ///
     /// # Errors
     ///
-    /// Where an expression cannot be used.
+    /// An expression that cannot be used.
     pub fn parse(origin: &str, text: &[u8]) -> Result<Self, PatternsError> {
         let entries = entries(origin, text)?;
         check_all(origin, &as_expressions(&entries))?;
@@ -119,7 +118,7 @@ impl Patterns {
         }
     }
 
-    /// The tables that were made, as bytes for [`Self::with_tables`].
+    /// The tables that were built, as bytes for [`Self::with_tables`].
     #[must_use]
     pub fn tables(&self) -> Vec<u8> {
         match &self.source {
@@ -128,12 +127,11 @@ impl Patterns {
         }
     }
 
-    /// [`Self::parse`], with the tables that another process has made of the same
-    /// text.
+    /// [`Self::parse`], with the tables that another process has built of the same text.
     ///
     /// # Errors
     ///
-    /// Where an expression cannot be used.
+    /// An expression that cannot be used.
     pub fn with_tables(origin: &str, text: &[u8], tables: &[u8]) -> Result<Self, PatternsError> {
         match Program::with_tables(&entries(origin, text)?, tables) {
             Some(program) => Ok(Self { file: origin.into(), source: Source::Compiled(program) }),
@@ -141,7 +139,7 @@ impl Patterns {
         }
     }
 
-    /// All that is wrong or suspicious in `text`, which came from the file `origin`.
+    /// All errors and warnings in `text`, which came from the file `origin`.
     #[must_use]
     pub fn examine(origin: &str, text: &[u8]) -> Vec<Finding> {
         let mut findings = Findings::new(Extent::All);
@@ -150,7 +148,7 @@ impl Patterns {
         } else {
             examine_lines(text, &mut findings);
         }
-        // What there is to say of all of them together.
+        // Warnings about all of them together.
         let whole = (findings.mistakes() == 0).then(|| Self::parse(origin, text));
         let whole = whole.and_then(|parsed| match parsed {
             Ok(patterns) => patterns.slow_warning().map(Finding::Warning),
@@ -159,8 +157,8 @@ impl Patterns {
         findings.in_order(origin).into_iter().chain(whole).collect()
     }
 
-    /// Expressions in `text`, which came from the file `origin`, that do something
-    /// else than they seem to.
+    /// Expressions in `text`, which came from the file `origin`, that do not do what they
+    /// seem to.
     #[must_use]
     pub fn warnings(origin: &str, text: &[u8]) -> Vec<String> {
         let mut findings = Findings::new(Extent::Some);
@@ -172,8 +170,8 @@ impl Patterns {
         findings.warnings(origin)
     }
 
-    /// The line that decides about `name`, and how: of lines that say the same and
-    /// follow each other not always the first that matches.
+    /// The line that decides about `name`, and how; of successive lines with the same
+    /// result not always the first that matches.
     #[must_use]
     pub fn decide(&self, name: &str) -> Option<(Origin<'_>, Verdict)> {
         let found = match &self.source {
@@ -186,15 +184,15 @@ impl Patterns {
         found.map(|(line, verdict)| (Origin { file: &self.file, line }, verdict))
     }
 
-    /// Says how many expressions did not fit, if there are any.
+    /// Warns of expressions that fit no table, if there are any.
     #[must_use]
     pub fn slow_warning(&self) -> Option<String> {
         let (first, count) = (self.slow().next()?, self.slow().count());
         Some(format!("{count} expressions fit no table and are slow, first: {first}"))
     }
 
-    /// The expressions that did not fit into 4 MiB of tables. They cost some
-    /// memory and time in every match, which a warning at start should say.
+    /// The expressions that did not fit into 4 MiB of tables.  They cost memory and time in
+    /// every match, of which the start warns.
     pub fn slow(&self) -> impl Iterator<Item = Origin<'_>> {
         let program = match &self.source {
             Source::Compiled(program) => Some(program),
@@ -230,8 +228,8 @@ fn warn_of_table(table: &postfix::Table, findings: &mut Findings) {
     }
 }
 
-/// The entries before the first that makes an exception, after which a line that matches
-/// every name may well be meant.
+/// The entries before the first exception; after one, a line that matches every name may be
+/// intended.
 fn unconditional(entries: &[Entry]) -> &[Entry] {
     let refuses = Kind::Rule { negated: false, verdict: Verdict::Refused };
     let count = entries.iter().take_while(|entry| entry.kind == refuses).count();
@@ -251,7 +249,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, PatternsError> {
 
 type Found = Vec<(String, Option<(u32, Verdict)>)>;
 
-/// What `text` says, in its order.
+/// The entries of `text`, in order.
 fn entries(file: &str, text: &[u8]) -> Result<Vec<Entry>, PatternsError> {
     if postfix::is_table(text) {
         let entries = postfix::read(text).entries;

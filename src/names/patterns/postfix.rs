@@ -1,17 +1,17 @@
-//! Postfix tables of expressions, as `regexp_table(5)` and `pcre_table(5)` describe
-//! them: read as they are, so that a list that Postfix has need not be written again.
+//! Postfix tables of expressions, as `regexp_table(5)` and `pcre_table(5)` describe them:
+//! read as they are, so that a list for Postfix need not be rewritten.
 
 use super::matcher::{Expression, parses};
 use super::table_error::TableError;
 
-/// What an entry of a list says of the names that it is about.
+/// What an entry of a list says about the names that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It stands in a list of expressions alone: what that means the list says.
+    /// A plain list of expressions: the option that names the list says what a match means.
     Listed,
     /// A Postfix table refuses or delays the client.
     Refused,
-    /// A Postfix table lets it through (`OK`, `DUNNO`), and looks no further.
+    /// A Postfix table accepts it (`OK`, `DUNNO`), and ends the search.
     Passed,
 }
 
@@ -84,7 +84,7 @@ fn logical_lines(text: &[u8]) -> impl Iterator<Item = (u32, Vec<u8>)> {
     })
 }
 
-/// Reads a table. What is skipped in an `if` takes its block with it.
+/// Reads a table.  If an `if` is skipped its block is skipped with it.
 pub(super) fn read(text: &[u8]) -> Table {
     let mut reader = Reader::default();
     for (line, text) in logical_lines(text) {
@@ -104,7 +104,7 @@ struct Reader {
     table: Table,
     /// Blocks that are open.
     open: usize,
-    /// How many were open outside of the one that is skipped.
+    /// How many blocks were open outside the one that is skipped.
     skipped_in: Option<usize>,
 }
 
@@ -175,11 +175,12 @@ fn translate(expression: &str, flags: &str) -> Result<String, TableError> {
     with_flags(&expression, flags)
 }
 
-/// In a class of characters `[` and pairs of `&`, `~` and `-` stand for themselves, and
-/// are operators to the crate.
+/// In a bracket expression `[` and pairs of `&`, `~` and `-` stand for themselves, and are
+/// operators in the crate's syntax.
 fn with_plain_classes(expression: &str) -> String {
     let mut plain = String::new();
-    // Where in a class we are: at its start, where `]` stands for itself, or further on.
+    // Where in a bracket expression we are: at its start, where `]` stands for itself, or
+    // further on.
     let (mut class, mut escaped, mut before): (Option<bool>, _, _) = (None, false, ' ');
     let mut letters = expression.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -224,8 +225,8 @@ fn split(line: &str) -> Option<(&str, &str, &str)> {
     Some((expression, flags, result.trim()))
 }
 
-/// Letter case is ignored until `i` toggles it.  What only changes how much is matched,
-/// and not whether, changes nothing here.
+/// Letter case is ignored until `i` toggles that.  Flags that only change how much is
+/// matched, and not whether, are ignored.
 fn with_flags(expression: &str, flags: &str) -> Result<String, TableError> {
     let (mut case, mut lines, mut spaced, mut anchored) = (false, false, false, false);
     for flag in flags.chars() {
@@ -251,7 +252,7 @@ fn with_flags(expression: &str, flags: &str) -> Result<String, TableError> {
     Ok(grouped)
 }
 
-/// What a result of access(5) does to the client; `None` where there is none.
+/// What a result of access(5) does to the client; `None` if there is none.
 fn verdict(result: &str) -> Option<Verdict> {
     let word = result.split_ascii_whitespace().next()?.to_ascii_lowercase();
     let is_number = word.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,11 +1,11 @@
-//! The entries of a list in the order in which they are asked: those that say the same
-//! and follow each other are one step, which any of them decides.
+//! The entries of a list in the order in which they are tried: successive ones with the
+//! same result are one step, and any of them decides.
 
 use super::matcher::{Budget, Expression, Matcher, TooBig};
 use super::postfix::{Entry, Kind, Verdict};
 use super::tables::{self, Table};
 
-/// A list ready to be asked.
+/// A list, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Program {
     steps: Vec<Step>,
@@ -29,13 +29,13 @@ enum What {
 }
 
 impl Program {
-    /// Fails if what fits no table is too big together.
+    /// Fails if the expressions that fit no table are too big together.
     pub(super) fn new(entries: &[Entry], mut budget: Budget) -> Result<Self, TooBig> {
         Self::build(entries, |expressions| Matcher::within(&mut budget, expressions))
     }
 
-    /// Takes over the tables that another process has made of the same entries. `None`
-    /// where they are no tables.
+    /// Uses the tables that another process has built of the same entries.  `None` if they
+    /// are not tables.
     pub(super) fn with_tables(entries: &[Entry], bytes: &[u8]) -> Option<Self> {
         let (mut tables, mut budget) = (tables::from_bytes(bytes)?, Budget::default());
         let build = |expressions: &[Expression<'_>]| {
@@ -111,7 +111,7 @@ impl Program {
     }
 }
 
-/// Says where the block ends that the step at `start` opens: here.
+/// Sets the end of the block that the step at `start` opens to this place.
 fn close(steps: &mut [Step], start: Option<usize>) {
     let here = steps.len();
     let step = start.and_then(|start| steps.get_mut(start));

@@ -1,11 +1,11 @@
-//! Tables (DFAs) of expressions, also as bytes: from the process that has made them to the one that uses them:
-//! making them may take seconds, reading them takes milliseconds.
+//! Tables (DFAs) of expressions, also as bytes, which one process hands to another:
+//! building them may take seconds, and reading them takes milliseconds.
 
 use regex_automata::Input;
 use regex_automata::dfa::Automaton;
 use regex_automata::dfa::dense::DFA;
 
-/// What stands in front of a table: how many lines it has, and how many bytes.
+/// The header of a table: how many lines it has, and how many bytes.
 const HEADER: usize = 2 * size_of::<u32>();
 
 /// Expressions ready to match.
@@ -20,13 +20,13 @@ impl Table {
     /// The line of an expression that matches `name`.
     pub(super) fn find(&self, name: &str) -> Option<u32> {
         let found = self.dfa.try_search_fwd(&Input::new(name).earliest(true));
-        // An error needs a byte that makes the table give up; these have none.
+        // An error needs a byte that makes the table quit; these have none.
         let found = found.ok().flatten()?;
         Some(self.lines[found.pattern().as_usize()])
     }
 }
 
-/// Writes `tables` behind each other, in the byte order of this machine.
+/// Writes `tables` one after the other, in the byte order of this machine.
 pub(super) fn to_bytes<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for table in tables {
@@ -41,7 +41,7 @@ pub(super) fn to_bytes<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`to_bytes`] has written; `None` where it is something else.
+/// Reads what [`to_bytes`] has written; `None` if it is something else.
 pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Vec<Table>> {
     let mut tables = Vec::new();
     while !bytes.is_empty() {

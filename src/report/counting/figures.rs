@@ -1,5 +1,4 @@
-//! What the lines add up to: everything that a report shows is counted here, in
-//! memory that does not grow with the log.
+//! Counts all that a report shows, in memory that does not grow with the log.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +20,8 @@ pub type ByVerdict = [u64; Verdict::ALL.len()];
 /// The classes of a report; the last stands for a class that is not known.
 pub const CLASSES: [Option<Class>; 5] =
     [Some(Class::None), Some(Class::Dynamic), Some(Class::Unknown), Some(Class::Static), None];
-/// The local time is looked up anew so often, in milliseconds: zones differ from UTC
-/// by quarters of an hour.
+/// The interval at which the local time is looked up, in milliseconds: zones differ from
+/// UTC by quarters of an hour.
 const QUARTER: i64 = 900_000;
 
 /// What is counted for one class.
@@ -30,14 +29,14 @@ const QUARTER: i64 = 900_000;
 pub struct OfClass {
     /// Clients by verdict.
     pub clients: ByVerdict,
-    /// When early talkers talked, in seconds since the accept, also those whose talk
-    /// was only told.
+    /// When early talkers talked, in seconds since the accept, including those whose talk
+    /// was only logged.
     pub talk: Histogram,
-    /// When the impatient left.
+    /// When clients left, in seconds since the accept.
     pub leave: Histogram,
-    /// How long those waited that passed.
+    /// How long clients waited that passed.
     pub pass: Histogram,
-    /// Seconds that its clients waited, all together.
+    /// The seconds that its clients waited, added up.
     pub seconds: f64,
     /// How often each delay was given, in milliseconds, where the load had not made it
     /// shorter.
@@ -76,7 +75,7 @@ pub struct Service {
 pub struct Figures {
     /// By class, in the order of [`CLASSES`].
     pub classes: [OfClass; CLASSES.len()],
-    /// Verdicts that were told and not carried out.
+    /// Verdicts that were logged and not carried out.
     pub told_only: ByVerdict,
     /// By hour of the day, local time.
     pub hours: [ByVerdict; 24],
@@ -104,7 +103,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Nothing; days and hours are those of `zone`.
+    /// No counts; days and hours are those of `zone`.
     #[must_use]
     pub fn new(zone: TimeZone) -> Self {
         Self {
@@ -126,7 +125,7 @@ impl Figures {
         }
     }
 
-    /// Counts `event`, which was logged so many `times`.
+    /// Counts `event`, which was logged `times` times.
     pub fn add(&mut self, at: Option<Moment>, times: u64, event: &Event<'_>) {
         if let Some(at) = at {
             let (first, last) = self.span.unwrap_or((at, at));

@@ -1,6 +1,6 @@
-//! How often a number of seconds came, to the hundredth, in so much memory and no more.
+//! How often each number of seconds occurred, to the hundredth, in bounded memory.
 
-/// Tenths of a second up to which each hundredth is counted for itself: two minutes.
+/// Tenths of a second up to which each hundredth has a count of its own: two minutes.
 const LONGEST: usize = 120 * HUNDRED;
 const HUNDRED: usize = 100;
 
@@ -19,8 +19,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts `seconds` so many `times`; what is longer than two minutes counts as
-    /// that, but in the sum.
+    /// Counts `seconds` `times` times; more than two minutes count as two minutes, except
+    /// in the sum.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     #[allow(clippy::cast_precision_loss)]
     pub fn add(&mut self, seconds: f64, times: u64) {
@@ -42,8 +42,8 @@ impl Histogram {
         self.sum
     }
 
-    /// The least number of seconds that `part` (0 to 1) of them are not above;
-    /// `None` where there are none.
+    /// The least number of seconds that at least `part` (0 to 1) of them do not exceed;
+    /// `None` if there are none.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn quantile(&self, part: f64) -> Option<f64> {
@@ -72,7 +72,8 @@ impl Histogram {
         self.counts.iter().enumerate().map(seconds).sum()
     }
 
-    /// Counts in `bars` bars of `width` seconds each; the last has all that is longer.
+    /// Counts in `bars` bars of `width` seconds each; the last one includes all that is
+    /// longer.
     #[must_use]
     pub fn bars(&self, width: f64, bars: usize) -> Vec<u64> {
         #[allow(clippy::cast_precision_loss)]

@@ -1,10 +1,9 @@
-//! What clients are put together by: the network of an address, the domain of a name.
+//! How clients are grouped: by the network of an address, or the domain of a name.
 
 use std::net::Ipv6Addr;
 use std::str;
 
-/// The /24 of an IPv4 address, the /64 of an IPv6 address; `None` for what is no
-/// address.
+/// The /24 of an IPv4 address, the /64 of an IPv6 address; `None` if `address` is neither.
 #[must_use]
 pub fn of(ip: &[u8]) -> Option<String> {
     let text = str::from_utf8(ip).ok()?;

@@ -1,10 +1,10 @@
-//! How many connections there were at once: each line tells of one at its end, and for
-//! how long it was there.
+//! How many connections there were at once: each line marks the end of one, and says how
+//! long it lasted.
 
 use crate::report::reading::moment::Moment;
 
-/// Seconds that are open to change: lines of files that are merged may be so much out
-/// of order, and the longest connection counts with its last hours.
+/// Seconds that may still change: lines of merged files may be out of order by that much,
+/// and of the longest connection its last hours count.
 const WINDOW: i64 = 6 * 3600;
 
 /// Counts connections at each full second.
@@ -32,12 +32,12 @@ impl Default for Occupancy {
 }
 
 impl Occupancy {
-    /// A connection that ended at `end` after so many `seconds`.
+    /// Counts a connection that ended at `end` after `seconds`.
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     pub fn add(&mut self, end: Moment, seconds: f64, times: u64) {
         self.seconds += seconds * times as f64;
         let start = end.0 - (seconds * 1000.0) as i64;
-        // Only those that are there when a full second begins are seen.
+        // Only connections that exist when a full second begins are seen.
         let (from, to) = ((start + 999).div_euclid(1000), end.0.div_euclid(1000) + 1);
         let first = *self.first.get_or_insert(from - WINDOW / 2);
         if to - first >= WINDOW {

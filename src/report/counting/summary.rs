@@ -1,4 +1,4 @@
-//! What a report shows, as numbers: the text, the JSON and the page are made of this.
+//! The figures that a report shows, for the text, the JSON and the page.
 
 use jiff::civil::Date;
 
@@ -10,7 +10,7 @@ use crate::class::Class;
 use crate::report::reading::line::Verdict;
 use crate::report::reading::moment::Moment;
 
-/// Bars of the histograms, of a second each; the last has all that is longer.
+/// Bars of the histograms, of a second each; the last one includes all that is longer.
 pub const BARS: usize = 31;
 
 /// Lines that were read.
@@ -20,26 +20,26 @@ pub struct Lines {
     pub read: u64,
     /// Ours.
     pub ours: u64,
-    /// Ours by their beginning, and wrong further on.
+    /// Ours by their beginning, but malformed.
     pub bad: u64,
 }
 
 /// A class of clients.
 #[derive(Debug)]
 pub struct ClassRow {
-    /// `None` where it was not known.
+    /// `None` if it was not known.
     pub class: Option<Class>,
     /// Its usual delay, in seconds.
     pub delay: Option<f64>,
     /// Clients by verdict.
     pub clients: ByVerdict,
-    /// Half, 90, 99 of 100 and all of those that passed waited no longer, in seconds.
+    /// The seconds that half, 90, 99 of 100 and all of those that passed did not exceed.
     pub waits: [Option<f64>; 4],
     /// Seconds that its clients waited.
     pub seconds: f64,
     /// Early talkers by the second in which they talked.
     pub talk: Vec<u64>,
-    /// Those who left, by the second.
+    /// Clients that left, by the second.
     pub leave: Vec<u64>,
 }
 
@@ -66,7 +66,7 @@ pub struct Summary {
     pub service: Service,
     /// Clients by verdict.
     pub clients: ByVerdict,
-    /// Verdicts that were told and not carried out (`--dry-run`, `--early log`).
+    /// Verdicts that were logged and not carried out (`--dry-run`, `--early log`).
     pub told_only: ByVerdict,
     /// The classes that had clients.
     pub classes: Vec<ClassRow>,
@@ -78,8 +78,7 @@ pub struct Summary {
     pub greeting: [[Option<f64>; 4]; 2],
     /// Clients that waited, at once.
     pub waiting: Held,
-    /// Clients that waited or had the program; nothing where no program's end is in
-    /// the log.
+    /// Clients that waited or had the program; `None` if the log has no end of a program.
     pub held: Held,
     /// Networks that did not pass.
     pub networks: Ranked,
@@ -99,7 +98,7 @@ pub struct Summary {
     pub what_if: Vec<(Class, Effect, Effect)>,
     /// Hosts that were refused or left, and passed later.
     pub suspects: Vec<Suspect>,
-    /// Hosts that waited for their name most often.
+    /// Hosts that waited most often because of their name.
     pub delayed: Vec<(String, u64, String)>,
 }
 
@@ -187,7 +186,7 @@ fn percentiles(of: &Histogram) -> [Option<f64>; 4] {
     [0.5, 0.9, 0.99, 1.0].map(|part| of.quantile(part))
 }
 
-/// An average needs a log that says when.
+/// An average needs a log with times.
 #[allow(clippy::cast_precision_loss)]
 fn held(span: Option<(Moment, Moment)>, seconds: f64) -> Held {
     let long = span.map(|(first, last)| (last.0 - first.0) as f64 / 1000.0);

@@ -1,5 +1,5 @@
-//! Hosts with a name that left before the greeting or were refused, and that passed
-//! later: a spam engine seldom comes back, a mail server does.
+//! Hosts with a name that left before the greeting or were refused, and passed later: a
+//! spam engine seldom tries again, a mail server does.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::top::Top;
 use crate::class::Class;
 use crate::report::reading::line::{Client, Verdict};
 
-/// Hosts that are kept.
+/// The most hosts that are kept.
 const KEPT: usize = 50_000;
 
 /// One such host.
@@ -25,12 +25,12 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Suspects {
     hosts: HashMap<Box<[u8]>, Record>,
-    /// Hosts whose name cost them more than the shortest delay, and that waited.
+    /// Hosts that waited longer than the shortest delay because of their name.
     pub delayed: Top,
 }
 
 impl Suspects {
-    /// Takes note of a client.
+    /// Counts a client.
     pub fn note(&mut self, client: &Client<'_>) {
         let Some(host) = client.host else { return };
         match client.verdict {
@@ -65,7 +65,7 @@ impl Suspects {
         self.hosts.insert(host.into(), record);
     }
 
-    /// Those that have not passed make room: they came once, as spam engines do.
+    /// Hosts that have not passed are dropped first: they came once, as spam engines do.
     fn forget(&mut self) {
         self.hosts.retain(|_, record| record.passed > 0);
         if self.hosts.len() > KEPT / 2 {
@@ -73,7 +73,7 @@ impl Suspects {
         }
     }
 
-    /// The first so many: those that passed most often first.
+    /// The first `length`, those that passed most often first.
     #[must_use]
     pub fn first(&self, length: usize) -> Vec<(&[u8], Record)> {
         let passed = self.hosts.iter().filter(|(_, record)| record.passed > 0);
@@ -85,8 +85,8 @@ impl Suspects {
     }
 }
 
-/// The line for `--static-file` that would take `host`, as the log has it, for no
-/// dynamic host name.
+/// The line for `--static-file` that makes `host`, as the log has it, a name that is not
+/// dynamic.
 #[must_use]
 pub fn exception(host: &str) -> String {
     format!("^{}$", regex::escape(host))

@@ -1,12 +1,13 @@
-//! What comes most often, among any number of different things, in bounded memory.
+//! The most frequent of any number of different keys, in bounded memory.
 
 use std::collections::HashMap;
 
-/// Different things that are kept when there are too many.
+/// Different keys that are kept when there are too many.
 const KEPT: usize = 20_000;
 
-/// Counts by key.  Beyond 40,000 keys the rarest half is dropped: what comes
-/// more often than [`Self::error`] is always there, and at most so much too rare.
+/// Counts by key.  Beyond 40,000 keys the rarest half is dropped: a key that is more
+/// frequent than [`Self::error`] is always included, and its count is too small by no more
+/// than that.
 #[derive(Debug, Default)]
 pub struct Top {
     counts: HashMap<Box<[u8]>, u64>,
@@ -14,7 +15,7 @@ pub struct Top {
 }
 
 impl Top {
-    /// Counts `key` so many `times`.
+    /// Counts `key` `times` times.
     pub fn add(&mut self, key: &[u8], times: u64) {
         if let Some(count) = self.counts.get_mut(key) {
             *count += times;

@@ -1,5 +1,5 @@
-//! What another delay would have done to the clients of the log, and which one the log
-//! speaks for.
+//! What another delay would have done to the clients of the log, and which delay the log
+//! suggests.
 
 use super::figures::{CLASSES, Figures, OfClass};
 use super::histogram::Histogram;
@@ -11,7 +11,7 @@ use crate::report::reading::line::Verdict;
 pub const LONGEST: u32 = 25;
 /// A shorter delay is proposed if it catches this part of what the present one does.
 const ENOUGH: f64 = 0.99;
-/// Fewer early talkers and hang-ups than this are no ground for a proposal.
+/// With fewer early talkers and hang-ups than this nothing is proposed.
 const FEWEST: u64 = 100;
 /// A longer delay is proposed if more than this part is caught in the last tenth.
 const STILL_RISING: f64 = 0.05;
@@ -27,7 +27,7 @@ pub struct Effect {
     pub hangups: u64,
     /// Seconds that the clients would have waited, all together.
     pub seconds: f64,
-    /// It is longer than what was used: there may be more that it catches.
+    /// It is longer than the delay that was used: there may be more that it catches.
     pub at_least: bool,
 }
 
@@ -39,7 +39,7 @@ impl Effect {
     }
 }
 
-/// A class, its delay, and what others would have done.
+/// A class, its delay, and what other delays would have done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     /// The class.
@@ -48,11 +48,11 @@ pub struct Curve {
     pub now: Effect,
     /// What delays of 0 to [`LONGEST`] seconds would have done.
     pub points: Vec<Effect>,
-    /// What the log speaks for.
+    /// What the log suggests.
     pub proposal: Proposal,
 }
 
-/// What the log speaks for.
+/// What the log suggests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proposal {
     /// Too little was caught to say.
@@ -61,8 +61,7 @@ pub enum Proposal {
     Keep,
     /// Nearly as much is caught in less time.
     Shorter(Effect),
-    /// Many are caught at the very end: more may be with more time, up to so many
-    /// seconds.
+    /// Many are caught at the very end: a longer delay, of so many seconds, may catch more.
     Longer(f64),
 }
 
@@ -79,7 +78,7 @@ fn curve(class: Class, of: &OfClass) -> Option<Curve> {
     let points: Vec<Effect> =
         (0..=LONGEST).map(|other| effect(of, delay, f64::from(other))).collect();
     let proposal = match proposal(of, &now, &points) {
-        // Good mail would pay for it.
+        // It would delay wanted mail.
         Proposal::Longer(_) if class == Class::Static => Proposal::Keep,
         proposal => proposal,
     };
@@ -90,7 +89,8 @@ fn curve(class: Class, of: &OfClass) -> Option<Curve> {
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn effect(of: &OfClass, delay: f64, other: f64) -> Effect {
-    // Who talked or left in the last hundredth was caught by the delay that it had.
+    // Clients that talked or left in the last hundredth were caught by the delay that they
+    // had.
     let before = |histogram: &Histogram| {
         if other < delay { histogram.below(other) } else { histogram.total() }
     };

@@ -1,5 +1,5 @@
-//! The report as one page that needs nothing else: no script, no font, no picture from
-//! elsewhere, and nothing in it that a host name could make run.
+//! The report as one page without scripts, and without fonts or pictures from elsewhere; no
+//! host name can add any.
 
 use std::fmt::{self, Write as _};
 
@@ -13,7 +13,7 @@ use crate::report::counting::what_if::{Curve, Effect};
 use crate::report::reading::line::Verdict;
 use crate::report::reading::moment::Moment;
 
-/// Nothing is fetched and nothing runs, whatever is in the page.
+/// Nothing is loaded and nothing runs, whatever the page contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                       form-action 'none'";
 const STYLE: &str = include_str!("page.css");
@@ -49,12 +49,12 @@ impl Page<'_> {
         self.put(format_args!("<h2>{}</h2>\n", Inert(title)));
     }
 
-    /// A plot, wider than a phone if need be.
+    /// A plot; it may be wider than a telephone's screen.
     fn plot(&mut self, svg: &str) {
         self.put(format_args!("<div class=\"wide\">{svg}</div>\n"));
     }
 
-    /// What the two colours of the plot below stand for.
+    /// The meaning of the two colours of the plot below.
     fn key(&mut self, one: &str, two: &str) {
         self.put(format_args!("<p class=\"key\"><b>{}</b><b>{}</b></p>\n", Inert(one), Inert(two)));
     }

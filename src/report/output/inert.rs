@@ -1,4 +1,4 @@
-//! Text that does nothing in a page, whatever it is.
+//! Text that has no effect in a page, whatever it contains.
 
 use std::fmt::{self, Write as _};
 

@@ -14,7 +14,7 @@ use crate::report::reading::moment::Moment;
 /// The version of the shape.
 pub const VERSION: u32 = 1;
 
-/// One object, with a line feed behind it.
+/// One object, followed by a line feed.
 #[must_use]
 pub fn render(summary: &Summary) -> String {
     let Summary { lines, service, .. } = summary;
@@ -147,7 +147,7 @@ fn delayed(summary: &Summary) -> Value {
         .collect()
 }
 
-/// To the hundredth: sums of hundredths have no more.
+/// To the hundredth: sums of hundredths have no more digits.
 fn round(seconds: f64) -> f64 {
     (seconds * 100.0).round() / 100.0
 }

@@ -1,4 +1,4 @@
-//! From figures to what is shown: text, JSON, a page.
+//! The report as text, JSON or a page.
 
 pub mod html;
 pub mod inert;

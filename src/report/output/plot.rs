@@ -1,5 +1,5 @@
-//! The plots of the page, as SVG: bars, and the curve of a class.  By hand, since two
-//! shapes with the page's own colours, light and dark, are less than a crate would be.
+//! The plots of the page, as SVG: bars, and the curve of a class.  A crate would be more
+//! code than these two shapes, in the page's own colours, light and dark.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ const HEIGHT: f64 = 200.0;
 const BELOW: f64 = 22.0;
 const LEFT: f64 = 52.0;
 const TOP: f64 = 12.0;
-/// Names below bars that there is room for.
+/// The most names that fit below bars.
 const NAMES: usize = 16;
 
 /// Bars with their names below, one or two beside each other.

@@ -14,7 +14,7 @@ use crate::report::counting::what_if::{Curve, Effect};
 use crate::report::reading::line::Verdict;
 use crate::report::reading::moment::Moment;
 
-/// Letters of the longest bar.
+/// Characters of the longest bar.
 const BAR: u64 = 40;
 
 /// The report; times are those of `zone`.

@@ -9,7 +9,7 @@ use crate::report::counting::what_if::{Curve, Proposal};
 use crate::report::reading::line::Verdict;
 use crate::report::reading::moment::Moment;
 
-/// What the log speaks for, and why.
+/// What the log suggests, and why.
 pub(super) fn proposal(curve: &Curve) -> String {
     let (now, caught) = (&curve.now, curve.now.caught());
     match &curve.proposal {
@@ -35,13 +35,13 @@ pub(super) fn proposal(curve: &Curve) -> String {
     }
 }
 
-/// A time for people, to the second.
+/// A time for display, to the second.
 pub(super) fn local_time(at: Moment, zone: &TimeZone) -> String {
     let time = Timestamp::from_millisecond(at.0).unwrap_or_default();
     time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Slots that were taken on average by so many connection-seconds.
+/// The average number of slots that were taken, for so many connection-seconds.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn slots(seconds: f64, span: Option<(Moment, Moment)>) -> String {
     let long = span.map(|(first, last)| (last.0 - first.0) as f64 / 1000.0);

@@ -1,5 +1,4 @@
-//! One entry of a log: who wrote it, and what; the same from all the forms that logs
-//! have.
+//! One entry of a log: who wrote it, and what; the same for all formats of logs.
 
 use std::str;
 
@@ -9,17 +8,17 @@ use super::moment::{Clock, Moment};
 /// An entry without its head.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry<'a> {
-    /// When it was written; `None` where the log does not say.
+    /// When it was written; `None` if the log does not say.
     pub at: Option<Moment>,
-    /// How often: syslog daemons put the same lines together.
+    /// How often it was written: syslog daemons combine equal lines.
     pub times: u64,
-    /// Who wrote it, without a process id; `None` where the log does not say.
+    /// Who wrote it, without a process id; `None` if the log does not say.
     pub tag: Option<&'a [u8]>,
     /// What was written.
     pub message: &'a [u8],
 }
 
-/// Takes a line apart.
+/// Parses a line.
 pub fn split<'a>(line: &'a [u8], clock: &mut Clock) -> Entry<'a> {
     let line = without_priority(line);
     let (at, rest) = match clock.split(line) {
@@ -53,7 +52,7 @@ fn tag_and_message(rest: &[u8], has_time: bool) -> (Option<&[u8]>, &[u8]) {
     host.and_then(|at| tagged(&rest[at + 1..])).unwrap_or((None, rest))
 }
 
-/// The tag may hold no blank.
+/// The tag may contain no blank.
 fn tagged(rest: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let end = rest.iter().position(|byte| matches!(byte, b' ' | b':' | b'['))?;
     let (tag, mut rest) = rest.split_at(end);
@@ -75,11 +74,11 @@ fn repeated(message: &[u8]) -> (u64, &[u8]) {
     found().unwrap_or((1, message))
 }
 
-/// `last message repeated 3 times` (sysklogd): how often the one before came again.
+/// `last message repeated 3 times` (sysklogd): how often the line before was repeated.
 #[must_use]
 pub fn repeats_last(message: &[u8]) -> Option<u64> {
     const TEXT: &[u8] = b"last message repeated ";
-    // It has no tag, so that the host is still in front of it.
+    // Without a tag, the host is still in front of it.
     let host = message.iter().position(|byte| *byte == b' ').unwrap_or(0);
     let behind_host = message[host..].strip_prefix(b" ").and_then(|rest| rest.strip_prefix(TEXT));
     let rest = message.strip_prefix(TEXT).or(behind_host)?;

@@ -1,13 +1,13 @@
-//! One of our log lines, read back: the events and keys of LOG LINES.
+//! Reads one of our log lines back: the events and keys of LOG LINES.
 
 use std::str;
 
 use crate::class::Class;
 
-/// What a line says, as far as a report wants to know.
+/// What a line says, as far as a report uses it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a> {
-    /// What became of a client.
+    /// The outcome of a client.
     Client(Client<'a>),
     /// A program ended: seconds since the accept.
     End {
@@ -29,8 +29,8 @@ pub enum Event<'a> {
 pub struct Client<'a> {
     /// What became of it.
     pub verdict: Verdict,
-    /// The verdict was told and not carried out (`would=refuse`, or the action `log`):
-    /// another line says what became of the client.
+    /// The verdict was logged and not carried out (`would=refuse`, or the action `log`):
+    /// another line has the outcome of the client.
     pub told_only: bool,
     /// Its address.
     pub ip: &'a [u8],
@@ -40,18 +40,18 @@ pub struct Client<'a> {
     pub class: Option<Class>,
     /// The delay that it was given, in seconds.
     pub delay: Option<f64>,
-    /// The load had made the delay shorter.
+    /// Whether the load had shortened the delay.
     pub shrunk: bool,
     /// Seconds from the accept to the verdict.
     pub waited: f64,
-    /// Days since it last passed, where the line says so; `None` if it was not known
-    /// or nobody was asked.
+    /// Days since it last passed, if the line says so; `None` if it was not known or the
+    /// keeper was not asked.
     pub known: Option<f64>,
     /// The rule, the kind of limit, or the lists.
     pub why: Option<&'a [u8]>,
 }
 
-/// What became of a client.
+/// The outcome of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It got the program.
@@ -64,7 +64,7 @@ pub enum Verdict {
     Deny,
     /// DNS lists had it.
     Listed,
-    /// It found no place.
+    /// It got no place or no slot.
     Limit,
 }
 
@@ -91,16 +91,16 @@ impl Verdict {
     }
 }
 
-/// What a message is to a report.
+/// The use of a message for a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Read<'a> {
     /// A line of ours.
     Event(Event<'a>),
     /// A line of ours that a report does not need.
     Other,
-    /// It begins as a line of ours does, and goes on as none does.
+    /// It begins as a line of ours does, and is malformed.
     Bad,
-    /// A line of somebody else.
+    /// A line of another program.
     Foreign,
 }
 
@@ -170,7 +170,7 @@ impl<'a> Client<'a> {
 /// A value that its key cannot have.
 struct Malformed;
 
-/// `None` for `-`, which stands for what is not known.
+/// `None` for `-`, which stands for an unknown value.
 fn unless_dash<T>(value: &[u8], read: fn(&[u8]) -> Option<T>) -> Result<Option<T>, Malformed> {
     if value == b"-" {
         return Ok(None);
@@ -202,7 +202,7 @@ fn end(rest: &[u8]) -> Option<Event<'_>> {
     seconds.map(|seconds| Event::End { seconds })
 }
 
-/// The text of the warning that stands for lost lines.
+/// The text of the warning about lost lines.
 fn lost(rest: &[u8]) -> Option<u64> {
     let (count, text) = split_at_byte(rest, b' ');
     (text == b"log lines were lost").then(|| str::from_utf8(count).ok()?.parse().ok())?
@@ -222,7 +222,7 @@ fn number(value: &[u8]) -> Option<f64> {
     Some(f64::from(digits(whole)?) + f64::from(digits(part)?) / scale)
 }
 
-/// Before and behind the first such byte.
+/// Before and after the first such byte.
 fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
     match text.iter().position(|letter| *letter == byte) {
         Some(at) => (&text[..at], &text[at + 1..]),
@@ -230,13 +230,13 @@ fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
     }
 }
 
-/// One `key=value`: a value in quotes without them, and as escaped as it is.
+/// One `key=value`: a quoted value without its quotes, not unescaped.
 struct Pair<'a> {
     key: &'a [u8],
     value: &'a [u8],
 }
 
-/// The pairs of a line; `None` once for what is no pair, and then the end.
+/// The pairs of a line; `None` once for what is not a pair, and then the end.
 struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Iterator for Pairs<'a> {
@@ -252,7 +252,7 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// The first pair, and what follows behind a blank.
+/// The first pair, and what follows the blank after it.
 fn first_pair(text: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     let equals = text.iter().position(|byte| *byte == b'=')?;
     let (key, rest) = (&text[..equals], &text[equals + 1..]);

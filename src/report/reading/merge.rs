@@ -6,10 +6,10 @@ use super::entry::Entry;
 use super::moment::Moment;
 use super::reader::Reader;
 
-/// Files that are read side by side, each named.
+/// Files that are read in parallel, each with its name.
 #[derive(Default)]
 pub struct Merged {
-    /// Those that have an entry left; each stands at it.
+    /// Those that have an entry left, each at that entry.
     files: Vec<(String, Reader)>,
     /// The file that the last entry came from.
     current: Option<usize>,
@@ -25,10 +25,10 @@ pub struct Unread {
 }
 
 impl Merged {
-    /// One more, from its first entry on.
+    /// Adds a file, from its first entry on.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// A file that cannot be read.
     pub fn add(&mut self, name: String, mut reader: Reader) -> Result<(), Unread> {
         match reader.advance() {
             Ok(true) => self.files.push((name, reader)),
@@ -38,10 +38,10 @@ impl Merged {
         Ok(())
     }
 
-    /// The next entry of all; `None` at the end.
+    /// The next entry of all files; `None` at the end.
     ///
     /// # Errors
-    /// Where a file cannot be read further: the others go on.
+    /// A file that cannot be read further; the others are not affected.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>, Unread> {
         if let Some(current) = self.current.take() {
             self.go_on(current)?;
@@ -60,7 +60,7 @@ impl Merged {
         }
     }
 
-    /// What has no time is the oldest.
+    /// An entry without a time counts as the oldest.
     fn oldest(&self) -> Option<usize> {
         let at = |file: &usize| self.files[*file].1.at().unwrap_or(Moment(i64::MIN));
         (0..self.files.len()).min_by_key(at)

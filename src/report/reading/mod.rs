@@ -1,4 +1,4 @@
-//! From files to the events that our log lines tell of.
+//! From files to the events of our log lines.
 
 pub mod entry;
 pub mod line;

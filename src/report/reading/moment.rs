@@ -1,5 +1,5 @@
-//! When a line was written, in the forms that logs have: syslog's two, journalctl's,
-//! multilog's TAI64N, svlogd's.
+//! When a line was written, in the formats of logs: syslog's two, journalctl's, multilog's
+//! TAI64N, svlogd's.
 
 use std::str;
 
@@ -18,28 +18,27 @@ const MONTHS: [&[u8; 3]; 12] = [
 ];
 /// `@` and a TAI64N label: 24 hexadecimal digits.
 const TAI64N: usize = 25;
-/// The label of 1970: 2 to the 62nd, and the 10 seconds that libtai counts UTC with.
+/// The label of 1970: 2 to the 62nd, and the 10 seconds between TAI and UTC in libtai.
 const TAI_1970: u64 = (1 << 62) + 10;
 
-/// Reads times, and keeps the last minute: most lines are of the same one as the line
+/// Reads times, and caches the last minute: most lines are of the same minute as the line
 /// before.
 pub struct Clock {
     zone: TimeZone,
-    /// What lines without a year were written before.
+    /// The time before which lines without a year were written.
     written: Moment,
     minute: Vec<u8>,
     minute_at: i64,
 }
 
 impl Clock {
-    /// For a file that was last written at `written`; times without a zone are of
-    /// `zone`.
+    /// For a file that was last written at `written`; times without a zone are in `zone`.
     #[must_use]
     pub fn new(written: Moment, zone: TimeZone) -> Self {
         Self { zone, written, minute: Vec::new(), minute_at: 0 }
     }
 
-    /// The time at the start of `line`, and what follows behind the blank.
+    /// The time at the start of `line`, and what follows the blank after it.
     pub fn split<'a>(&mut self, line: &'a [u8]) -> Option<(Moment, &'a [u8])> {
         let (moment, rest) = match line {
             [b'@', ..] => tai64n(line)?,
@@ -69,7 +68,7 @@ impl Clock {
     fn in_nearest_year(&self, month: i64, day: i64, hour: i64, minute: i64) -> Option<i64> {
         let newest = Timestamp::from_millisecond(self.written.0).ok()?;
         let year = newest.to_zoned_datetime(self.zone.clone()).year();
-        // A 29th of February may be eight years ago.
+        // The last 29th of February may be eight years ago.
         (year - 8..=year + 1).rev().find_map(|year| {
             let at = self.local(at_minute(year, month, day, hour, minute)?);
             at.filter(|at| *at <= self.written.0 + AHEAD)
@@ -122,7 +121,7 @@ impl Clock {
     }
 }
 
-/// `None` for what is no date or no time.
+/// `None` if it is not a date or not a time.
 fn at_minute(year: i16, month: i64, day: i64, hour: i64, minute: i64) -> Option<DateTime> {
     let small = |number: i64| i8::try_from(number).ok();
     let date = Date::new(year, small(month)?, small(day)?).ok()?;
@@ -143,7 +142,7 @@ fn digit(byte: u8) -> Option<i64> {
     byte.is_ascii_digit().then(|| i64::from(byte - b'0'))
 }
 
-/// Milliseconds behind a point, and what follows.
+/// Milliseconds after a point, and what follows.
 fn fraction(text: &[u8]) -> (i64, &[u8]) {
     let [b'.' | b',', digits @ ..] = text else { return (0, text) };
     let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();

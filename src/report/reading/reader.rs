@@ -1,4 +1,4 @@
-//! Reads entries off a file: lines, or the fields of journalctl's export format.
+//! Reads entries from a file: lines, or the fields of journalctl's export format.
 
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::entry::{Entry, repeats_last, split};
 use super::moment::{Clock, Moment};
 use super::source::Source;
 
-/// The longest line that is looked at; what is longer is none of ours, and is skipped.
+/// The most bytes of a line that is parsed; a longer one is not ours, and is skipped.
 const LONGEST: usize = 64 * 1024;
 /// What each entry of `journalctl -o export` starts with.
 const EXPORT: &[u8] = b"__CURSOR=";
@@ -20,9 +20,9 @@ pub struct Reader {
     text: Box<dyn BufRead>,
     clock: Clock,
     form: Form,
-    /// The current line, or message behind its tag.
+    /// The current line, or a message after its tag.
     line: Vec<u8>,
-    /// The line before, which may be said to have been repeated.
+    /// The line before, which another line may say was repeated.
     before: Vec<u8>,
     current: Parsed,
 }
@@ -44,7 +44,7 @@ struct Parsed {
 
 impl Reader {
     /// # Errors
-    /// Where the file cannot be read.
+    /// A file that cannot be read.
     pub fn new(mut source: Source, zone: TimeZone) -> io::Result<Self> {
         let export = source.text.fill_buf()?.starts_with(EXPORT);
         Ok(Self {
@@ -57,10 +57,10 @@ impl Reader {
         })
     }
 
-    /// Goes on to the next entry; false at the end.
+    /// Reads the next entry; false at the end.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// A file that cannot be read.
     pub fn advance(&mut self) -> io::Result<bool> {
         match self.form {
             Form::Lines => self.next_line(),
@@ -68,7 +68,7 @@ impl Reader {
         }
     }
 
-    /// The entry that [`Self::advance`] came to.
+    /// The entry that [`Self::advance`] has read.
     #[must_use]
     pub fn entry(&self) -> Entry<'_> {
         let Parsed { at, times, tag, message } = &self.current;
@@ -76,7 +76,7 @@ impl Reader {
         Entry { at: *at, times: *times, tag, message: &self.line[message.clone()] }
     }
 
-    /// When it was written, or the newest one before it that says so.
+    /// When it was written, or else the latest entry before it that has a time.
     #[must_use]
     pub fn at(&self) -> Option<Moment> {
         self.current.at
@@ -153,8 +153,8 @@ impl Fields {
     }
 }
 
-/// A field that may hold any byte: its length in 8 bytes, least first, itself, and a
-/// line feed (systemd's Journal Export Format).
+/// A field that may contain any byte: its length in 8 bytes, least significant first, the
+/// bytes, and a line feed (systemd's Journal Export Format).
 fn read_binary(text: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut length = [0; 8];
     text.read_exact(&mut length)?;
@@ -166,7 +166,7 @@ fn read_binary(text: &mut impl BufRead) -> io::Result<Vec<u8>> {
     Ok(value)
 }
 
-/// Where `part` stands in `whole`, of which it is a slice.
+/// The position of `part` in `whole`, of which it is a slice.
 fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()

@@ -1,5 +1,5 @@
-//! A file of log lines, opened by what is in it: plain, gzip, xz, zstd; or standard
-//! input.
+//! A file of log lines, opened according to its contents: plain, gzip, xz, zstd; or
+//! standard input.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,9 +16,9 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::moment::Moment;
 
-/// Bytes that are read, and handed from one thread to another, at once.
+/// Bytes that are read, and passed from one thread to another, at a time.
 const CHUNK: usize = 128 * 1024;
-/// Chunks that may wait for the reader.
+/// The most chunks that may wait for the reader.
 const CHUNKS: usize = 8;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -33,11 +33,11 @@ pub struct Source {
     pub written: Moment,
 }
 
-/// Opens `path`, or standard input for `-`.  `done` counts the bytes that were read,
-/// before they are decompressed.
+/// Opens `path`, or standard input for `-`.  `done` counts the bytes that were read, before
+/// decompression.
 ///
 /// # Errors
-/// Where the file, or the program that decompresses it, cannot be had.
+/// A file that cannot be opened, or a program to decompress it that cannot be run.
 pub fn open(path: &OsStr, done: &Arc<AtomicU64>) -> io::Result<Source> {
     let (input, written): (Box<dyn Read + Send>, _) = if path == "-" {
         (Box::new(io::stdin()), SystemTime::now())
@@ -55,7 +55,7 @@ pub fn open(path: &OsStr, done: &Arc<AtomicU64>) -> io::Result<Source> {
     Ok(Source { text, written: moment(written) })
 }
 
-/// How long `paths` are together, in bytes; `None` if that cannot be told.
+/// The size of all `paths` together, in bytes; `None` if it is not known.
 #[must_use]
 pub fn total(paths: &[impl AsRef<Path>]) -> Option<u64> {
     let length =
@@ -85,7 +85,7 @@ fn decompressed(mut input: Counted) -> io::Result<Box<dyn BufRead>> {
     })
 }
 
-/// Counts what is read.
+/// Counts the bytes that are read.
 struct Counted {
     input: Box<dyn Read + Send>,
     done: Arc<AtomicU64>,
@@ -99,7 +99,7 @@ impl Read for Counted {
     }
 }
 
-/// Reads `input` in another thread: decompressing is half of the work.
+/// Reads `input` in another thread, since decompression is half of the work.
 fn in_a_thread(mut input: impl Read + Send + 'static) -> io::Result<Chunks> {
     let (sender, chunks) = sync_channel(CHUNKS);
     let read = move || while send_chunk(&mut input, &sender) {};

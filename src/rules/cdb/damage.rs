@@ -1,11 +1,10 @@
-//! What every cdb has that tcprules wrote, whatever it is asked for: one table behind
-//! the other up to the end of the file, each half full.  djb's `cdb_find` does not look
-//! at that: in a file whose blocks were lost, and read as zeros, it finds no rule, and
-//! everybody is let in.
+//! What is true of every cdb that tcprules wrote: the tables follow each other up to the
+//! end of the file, each half full.  djb's `cdb_find` does not check that: in a file whose
+//! blocks were lost, and read as zeros, it finds no rule, and all clients are allowed.
 
-/// Where the records begin, behind the places of the tables.
+/// Where the records begin, after the header.
 pub(super) const FIRST_RECORD: u32 = 2048;
-/// Bytes of the header: a place and a number of slots for each table.
+/// Bytes of the header: a position and a number of slots for each table.
 pub(super) const HEADER: usize = FIRST_RECORD as usize;
 
 /// Where the records of an intact file end.
@@ -26,7 +25,7 @@ impl Layout {
     }
 }
 
-/// The slots of a table, looked at a few at a time.
+/// The slots of a table, checked a few at a time.
 pub(super) struct Table {
     number: u32,
     records_end: u32,
@@ -42,8 +41,8 @@ impl Table {
         Self { number, records_end: layout.records_end, slots: 0, used: 0, wrong: 0 }
     }
 
-    /// Looks at the next slots: each is empty, or has a hash that belongs here and the
-    /// place of a record.
+    /// Checks the next slots: each is empty, or has a hash that belongs here and the
+    /// position of a record.
     pub(super) fn look_at(&mut self, slots: &[u8]) {
         for (hash, at) in pairs(slots) {
             let is_record = (FIRST_RECORD..self.records_end).contains(&at);
@@ -54,14 +53,14 @@ impl Table {
         }
     }
 
-    /// Whether all of them were right, and half of them used.
+    /// Whether all of them were valid, and half of them used.
     pub(super) fn is_intact(&self) -> bool {
         self.wrong == 0 && 2 * self.used == self.slots
     }
 }
 
-/// Whether a record is no list of parts with a NUL behind each.  What a part says is
-/// told by its first letter.
+/// Whether a record is not a list of parts that end in NUL.  The first letter of a part
+/// says what it is.
 pub(super) fn is_damaged(record: &[u8]) -> bool {
     let mut parts = record.split(|byte| *byte == 0);
     let ends_in_nul = parts.next_back().is_some_and(<[u8]>::is_empty);

@@ -1,8 +1,8 @@
-//! Looking a key up in a cdb file (<https://cr.yp.to/cdb/cdb.txt>), as djb's
-//! `cdb_find` of ucspi-tcp 0.88 does, but by pread(2): a file that is cut down
-//! meanwhile ends a look-up with an error, where a map would end the process.
-//! No length is believed before it is checked against the file, and no key is absent
-//! before it is known that nothing was lost where it would stand.
+//! Looks a key up in a cdb file (<https://cr.yp.to/cdb/cdb.txt>), as djb's `cdb_find` of
+//! ucspi-tcp 0.88 does, but by pread(2): if a file is cut short meanwhile a look-up ends
+//! with an error, where a memory map would end the process.  No length is used before it is
+//! checked against the file, and a key counts as absent only if nothing was lost where it
+//! would stand.
 
 mod damage;
 
@@ -17,23 +17,23 @@ use nix::errno::Errno;
 use self::damage::{FIRST_RECORD, HEADER, Layout, Table};
 use crate::file::{self, Refused};
 
-/// The most bytes of a record.  execve(2) takes no variable that is longer.
+/// The most bytes of a record: execve(2) takes no longer variable.
 pub const LONGEST_RECORD: u32 = 128 << 10;
-/// Slots of a table that are looked at for one key.  In a table that is half
-/// empty, as `cdb_make` leaves it, a few suffice.
+/// The most slots of a table that are searched for one key.  In a table that is half empty,
+/// as `cdb_make` leaves it, a few suffice.
 const MOST_SLOTS: u32 = 1 << 16;
-/// The hash of nothing.
+/// The hash of an empty key.
 const START: u32 = 5381;
-/// Bytes of a key that are compared at once, as djb does.
+/// Bytes of a key that are compared at a time, as in djb's.
 const CHUNK: usize = 32;
-/// Bytes that are read at once where a table or a key is checked.
+/// Bytes that are read at a time when a table or a key is checked.
 const PIECE: usize = 2048;
 
 /// An open cdb.
 pub struct Cdb {
     file: File,
     size: u64,
-    /// Unless the file is believed, as djb does.
+    /// `None` if the file is trusted, as ucspi-tcp trusts it.
     layout: Option<Layout>,
 }
 
@@ -41,8 +41,8 @@ impl Cdb {
     /// Opens a file that tcprules wrote.
     ///
     /// # Errors
-    /// Those of open(2); EINVAL for a pipe or a device, as ucspi-tcp has it; EPROTO
-    /// where the header is damaged.
+    /// Those of open(2); EINVAL for a pipe or a device, as in ucspi-tcp; EPROTO if the
+    /// header is damaged.
     pub fn open(path: &Path) -> io::Result<Self> {
         let cdb = Self::open_as_djb(path)?;
         let mut header = [0; HEADER];
@@ -51,7 +51,7 @@ impl Cdb {
         Ok(Self { layout: Some(layout), ..cdb })
     }
 
-    /// Opens a file of which no more is checked than ucspi-tcp checks.
+    /// Opens a file, and checks no more of it than ucspi-tcp does.
     ///
     /// # Errors
     /// Those of open(2); EINVAL for a pipe or a device.
@@ -92,8 +92,8 @@ impl Cdb {
     /// The first record for `key`.
     ///
     /// # Errors
-    /// EPROTO for a file that is damaged where the key stands or would stand, or a
-    /// record of over 128 KiB; what pread(2) says.
+    /// EPROTO for a file that is damaged where the key stands or would stand, or for a
+    /// record of over 128 KiB; those of pread(2).
     pub fn find(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let hash = hash(key);
         let (table, slots) = self.pair(hash << 3 & 2047)?;
@@ -121,7 +121,7 @@ impl Cdb {
         if is_full { Ok(None) } else { Err(broken()) }
     }
 
-    /// Whether a table has lost nothing.
+    /// Whether nothing of a table is lost.
     fn check_table(&self, number: u32, start: u32, slots: u32) -> io::Result<()> {
         let Some(layout) = &self.layout else { return Ok(()) };
         let mut table = Table::new(number, layout);
@@ -144,8 +144,8 @@ impl Cdb {
         if hashed == expected { Ok(()) } else { Err(broken()) }
     }
 
-    /// Shows what stands at `places` to `look`, in pieces that are multiples of 8 bytes
-    /// but for the last.
+    /// Passes the bytes at `places` to `look`, in pieces that are multiples of 8 bytes,
+    /// except the last.
     fn pieces(&self, places: Range<u64>, mut look: impl FnMut(&[u8])) -> io::Result<()> {
         let mut buffer = [0; PIECE];
         for place in places.clone().step_by(PIECE) {
@@ -186,8 +186,8 @@ impl Cdb {
         Ok(record)
     }
 
-    /// Whether tcprules may have written a record, and another one stands behind it at
-    /// `end`, or the tables.
+    /// Whether tcprules may have written a record, and another one, or the tables, follow
+    /// at `end`.
     fn check_record(&self, record: &[u8], end: u32) -> io::Result<()> {
         let Some(layout) = &self.layout else { return Ok(()) };
         let records_end = u64::from(layout.records_end);
@@ -201,7 +201,7 @@ impl Cdb {
         if is_intact { Ok(()) } else { Err(broken()) }
     }
 
-    /// Two numbers, as all of a cdb's stand in pairs.
+    /// Two numbers: all numbers of a cdb stand in pairs.
     fn pair(&self, place: u32) -> io::Result<(u32, u32)> {
         let mut pair = [[0; 4]; 2];
         self.read(place, pair.as_flattened_mut())?;
@@ -221,7 +221,7 @@ impl Cdb {
     }
 }
 
-/// A key and a record, each with its length in front, and what stands behind them.
+/// A key and a record, each preceded by its length, and what follows them.
 fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (key_length, rest) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -236,7 +236,7 @@ fn broken() -> io::Error {
     Errno::EPROTO.into()
 }
 
-/// djb's positions and lengths wrap at 4 GiB.
+/// djb's positions and lengths are modulo 4 GiB.
 #[allow(clippy::cast_possible_truncation)]
 fn length_of(key: &[u8]) -> u32 {
     key.len() as u32
@@ -352,8 +352,8 @@ mod tests {
         }
     }
 
-    /// Asserts that nobody is let in who is denied, nor denied who is let in, by what is
-    /// left of the rules where `damage` has been at work.
+    /// Asserts that with the part of the rules that `damage` leaves no client is allowed
+    /// that the rules deny, nor denied that they allow.
     #[track_caller]
     fn assert_no_other_rule(whole: &[u8], file: &Scratch, damage: impl Fn(&mut Vec<u8>)) {
         let mut bytes = whole.to_vec();

@@ -1,5 +1,5 @@
-//! The file of the store, as the database reads and writes it.  It was opened by us,
-//! without following a link, and whoever has the lock of its directory is alone with it.
+//! The file of the store, as the database reads and writes it.  It was opened without
+//! following a link, and only the process that has the lock of its directory uses it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -16,7 +16,8 @@ impl StorageBackend for Backend {
         Ok(self.0.metadata()?.len())
     }
 
-    /// A file that was cut short says so, before memory is taken for what it has not.
+    /// An error for a file that was cut short, before memory is allocated for the missing
+    /// part.
     fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let end = offset.checked_add(length as u64);
         if end.is_none_or(|end| self.len().is_ok_and(|there| end > there)) {

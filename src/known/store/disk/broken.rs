@@ -1,4 +1,4 @@
-//! Why the store cannot be used, panics of the database among it.
+//! Why the store cannot be used, including panics of the database.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,9 +7,9 @@ use std::{error, fmt, io};
 /// Why the store cannot be used.
 #[derive(Debug)]
 pub enum Broken {
-    /// What is in the file makes no sense.
+    /// The contents of the file are not valid.
     Damaged(String),
-    /// The system does not let us read or write it.
+    /// An error of the system, for reading or writing.
     Refused(io::Error),
 }
 
@@ -42,13 +42,13 @@ thread_local! {
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread, at this moment, is the database's, and will be told
-/// as what it is.
+/// Whether a panic of this thread, at this moment, is the database's, and will be reported
+/// as damage.
 pub(in crate::known) fn panics_are_contained() -> bool {
     IS_CONTAINED.get()
 }
 
-/// The database panics where what it reads contradicts itself.
+/// The database panics if what it reads contradicts itself.
 pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
     IS_CONTAINED.set(true);
     let done = catch_unwind(AssertUnwindSafe(work));

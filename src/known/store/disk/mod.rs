@@ -1,5 +1,5 @@
 //! The store on the disk: a database with all clients, and the queues in which they are
-//! forgotten.  Written in batches, each of which is there in full or not at all.
+//! forgotten.  It is written in batches, each of which takes effect in full or not at all.
 
 mod backend;
 mod broken;
@@ -23,18 +23,17 @@ pub use broken::Broken;
 pub(in crate::known) use broken::panics_are_contained;
 pub use tables::Rest;
 
-/// Bytes of pages that are kept in memory.
+/// Bytes of pages that are cached in memory.
 const CACHE: usize = 1 << 20;
 
 /// The store.
 pub struct Disk(Database);
 
 impl Disk {
-    /// Opens the store in `file`; an empty file becomes one.
+    /// Opens the store in `file`; an empty file becomes a store.
     ///
     /// # Errors
-    /// A file that is no store of this version, or that the system refuses to read or
-    /// write.
+    /// A file that is not a store of this version, or an error of the system.
     pub fn open(file: File) -> Result<Self, Broken> {
         contained(|| {
             let mut builder = Builder::new();
@@ -91,12 +90,12 @@ impl Disk {
         contained(|| Ok(self.0.begin_read()?.open_table(CLIENTS)?.len()?))
     }
 
-    /// Writes `changes`, and forgets whom `limits` leaves no room or no time: 10,000 at
-    /// most.  Then it is on the disk.
+    /// Writes `changes`, and forgets clients that exceed `limits`: 10,000 at most.  Then
+    /// all is on the disk.
     ///
     /// # Errors
-    /// A file that cannot be read or written, in which nothing is changed then.  It has to be
-    /// opened anew.
+    /// A file that cannot be read or written; nothing in it is changed then.  It has to be
+    /// opened again.
     pub fn write(
         &self,
         changes: &Changes,
@@ -121,8 +120,7 @@ impl Disk {
     }
 }
 
-/// Gives a store up; it is closed if nobody else has it.  One that is broken may panic
-/// once more.
+/// Drops a store; it is closed if nothing else uses it.  A damaged one may panic once more.
 pub(super) fn close(disk: Option<Arc<Disk>>) {
     let _ = contained(|| {
         drop(disk);
@@ -147,7 +145,7 @@ mod tests {
     const DAYS: std::time::Duration = std::time::Duration::from_secs(36 * 86_400);
     const LIMITS: Limits = Limits { size: 100, lifetimes: Lifetimes { of_static: DAYS } };
 
-    /// A file that is removed with this.
+    /// A file that is removed on drop.
     struct TestFile(std::path::PathBuf);
 
     impl TestFile {
@@ -184,7 +182,7 @@ mod tests {
         disk.write(changes, &LIMITS, purge, Time(now)).unwrap()
     }
 
-    /// As many places as clients, and each at the one that it has to have.
+    /// As many places as clients, each where it should be.
     fn assert_consistent(disk: &Disk) {
         let clients = disk.page(Key::FIRST, usize::MAX).unwrap();
         let reading = disk.0.begin_read().unwrap();
@@ -276,7 +274,7 @@ mod tests {
         fs::read(&place.0).unwrap()
     }
 
-    /// Reads and writes a store of these bytes: it works, or says that it does not.
+    /// Reads and writes a store of these bytes: it works, or returns an error.
     fn use_store(place: &TestFile, bytes: &[u8]) -> Result<Option<Record>, Broken> {
         fs::write(&place.0, bytes).unwrap();
         let disk = Disk::open(place.file())?;

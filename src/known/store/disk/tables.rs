@@ -9,19 +9,19 @@ use crate::known::rules::Lifetimes;
 use crate::known::store::memory::Entry;
 use crate::known::store::order::{self, Place, Queue, first_to_go, is_over};
 
-/// Clients.  What is in the tables is told by their names: a program that has it
-/// otherwise has other names.
+/// Clients.  The names of the tables stand for their format: a program with another format
+/// uses other names.
 pub(super) const CLIENTS: TableDefinition<&[u8; key::LENGTH], &[u8; record::LENGTH]> =
     TableDefinition::new("clients.1");
 /// Their places in the queues.
 pub(super) const PLACES: TableDefinition<&[u8; order::LENGTH], ()> =
     TableDefinition::new("places.1");
 
-/// How many are removed, or dated back, for each batch at most: one takes no longer
-/// than a second.
+/// How many clients are removed, or set back in time, for each batch at most: a batch takes
+/// no longer than a second.
 const MOST_AT_ONCE: usize = 10_000;
 
-/// Whether a batch has forgotten all whom it should.
+/// Whether a batch has forgotten all clients that it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
     /// It has.
@@ -37,7 +37,7 @@ pub(super) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Both, made if they are not there.
+    /// Both, created if they do not exist.
     pub(super) fn open(writing: &'a WriteTransaction) -> Result<Self, Broken> {
         Ok(Self { clients: writing.open_table(CLIENTS)?, places: writing.open_table(PLACES)? })
     }
@@ -60,15 +60,15 @@ impl<'a> Tables<'a> {
         Ok(removed)
     }
 
-    /// Removes the client that has a place.  One without a client is removed alone, so
-    /// that no loop comes back to it.
+    /// Removes the client at a place.  A place without a client is removed alone, so that
+    /// no loop finds it again.
     fn remove_at(&mut self, place: Place) -> Result<Option<Record>, Broken> {
         let removed = self.remove(place.key)?;
         self.places.remove(&place.bytes())?;
         Ok(removed)
     }
 
-    /// Dates those back to now who passed in the future.
+    /// Sets clients whose last pass is in the future to now.
     pub(super) fn correct(&mut self, now: Time) -> Result<Rest, Broken> {
         for _ in 0..MOST_AT_ONCE {
             let backs = self.ends(End::Back)?;
@@ -102,7 +102,7 @@ impl<'a> Tables<'a> {
         Ok(Rest::More)
     }
 
-    /// One place of each queue that has any.
+    /// One place of each queue that is not empty.
     fn ends(&self, end: End) -> Result<Vec<Place>, Broken> {
         let mut found = Vec::with_capacity(Queue::ALL.len());
         for queue in Queue::ALL {

@@ -9,7 +9,7 @@ pub(super) struct Numerals {
     widest: usize,
     /// The most separators between two numbers.
     gap: usize,
-    /// May numbers that are zero be left out?
+    /// Whether numbers that are zero may be left out.
     skips_zeros: bool,
 }
 
@@ -26,12 +26,12 @@ impl Numerals {
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Chain {
     pub(super) links: usize,
-    /// The digits as written: short numbers prove little.
+    /// The number of digits as written: short numbers are weak evidence.
     pub(super) digits: usize,
 }
 
-/// The longest chain of the numbers of each order, in that order.  `digit` is what the
-/// radix of the numerals asks for; the compiler builds it into the loop.
+/// The longest chain of the numbers of each order, in that order.  `digit` accepts the
+/// digits of the numerals' radix; it is a parameter of the type, so that it is inlined.
 pub(super) fn longest<const N: usize>(
     text: &str,
     orders: &[[u16; N]; 2],

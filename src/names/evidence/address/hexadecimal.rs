@@ -12,7 +12,7 @@ pub(super) fn hexadecimal(text: &str, octets: [u8; 4]) -> Option<(Share, Spellin
     let pairs = octets.map(|octet| nibbles::<2>(&[octet]));
     let mut best = None;
     for (start, window) in text.windows(2).enumerate() {
-        // Most of a name is passed by here.
+        // Most of a name is skipped here.
         if !pairs.iter().any(|pair| pair == window) {
             continue;
         }
@@ -55,8 +55,8 @@ fn chain_of_pairs<'a>(
     chain
 }
 
-/// Whether the digits in `place` are all between two separators, but for a word before
-/// them; and not letters alone, which are a word themselves.
+/// Whether the digits in `place` are all that stands between two separators, except for a
+/// word before them; and not letters alone, which are a word.
 fn ends_a_word(text: &[u8], place: Range<usize>) -> bool {
     let ends = text.get(place.end).is_none_or(|&byte| is_separator(byte));
     let before = text[..place.start].iter().rev().take_while(|byte| !is_separator(**byte));
@@ -88,7 +88,7 @@ pub(super) fn contains<const GROUP: usize>(text: &str, digits: &[u8]) -> bool {
 
 /// Where the first group of `digits` stands in `text`.
 fn starts<const GROUP: usize>(text: &[u8], digits: &[u8]) -> impl Iterator<Item = usize> {
-    // Most of a name is passed by here: a comparison of a size that the compiler knows.
+    // Most of a name is skipped here: a comparison of constant size.
     let first: [u8; GROUP] = array::from_fn(|i| digits[i]);
     let windows = text.windows(GROUP).enumerate();
     windows.filter(move |(_, window)| **window == first).map(|(start, _)| start)

@@ -13,7 +13,7 @@ const PARTS: [(Share, Range<usize>); 5] = [
     (Share::Two, 2..4),
     (Share::Two, 0..2),
 ];
-/// Below this many digits a serial number would do.
+/// A shorter run may be a serial number.
 const JOINED_DIGITS: usize = 6;
 
 /// What of an address is one run of digits.

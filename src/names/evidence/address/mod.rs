@@ -1,5 +1,5 @@
-//! Is the client's address spelled in its name? Providers number the lines of
-//! their customers this way; nobody names a mail server so by hand.
+//! Whether a host name contains the client's address.  Providers name residential
+//! connections this way; an administrator does not name a mail server so.
 
 mod chains;
 mod hexadecimal;
@@ -16,8 +16,8 @@ use joined::joined;
 
 pub(super) use spelling::{Share, Spelling};
 
-/// What of `ip` is in `text`, lower-case, in which the top-level domain is best left
-/// out.
+/// How much of `ip` is in `text`, in lower case, which should not contain the top-level
+/// domain.
 pub(super) fn spelled(text: &str, ip: IpAddr) -> Option<(Share, Spelling)> {
     match ip.to_canonical() {
         IpAddr::V4(ip) => v4(text, ip),
@@ -30,7 +30,7 @@ fn v4(text: &str, ip: Ipv4Addr) -> Option<(Share, Spelling)> {
     let wanted = orders.map(|octets| octets.map(u16::from));
     let chains = longest(text, &wanted, &OCTETS, u8::is_ascii_digit);
     let Chain { links, digits } = chains.into_iter().max().unwrap_or_default();
-    // Small numbers meet by chance: a version, a rack and a slot.
+    // Small numbers match by coincidence: a version, a rack and a slot.
     match (links, digits) {
         (4, _) => return Some((Share::Whole, Spelling::Decimal)),
         (3, 4..) => return Some((Share::Three, Spelling::Decimal)),
@@ -45,7 +45,7 @@ fn v4(text: &str, ip: Ipv4Addr) -> Option<(Share, Spelling)> {
 }
 
 /// Whether the last two octets are numbers of the name, wherever they stand:
-/// `cm12.omega139` is 139.12.
+/// `cm12.omega139` has 139.12.
 fn has_both(text: &str, ip: Ipv4Addr) -> bool {
     let [_, _, third, last] = ip.octets();
     let has = |octet: u8| {
