@@ -65,20 +65,20 @@ impl Places for Child<'_> {
     /// After the supervisor's death no process tells which places are free again: the
     /// remaining clients do not wait for one.
     fn claim_session(&self) -> bool {
-        self.pool.line().claim(self.slot, self.service.options.max_prog())
-            || (self.is_orphaned() && self.pool.line().claim(self.slot, self.pool.size()))
+        self.pool.queue().claim(self.slot, self.service.options.max_prog())
+            || (self.is_orphaned() && self.pool.queue().claim(self.slot, self.pool.size()))
     }
 
     /// The next client may find a place.
     fn leave_queue(&self) {
-        if self.pool.line().leave(self.slot) {
-            self.pool.line().wake_next();
+        if self.pool.queue().leave(self.slot) {
+            self.pool.queue().wake_next();
         }
     }
 
     fn release_session(&self) {
         self.pool.slots().enter(self.slot, Stage::Busy);
-        self.pool.line().wake_next();
+        self.pool.queue().wake_next();
     }
 
     fn sessions(&self) -> usize {

@@ -25,7 +25,7 @@ pub struct Scoreboard<'a> {
     /// The address or network that its client counts for.
     pub(super) networks: &'a [AtomicU64],
     /// Since when its client has been queued for a place.
-    pub(super) line: &'a [AtomicU64],
+    pub(super) queue: &'a [AtomicU64],
     /// Since when its child has been waiting for a program to start, until that is logged.
     pub(super) starts: &'a [AtomicU64],
     pub(super) slots: &'a [Slot],
@@ -140,9 +140,9 @@ impl<'a> Scoreboard<'a> {
 impl<'a> From<Parts<'a>> for Scoreboard<'a> {
     fn from(Parts { header, sets, columns, slots, counters }: Parts<'a>) -> Self {
         let [idle, busy, prog, movers] = sets.map(SlotSet);
-        let [owners, pids, networks, line, starts] = columns;
+        let [owners, pids, networks, queue, starts] = columns;
         let stages = Stages::new([idle, busy, prog]);
-        Self { header, stages, movers, owners, pids, networks, line, starts, slots, counters }
+        Self { header, stages, movers, owners, pids, networks, queue, starts, slots, counters }
     }
 }
 

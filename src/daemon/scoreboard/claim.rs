@@ -150,7 +150,7 @@ mod tests {
         let ip = "192.0.2.7".parse().unwrap();
         assert_eq!(pool.slots().occupy(None, 0), Some(CHILD));
         pool.slots().set_client(CHILD, ip);
-        assert!(pool.line().claim(CHILD, 1));
+        assert!(pool.queue().claim(CHILD, 1));
         assert_given_back(&pool, |pool| {
             let transfer = pool.slots().claim(Some(CHILD), 1).unwrap().transfer(CHILD);
             assert_eq!(pool.slots().stage(CHILD), Some(Stage::Idle));

@@ -24,7 +24,7 @@ pub const VERSION: u64 = 10;
 
 /// Sets of slots: one for each stage, and the slots that move a client.
 const SETS: usize = Stage::ALL.len() + 1;
-/// Columns: owners, process ids, networks, the line, and starts.
+/// Columns: owners, process ids, networks, the queue for places, and starts.
 const COLUMNS: usize = 5;
 /// Counters of networks for each slot: so many that with all slots taken one client in 16
 /// shares its counter with another network, and causes a needless search.
@@ -101,7 +101,7 @@ pub(super) struct Header {
     pub(super) moves: AtomicU64,
     /// How many clients are queued for a place, or were killed as they joined or left.
     pub(super) waiting: AtomicU64,
-    /// Whether a client in the line has ever been passed over.
+    /// Whether a client in that queue has ever been passed over.
     pub(super) ever_passed_over: AtomicU64,
     pub(super) local_names: NameTable,
     pub(super) refusals: RefusalTable,

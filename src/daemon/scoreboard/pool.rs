@@ -13,9 +13,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::class::Class;
 use crate::daemon::scoreboard::board::{Scoreboard, since};
-use crate::daemon::scoreboard::line::Line;
 use crate::daemon::scoreboard::local_names::LocalNames;
 use crate::daemon::scoreboard::per_network::Networks;
+use crate::daemon::scoreboard::queue::Queue;
 use crate::daemon::scoreboard::slots::Slots;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::starts::Starts;
@@ -81,10 +81,10 @@ impl Pool {
         Slots(&self.board)
     }
 
-    /// The line of clients that wait for a place.
+    /// The queue of clients that wait for a place.
     #[must_use]
-    pub fn line(&self) -> Line<'_> {
-        Line(&self.board)
+    pub fn queue(&self) -> Queue<'_> {
+        Queue(&self.board)
     }
 
     /// The clients by their networks.

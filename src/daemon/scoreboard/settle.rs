@@ -123,7 +123,7 @@ mod tests {
                 Some(Counter::Error),
             ),
             (|pool, slot| pool.slots().set_client(slot, ip()), client, Some(Counter::Error)),
-            (|pool, slot| assert!(pool.line().claim(slot, 2)), client, Some(Counter::Error)),
+            (|pool, slot| assert!(pool.queue().claim(slot, 2)), client, Some(Counter::Error)),
             (hand_over, client, Some(Counter::Error)),
             (start, pass, Some(Counter::Pass)),
             (end_session, pass, Some(Counter::Pass)),
@@ -145,7 +145,7 @@ mod tests {
                 Some(Counter::Error),
             ),
             (|pool, slot| pool.slots().set_client(slot, ip()), client, Some(Counter::Error)),
-            (|pool, slot| assert!(pool.line().claim(slot, 2)), client, Some(Counter::Error)),
+            (|pool, slot| assert!(pool.queue().claim(slot, 2)), client, Some(Counter::Error)),
             (
                 |pool, slot| pool.slots().note_becoming_program(slot),
                 Untold::Nothing,

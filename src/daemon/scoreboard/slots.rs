@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::class::Class;
 use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::board::Scoreboard;
-use crate::daemon::scoreboard::line::Line;
 use crate::daemon::scoreboard::per_network::Networks;
+use crate::daemon::scoreboard::queue::Queue;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::daemon::scoreboard::starts::Starts;
 use crate::sys;
@@ -40,7 +40,7 @@ impl<'a> Slots<'a> {
         self.0.movers.remove(slot);
         self.0.slot(slot).client.clear();
         Networks(self.0).count_out(slot);
-        Line(self.0).leave(slot);
+        Queue(self.0).leave(slot);
         for column in [self.0.pids, self.0.starts, self.0.owners] {
             column[slot.0].store(0, Ordering::SeqCst);
         }
@@ -211,8 +211,8 @@ mod tests {
     use crate::daemon::scoreboard::stuck::Start;
 
     fn words_of(pool: &Pool, slot: SlotId) -> impl Iterator<Item = &AtomicU64> {
-        let Scoreboard { owners, pids, networks, line, starts, .. } = &pool.board;
-        let columns = [owners, pids, networks, line, starts].map(|column| &column[slot.0]);
+        let Scoreboard { owners, pids, networks, queue, starts, .. } = &pool.board;
+        let columns = [owners, pids, networks, queue, starts].map(|column| &column[slot.0]);
         let Slot { files, client, .. } = pool.board.slot(slot);
         client.words().chain(columns).chain([files])
     }
@@ -280,8 +280,8 @@ mod tests {
             pool.slots().note_refusal(mine);
             std::mem::forget(Start::begin(&pool, mine));
             pool.slots().enter(mine, stage);
-            let _ = pool.line().claim(mine, 3);
-            pool.line().leave(mine);
+            let _ = pool.queue().claim(mine, 3);
+            pool.queue().leave(mine);
         }
         pool.slots().vacate(mine);
         for slot in others() {
@@ -316,13 +316,13 @@ mod tests {
             pool.slots().enter(slot, Stage::Busy);
         }
         pool.slots().describe(first, Class::Static, Some("mx.example.org"));
-        assert!(pool.line().claim(first, 1));
+        assert!(pool.queue().claim(first, 1));
         let program_slot = pool.slots().occupy(Some(first), 1).unwrap();
         pool.slots().transfer(first, program_slot);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Idle), pool.clients()), (1, 1, 2));
         assert_eq!(pool.slots().client(program_slot).unwrap().0, ip);
         assert_eq!(pool.networks().earlier_from(second, ip), 1, "counted once");
-        assert!(!pool.line().claim(second, 1));
+        assert!(!pool.queue().claim(second, 1));
         pool.slots().take_back(first, program_slot);
         pool.slots().vacate(program_slot);
         assert_eq!(

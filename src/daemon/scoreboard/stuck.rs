@@ -23,13 +23,13 @@ impl StuckCheck {
     }
 
     /// If a check is due, writes to the scoreboard how many children are stuck;
-    /// `is_queue` tells whether clients wait to be accepted.
-    pub(in crate::daemon) fn look(&mut self, pool: &Pool, is_queue: impl FnOnce() -> bool) {
+    /// `has_unaccepted` tells whether clients wait to be accepted.
+    pub(in crate::daemon) fn look(&mut self, pool: &Pool, has_unaccepted: impl FnOnce() -> bool) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;
             pool.beat();
-            if is_queue() {
+            if has_unaccepted() {
                 pool.starts().note_stopped(INTERVAL);
             }
             pool.starts().note_stuck(PATIENCE);

@@ -104,7 +104,7 @@ mod tests {
         let pool = test_pool(3, 1);
         pool.slots().note_accepted(LAST);
         pool.slots().set_client(LAST, "192.0.2.7".parse().unwrap());
-        assert!(pool.line().claim(LAST, 3));
+        assert!(pool.queue().claim(LAST, 3));
         assert_eq!(verdicts(&pool), Verdicts::default(), "it has a place and may be killed");
         pool.slots().note_becoming_program(LAST);
         assert_eq!(verdicts(&pool)[Counter::Pass as usize], 1);

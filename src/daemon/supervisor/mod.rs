@@ -27,9 +27,9 @@ use crate::connection::serve::Service;
 use crate::daemon::child::oom::Scores;
 use crate::daemon::child::processors::Processors;
 use crate::daemon::relay::Relay;
-use crate::daemon::scoreboard::line::LineCheck;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::scoreboard::process_state::wake_child;
+use crate::daemon::scoreboard::queue::QueueCheck;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::starts::UntoldStart;
 use crate::daemon::scoreboard::stuck::StuckCheck;
@@ -56,7 +56,7 @@ pub struct Supervisor {
     backoff: Backoff,
     stopping: bool,
     stuck_check: StuckCheck,
-    line_check: LineCheck,
+    queue_check: QueueCheck,
     /// When a fork that failed is tried again.
     retry_at: Option<Instant>,
     crashes: Crashes,
@@ -106,7 +106,7 @@ impl Supervisor {
             backoff,
             stopping: false,
             stuck_check: StuckCheck::start(),
-            line_check: LineCheck::start(),
+            queue_check: QueueCheck::start(),
             retry_at: None,
             crashes: Crashes::none(Instant::now()),
             rounds: Rounds::default(),
@@ -142,9 +142,9 @@ impl Supervisor {
             self.reap();
             self.tell_ends();
             // Once the listener is shut down no client queues.
-            let queue = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
-            self.stuck_check.look(&self.pool, queue);
-            self.line_check.look(self.pool.line(), self.service.options.max_prog());
+            let has_unaccepted = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
+            self.stuck_check.look(&self.pool, has_unaccepted);
+            self.queue_check.look(self.pool.queue(), self.service.options.max_prog());
             if self.stopping && self.may_end() {
                 break;
             }
@@ -220,7 +220,7 @@ impl Supervisor {
         let now = Instant::now();
         let relay = self.keeps.relay.as_ref().and_then(Relay::due);
         let keeper = self.keeps.keeper.as_ref().and_then(KeeperProcess::due);
-        let look = Some(self.stuck_check.due().min(self.line_check.due()));
+        let look = Some(self.stuck_check.due().min(self.queue_check.due()));
         let reload = self.reload_due.filter(|_| self.checker.is_none());
         let at = [self.retry_at, self.rounds.due(now), relay, keeper, look, reload]
             .into_iter()

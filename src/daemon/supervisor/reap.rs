@@ -86,8 +86,8 @@ impl Supervisor {
         }
         self.pool.slots().vacate(slot);
         // Whatever it was doing: it may have had a place, or have been woken for one.
-        if self.pool.line().wake_next() {
-            self.line_check.note_wake();
+        if self.pool.queue().wake_next() {
+            self.queue_check.note_wake();
         }
         if is_session {
             let (ip, time) = client.unzip();

@@ -1,7 +1,7 @@
-//! The line of clients that wait for a place for their session (`--max-prog`): which is
+//! The queue of clients that wait for a place for their session (`--max-prog`): which is
 //! first, and which process wakes which.
 //!
-//! Only the first in line reaches for a place, so that no client waits for ever.  A client
+//! Only the first in the queue reaches for a place, so that no client waits for ever.  A client
 //! whose process is stopped is passed over until it looks for a place again: it would block
 //! all that come after it.  A process that may have made a place free, or should have taken
 //! one and does not, wakes the next.
@@ -23,12 +23,12 @@ const PATIENCE: Duration = Duration::from_millis(75);
 /// How often that is checked in any case.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// When the supervisor searches the line for clients that are stopped.
-pub(in crate::daemon) struct LineCheck {
+/// When the supervisor searches the queue for clients that are stopped.
+pub(in crate::daemon) struct QueueCheck {
     next: Instant,
 }
 
-impl LineCheck {
+impl QueueCheck {
     /// The first search is due at once.
     pub(in crate::daemon) fn start() -> Self {
         Self { next: Instant::now() }
@@ -41,11 +41,11 @@ impl LineCheck {
 
     /// If a search is due, passes over the clients that are stopped, if one of `most`
     /// places is free.
-    pub(in crate::daemon) fn look(&mut self, line: Line<'_>, most: usize) {
+    pub(in crate::daemon) fn look(&mut self, queue: Queue<'_>, most: usize) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;
-            line.pass_over_stopped(most);
+            queue.pass_over_stopped(most);
         }
     }
 
@@ -55,20 +55,20 @@ impl LineCheck {
     }
 }
 
-/// A client in the line: since when, and where.  The least is the first.
+/// A client in the queue: since when, and where.  The least is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiter {
     since: u64,
     slot: SlotId,
 }
 
-/// The line of a scoreboard.
+/// The queue of a scoreboard.
 #[derive(Clone, Copy)]
-pub struct Line<'a>(pub(super) &'a Scoreboard<'a>);
+pub struct Queue<'a>(pub(super) &'a Scoreboard<'a>);
 
-impl<'a> Line<'a> {
+impl<'a> Queue<'a> {
     /// Takes one of `most` places for programs, if one is free and no client has been
-    /// waiting for longer; else the client of `slot` is in the line from now on.
+    /// waiting for longer; else the client of `slot` is in the queue from now on.
     #[must_use]
     pub fn claim(self, slot: SlotId, most: usize) -> bool {
         let stages = self.0.stages;
@@ -97,7 +97,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Puts the client at the end of the line, or finds its place in it.
+    /// Puts the client at the end of the queue, unless it is in it.
     fn join(self, slot: SlotId) -> Waiter {
         let word = self.word(slot);
         // Before it can be found: a process that is killed here leaves the number too high,
@@ -113,7 +113,7 @@ impl<'a> Line<'a> {
         Waiter { since, slot }
     }
 
-    /// A client that was passed over, and does not reach for a place now, is in the line
+    /// A client that was passed over, and does not reach for a place now, is in the queue
     /// again.
     fn clear_passed_over(self, slot: SlotId) {
         self.word(slot).fetch_and(!PASSED_OVER, Ordering::SeqCst);
@@ -121,8 +121,8 @@ impl<'a> Line<'a> {
 
     /// Those that wait, except those that were passed over.
     fn waiters(self) -> impl Iterator<Item = Waiter> + 'a {
-        let line = self.0.line.iter().enumerate();
-        let waiters = line.map(|(number, word)| Waiter {
+        let queue = self.0.queue.iter().enumerate();
+        let waiters = queue.map(|(number, word)| Waiter {
             since: word.load(Ordering::SeqCst),
             slot: SlotId(number),
         });
@@ -156,12 +156,12 @@ impl<'a> Line<'a> {
         if self.0.header.ever_passed_over.load(Ordering::SeqCst) == 0 {
             return self.0.count(Stage::Prog);
         }
-        let line = self.0.line.chunks(64);
-        let words = self.0.stages.at(Stage::Prog).0.iter().zip(line);
+        let queue = self.0.queue.chunks(64);
+        let words = self.0.stages.at(Stage::Prog).0.iter().zip(queue);
         // Those that were passed over are checked first: one may reach for a place again,
         // and sees by then which others do.
-        let taken = words.map(|(word, line)| {
-            let passed_over = passed_over(line);
+        let taken = words.map(|(word, queue)| {
+            let passed_over = passed_over(queue);
             (word.load(Ordering::SeqCst) & !passed_over).count_ones() as usize
         });
         taken.sum()
@@ -224,13 +224,13 @@ impl<'a> Line<'a> {
     }
 
     fn word(self, slot: SlotId) -> &'a AtomicU64 {
-        &self.0.line[slot.0]
+        &self.0.queue[slot.0]
     }
 }
 
-/// The slots of a part of the line that were passed over, a bit each.
-fn passed_over(line: &[AtomicU64]) -> u64 {
-    let marks = line.iter().map(|word| word.load(Ordering::SeqCst) >> 63);
+/// The slots of a part of the queue that were passed over, a bit each.
+fn passed_over(queue: &[AtomicU64]) -> u64 {
+    let marks = queue.iter().map(|word| word.load(Ordering::SeqCst) >> 63);
     marks.enumerate().fold(0, |bits, (number, mark)| bits | mark << number)
 }
 
@@ -244,7 +244,7 @@ mod tests {
     use nix::unistd::Pid;
     use std::process::{Child, Command};
 
-    /// A process that is stopped, as the child of a client in the line may be.
+    /// A process that is stopped, as the child of a client in the queue may be.
     struct Stopped(Child);
 
     impl Stopped {
@@ -272,14 +272,14 @@ mod tests {
     }
 
     /// A pool with one place, which slot 0 has, and a stopped client in slot 1 that is
-    /// the first in the line, before the one of slot 2.
-    fn pool_with_line(first: &Stopped) -> Pool {
+    /// the first in the queue, before the one of slot 2.
+    fn pool_with_queue(first: &Stopped) -> Pool {
         let pool = test_pool(130, 1);
         (0..3).map(SlotId).for_each(|slot| pool.slots().enter(slot, Stage::Busy));
         sys::put_pid(pool.slots().pid_word(SlotId(1)), first.0.id());
-        assert!(pool.line().claim(SlotId(0), 1));
-        assert!(!pool.line().claim(SlotId(1), 1));
-        assert!(!pool.line().claim(SlotId(2), 1));
+        assert!(pool.queue().claim(SlotId(0), 1));
+        assert!(!pool.queue().claim(SlotId(1), 1));
+        assert!(!pool.queue().claim(SlotId(2), 1));
         pool
     }
 
@@ -289,74 +289,74 @@ mod tests {
         let claimed = (0..130).filter(|n| {
             let slot = SlotId(*n);
             pool.slots().enter(slot, Stage::Busy);
-            pool.line().claim(slot, 128)
+            pool.queue().claim(slot, 128)
         });
         assert_eq!(claimed.count(), 128);
         assert_eq!((pool.count(Stage::Prog), pool.count(Stage::Busy)), (128, 2));
         pool.slots().vacate(SlotId(0));
-        assert!(!pool.line().claim(SlotId(129), 128), "another has waited for longer");
-        assert!(pool.line().claim(SlotId(128), 128));
+        assert!(!pool.queue().claim(SlotId(129), 128), "another has waited for longer");
+        assert!(pool.queue().claim(SlotId(128), 128));
     }
 
     #[test]
     fn a_stopped_client_is_passed_over_and_takes_its_turn_again() {
         let stopped = Stopped::start();
-        let pool = pool_with_line(&stopped);
-        pool.line().pass_over_stopped(1);
-        assert!(!pool.line().claim(SlotId(2), 1), "no place is free");
+        let pool = pool_with_queue(&stopped);
+        pool.queue().pass_over_stopped(1);
+        assert!(!pool.queue().claim(SlotId(2), 1), "no place is free");
         pool.slots().vacate(SlotId(0));
-        assert!(!pool.line().claim(SlotId(2), 1), "another is first");
-        pool.line().pass_over_stopped(1);
-        assert!(pool.line().claim(SlotId(2), 1));
+        assert!(!pool.queue().claim(SlotId(2), 1), "another is first");
+        pool.queue().pass_over_stopped(1);
+        assert!(pool.queue().claim(SlotId(2), 1));
         stopped.resume();
-        assert!(!pool.line().claim(SlotId(1), 1), "no place is free");
-        assert!(!pool.line().claim(SlotId(3), 1));
+        assert!(!pool.queue().claim(SlotId(1), 1), "no place is free");
+        assert!(!pool.queue().claim(SlotId(3), 1));
         pool.slots().vacate(SlotId(2));
-        assert!(!pool.line().claim(SlotId(3), 1), "it is the first again");
-        assert!(pool.line().claim(SlotId(1), 1));
+        assert!(!pool.queue().claim(SlotId(3), 1), "it is the first again");
+        assert!(pool.queue().claim(SlotId(1), 1));
     }
 
     #[test]
     fn one_that_runs_is_not_passed_over() {
         let stopped = Stopped::start();
-        let pool = pool_with_line(&stopped);
+        let pool = pool_with_queue(&stopped);
         stopped.resume();
         pool.slots().vacate(SlotId(0));
-        pool.line().pass_over_stopped(1);
-        assert!(!pool.line().claim(SlotId(2), 1));
-        assert!(pool.line().claim(SlotId(1), 1));
+        pool.queue().pass_over_stopped(1);
+        assert!(!pool.queue().claim(SlotId(2), 1));
+        assert!(pool.queue().claim(SlotId(1), 1));
     }
 
     #[test]
     fn one_that_is_stopped_as_it_reaches_for_a_place_has_none() {
         let stopped = Stopped::start();
-        let pool = pool_with_line(&stopped);
+        let pool = pool_with_queue(&stopped);
         pool.slots().vacate(SlotId(0));
-        let reaching = pool.line().first().unwrap();
+        let reaching = pool.queue().first().unwrap();
         pool.board.stages.at(Stage::Prog).add(reaching.slot);
-        assert!(pool.line().places_taken() <= 1, "it has seen that the place is free");
-        assert!(!pool.line().claim(SlotId(2), 1));
-        pool.line().pass_over_stopped(1);
-        assert!(pool.line().claim(SlotId(2), 1));
+        assert!(pool.queue().places_taken() <= 1, "it has seen that the place is free");
+        assert!(!pool.queue().claim(SlotId(2), 1));
+        pool.queue().pass_over_stopped(1);
+        assert!(pool.queue().claim(SlotId(2), 1));
         stopped.resume();
-        assert!(!pool.line().take_turn(reaching), "the place is taken");
+        assert!(!pool.queue().take_turn(reaching), "the place is taken");
         pool.board.stages.at(Stage::Prog).remove(reaching.slot);
-        pool.line().clear_passed_over(reaching.slot);
+        pool.queue().clear_passed_over(reaching.slot);
         assert_eq!(pool.count(Stage::Prog), 1);
         pool.slots().vacate(SlotId(2));
-        assert!(pool.line().claim(SlotId(1), 1));
+        assert!(pool.queue().claim(SlotId(1), 1));
     }
 
     #[test]
     fn one_that_has_won_its_place_keeps_it_while_it_is_stopped() {
         let stopped = Stopped::start();
-        let pool = pool_with_line(&stopped);
+        let pool = pool_with_queue(&stopped);
         pool.slots().vacate(SlotId(0));
-        let reaching = pool.line().first().unwrap();
+        let reaching = pool.queue().first().unwrap();
         pool.board.stages.at(Stage::Prog).add(reaching.slot);
-        assert!(pool.line().take_turn(reaching));
-        pool.line().pass_over_stopped(1);
-        assert!(!pool.line().claim(SlotId(2), 1));
+        assert!(pool.queue().take_turn(reaching));
+        pool.queue().pass_over_stopped(1);
+        assert!(!pool.queue().claim(SlotId(2), 1));
     }
 
     #[test]
@@ -368,7 +368,7 @@ mod tests {
         let hold_and_release = |slot| {
             for _ in 0..3000 {
                 pool.slots().enter(slot, Stage::Busy);
-                while !pool.line().claim(slot, PLACES) {
+                while !pool.queue().claim(slot, PLACES) {
                     std::thread::yield_now();
                 }
                 assert!(sessions.fetch_add(1, Ordering::SeqCst) < PLACES);
@@ -379,7 +379,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
-                    pool.line().waiters().for_each(|waiter| pool.line().pass_over(waiter));
+                    pool.queue().waiters().for_each(|waiter| pool.queue().pass_over(waiter));
                     std::thread::yield_now();
                 }
             });
@@ -390,17 +390,17 @@ mod tests {
             over.store(true, Ordering::SeqCst);
             assert_eq!(ended, [true; 6]);
         });
-        assert_eq!((pool.count(Stage::Prog), pool.line().waiting()), (0, 0));
+        assert_eq!((pool.count(Stage::Prog), pool.queue().waiting()), (0, 0));
     }
 
     #[test]
     fn whoever_leaves_the_line_first_is_not_counted_in_it() {
         let pool = test_pool(3, 1);
         (0..3).map(SlotId).for_each(|slot| pool.slots().enter(slot, Stage::Busy));
-        assert!(pool.line().claim(SlotId(0), 1));
-        assert!(!pool.line().claim(SlotId(1), 1) && !pool.line().claim(SlotId(1), 1));
-        assert_eq!(pool.line().waiting(), 1);
-        assert!(pool.line().leave(SlotId(1)) && !pool.line().leave(SlotId(1)));
-        assert_eq!(pool.line().waiting(), 0);
+        assert!(pool.queue().claim(SlotId(0), 1));
+        assert!(!pool.queue().claim(SlotId(1), 1) && !pool.queue().claim(SlotId(1), 1));
+        assert_eq!(pool.queue().waiting(), 1);
+        assert!(pool.queue().leave(SlotId(1)) && !pool.queue().leave(SlotId(1)));
+        assert_eq!(pool.queue().waiting(), 0);
     }
 }
