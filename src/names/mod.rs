@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 pub use evidence::{Evidence, Piece, Sign, THRESHOLD};
 pub use host::host_name;
-pub use patterns::{Origin, Patterns, PatternsError, Verdict};
+pub use patterns::{Action, Origin, Patterns, PatternsError};
 
 /// What names are judged by: the administrator's expressions, and the built-in rules unless
 /// they are disabled.  It is made once, before the pool is forked; judging allocates
@@ -74,8 +74,8 @@ impl Names {
 
     /// The line of the list of exceptions that matches `name`.
     fn exception(&self, name: &str) -> Option<Origin<'_>> {
-        let (origin, verdict) = self.exceptions.decide(name)?;
-        (verdict != Verdict::Refused).then_some(origin)
+        let (origin, action) = self.exceptions.decide(name)?;
+        (action != Action::Refused).then_some(origin)
     }
 
     /// Judges the name of the client at `ip`: a host name, lower-case, as
@@ -84,8 +84,8 @@ impl Names {
     pub fn judge<'a>(&'a self, name: &'a str, ip: IpAddr) -> Judgement<'a> {
         if let Some(origin) = self.exception(name) {
             Judgement::Ordinary(Reason::Expression(origin))
-        } else if let Some((origin, verdict)) = self.dynamic.decide(name) {
-            let passed = verdict == Verdict::Passed;
+        } else if let Some((origin, action)) = self.dynamic.decide(name) {
+            let passed = action == Action::Passed;
             let judgement = if passed { Judgement::Ordinary } else { Judgement::Dynamic };
             judgement(Reason::Expression(origin))
         } else if self.builtin {

@@ -24,7 +24,7 @@ use postfix::{Entry, Kind};
 use program::Program;
 
 pub use error::{Origin, PatternsError};
-pub use postfix::Verdict;
+pub use postfix::Action;
 
 /// The most expressions in a file.
 const MAX_EXPRESSIONS: usize = 4_000;
@@ -98,7 +98,7 @@ impl Patterns {
         }
         let expressions = expressions(&file, &text)?;
         let matcher::Findings { lines, wrong } = find_once(&expressions, names);
-        let listed = |line: Option<u32>| line.map(|line| (line, Verdict::Listed));
+        let listed = |line: Option<u32>| line.map(|line| (line, Action::Listed));
         *found.borrow_mut() =
             lines.into_iter().map(|(name, line)| (name.into(), listed(line))).collect();
         wrong.map_or(Ok(()), |wrong| Err(check_all(&file, &[wrong]).err().unwrap_or_else(too_big)))
@@ -173,7 +173,7 @@ impl Patterns {
     /// The line that decides about `name`, and how; of successive lines with the same
     /// result not always the first that matches.
     #[must_use]
-    pub fn decide(&self, name: &str) -> Option<(Origin<'_>, Verdict)> {
+    pub fn decide(&self, name: &str) -> Option<(Origin<'_>, Action)> {
         let found = match &self.source {
             Source::Compiled(program) => program.find(name),
             Source::OnDemand { found, .. } => {
@@ -181,7 +181,7 @@ impl Patterns {
                 found.iter().find(|(known, _)| known == name).and_then(|(_, found)| *found)
             }
         };
-        found.map(|(line, verdict)| (Origin { file: &self.file, line }, verdict))
+        found.map(|(line, action)| (Origin { file: &self.file, line }, action))
     }
 
     /// Warns of expressions that fit no table, if there are any.
@@ -231,7 +231,7 @@ fn warn_of_table(table: &postfix::Table, findings: &mut Findings) {
 /// The entries before the first exception; after one, a line that matches every name may be
 /// intended.
 fn unconditional(entries: &[Entry]) -> &[Entry] {
-    let refuses = Kind::Rule { negated: false, verdict: Verdict::Refused };
+    let refuses = Kind::Rule { negated: false, action: Action::Refused };
     let count = entries.iter().take_while(|entry| entry.kind == refuses).count();
     &entries[..count]
 }
@@ -247,7 +247,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, PatternsError> {
     file::read(path, Patterns::LARGEST_FILE).map_err(unreadable)
 }
 
-type Found = Vec<(String, Option<(u32, Verdict)>)>;
+type Found = Vec<(String, Option<(u32, Action)>)>;
 
 /// The entries of `text`, in order.
 fn entries(file: &str, text: &[u8]) -> Result<Vec<Entry>, PatternsError> {
@@ -259,7 +259,7 @@ fn entries(file: &str, text: &[u8]) -> Result<Vec<Entry>, PatternsError> {
         return Ok(entries);
     }
     let expressions = expressions(file, text)?;
-    let kind = Kind::Rule { negated: false, verdict: Verdict::Listed };
+    let kind = Kind::Rule { negated: false, action: Action::Listed };
     let entry = |it: &Expression<'_>| Entry { line: it.line, expression: it.text.into(), kind };
     Ok(expressions.iter().map(entry).collect())
 }
@@ -480,7 +480,7 @@ mod tests {
         let tables = Patterns::parse("made", b"^mx[0-9]\n").unwrap().tables();
         let taken = Patterns::with_tables("taken", b"(no expression\n", &tables).unwrap();
         let origin = Origin { file: "taken", line: 1 };
-        assert_eq!(taken.decide("mx1.example"), Some((origin, Verdict::Listed)));
+        assert_eq!(taken.decide("mx1.example"), Some((origin, Action::Listed)));
         let made_anew = Patterns::with_tables("anew", b"^b\n", b"no tables").unwrap();
         assert!(
             made_anew.decide("b.example").is_some() && made_anew.decide("mx1.example").is_none()

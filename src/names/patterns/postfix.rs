@@ -6,7 +6,7 @@ use super::table_error::TableError;
 
 /// What an entry of a list says about the names that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Action {
     /// A plain list of expressions: the option that names the list says what a match means.
     Listed,
     /// A Postfix table refuses or delays the client.
@@ -36,7 +36,7 @@ pub(super) enum Kind {
     /// Names that match; with `!` those that do not.
     Rule {
         negated: bool,
-        verdict: Verdict,
+        action: Action,
     },
     /// The entries up to [`Kind::EndIf`] are for names that match; with `!` for those
     /// that do not.
@@ -160,9 +160,9 @@ fn parse(line: &[u8]) -> Result<(Kind, String), Refusal> {
         return Err(refuse(TableError::NoLine));
     };
     let expression = translate(expression, flags).map_err(refuse)?;
-    let kind = match (is_if, verdict(result)) {
+    let kind = match (is_if, action(result)) {
         (true, _) => Kind::If { negated },
-        (false, Some(verdict)) => Kind::Rule { negated, verdict },
+        (false, Some(action)) => Kind::Rule { negated, action },
         (false, None) => return Err(refuse(TableError::NoResult)),
     };
     Ok((kind, expression))
@@ -253,12 +253,12 @@ fn with_flags(expression: &str, flags: &str) -> Result<String, TableError> {
 }
 
 /// What a result of access(5) does to the client; `None` if there is none.
-fn verdict(result: &str) -> Option<Verdict> {
+fn action(result: &str) -> Option<Action> {
     let word = result.split_ascii_whitespace().next()?.to_ascii_lowercase();
     let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
     let refuses = word.len() == 3 && (word.starts_with('4') || word.starts_with('5'));
     let passes = ["ok", "dunno", "prepend"].contains(&word.as_str()) || word.starts_with("permit");
-    Some(if passes || (is_number && !refuses) { Verdict::Passed } else { Verdict::Refused })
+    Some(if passes || (is_number && !refuses) { Action::Passed } else { Action::Refused })
 }
 
 #[cfg(test)]
@@ -284,11 +284,11 @@ mod tests {
         assert_eq!(
             rows,
             [
-                (1, "^a\\/b", Kind::Rule { negated: false, verdict: Verdict::Refused }),
+                (1, "^a\\/b", Kind::Rule { negated: false, action: Action::Refused }),
                 (3, "(?-i:x)", Kind::If { negated: true }),
-                (4, "y", Kind::Rule { negated: true, verdict: Verdict::Passed }),
+                (4, "y", Kind::Rule { negated: true, action: Action::Passed }),
                 (5, "", Kind::EndIf),
-                (6, "(?m:z)", Kind::Rule { negated: false, verdict: Verdict::Refused }),
+                (6, "(?m:z)", Kind::Rule { negated: false, action: Action::Refused }),
             ]
         );
         assert!(table.skipped.is_empty());
@@ -297,19 +297,19 @@ mod tests {
     #[test]
     fn what_results_mean() {
         for (result, expected) in [
-            ("REJECT", Verdict::Refused),
-            ("450 4.7.1 no", Verdict::Refused),
-            ("554", Verdict::Refused),
-            ("check_greylist", Verdict::Refused),
-            ("OK", Verdict::Passed),
-            ("dunno", Verdict::Passed),
-            ("permit_sasl", Verdict::Passed),
-            ("PREPEND X: y", Verdict::Passed),
-            ("1", Verdict::Passed),
+            ("REJECT", Action::Refused),
+            ("450 4.7.1 no", Action::Refused),
+            ("554", Action::Refused),
+            ("check_greylist", Action::Refused),
+            ("OK", Action::Passed),
+            ("dunno", Action::Passed),
+            ("permit_sasl", Action::Passed),
+            ("PREPEND X: y", Action::Passed),
+            ("1", Action::Passed),
         ] {
-            assert_eq!(verdict(result), Some(expected), "{result}");
+            assert_eq!(action(result), Some(expected), "{result}");
         }
-        assert_eq!(verdict(""), None);
+        assert_eq!(action(""), None);
     }
 
     #[test]

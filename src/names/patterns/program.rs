@@ -2,7 +2,7 @@
 //! same result are one step, and any of them decides.
 
 use super::matcher::{Budget, Expression, Matcher, TooBig};
-use super::postfix::{Entry, Kind, Verdict};
+use super::postfix::{Action, Entry, Kind};
 use super::tables::{self, Table};
 
 /// A list, compiled.
@@ -20,9 +20,9 @@ struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     /// Any expression that matches decides.
-    Any(Verdict),
+    Any(Action),
     /// This line decides, unless its expression matches.
-    Unless { line: u32, verdict: Verdict },
+    Unless { line: u32, action: Action },
     /// Goes on at `end` unless the expression matches, or, without `unless_matched`, if it
     /// does.
     Skip { unless_matched: bool, end: usize },
@@ -58,9 +58,9 @@ impl Program {
             let together = entries[at..].iter().take_while(|other| is_same_step(entry, other));
             let count = together.count().max(1);
             let what = match entry.kind {
-                Kind::Rule { negated: false, verdict } => Some(What::Any(verdict)),
-                Kind::Rule { negated: true, verdict } => {
-                    Some(What::Unless { line: entry.line, verdict })
+                Kind::Rule { negated: false, action } => Some(What::Any(action)),
+                Kind::Rule { negated: true, action } => {
+                    Some(What::Unless { line: entry.line, action })
                 }
                 Kind::If { negated } => {
                     open.push(steps.len());
@@ -81,13 +81,13 @@ impl Program {
     }
 
     /// The line that decides about `name`, and how.
-    pub(super) fn find(&self, name: &str) -> Option<(u32, Verdict)> {
+    pub(super) fn find(&self, name: &str) -> Option<(u32, Action)> {
         let mut at = 0;
         while let Some(Step { matcher, what }) = self.steps.get(at) {
             at += 1;
             match (*what, matcher.find(name)) {
-                (What::Any(verdict), Some(line)) | (What::Unless { line, verdict }, None) => {
-                    return Some((line, verdict));
+                (What::Any(action), Some(line)) | (What::Unless { line, action }, None) => {
+                    return Some((line, action));
                 }
                 (What::Skip { unless_matched, end }, found)
                     if unless_matched != found.is_some() =>
@@ -132,14 +132,14 @@ mod tests {
     const TABLE: &[u8] = b"/^mx/ OK\n/^a/ REJECT\n/^b/ REJECT\nif /^c/\n/1/ REJECT\nif !/2/\n\
         /3/ OK\nendif\n/./ 450 x\nendif\n!/[a-z]/ REJECT\n/a.{20}b/ DUNNO\n/^d/ REJECT";
 
-    fn found(program: &Program) -> Vec<Option<(u32, Verdict)>> {
+    fn found(program: &Program) -> Vec<Option<(u32, Action)>> {
         let names = ["mxa.x", "a.mx", "b.x", "c1.x", "c3.x", "c23.x", "1.2", "d.x", "z.x"];
         names.iter().map(|name| program.find(name)).collect()
     }
 
     #[test]
     fn the_first_line_that_matches_decides() {
-        use Verdict::{Passed, Refused};
+        use Action::{Passed, Refused};
         let entries = postfix::read(TABLE).entries;
         let program = Program::new(&entries, Budget::default()).unwrap();
         let expected = [
