@@ -1,5 +1,6 @@
 //! Fatal errors, and their exit codes.
 
+mod advice;
 mod cause;
 mod usage;
 
@@ -8,6 +9,7 @@ use std::{fmt, io};
 
 use crate::djb::{self, TCPSERVER_USAGE};
 
+pub use advice::{Advice, Reader};
 pub use cause::{Cause, NotAnAddress, Reason};
 pub use usage::{Conflict, Hint, Operands, Usage};
 
@@ -50,8 +52,8 @@ pub enum Fatal {
         path: PathBuf,
         /// What the system says, or [`Refused`](crate::file::Refused).
         why: io::Error,
-        /// Where the setting stands, and what to do.
-        hint: String,
+        /// Which setting that is, and what to do.
+        advice: Advice,
     },
     /// A user or a group that does not exist.
     NoAccount {
@@ -185,8 +187,8 @@ impl fmt::Display for Fatal {
             Self::Unusable { what, why } => write!(f, "unable to use {what}: {why}"),
             Self::At { file, line, why } => write!(f, "unable to use {file} line {line}: {why}"),
             Self::Reported { message, .. } => f.write_str(message),
-            Self::Unreadable { path, why, hint } => {
-                write!(f, "unable to read {}: {}{hint}", path.display(), Reason(why))
+            Self::Unreadable { path, why, advice } => {
+                write!(f, "unable to read {}: {}{advice}", path.display(), Reason(why))
             }
             Self::NoAccount { option, name, why } => write!(f, "{option} {name}: {why}"),
             Self::NoId(variable) => {
@@ -225,7 +227,8 @@ mod tests {
         let denied = || io::Error::from(Errno::EACCES);
         let why = || Cause::from("no");
         let account = NoAccount { option: "-u", name: "x".into(), why: "no such user" };
-        let unreadable = Unreadable { path: "/f".into(), why: denied(), hint: " (-x)".into() };
+        let advice = Advice::Setting("-x".into());
+        let unreadable = Unreadable { path: "/f".into(), why: denied(), advice };
         let lookup = AddressLookup { name: "mx".into(), why: denied() };
         let of = Of { origin: "--pidfile".into(), error: Box::new(Fatal::unable("act", denied())) };
         for (fatal, code, message) in [

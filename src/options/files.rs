@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Options;
-use crate::error::Fatal;
+use crate::error::{Advice, Fatal, Reader};
 use crate::file::{self, Refused};
 
 /// What stands in the file that the setting `name` of `options` names, of up to
@@ -34,7 +34,7 @@ pub(crate) fn read_once(
     most: usize,
 ) -> Result<Vec<u8>, Fatal> {
     file::read(path, most)
-        .map_err(|why| unreadable(path, why, format!(" ({})", options.origin(name))))
+        .map_err(|why| unreadable(path, why, Advice::Setting(options.origin(name))))
 }
 
 /// Says that a daemon cannot read the file of a setting, and where the setting stands.
@@ -44,22 +44,18 @@ pub(crate) fn unreadable_again(
     path: &Path,
     why: io::Error,
 ) -> Fatal {
-    let origin = options.origin(name);
-    let reader = if name == "x" { "each connection" } else { "SIGHUP" };
-    let hint = match Refused::reason(&why) {
-        Some(Refused::NotRegular(_) | Refused::Descriptor) => {
-            format!(", which {reader} needs to read {origin} again")
-        }
-        Some(Refused::TooBig(_)) if name == "rules" => {
-            format!(" ({origin}): make a cdb of it with tcprules, and use -x")
-        }
-        None | Some(Refused::TooBig(_)) => format!(" ({origin})"),
+    let setting = options.origin(name);
+    let reader = if name == "x" { Reader::Connection } else { Reader::Sighup };
+    let advice = match Refused::reason(&why) {
+        Some(Refused::NotRegular(_) | Refused::Descriptor) => Advice::ReadAgain { setting, reader },
+        Some(Refused::TooBig(_)) if name == "rules" => Advice::MakeCdb(setting),
+        None | Some(Refused::TooBig(_)) => Advice::Setting(setting),
     };
-    unreadable(path, why, hint)
+    unreadable(path, why, advice)
 }
 
-fn unreadable(path: &Path, why: io::Error, hint: String) -> Fatal {
-    Fatal::Unreadable { path: path.into(), why, hint }
+fn unreadable(path: &Path, why: io::Error, advice: Advice) -> Fatal {
+    Fatal::Unreadable { path: path.into(), why, advice }
 }
 
 #[cfg(test)]

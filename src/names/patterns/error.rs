@@ -3,7 +3,7 @@
 use std::iter::repeat;
 use std::{error, fmt, io};
 
-use crate::error::{Fatal, Reason};
+use crate::error::{Advice, Fatal, Reason};
 use crate::escape::Printable;
 
 /// The place of an expression; displayed as `FILE line N`.
@@ -87,7 +87,7 @@ impl From<PatternsError> for Fatal {
     fn from(error: PatternsError) -> Self {
         match error {
             PatternsError::Unreadable { file, why } => {
-                Self::Unreadable { path: file.into(), why, hint: String::new() }
+                Self::Unreadable { path: file.into(), why, advice: Advice::None }
             }
             PatternsError::Unusable { file, why } => Self::Unusable { what: file, why: why.into() },
             PatternsError::Expression { file, line, why } => {
