@@ -3,7 +3,7 @@
 //! in front of tcpserver with as many slots.
 //!
 //! `cargo bench --bench flood -- [--seconds N] [--before N] [--flood N] [--slots N]
-//! [--sitters N] [--part N]`
+//! [--sessions N] [--part N]`
 //!
 //! The flood comes from one address, from one /24, or from as many networks as it
 //! has connections; their PTRs are denied at once, after 5 s, or never; a flooder
@@ -11,7 +11,7 @@
 //! either way.  The flood starts some seconds (`--before`) before the hosts with good
 //! names come.
 //!
-//! Then hosts that wait out their delay and stay in the session (`--sitters`), with
+//! Then hosts that wait out their delay and stay in the session (`--sessions`), with
 //! good names and without.
 //!
 //! The parts are 1 a flood that stays, 2 one that leaves and returns, 3 sessions.  The
@@ -88,7 +88,7 @@ impl From {
 struct Flood {
     from: From,
     size: usize,
-    sits: bool,
+    stays: bool,
     named: bool,
     server: SocketAddr,
 }
@@ -100,7 +100,7 @@ impl Flood {
         let mut flooders: Vec<Option<(Socket, Instant)>> = (0..self.size).map(|_| None).collect();
         while !stop.load(Ordering::SeqCst) {
             for (number, flooder) in flooders.iter_mut().enumerate() {
-                let old = flooder.as_ref().is_some_and(|one| !self.sits && one.1.elapsed() > STAY);
+                let old = flooder.as_ref().is_some_and(|one| !self.stays && one.1.elapsed() > STAY);
                 if flooder.is_none() || old {
                     *flooder = self.connect(number).map(|socket| (socket, Instant::now()));
                     made.fetch_add(usize::from(flooder.is_some()), Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl Flood {
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
         drop(fds);
         for (flooder, ready) in flooders.iter_mut().filter(|one| one.is_some()).zip(ready) {
-            // One that gets a banner goes on sitting.
+            // One that gets a banner stays.
             let mut text = [0; 64];
             let mut out = |socket: &Socket| !matches!((&mut &*socket).read(&mut text), Ok(1..));
             if ready && flooder.as_ref().is_some_and(|(socket, _)| out(socket)) {
@@ -186,7 +186,7 @@ struct Times {
     during: Duration,
 }
 
-/// Whether there was a banner for anybody.
+/// Whether any client got a banner.
 fn measure(name: &str, flood: &Flood, times: &Times) -> bool {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -224,17 +224,17 @@ fn daemon(slots: u32, names: &Names, more: &[&str]) -> Server {
     Server::spawn(command)
 }
 
-/// A flood from everywhere, with name servers of all kinds, that sits or comes and
+/// A flood from everywhere, with name servers of all kinds, that stays or comes and
 /// goes; and at tcpserver's front door.  Whether smtp-delayd always had a banner.
-fn floods(sits: bool, size: u32, slots: u32, times: &Times) -> bool {
+fn floods(stays: bool, size: u32, slots: u32, times: &Times) -> bool {
     let mut served = true;
-    let how = if sits { "sits" } else { "comes and goes" };
+    let how = if stays { "stays" } else { "comes and goes" };
     for (patience, ptr) in PTRS {
         let names = Names::start(patience);
         for (from, place) in FROM {
             let server = daemon(slots, &names, &[]);
             let flood =
-                Flood { from, size: size as usize, sits, named: false, server: server.address };
+                Flood { from, size: size as usize, stays, named: false, server: server.address };
             served &= measure(&format!("smtp-delayd: {place}, PTR {ptr}, {how}"), &flood, times);
         }
     }
@@ -243,14 +243,14 @@ fn floods(sits: bool, size: u32, slots: u32, times: &Times) -> bool {
     let server =
         Server::start(&[&words[..], &["sh", "-c", "sleep 2; echo 220; exec cat"]].concat());
     let from = From::ManyNetworks;
-    let flood = Flood { from, size: size as usize, sits, named: false, server: server.address };
+    let flood = Flood { from, size: size as usize, stays, named: false, server: server.address };
     measure(&format!("tcpserver: many networks, {how}"), &flood, times);
     served
 }
 
-/// Hosts that wait out their delay, and sit in the session then.  Whether there was
+/// Hosts that wait out their delay, and then stay in the session.  Whether there was
 /// always a banner where something bounds them.
-fn sessions(sitters: u32, slots: u32, during: Duration) -> bool {
+fn long_sessions(sessions: u32, slots: u32, during: Duration) -> bool {
     let mut served = true;
     let times = Times { before: Duration::from_secs(6), during };
     let names = Names::start(Patience::AtOnce);
@@ -261,8 +261,8 @@ fn sessions(sitters: u32, slots: u32, during: Duration) -> bool {
             // They need not wait for long to be let in.
             let server = daemon(slots, &names, &["--delay-none", "3"]);
             let flood =
-                Flood { from, size: sitters as usize, sits: true, named, server: server.address };
-            let name = format!("smtp-delayd: {sitters} sit in sessions, {name}, {place}");
+                Flood { from, size: sessions as usize, stays: true, named, server: server.address };
+            let name = format!("smtp-delayd: {sessions} stay in sessions, {name}, {place}");
             let unbounded = named && from != From::OneAddress;
             served &= measure(&name, &flood, &times) || unbounded;
         }
@@ -276,10 +276,10 @@ fn main() -> ExitCode {
         ("before", 5),
         ("flood", 1000),
         ("slots", 100),
-        ("sitters", 200),
+        ("sessions", 200),
         ("part", 0),
     ];
-    let [seconds, before, size, slots, sitters, part] =
+    let [seconds, before, size, slots, sessions, part] =
         arguments(known, "cargo bench --bench flood --");
     let times = Times {
         before: Duration::from_secs(before.into()),
@@ -290,13 +290,13 @@ fn main() -> ExitCode {
     );
     println!("{:<66} banners         p50    p99     flood", "in front of");
     let mut served = true;
-    for (number, sits) in [(1, true), (2, false)] {
+    for (number, stays) in [(1, true), (2, false)] {
         if [0, number].contains(&part) {
-            served &= floods(sits, size, slots, &times);
+            served &= floods(stays, size, slots, &times);
         }
     }
     if [0, 3].contains(&part) {
-        served &= sessions(sitters, slots, times.during);
+        served &= long_sessions(sessions, slots, times.during);
     }
     if !served {
         eprintln!("flood: smtp-delayd kept a good host without any banner");

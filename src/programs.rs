@@ -179,8 +179,8 @@ fn syslog(options: &Options, log: &Log) -> Result<Log, Fatal> {
 fn run_daemon(options: Options, log: &Log) -> Result<u8, Fatal> {
     let log = log_of(&options, log)?;
     if !options.daemon {
-        let mut nobody = Readiness::in_foreground();
-        return start::run_program(options, &log, &mut nobody).map(|()| 0);
+        let mut readiness = Readiness::in_foreground();
+        return start::run_program(options, &log, &mut readiness).map(|()| 0);
     }
     background::launch(&log, |readiness| start::run_program(options, &log, readiness))
 }

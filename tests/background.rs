@@ -321,7 +321,7 @@ fn a_start_without_a_syslog_daemon_warns() {
     });
     let loud = Background::new();
     let told = String::from_utf8(loud.start("--delay 0", &["true"]).stderr).unwrap();
-    assert!(!told.contains("unable to log"), "somebody listens there: {told}");
+    assert!(!told.contains("unable to log"), "a process listens there: {told}");
     let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
     command.args(["-l", "x", "--log", "syslog", "--syslog-socket", "/nonexistent/log"]);
     command.args(["127.0.0.1", "0", "true"]).stderr(Stdio::piped());
@@ -470,7 +470,7 @@ fn a_scoreboard_that_is_none_is_refused() {
 }
 
 #[test]
-fn everybody_may_read_the_files_whatever_the_umask() {
+fn all_users_may_read_the_files_whatever_the_umask() {
     let daemon = Background::new();
     let mut command = daemon.command("--delay 0", &["true"]);
     // SAFETY: umask is a system call.

@@ -92,7 +92,7 @@ fn report(daemon: &Daemon, source: &str) -> Report {
 }
 
 #[test]
-fn the_program_is_told_the_name_and_the_class() {
+fn the_program_gets_the_name_and_the_class() {
     needs!("nsd");
     let nsd = Nsd::start();
     let report_program = program().to_str().unwrap();
@@ -185,7 +185,7 @@ fn expressions_of_the_administrator_decide() {
 }
 
 #[test]
-fn one_delay_for_all_and_none_for_anybody() {
+fn one_delay_for_all_classes_and_none_for_any() {
     needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup().option(&nsd.option()).option("--delay 1").run(&GREETING);

@@ -218,7 +218,7 @@ fn smtp_delayctl_usage_matches_the_manual() {
 }
 
 #[test]
-fn smtp_delayctl_tells_its_commands_and_suggests_the_nearest() {
+fn smtp_delayctl_prints_its_commands_and_suggests_the_nearest() {
     let told = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
         let output = command.args(arguments).output().unwrap();
@@ -243,7 +243,7 @@ fn classify(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn classify_tells_the_class_and_what_decides_it() {
+fn classify_prints_the_class_and_what_decides_it() {
     needs!("nsd");
     let line = "dsl-192-0-2-7.isp.example";
     let (code, text) = classify(&["192.0.2.7", line]);
@@ -323,7 +323,7 @@ fn classify_answers_line_by_line() {
 }
 
 #[test]
-fn a_line_without_an_address_is_answered_and_told() {
+fn a_line_without_an_address_is_answered_and_reported() {
     let long = format!("{}\n", "x".repeat(100_000));
     let input = format!("mx.example.org 192.0.2.7\n\n{long}192.0.2.7 a\x1b\x07.example\n");
     let (code, text) = classify_lines(&[], &input);

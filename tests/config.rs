@@ -311,7 +311,7 @@ fn mistakes(arguments: &[&str]) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_all_told(arguments: &[&str], expected: &[&str]) {
+fn assert_all_reported(arguments: &[&str], expected: &[&str]) {
     let told = mistakes(arguments);
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (message, start) in told.iter().zip(expected) {
@@ -320,7 +320,7 @@ fn assert_all_told(arguments: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn check_tells_all_that_is_wrong_at_once() {
+fn check_reports_all_that_is_wrong_at_once() {
     let settings = config("delay soon\nmax-idle 2\n\nrules /nonexistent/rules\nerly log\n");
     let settings = settings.to_str().unwrap();
     let expressions = config("foo(\ngood\n[\n");
@@ -379,7 +379,7 @@ fn check_tells_all_that_is_wrong_at_once() {
          (rules in ",
         "unable to run no-such-program: No such file",
     ];
-    assert_all_told(&arguments, &expected);
+    assert_all_reported(&arguments, &expected);
     assert!(told[9].contains("nosuchhost.invalid"), "{told:#?}");
     assert!(told[15].ends_with(&format!("(rules in {settings} line 4)")), "{told:#?}");
 }
@@ -411,7 +411,7 @@ fn check_reports_every_bad_line_of_rules() {
     let rules = rules.to_str().unwrap();
     let line = |number| format!("unable to use {rules} line {number}: ");
     let expected = [&*line(2), &*line(3)];
-    assert_all_told(&["--rules", rules, "127.0.0.1", "0", "true"], &expected);
+    assert_all_reported(&["--rules", rules, "127.0.0.1", "0", "true"], &expected);
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn clients_of_killed_children_are_counted() {
 
 /// All that is told of a client whose child is killed is the line about the child.
 #[test]
-fn each_client_of_a_killed_child_is_told_of() {
+fn each_client_of_a_killed_child_is_logged() {
     const CLIENTS: usize = 25;
     let daemon = setup("--delay 20 -c 40").run(&["echo", "220"]);
     let _clients: Vec<_> = (0..CLIENTS).map(|_| daemon.client("127.0.0.1")).collect();

@@ -294,7 +294,7 @@ fn a_teaser_comes_at_once_and_the_greeting_completes_it() {
 }
 
 #[test]
-fn without_a_delay_anybody_may_talk_first() {
+fn without_a_delay_a_client_may_talk_first() {
     let daemon = Daemon::setup().option("-H --delay 0").run(&["cat"]);
     let mut client = daemon.client("127.0.0.1");
     client.say("GET / HTTP/1.0\r\n");

@@ -200,7 +200,7 @@ fn what_was_set_outside_is_left_alone() {
 
 /// A process for a client that is alone is children where its client's data is.
 #[test]
-fn nobody_is_left_bound_to_a_processor() {
+fn no_process_stays_bound_to_a_processor() {
     let allowed = |pid: &dyn std::fmt::Display| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -457,7 +457,7 @@ fn twenty_megabytes_are_enough() {
     for slots in ["40", "10000"] {
         let daemon = Daemon::setup_under(&["softlimit", "-m", &SMALL_MEMORY.to_string()])
             .option(&format!("-c {slots} --delay-static 0.1 {}", dns.option()))
-            // Not what the name server says of whoever it is asked for.
+            // Not what the name server says about any name.
             .option("--dnsbl bl.test=127.0.0.9")
             .option_with("--dynamic-file", files.join("dynamic").display())
             .option_with("--rules", files.join("rules").display())

@@ -34,7 +34,7 @@ fn known(home: &Path, arguments: &[&str]) -> Output {
     command.arg("known").arg("--known").arg(home).args(arguments).output().unwrap()
 }
 
-/// Waits until a client is in the store, as whoever comes next will find it.
+/// Waits until a client is in the store, as the next client will find it.
 #[track_caller]
 fn wait_until_written(home: &Path, ip: &str) {
     let copy = directory().join("store");
@@ -221,7 +221,7 @@ fn a_store_that_was_cut_is_renamed_and_mail_goes_on() {
 }
 
 #[test]
-fn nobody_else_may_ask() {
+fn other_users_may_not_ask() {
     let home = home();
     let _keeper = Keeper::start(&home);
     let socket = fs::metadata(home.join("socket")).unwrap();
@@ -319,7 +319,7 @@ fn a_known_client_that_talks_early_is_refused_and_forgotten() {
 }
 
 #[test]
-fn a_known_client_without_a_good_name_waits_like_one_that_has() {
+fn a_known_client_that_is_not_static_waits_like_a_static_one() {
     let home = home();
     let keeper = Keeper::start(&home);
     keeper.tell("127.0.0.1", Pass::Full(Class::None));
@@ -336,7 +336,7 @@ fn a_known_client_without_a_good_name_waits_like_one_that_has() {
 }
 
 #[test]
-fn a_keeper_that_is_gone_or_stopped_makes_nobody_late() {
+fn a_keeper_that_is_gone_or_stopped_delays_no_client() {
     let home = home();
     let keeper = Keeper::start(&home);
     keeper.tell("127.0.0.1", STATIC);

@@ -174,7 +174,7 @@ fn who_is_exempt_is_not_refused_for_the_reserve() {
 }
 
 #[test]
-fn the_reserve_is_for_hosts_with_a_good_name() {
+fn the_reserve_is_for_static_clients() {
     needs!("nsd");
     let nsd = Nsd::start();
     let daemon = Daemon::setup()
@@ -197,7 +197,7 @@ fn the_reserve_is_for_hosts_with_a_good_name() {
 }
 
 #[test]
-fn who_comes_back_at_once_is_refused_without_a_look_up() {
+fn a_client_that_returns_at_once_is_refused_without_a_look_up() {
     let dns = FakeDns::start(Fault::Code(Rcode::NXDOMAIN));
     let daemon = Daemon::setup()
         .option(&dns.option())
@@ -316,7 +316,7 @@ fn a_dead_name_server_shuts_no_client_out() {
     assert_eq!(daemon.lines("limit ").len(), usize::from(refused == BUSY));
 }
 
-/// A daemon with half of its slots held by a host that nobody has an answer to, and
+/// A daemon with half of its slots held by a host that no name server answers for, and
 /// since when at least it has heard nothing.
 struct LoadedDaemon {
     daemon: Daemon,
@@ -398,7 +398,7 @@ fn a_name_server_that_is_late_is_not_dead() {
 #[test]
 fn an_unreachable_name_server_shuts_no_client_out() {
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    // To the other nothing can be sent at all, since it is everybody's.
+    // To the other nothing can be sent at all, since it is shared by all processes.
     let setups = [closed.to_string(), "255.255.255.255".into()]
         .map(|address| LoadedDaemon::start(&format!("--resolver {address} --dns-timeout 20")));
     for loaded in &setups {

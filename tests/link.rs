@@ -48,7 +48,7 @@ fn the_servers_variables_decide_the_delay() {
         (vec![("GREETDELAY", "20"), ("SMTPDELAY", "0")], "- unset", 0.0),
         (vec![("RBLSMTPD", "")], "dynamic ", 0.3),
         (vec![("RBLSMTPD", "you are listed")], "- you are listed", 0.0),
-        // Where nothing depends on the name nobody is asked for it.
+        // If nothing depends on the name it is not looked up.
         (vec![("SMTPDELAY", "0.6"), ("TCPREMOTEHOST", "(unset)")], "- unset", 0.6),
         (vec![("RBLSMTPD", ""), ("TCPREMOTEHOST", "(unset)")], "- ", 0.3),
         (vec![("SMTPDELAY_WAITED", "19.5")], "dynamic unset", 0.5),
@@ -182,7 +182,7 @@ fn an_early_talker_is_held_with_and_without_s() {
 }
 
 #[test]
-fn an_early_talker_that_is_gone_for_good_is_not_refused_by_anybody() {
+fn an_early_talker_that_has_reset_the_connection_is_not_refused() {
     let mark = directory().join("mark");
     let touch = ["touch", mark.to_str().unwrap()];
     let mut link = Link::run(&DYNAMIC, &format!("{DELAYS} -P 9"), &touch);
@@ -335,9 +335,11 @@ fn expressions_are_read_only_for_clients_that_need_them() {
     assert_eq!(class("mx.example.org", &[]), ("static".into(), vec![]));
     fs::write(&dynamic, "ok\nfoo(bar\n").unwrap();
     fs::remove_file(&exceptions).unwrap();
-    let (found, complaints) = class("dsl-1.isp.example", &[]);
+    let (found, warnings_of_lists) = class("dsl-1.isp.example", &[]);
     assert_eq!(found, "dynamic", "the built-in rules still count");
-    let [missing, mistake, ..] = complaints.as_slice() else { panic!("{complaints:?}") };
+    let [missing, mistake, ..] = warnings_of_lists.as_slice() else {
+        panic!("{warnings_of_lists:?}")
+    };
     let start = "smtp-delay: error: unable to";
     assert!(missing.starts_with(&format!("{start} read {}", exceptions.display())), "{missing}");
     let expected = format!("{start} use {} line 2: unclosed group", dynamic.display());

@@ -1,5 +1,5 @@
 //! DNS lists: who is refused by them, and what lists that are late, broken or
-//! dead do to nobody.
+//! dead do to no client.
 
 use std::process::Command;
 use std::time::Duration;
@@ -24,9 +24,9 @@ fn root(test: &str) -> Option<(Rbldnsd, Nsd)> {
     able.then(|| (Rbldnsd::start_on_a_free_port(&ENTRIES), Nsd::start()))
 }
 
-/// A list that has everybody, with this text.
+/// A list that has every client, with this text.
 fn list_of_all() -> FakeDns {
-    FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"everybody is here"]))
+    FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"every client is listed"]))
 }
 
 /// A daemon that gets names from `nsd`, and nothing from lists: `dns` is asked
@@ -38,7 +38,7 @@ fn beside(dns: &FakeDns, nsd: &Nsd, options: &str) -> Setup {
 
 /// What the daemon says of lists that failed, in order, once so many clients
 /// have passed.
-fn complaints(daemon: &Daemon, clients: usize) -> Vec<String> {
+fn warnings_of_lists(daemon: &Daemon, clients: usize) -> Vec<String> {
     daemon.log_lines("pass ", clients);
     let mut lines = daemon.lines("smtp-delayd: warning: list ");
     lines.sort();
@@ -105,8 +105,8 @@ fn scores_add_up_and_filters_choose() {
 fn a_list_with_nonsense_answers_lists_no_client() {
     let Some((list, nsd)) = root("a_list_with_nonsense_answers_lists_no_client") else { return };
     for (source, why) in [
-        ("127.0.5.2", "it answers 127.255.255.254, which lists nobody"),
-        ("127.0.5.3", "it answers 127.0.0.1, which lists nobody"),
+        ("127.0.5.2", "it answers 127.255.255.254, which lists no client"),
+        ("127.0.5.3", "it answers 127.0.0.1, which lists no client"),
     ] {
         let daemon = with(&list, &nsd, &format!("--dnsbl {ZONE}")).run(&["echo", "220"]);
         assert_eq!(daemon.client(source).read_line().0, "220\n", "{source}");
@@ -269,7 +269,7 @@ fn only_a_client_that_is_refused_is_asked_about_twice() {
     }
     let all = list_of_all();
     let daemon = Daemon::setup().option(&all.option()).option("--dnsbl bl.example").run(&["false"]);
-    assert_eq!(daemon.client("127.0.0.1").read_all(), "421 4.7.1 everybody is here\r\n");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "421 4.7.1 every client is listed\r\n");
     assert_eq!((all.queries_for(Rtype::A), all.queries_for(Rtype::TXT)), (1, 1));
 }
 
@@ -281,7 +281,7 @@ fn lists_of_one_zone_are_one_question_and_all_count() {
         .option("--dnsbl bl.example=127.0.0.2*2 --dnsbl bl.example=127.0.0.[2..9]")
         .option("--dnsbl-threshold 3")
         .run(&["false"]);
-    assert_eq!(daemon.client("127.0.0.1").read_all(), "421 4.7.1 everybody is here\r\n");
+    assert_eq!(daemon.client("127.0.0.1").read_all(), "421 4.7.1 every client is listed\r\n");
     let line = daemon.log("listed ");
     let zones = "zones=\"bl.example:127.0.0.2,bl.example:127.0.0.2\" score=3";
     assert!(line.ends_with(zones), "{line}");
@@ -294,7 +294,7 @@ fn failing_lists_list_no_client_and_draw_a_warning_each() {
     let broken = [
         (Fault::Code(Rcode::SERVFAIL), "no name server could answer"),
         (Fault::Code(Rcode::REFUSED), "no name server could answer"),
-        (Fault::Lists([192, 0, 2, 1], &[]), "it answers 192.0.2.1, which lists nobody"),
+        (Fault::Lists([192, 0, 2, 1], &[]), "it answers 192.0.2.1, which lists no client"),
     ];
     for (fault, why) in broken {
         let (dns, nsd) = (FakeDns::start(fault), Nsd::start());
@@ -302,7 +302,7 @@ fn failing_lists_list_no_client_and_draw_a_warning_each() {
         let daemon = beside(&dns, &nsd, lists).run(&["echo", "220"]);
         assert_eq!(daemon.client(ORDINARY).read_line().0, "220\n", "{why}");
         let told = |zone| format!("smtp-delayd: warning: list {zone}.example failed: {why}");
-        assert_eq!(complaints(&daemon, 1), [told("one"), told("two")]);
+        assert_eq!(warnings_of_lists(&daemon, 1), [told("one"), told("two")]);
     }
 }
 
@@ -317,7 +317,7 @@ fn an_answer_that_is_neither_one_nor_a_denial_fails_a_list() {
         let daemon = beside(&dns, &nsd, "--dnsbl bad.example").run(&["echo", "220"]);
         assert_eq!(daemon.client(ORDINARY).read_line().0, "220\n");
         let failed = "smtp-delayd: warning: list bad.example failed: no name server could answer";
-        assert_eq!(complaints(&daemon, 1), [failed], "{fault:?}");
+        assert_eq!(warnings_of_lists(&daemon, 1), [failed], "{fault:?}");
     }
 }
 
@@ -326,7 +326,7 @@ fn an_allowlist_that_refuses_to_answer_has_failed() {
     needs!("nsd");
     let (nsd, refuses) = (Nsd::start(), FakeDns::start(Fault::Lists([127, 0, 0, 255], &[])));
     let failed = "smtp-delayd: warning: list good.example failed: it answers 127.0.0.255, which \
-                  lists nobody";
+                  lists no client";
     // The blocklist of the same zone has not failed, and does not hide it.
     for lists in [
         "--dnswl good.example",
@@ -336,7 +336,7 @@ fn an_allowlist_that_refuses_to_answer_has_failed() {
         let daemon = beside(&refuses, &nsd, lists).run(&["echo", "220"]);
         assert_waited(daemon.client(NAMELESS).read_line().1, 1.5..20.0);
         assert!(daemon.log("pass ").contains(" class=none "), "{lists}");
-        assert_eq!(complaints(&daemon, 1), [failed], "{lists}");
+        assert_eq!(warnings_of_lists(&daemon, 1), [failed], "{lists}");
     }
 }
 
@@ -350,7 +350,7 @@ fn a_zone_may_be_a_blocklist_and_an_allowlist() {
         let daemon = beside(&karma, &nsd, lists).run(&["echo", "220"]);
         assert_eq!(daemon.client(NAMELESS).read_line().0, "220\n");
         assert!(daemon.log("pass ").contains(&format!(" class={class} ")), "{code}");
-        assert!(complaints(&daemon, 1).is_empty(), "{}", daemon.text());
+        assert!(warnings_of_lists(&daemon, 1).is_empty(), "{}", daemon.text());
     }
     let karma = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[]));
     let daemon = beside(&karma, &nsd, lists).run(&["echo", "220"]);
@@ -363,17 +363,16 @@ fn a_dead_allowlist_does_not_prolong_the_delay() {
     let (dead, nsd) = (FakeDns::start(Fault::Silence), Nsd::start());
     let daemon = beside(&dead, &nsd, "--dnswl dead.example").run(&["echo", "220"]);
     assert_waited(daemon.client(ORDINARY).read_line().1, 0.4..20.0);
-    assert!(complaints(&daemon, 1).is_empty(), "nobody needed it: {}", daemon.text());
+    assert!(warnings_of_lists(&daemon, 1).is_empty(), "no client needed it: {}", daemon.text());
     assert_waited(daemon.client(NAMELESS).read_line().1, 1.5..20.0);
-    let complaint =
-        "smtp-delayd: warning: list dead.example failed: no name server answered in time";
-    assert_eq!(complaints(&daemon, 2), [complaint]);
+    let warning = "smtp-delayd: warning: list dead.example failed: no name server answered in time";
+    assert_eq!(warnings_of_lists(&daemon, 2), [warning]);
     let by_rule = rules("127.:allow,SMTPDELAY=\"0.5\"\n");
     for (options, delay) in [("-H", 0.4), (&by_rule, 0.5)] {
         let options = format!("--dnswl dead.example {options}");
         let daemon = beside(&dead, &nsd, &options).run(&["echo", "220"]);
         assert_waited(daemon.client(NAMELESS).read_line().1, delay..20.0);
-        assert!(complaints(&daemon, 1).is_empty(), "nobody needed it: {}", daemon.text());
+        assert!(warnings_of_lists(&daemon, 1).is_empty(), "no client needed it: {}", daemon.text());
     }
 }
 
@@ -403,7 +402,7 @@ fn clients_that_a_rule_exempts_do_not_wait_for_a_dead_list() {
         let (line, time) = daemon.client(NAMELESS).read_line();
         assert_eq!(line, "220\n", "{variables}");
         assert_waited(time, ..20.0);
-        assert!(complaints(&daemon, 1).is_empty(), "{}", daemon.text());
+        assert!(warnings_of_lists(&daemon, 1).is_empty(), "{}", daemon.text());
     }
 }
 
@@ -416,7 +415,7 @@ fn an_allowlist_makes_dynamic_names_and_ipv6_clients_static() {
     assert_waited(daemon.client(LINE).read_line().1, 0.4..);
     let line = daemon.log("pass ");
     assert!(line.contains(" host=dsl-127-0-2-1.isp.example class=static delay=0.4 "), "{line}");
-    // Without nsd nobody knows a name.
+    // Without nsd no name is known.
     let daemon = Daemon::setup()
         .option(&list.option())
         .option(&format!("--dnswl {ZONE6} --delay-static 0.4 --delay-unknown 1.5"))
@@ -484,7 +483,7 @@ fn a_threshold_that_no_client_can_reach_draws_a_warning() {
         daemon.lines("smtp-delayd: warning: ")
     };
     let expected =
-        "smtp-delayd: warning: --dnsbl-threshold 5: nobody is refused, all lists add up to 3";
+        "smtp-delayd: warning: --dnsbl-threshold 5: no client is refused, all lists add up to 3";
     assert_eq!(warning(5), [expected]);
     assert!(warning(3).is_empty(), "{:?}", warning(3));
 }

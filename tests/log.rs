@@ -54,7 +54,7 @@ fn fail2ban_bans_refused_clients_and_no_address_in_their_text() {
     assert!(!lines.contains(&format!(" ip={VICTIM}")), "what grep finds: {lines}");
 }
 
-/// A daemon in the foreground whose standard error nobody reads yet.
+/// A daemon in the foreground whose standard error is not read yet.
 struct Unread {
     child: Child,
     port: u16,
@@ -132,7 +132,7 @@ fn unread_standard_error_does_not_block() {
     });
     assert!(after.starts_with("smtp-delayd: warning: "), "{after}");
     assert!(daemon.status()["losing_log_lines_for"].is_null());
-    // It is told to stop, and does, whoever reads what it says.
+    // It is told to stop, and does, whether its log is read or not.
     kill(daemon.pid(), Signal::SIGTERM).unwrap();
     wait_until("its end", || daemon.child.try_wait().unwrap());
 }

@@ -1,5 +1,5 @@
 //! The look-up: driven beside the client, bounded, and never a reason to hold
-//! a client for having no name when nobody could say.
+//! a client for having no name when no name server could tell.
 
 use std::fs;
 use std::process::Command;
@@ -45,7 +45,7 @@ fn a_name_server_that_fails_is_not_taken_for_an_answer() {
 }
 
 #[test]
-fn nobody_at_the_resolvers_port_is_noticed_at_once() {
+fn a_closed_port_of_a_resolver_is_noticed_at_once() {
     let daemon =
         Daemon::setup().option("--resolver 127.0.0.1:9 --delay-unknown 0.2").run(&["echo", "220"]);
     assert_waited(daemon.client("127.0.0.1").read_line().1, 0.2..8.0);
@@ -165,7 +165,7 @@ fn a_shortage_of_descriptors_is_logged_once_a_minute() {
             let set = Command::new("prlimit").args([format!("--pid={pid}"), files]).status();
             assert!(set.unwrap().success());
         };
-        // First whoever they are forked from.
+        // First the process that they are forked from.
         limit(daemon.pid());
         daemon.children().into_iter().for_each(limit);
         daemon

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use lab::{Client, Daemon, wait_until};
 
-/// Far less than the second after which a client that nobody has woken looks for itself.
+/// Far less than the second after which a client that was not woken looks for itself.
 const AT_ONCE: Duration = Duration::from_millis(400);
 
 fn daemon(places: usize) -> Daemon {
@@ -72,7 +72,7 @@ fn a_stopped_child_takes_its_turn_once_it_goes_on() {
 }
 
 #[test]
-fn whoever_waits_behind_a_child_that_is_killed_is_woken() {
+fn a_client_behind_a_child_that_is_killed_is_woken() {
     one_is_served_at_once(|| {
         let daemon = daemon(1);
         let first = session(&daemon);

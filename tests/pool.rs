@@ -83,14 +83,14 @@ fn a_child_whose_client_leaves_takes_the_next_one() {
         drop(daemon.client("127.0.0.1"));
     }
     daemon.log_lines("hangup ", 50);
-    assert_eq!(daemon.children(), before, "nobody was forked");
+    assert_eq!(daemon.children(), before, "no child was forked");
 }
 
 /// Whatever it is that clients are refused for.
 #[test]
 fn refusals_leave_the_pool_as_it_is() {
     needs!("nsd");
-    let list = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"everybody is here"]));
+    let list = FakeDns::start(Fault::Lists([127, 0, 0, 2], &[b"every client is listed"]));
     let nsd = Nsd::start();
     let rules = directory().join("rules");
     fs::write(&rules, "127.8.0.1:allow,SMTPDELAY=\"30\"\n127.9.:deny\n:allow\n").unwrap();
@@ -136,7 +136,7 @@ fn refusals_leave_the_pool_as_it_is() {
         }
         daemon.log_lines(line, 20);
         let after = daemon.children();
-        assert!(before.iter().all(|child| after.contains(child)), "{why}: nobody has ended");
+        assert!(before.iter().all(|child| after.contains(child)), "{why}: no child has ended");
         // Two or three may have been busy at once, and were made up for.
         let forked = after.len() - before.len();
         assert!(forked < 10, "{why}: {forked} were forked for twenty");
@@ -208,8 +208,8 @@ fn children_that_die_before_the_hand_over_are_logged_and_replaced() {
     assert!(lines[0].contains(" died before the hand-over: signal: 9 (SIGKILL)"), "{lines:?}");
     let seconds = usize::try_from(elapsed.as_secs()).unwrap();
     assert!(lines.len() <= 7 + seconds, "a loop is told once a second: {lines:?}");
-    let untold = |line: &String| line.split('(').nth(2)?.split(' ').next()?.parse::<usize>().ok();
-    let told = lines.len() + lines.iter().filter_map(untold).sum::<usize>();
+    let unlogged = |line: &String| line.split('(').nth(2)?.split(' ').next()?.parse::<usize>().ok();
+    let told = lines.len() + lines.iter().filter_map(unlogged).sum::<usize>();
     assert!(told <= KILLED && told + 10 >= KILLED, "{told} of {KILLED} were told of: {lines:?}");
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220\n");
 }
@@ -392,9 +392,9 @@ fn service_goes_on_after_forks_have_failed() {
     daemon.log_lines("pass ", idle);
     daemon.log_lines("smtp-delayd: error: unable to fork: ", 2);
     assert!(waiting.last_mut().unwrap().is_silent_for(Duration::from_secs(1)), "who forked?");
-    let complaints = daemon.lines("smtp-delayd: error: unable to fork: ").len();
+    let warnings_of_lists = daemon.lines("smtp-delayd: error: unable to fork: ").len();
     let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
-    assert!(complaints <= 2 + seconds, "{complaints} in {seconds} s");
+    assert!(warnings_of_lists <= 2 + seconds, "{warnings_of_lists} in {seconds} s");
     limit_processes(daemon.pid(), 100);
     for mut client in waiting {
         assert_eq!(client.read_all(), "220\n", "it waited for a child");
@@ -562,7 +562,7 @@ fn held_client(daemon: &Daemon) -> Client {
     let mut client = daemon.client("127.0.0.1");
     wait_until("a client to be held", || {
         if !client.is_silent_for(Duration::from_millis(100)) {
-            // Not too many: nobody reaps those that are over.
+            // Not too many: no process reaps those that have ended.
             thread::sleep(Duration::from_millis(100));
             client = daemon.client("127.0.0.1");
         }
@@ -572,7 +572,7 @@ fn held_client(daemon: &Daemon) -> Client {
 }
 
 #[test]
-fn nobody_is_served_while_the_supervisor_is_stopped() {
+fn no_client_is_served_while_the_supervisor_is_stopped() {
     let daemon = Daemon::setup().option("-H --delay 0").run(&["echo", "220"]);
     daemon.signal(Signal::SIGSTOP);
     let mut held = held_client(&daemon);
@@ -707,7 +707,7 @@ fn ten_thousand_connections_with_a_hup_every_tenth_of_a_second() {
 }
 
 #[test]
-fn usr1_tells_the_counters() {
+fn usr1_logs_the_counters() {
     let daemon = Daemon::setup().option("-H --delay 0.2").run(&["echo", "220"]);
     daemon.client("127.0.0.1").read_all();
     let mut early = daemon.client("127.0.0.1");

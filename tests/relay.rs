@@ -167,7 +167,7 @@ fn a_relay_that_replaces_another_reads_on() {
 }
 
 #[test]
-fn a_relay_that_is_stopped_keeps_nobody_waiting() {
+fn a_relay_that_is_stopped_blocks_no_program() {
     const SESSIONS: usize = 400;
     let daemon = Background::new();
     daemon.start_well("--delay 0", &["sh", "-c", "echo words >&2; echo 220"]);
@@ -301,7 +301,7 @@ fn limited(files: &str, options: &str, script: &str) -> Background {
 }
 
 #[test]
-fn with_few_descriptors_lines_are_nobodys() {
+fn with_few_descriptors_lines_name_no_client() {
     let daemon = limited("40:40", "--delay 0 -c 60", REPEATS);
     let clients: Vec<Client> = (0..50).map(|_| session(&daemon, "127.0.0.7")).collect();
     for (number, mut client) in clients.into_iter().enumerate() {

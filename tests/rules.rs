@@ -167,7 +167,7 @@ fn a_cdb_cut_anywhere_does_no_harm() {
     }
     fs::write(&file, &whole).unwrap();
     assert_eq!(daemon.client("127.0.0.1").read_all(), "220 whole\n");
-    assert!(daemon.lines("smtp-delayd: error").is_empty(), "nobody crashed");
+    assert!(daemon.lines("smtp-delayd: error").is_empty(), "no child crashed");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_cdb_that_lies_about_a_length_drops_its_clients_alone() {
     let line = daemon.log("smtp-delayd: warning: dropping connection, ");
     assert!(line.contains("rules.cdb: protocol error ip=127.0.0.1 port="), "{line}");
     assert_eq!(daemon.client("127.0.0.2").read_all(), "220 unset\n");
-    assert!(daemon.lines("smtp-delayd: error").is_empty(), "nobody crashed");
+    assert!(daemon.lines("smtp-delayd: error").is_empty(), "no child crashed");
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn the_ident_server_is_asked_and_rules_may_depend_on_it() {
     server.join().unwrap();
     assert_eq!(report.env("TCPREMOTEINFO"), Some("joe"));
     assert_eq!(report.env("WHICH"), Some("joe"));
-    assert!(daemon.client("127.0.0.22").read_all().contains("env PROTO=TCP"), "nobody to ask");
+    assert!(daemon.client("127.0.0.22").read_all().contains("env PROTO=TCP"), "no ident server");
 }
 
 #[test]

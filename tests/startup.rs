@@ -34,7 +34,7 @@ fn limited_ctl(arguments: &[&str]) -> Output {
 }
 
 /// Copies a program by another process: a child that is forked here meanwhile would have
-/// the copy open to write, and nobody could run it (ETXTBSY).
+/// the copy open to write, and it could not be run (ETXTBSY).
 fn copy(program: &str, to: impl AsRef<Path>) {
     assert!(Command::new("cp").arg(program).arg(to.as_ref()).status().unwrap().success());
 }
@@ -237,7 +237,7 @@ fn a_pidfile_of_another_user_is_not_overwritten() {
     daemon.start_well("--delay 0 -u 65534 -g 65534", &["true"]);
 }
 
-/// A pipe that is full, so that whoever writes into it waits.
+/// A pipe that is full, so that a process that writes into it waits.
 struct FullPipe {
     reading: File,
     writing: Option<File>,
@@ -258,7 +258,7 @@ impl FullPipe {
         self.writing.take().unwrap().into()
     }
 
-    /// Lets whoever waits go on, and reads until they are gone.
+    /// Lets processes that wait go on, and reads until they have ended.
     fn drain(mut self) -> io::Result<String> {
         let mut text = String::new();
         self.reading.read_to_string(&mut text)?;
@@ -388,7 +388,7 @@ fn the_start_is_logged_before_any_client() {
 }
 
 #[test]
-fn whoever_stops_waiting_for_a_daemon_stops_it() {
+fn a_signal_to_the_waiting_command_stops_the_daemon() {
     for end in [Signal::SIGTERM, Signal::SIGINT] {
         let daemon = Background::new();
         let (mut child, pipe) = started_half(&daemon, daemon.command("--delay 0", &["true"]));
@@ -404,7 +404,7 @@ fn whoever_stops_waiting_for_a_daemon_stops_it() {
 }
 
 #[test]
-fn whoever_starts_a_daemon_sees_its_warnings() {
+fn warnings_of_a_start_in_the_background_are_printed() {
     let daemon = Background::new();
     let output = daemon.start("--delay 26", &["true"]);
     let text = String::from_utf8(output.stderr).unwrap();

@@ -277,7 +277,7 @@ fn programs_end_alike() {
 }
 
 #[test]
-fn whoever_talks_first_is_served_alike() {
+fn a_client_that_talks_first_is_served_alike() {
     needs!("tcpserver");
     let options = ["-RHl0"].map(String::from);
     let of = |program: PathBuf| {

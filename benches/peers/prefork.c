@@ -4,7 +4,7 @@
                               PROG for its first client;
      prefork vfork N PROG     has N children, each of which makes a process that
                               shares its memory, is its sibling and becomes PROG,
-                              and comes back; nobody waits for PROG's end;
+                              and returns; no process waits for PROG's end;
      prefork accept N MILLIS  keeps N children that wait for their client to talk,
                               refuse it if it does and leave it alone if not, and
                               come back;

@@ -25,7 +25,7 @@ const STEP: usize = 250;
 const PAUSE: Duration = Duration::from_millis(100);
 /// So long between two looks at the daemon's status.
 const LOOK: Duration = Duration::from_secs(1);
-/// Without an answer to anybody for so long, the daemon is taken for dead.
+/// Without an answer to any client for so long, the daemon is taken for dead.
 const PATIENCE: u16 = 60_000;
 
 /// A client, and since when it is there.
@@ -67,8 +67,8 @@ pub(crate) fn come(count: usize, program: &str) {
          delay by {:.2} s (median), {:.2} s (99 %), {:.2} s (most)",
         late.len(),
         late.median(),
-        late.percentile(0.99).expect("somebody"),
-        late.percentile(1.0).expect("somebody")
+        late.percentile(0.99).expect("a client"),
+        late.percentile(1.0).expect("a client")
     );
 }
 
@@ -104,7 +104,7 @@ fn answers(mut waiting: Vec<Visit>) -> (usize, Figures) {
         // They borrow the sockets.
         let ready: Vec<bool> = {
             let mut fds: Vec<_> = waiting.iter().map(polled).collect();
-            assert!(poll(&mut fds, PATIENCE).expect("poll") > 0, "nobody is answered any more");
+            assert!(poll(&mut fds, PATIENCE).expect("poll") > 0, "no client is answered any more");
             fds.iter().map(|fd| fd.any().unwrap_or(true)).collect()
         };
         let mut ready = ready.into_iter();

@@ -39,7 +39,7 @@ const CASES: [Case; 3] = [
         talks: false,
     },
 ];
-/// How a wait ends after which it looks around, whoever comes.
+/// How a wait ends after which it looks around, whatever happens.
 const TIMEOUT: &str = "(Timeout)";
 /// It has a mail server's name.
 const SOURCE: &str = "127.10.0.1";
@@ -107,7 +107,7 @@ fn call(line: &str) -> Option<&str> {
             .filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')))
 }
 
-/// Of the supervisor's, leaves out the rounds in which it looks around, whoever comes.
+/// Of the supervisor's, leaves out the rounds in which it looks around, whatever happens.
 fn without_rounds<'a>(lines: &[&'a str], supervisor: &str) -> Vec<&'a str> {
     let mut in_round = false;
     let counts = |line: &&&str| {
@@ -118,7 +118,7 @@ fn without_rounds<'a>(lines: &[&'a str], supervisor: &str) -> Vec<&'a str> {
     lines.iter().filter(counts).copied().collect()
 }
 
-/// What strace has written once nobody does anything any more but look around.
+/// What strace has written once the processes only look around.
 fn settled(file: &Path) -> String {
     let looks = ["ppoll", "EAGAIN", "WNOHANG, NULL) = 0", "TCP_INFO"];
     let mut seen = 0;

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn mistakes_are_reported() {
         let mistake = |line| reading(line).err().unwrap().to_string();
         assert_eq!(mistake(""), "known takes list, show IP, forget IP|NET or export");
         assert_eq!(mistake("lst"), "unknown command known lst: did you mean list?");

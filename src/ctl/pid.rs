@@ -45,8 +45,8 @@ fn ask(path: &Path) -> io::Result<Answer> {
         (Holder::Unknown, _) => {
             Err(io::Error::other("its lock belongs to no process that can be told"))
         }
-        (Holder::Nobody, Content::Empty) => Ok(Answer::NotRunning),
-        (Holder::Nobody, Content::Pid) => Ok(Answer::Died),
-        (Holder::Nobody, Content::Other) => Err(io::Error::other("it is no pidfile")),
+        (Holder::NoProcess, Content::Empty) => Ok(Answer::NotRunning),
+        (Holder::NoProcess, Content::Pid) => Ok(Answer::Died),
+        (Holder::NoProcess, Content::Other) => Err(io::Error::other("it is no pidfile")),
     }
 }

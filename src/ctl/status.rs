@@ -56,7 +56,7 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
         let board = shown.board().map_err(|why| unreadable(&file, io::Error::other(why)))?;
         let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
         show(&text, asked.watch).map_err(Failure::of_output)?;
-        if supervisor == Holder::Nobody {
+        if supervisor == Holder::NoProcess {
             return Err(Failure::Gone(file));
         }
         if !asked.watch {
@@ -114,7 +114,7 @@ fn find(directory: &Path) -> Result<PathBuf, Failure> {
         name.starts_with("smtp-delayd.")
             && Path::new(name).extension().is_some_and(|end| end == "sb")
     };
-    let runs = |path: &PathBuf| owner_at(path).is_ok_and(|owner| owner != Holder::Nobody);
+    let runs = |path: &PathBuf| owner_at(path).is_ok_and(|owner| owner != Holder::NoProcess);
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
     if found.iter().any(runs) {
@@ -165,7 +165,7 @@ fn host(child: &Child) -> Option<String> {
 fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     let mut text = String::new();
     let running = match supervisor {
-        Holder::Nobody => "is gone".into(),
+        Holder::NoProcess => "is gone".into(),
         process => format!("has {process}"),
     };
     let (stats, sessions) = (status::stats(board), board.count(Stage::Prog));
@@ -235,7 +235,7 @@ fn brief(time: Duration) -> String {
 fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     let pid = match supervisor {
         Holder::Process(pid) => Some(pid),
-        Holder::Nobody | Holder::Unknown => None,
+        Holder::NoProcess | Holder::Unknown => None,
     };
     let stats = status::stats(board);
     let counters: serde_json::Map<String, Value> =

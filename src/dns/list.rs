@@ -61,7 +61,7 @@ impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failure(why) => write!(f, "{why}"),
-            Self::Nonsense(address) => write!(f, "it answers {address}, which lists nobody"),
+            Self::Nonsense(address) => write!(f, "it answers {address}, which lists no client"),
         }
     }
 }
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowlist_that_refuses_allows_nobody() {
+    fn an_allowlist_that_refuses_allows_no_client() {
         let zones = ["wl.test", "wl.test=127.0.[0..255].[0..255]", "wl.test=127.0.0.1"];
         for zone in zones.map(allowlist) {
             for refusal in ["127.0.0.255", "127.0.10.255", "127.255.255.1", "198.51.100.7"] {

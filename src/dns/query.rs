@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listening_is_a_failure_at_once() {
+    fn a_closed_port_is_a_failure_at_once() {
         let (socket, address) = server();
         drop(socket);
         let mut asked = Asked::ask(&[address]);

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_named_pipe() {
+    fn a_named_pipe_does_not_block() {
         let path = std::env::temp_dir().join(format!("resolv.fifo.{}", std::process::id()));
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let servers = listed(&mut Resolvers::new(&[], None, &path));

@@ -22,7 +22,7 @@ const FROM_START: libc::c_short = libc::SEEK_SET as libc::c_short;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// No other process.
-    Nobody,
+    NoProcess,
     /// The process with this id.
     Process(i32),
     /// A process of another PID namespace, or all processes that share an open file.
@@ -32,7 +32,7 @@ pub enum Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nobody => f.write_str("no process"),
+            Self::NoProcess => f.write_str("no process"),
             Self::Process(pid) => write!(f, "process {pid}"),
             Self::Unknown => f.write_str("a process that cannot be told"),
         }
@@ -78,7 +78,7 @@ fn holder(file: &File, of_what_keeps: libc::c_short) -> io::Result<Holder> {
     let mut wanted = whole_file(of_what_keeps);
     fcntl(file, FcntlArg::F_GETLK(&mut wanted))?;
     Ok(match wanted.l_pid {
-        _ if libc::c_int::from(wanted.l_type) == libc::F_UNLCK => Holder::Nobody,
+        _ if libc::c_int::from(wanted.l_type) == libc::F_UNLCK => Holder::NoProcess,
         pid if pid > 0 => Holder::Process(pid),
         _ => Holder::Unknown,
     })

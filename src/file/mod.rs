@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_pipe() {
+    fn a_pipe_does_not_block() {
         let directory = Directory::new("pipe");
         let [fifo, link] = ["fifo", "link"].map(|name| directory.0.join(name));
         mkfifo(&fifo, Mode::S_IRWXU).unwrap();

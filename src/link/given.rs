@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_told_is_judged_like_one_from_dns() {
+    fn a_given_name_is_judged_like_one_from_dns() {
         let found = |name: &str| Some(HostName::Found(vec![name.into()]));
         assert_eq!(host(Some(b"MX1.Example.org"), true), found("mx1.example.org"));
         assert_eq!(host(Some(b"mx1.example.org."), true), found("mx1.example.org"));

@@ -90,9 +90,9 @@ impl Log {
     }
 
     /// A child died before it handed its client over, or before it had one.
-    /// `untold` others died since the last such line.
-    pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, untold: usize) {
-        self.died(pid, "before the hand-over", ip, status, untold);
+    /// `unlogged` others died since the last such line.
+    pub fn crash(&self, pid: Pid, ip: Option<IpAddr>, status: ExitStatus, unlogged: usize) {
+        self.died(pid, "before the hand-over", ip, status, unlogged);
     }
 
     /// A child died after it had handed its client over, and before it could write that
@@ -102,13 +102,13 @@ impl Log {
         pid: Pid,
         ip: Option<IpAddr>,
         status: ExitStatus,
-        untold: usize,
+        unlogged: usize,
     ) {
-        self.died(pid, "before its pass line", ip, status, untold);
+        self.died(pid, "before its pass line", ip, status, unlogged);
     }
 
-    fn died(&self, pid: Pid, when: &str, ip: Option<IpAddr>, status: ExitStatus, untold: usize) {
-        let more = if untold > 0 { format!(" ({untold} more before)") } else { String::new() };
+    fn died(&self, pid: Pid, when: &str, ip: Option<IpAddr>, status: ExitStatus, unlogged: usize) {
+        let more = if unlogged > 0 { format!(" ({unlogged} more before)") } else { String::new() };
         let text = format!("child {pid} died {when}: {status}{more}");
         match ip {
             Some(ip) => self.error_about(SocketAddr::new(ip, 0), text),

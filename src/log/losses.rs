@@ -33,7 +33,7 @@ pub(super) fn warning(lost: u64) -> String {
 #[derive(Debug)]
 pub(super) struct Losses {
     /// Lines that were lost and not yet reported.
-    untold: &'static AtomicU64,
+    unlogged: &'static AtomicU64,
     /// When a process last waited in vain for a line to be taken, in microseconds.
     in_vain: &'static AtomicU64,
     /// When lost lines were last reported.
@@ -45,13 +45,13 @@ impl Losses {
     /// Shared by all processes that are forked from here on.
     pub(super) fn new() -> Self {
         let words = sys::shared_words(3).unwrap_or(&ALONE);
-        let [untold, in_vain, told] = [&words[0], &words[1], &words[2]];
-        Self { untold, in_vain, told, counters: OnceLock::new() }
+        let [unlogged, in_vain, told] = [&words[0], &words[1], &words[2]];
+        Self { unlogged, in_vain, told, counters: OnceLock::new() }
     }
 
     /// Counts in the scoreboard as well, also what was lost before there was one.
     pub(super) fn count_in(&self, counters: LossCounters) {
-        let before = self.untold.load(Ordering::Relaxed);
+        let before = self.unlogged.load(Ordering::Relaxed);
         if before > 0 {
             counters.lost.fetch_add(before, Ordering::Relaxed);
             counters.since.store(sys::monotonic_micros(), Ordering::Relaxed);
@@ -62,10 +62,10 @@ impl Losses {
     /// Writes one line by `put`, which returns whether it was taken.  The first one
     /// after lost lines is preceded by a warning with their number.
     pub(super) fn write(&self, warn: impl Fn(u64) -> bool, put: impl Fn() -> bool) {
-        let lost = if self.may_tell() { self.untold.swap(0, Ordering::Relaxed) } else { 0 };
+        let lost = if self.may_tell() { self.unlogged.swap(0, Ordering::Relaxed) } else { 0 };
         if lost > 0 {
             if !warn(lost) {
-                self.untold.fetch_add(lost, Ordering::Relaxed);
+                self.unlogged.fetch_add(lost, Ordering::Relaxed);
                 return self.lose();
             }
             self.told.store(sys::monotonic_micros(), Ordering::Relaxed);
@@ -74,7 +74,7 @@ impl Losses {
     }
 
     fn lose(&self) {
-        self.untold.fetch_add(1, Ordering::Relaxed);
+        self.unlogged.fetch_add(1, Ordering::Relaxed);
         let Some(counters) = self.counters.get() else { return };
         counters.lost.fetch_add(1, Ordering::Relaxed);
         let now = sys::monotonic_micros();
@@ -112,8 +112,8 @@ impl Losses {
     }
 
     #[cfg(test)]
-    pub(super) fn untold(&self) -> u64 {
-        self.untold.load(Ordering::Relaxed)
+    pub(super) fn unlogged(&self) -> u64 {
+        self.unlogged.load(Ordering::Relaxed)
     }
 }
 

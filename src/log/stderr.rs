@@ -223,7 +223,7 @@ mod tests {
         let start = Instant::now();
         (0..100).for_each(|_| stderr.write("test", b"another\n"));
         assert!(start.elapsed() < 50 * PATIENCE, "{:?}", start.elapsed());
-        assert_eq!(stderr.losses.untold(), 101);
+        assert_eq!(stderr.losses.unlogged(), 101);
         let _ = reading.read(&mut [0; 4096]).unwrap();
         stderr.write("test", b"last\n");
         let mut text = String::new();
@@ -248,7 +248,7 @@ mod tests {
         let (_reading, stderr) = stalled();
         stderr.never_wait();
         stderr.write("test", b"line\n");
-        assert_eq!(stderr.losses.untold(), 1);
+        assert_eq!(stderr.losses.unlogged(), 1);
         assert_eq!(stderr.losses.since_vain_wait(), None, "and others may");
     }
 }

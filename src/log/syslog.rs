@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_was_gone_is_found_again_and_told_what_is_missing() {
+    fn a_restarted_daemon_is_found_and_gets_the_number_of_lost_lines() {
         let path = socket("gone");
         let syslog = Syslog::new(&path, Facility::LOG_MAIL, "t").unwrap();
         for _ in 0..3 {
@@ -190,7 +190,7 @@ mod tests {
         syslog.send(Severity::LOG_INFO, "worth a wait", Worth::AWait);
         assert!(!syslog.may_wait(), "it has waited in vain, and does not at once again");
         assert!(start.elapsed() < 3000 * PATIENCE, "it would wait for each");
-        let lost = syslog.losses.untold();
+        let lost = syslog.losses.unlogged();
         assert!((1..3000).contains(&lost), "{lost}");
         let mut taken = 0;
         daemon.set_nonblocking(true).unwrap();

@@ -74,7 +74,7 @@ impl Log {
 
     /// This process is done with a client, and goes on; tcpserver's would have exited
     /// with `code`.
-    pub fn tcpserver_lives_on(&self, code: u8) {
+    pub fn tcpserver_goes_on(&self, code: u8) {
         let status = u32::from(code) << 8;
         self.tcpserver(|| format!("end {} status {status}", std::process::id()));
     }

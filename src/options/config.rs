@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_that_is_wrong_is_told() {
+    fn every_line_that_is_wrong_is_reported() {
         let text = "delay soon\nnonsense\nearly log\nhold -1\n";
         let why = read_with("g", text, "--config FILE -c 0 0 25 p").unwrap_err();
         let places: Vec<&str> = why.split("; ").map(|why| why.split(':').next().unwrap()).collect();

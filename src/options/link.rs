@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_talk_unless_told_to() {
+    fn it_does_not_write_to_clients_unless_asked() {
         let options = read("prog").unwrap();
         assert_eq!((options.early, options.speaks), (EarlyTalk::Rblsmtpd, false));
         assert_eq!(options.delays.none, Duration::from_secs(20));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn mistakes_are_reported() {
         assert!(read("-v").unwrap_err().contains("prog is missing"));
         assert!(read("-c 5 prog").unwrap_err().contains("unknown option -c"));
         assert!(read("-d soon prog").unwrap_err().contains("--delay-static `soon'"));

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn tcpserver_tells_its_own_mistakes_in_its_words_and_no_others() {
+    fn only_tcpservers_own_mistakes_are_reported_in_its_words() {
         let words = |line: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             let parsed = parse(&DAEMON, &words, Options::for_tcpserver());

@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn tcprules_is_told_of_all_lines() {
+    fn all_lines_are_reported_to_tcprules() {
         let mut linter = Linter::default();
         (0..500).for_each(|_| linter.look_at(b"192.0.2:deny"));
         assert_eq!(linter.finish().len(), 500);

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_that_cannot_be_used_is_told_up_to_a_number() {
+    fn every_line_that_cannot_be_used_is_reported_up_to_a_number() {
         let lines = |text: &str| -> Vec<String> {
             let mistakes = List::parse("f", text.as_bytes()).unwrap_err();
             mistakes

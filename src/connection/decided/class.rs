@@ -15,7 +15,7 @@ pub fn classify(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]
     let is_local = || local_nets.iter().any(|net| net.contains(&ip));
     match host {
         HostName::NotAsked => Class::NotLookedUp,
-        HostName::Found(found) if found.iter().all(|name| is_line(names, name, ip)) => {
+        HostName::Found(found) if found.iter().all(|name| is_dynamic(names, name, ip)) => {
             Class::Dynamic
         }
         HostName::Found(_) => Class::Static,
@@ -25,7 +25,7 @@ pub fn classify(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]
     }
 }
 
-fn is_line(names: &Names, name: &str, ip: IpAddr) -> bool {
+fn is_dynamic(names: &Names, name: &str, ip: IpAddr) -> bool {
     matches!(names.judge(name, ip), Judgement::Dynamic(_))
 }
 
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn names_decide_and_one_good_one_is_enough() {
+    fn names_decide_and_one_that_is_not_dynamic_is_enough() {
         assert_eq!(class(&found(&["mx.example.org"]), ""), Class::Static);
         let line = "dsl-192-0-2-7.isp.example";
         assert_eq!(class(&found(&[line]), ""), Class::Dynamic);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn nameless_neighbours_are_trusted() {
+    fn clients_of_local_nets_without_a_name_are_static() {
         assert_eq!(class(&HostName::None, "192.0.2.0/24"), Class::Static);
         assert_eq!(class(&HostName::Unknown(Failure::TimedOut), "192.0.2.0/24"), Class::Static);
         assert_eq!(class(&HostName::None, "198.51.100.0/24"), Class::None);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_that_is_no_number_is_ignored_and_told() {
+    fn a_delay_that_is_no_number_is_ignored_and_reported() {
         for bad in ["", "soon", "-1", "1e9"] {
             let exemptions = exemptions_of(&[("SMTPDELAY", bad)]);
             assert_eq!((exemptions.delay, exemptions.limits), (DelayBy::Class, true), "{bad}");

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_come_back_at_once_are_refused_without_a_look_up() {
+    fn clients_that_return_at_once_are_refused_without_a_look_up() {
         let of = |others, class| load(100, 20, others).refuses_again(class, false);
         let classes = [Class::None, Class::Dynamic, Class::Unknown];
         let at = |others| classes.map(|class| of(others, class));

@@ -157,7 +157,7 @@ impl Lookup {
     /// Once the look-up has ended: whether no name server is reachable, as opposed to
     /// having no answer.
     #[must_use]
-    pub fn has_found_nobody(&self) -> bool {
+    pub fn has_reached_no_name_server(&self) -> bool {
         let unreachable = matches!(
             self.name(),
             Some(HostName::Unknown(Failure::ServersFailed | Failure::Shortage(_)))

@@ -60,7 +60,7 @@ fn wait_for_late_answer(
     decided: &Decided,
     wait: Wait,
 ) -> Step {
-    if watched.lookup().has_found_nobody() {
+    if watched.lookup().has_reached_no_name_server() {
         let client = watched.client();
         let deadline = client.received + server.options().dns_timeout;
         let deadline = deadline.min(wait.until(client.accepted));

@@ -129,7 +129,7 @@ impl Child<'_> {
             }
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => self.shut_out(),
             Err(error) if sys::is_shortage(&error) => {
-                self.complain(&error);
+                self.log_accept_error(&error);
                 thread::sleep(SHORTAGE_PAUSE);
                 if self.is_over() { Turn::Finished } else { Turn::Again }
             }
@@ -137,7 +137,7 @@ impl Child<'_> {
         }
     }
 
-    fn complain(&self, why: &std::io::Error) {
+    fn log_accept_error(&self, why: &std::io::Error) {
         if self.pool.may_log(Throttled::Accept) {
             self.service.log.error(format_args!("unable to accept: {why}"));
         }
@@ -159,7 +159,7 @@ impl Child<'_> {
         if self.is_over() {
             return Turn::Finished;
         }
-        self.complain(&Errno::EINVAL.into());
+        self.log_accept_error(&Errno::EINVAL.into());
         Turn::Failed
     }
 
@@ -204,7 +204,7 @@ impl Child<'_> {
         pool.slots().count_verdict(self.slot, Counter::Error);
         pool.slots().leave(self.slot);
         pool.slots().enter(self.slot, Stage::Idle);
-        self.service.log.tcpserver_lives_on(code);
+        self.service.log.tcpserver_goes_on(code);
         self.service.log.tcpserver_status(|| pool.clients(), pool.size());
     }
 }

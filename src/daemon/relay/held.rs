@@ -119,11 +119,11 @@ mod tests {
         let mut writing = pass(&theirs);
         held.tend();
         held.prune();
-        assert_eq!(held.pipes.len(), 1, "somebody may write");
+        assert_eq!(held.pipes.len(), 1, "a process may write");
         writing.write_all(b"last words").unwrap();
         drop(writing);
         held.prune();
-        assert_eq!(held.pipes.len(), 1, "nobody has read it");
+        assert_eq!(held.pipes.len(), 1, "it has not been read");
         let pipe = &mut held.pipes.values_mut().next().unwrap().pipe;
         let mut text = String::new();
         pipe.read_to_string(&mut text).unwrap();

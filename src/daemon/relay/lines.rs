@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_told_once_they_end_or_are_long() {
+    fn lines_are_passed_on_once_they_end_or_are_long() {
         let (mut lines, mut told) = (Lines::default(), Vec::new());
         let mut take = |lines: &mut Lines, bytes: &[u8]| {
             lines.take(bytes, |line| told.push(String::from_utf8_lossy(line).into_owned()));

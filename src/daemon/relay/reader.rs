@@ -280,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_writes_without_end_keeps_nobody_waiting() {
+    fn a_program_that_writes_without_end_does_not_delay_others() {
         let (lab, (theirs, ours), (shared, _writing)) = (Lab::new("fair"), pair().unwrap(), pipe());
         let mut reader = Reader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
-        let (mut greedy, mut modest) = (pass(&theirs, 1), pass(&theirs, 2));
+        let (mut endless, mut brief) = (pass(&theirs, 1), pass(&theirs, 2));
         reader.turn().unwrap();
         let line = [b"x".repeat(TURN - 1), b"\n".to_vec()].concat();
-        while greedy.write(&line).is_ok() {}
-        modest.write_all(b"words\n").unwrap();
+        while endless.write(&line).is_ok() {}
+        brief.write_all(b"words\n").unwrap();
         reader.turn().unwrap();
         let lines = lab.lines();
         assert!(lines.contains(&("words".to_owned() + &whose(2))), "{lines:?}");

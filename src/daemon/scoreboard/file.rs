@@ -108,7 +108,7 @@ fn usual_path(directory: &Path, port: u16, number: usize) -> PathBuf {
 fn in_usual_place(directory: &Path, slots: usize, port: u16, log: &Log) -> Result<Storage, Fatal> {
     let has_another = |path: &PathBuf| {
         let holder = Entry::at(path).and_then(|entry| holder(&entry));
-        holder.is_ok_and(|holder| holder != Holder::Nobody)
+        holder.is_ok_and(|holder| holder != Holder::NoProcess)
     };
     let path = |number| usual_path(directory, port, number);
     let path = (0..MOST).map(path).find(|path| !has_another(path)).unwrap_or_else(|| path(MOST));
@@ -131,7 +131,7 @@ fn in_memory(slots: usize) -> Result<Storage, Fatal> {
 /// A file that is no scoreboard, which must not be replaced.
 fn holder(entry: &Entry) -> io::Result<Holder> {
     let file = match entry.open(OFlag::O_RDONLY) {
-        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Holder::Nobody),
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Holder::NoProcess),
         opened => opened?,
     };
     let mut start = [0; size_of::<u64>()];
@@ -149,7 +149,7 @@ fn holder(entry: &Entry) -> io::Result<Holder> {
 fn in_file(path: &Path, slots: usize) -> io::Result<Storage> {
     let entry = Entry::at(path)?;
     match holder(&entry)? {
-        Holder::Nobody => (),
+        Holder::NoProcess => (),
         other => return Err(io::Error::other(format!("{other} has it"))),
     }
     let (beside, file) = entry.create_beside()?;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_lock_a_file_before_its_daemon() {
+    fn a_file_cannot_be_locked_before_its_daemon_has_locked_it() {
         let path = path("lock");
         let board = make(&path).unwrap();
         let reader = File::open(&path).unwrap();

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn of_clients_that_come_at_once_none_is_overlooked() {
+    fn clients_that_come_at_once_are_all_counted() {
         let pool = test_pool(2, 1);
         let ip = "192.0.2.7".parse().unwrap();
         let start = std::sync::Barrier::new(2);

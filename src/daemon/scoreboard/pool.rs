@@ -210,10 +210,10 @@ impl Pool {
     /// minute.
     #[must_use]
     pub fn may_log(&self, throttled: Throttled) -> bool {
-        self.may_complain_at(throttled, self.epoch.elapsed().as_secs() + 1)
+        self.may_log_at(throttled, self.epoch.elapsed().as_secs() + 1)
     }
 
-    fn may_complain_at(&self, throttled: Throttled, now: u64) -> bool {
+    fn may_log_at(&self, throttled: Throttled, now: u64) -> bool {
         let word = &self.board.header.last_logged[throttled as usize];
         let last = word.load(Ordering::Relaxed);
         let is_due = last == 0 || now.saturating_sub(last) >= throttled.interval();
@@ -290,11 +290,11 @@ mod tests {
     fn throttled_messages_come_once_a_second_or_once_a_minute() {
         let pool = test_pool(8, 2);
         for (throttled, again) in [(Throttled::List, 2), (Throttled::Shortage, 61)] {
-            assert!(pool.may_complain_at(throttled, 1), "{throttled:?}");
+            assert!(pool.may_log_at(throttled, 1), "{throttled:?}");
             for second in 1..again {
-                assert!(!pool.may_complain_at(throttled, second), "{throttled:?} {second}");
+                assert!(!pool.may_log_at(throttled, second), "{throttled:?} {second}");
             }
-            assert!(pool.may_complain_at(throttled, again), "{throttled:?}");
+            assert!(pool.may_log_at(throttled, again), "{throttled:?}");
         }
     }
 

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_never_more_than_there_are_whoever_is_passed_over() {
+    fn no_more_places_are_taken_than_there_are_if_clients_are_passed_over() {
         const PLACES: usize = 2;
         let pool = test_pool(6, 1);
         let sessions = std::sync::atomic::AtomicUsize::new(0);
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_leaves_the_line_first_is_not_counted_in_it() {
+    fn a_client_that_has_left_the_line_is_not_counted_in_it() {
         let pool = test_pool(3, 1);
         (0..3).map(SlotId).for_each(|slot| pool.slots().enter(slot, Stage::Busy));
         assert!(pool.queue().claim(SlotId(0), 1));

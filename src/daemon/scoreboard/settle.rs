@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn end_session(pool: &Pool, _: SlotId) {
-        assert!(pool.starts().untold(PROGRAM).is_some());
+        assert!(pool.starts().unlogged(PROGRAM).is_some());
         assert_eq!(settle(&pool.board, PROGRAM), Untold::Nothing, "its end is told");
         pool.slots().vacate(PROGRAM);
     }
@@ -99,8 +99,8 @@ mod tests {
             pool.slots().leave(CHILD);
             pool.slots().enter(CHILD, Stage::Idle);
             steps[..=killed_after].iter().for_each(|(step, ..)| step(&pool, CHILD));
-            let (_, untold, counter) = steps[killed_after];
-            assert_eq!(settle(&pool.board, CHILD), untold, "after step {killed_after}");
+            let (_, unlogged, counter) = steps[killed_after];
+            assert_eq!(settle(&pool.board, CHILD), unlogged, "after step {killed_after}");
             let mut expected = [0; Counter::ALL.len()];
             expected[Counter::Early as usize] = 1;
             if let Some(counter) = counter {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_is_killed_while_it_refuses_a_client_is_told_of() {
+    fn a_child_that_is_killed_while_it_refuses_a_client_is_logged() {
         let client = Untold::Client(Some(ip()));
         assert_settled(&[
             (

@@ -17,7 +17,7 @@ const FOR_EVER: u64 = 1;
 
 /// A start that has not been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) struct UntoldStart {
+pub(in crate::daemon) struct UnloggedStart {
     child: SlotId,
     since: u64,
 }
@@ -39,7 +39,7 @@ impl<'a> Starts<'a> {
 
     /// Whether the child that started the program of `slot` has still to log it; then
     /// it wakes the supervisor.
-    pub(in crate::daemon) fn untold(self, slot: SlotId) -> Option<UntoldStart> {
+    pub(in crate::daemon) fn unlogged(self, slot: SlotId) -> Option<UnloggedStart> {
         let child = self.0.owner(slot)?;
         let since = self.since(child);
         if since == 0 || !self.0.is_about_client_of(slot, child) {
@@ -48,11 +48,11 @@ impl<'a> Starts<'a> {
         let marked = self.word(child).fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
             (now & !AWAITED == since).then_some(now | AWAITED)
         });
-        marked.is_ok().then_some(UntoldStart { child, since })
+        marked.is_ok().then_some(UnloggedStart { child, since })
     }
 
     /// Whether that is still so.
-    pub(in crate::daemon) fn is_untold(self, start: UntoldStart) -> bool {
+    pub(in crate::daemon) fn is_unlogged(self, start: UnloggedStart) -> bool {
         self.since(start.child) == start.since
     }
 

@@ -83,7 +83,7 @@ mod tests {
         let _stuck = Start::begin(&pool, SlotId(0));
         drop(Start::begin(&pool, SlotId(1)));
         pool.board.starts[0].fetch_sub(2_000_000, Ordering::Relaxed);
-        assert_eq!(pool.starts().ready(), 3, "nobody has looked");
+        assert_eq!(pool.starts().ready(), 3, "no check yet");
         let ready = |seconds| {
             pool.starts().note_stuck(Duration::from_secs(seconds));
             pool.starts().ready()

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_counted_once_whoever_counts_it() {
+    fn a_client_is_counted_once_by_its_child_or_the_supervisor() {
         let pool = test_pool(3, 1);
         pool.slots().count_verdict(LAST, Counter::Error);
         assert_eq!(verdicts(&pool), Verdicts::default(), "none was accepted");
@@ -93,7 +93,10 @@ mod tests {
         let pool = test_pool(3, 1);
         pool.slots().note_accepted(LAST);
         pool.slots().vacate(LAST);
-        assert!(pool.board.slot(LAST).tally.is_due(), "whoever was killed has counted nothing");
+        assert!(
+            pool.board.slot(LAST).tally.is_due(),
+            "a process that was killed has counted nothing"
+        );
         pool.slots().count_verdict(LAST, Counter::Error);
         pool.slots().vacate(LAST);
         assert_eq!(verdicts(&pool)[Counter::Error as usize], 1);
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_client_is_not_taken_for_the_next_ones() {
+    fn what_is_known_of_a_client_is_not_used_for_the_next() {
         let pool = test_pool(3, 1);
         let program_slot = SlotId(0);
         pool.slots().note_accepted(LAST);

@@ -229,7 +229,7 @@ pub fn content(file: &File) -> io::Result<Content> {
 /// Any user may read the file, and so lock it for reading: that does not make it the
 /// owner, and does not keep another process from owning another file of that name.
 fn make_way(entry: &Entry, file: &File) {
-    if owner(file).is_ok_and(|owner| owner == Holder::Nobody) {
+    if owner(file).is_ok_and(|owner| owner == Holder::NoProcess) {
         entry.remove(file);
     }
 }
@@ -257,10 +257,10 @@ impl fmt::Display for Held {
 impl error::Error for Held {}
 
 fn held(path: &Path, file: &File, why: Errno) -> Fatal {
-    let [owner, reader] = [owner(file), obstacle(file)].map(|who| who.unwrap_or(Holder::Nobody));
+    let [owner, reader] = [owner(file), obstacle(file)].map(|who| who.unwrap_or(Holder::NoProcess));
     let held = match (owner, reader) {
-        (Holder::Nobody, Holder::Nobody) => None,
-        (Holder::Nobody, reader) => Some(Held::Read(reader)),
+        (Holder::NoProcess, Holder::NoProcess) => None,
+        (Holder::NoProcess, reader) => Some(Held::Read(reader)),
         (owner, _) => Some(Held::Owned(owner)),
     };
     let why = held.map_or_else(|| why.into(), io::Error::other);
@@ -289,7 +289,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         let reader = File::open(&path).unwrap();
         lock_to_read(&reader).unwrap();
-        assert_eq!(owner_at(&path).unwrap(), Holder::Nobody);
+        assert_eq!(owner_at(&path).unwrap(), Holder::NoProcess);
         let pidfile = claim(&path).unwrap().fill().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         drop(pidfile);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_may_open_a_new_file_before_it_is_locked() {
+    fn a_new_file_cannot_be_opened_before_it_is_locked() {
         let path = path("mode");
         let entry = Entry::at(&path).unwrap();
         let (file, origin) = open(&entry, &Identity::default()).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     fn a_file_is_owned_until_it_is_released() {
         let path = path("own");
         fs::write(&path, "4194304\n and more that is stale").unwrap();
-        assert_eq!(owner_at(&path).unwrap(), Holder::Nobody);
+        assert_eq!(owner_at(&path).unwrap(), Holder::NoProcess);
         let pidfile = claim(&path).unwrap().fill().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         // F_GETLK does not report our own lock; a child asks instead.

@@ -113,7 +113,7 @@ fn threshold_warning(options: &Options) -> Option<String> {
     let (lists, threshold) = (&options.lists.blocklists, options.dnsbl_threshold);
     let most: u32 = lists.iter().map(|list| list.weight).sum();
     (!lists.is_empty() && most < threshold).then(|| {
-        format!("--dnsbl-threshold {threshold}: nobody is refused, all lists add up to {most}")
+        format!("--dnsbl-threshold {threshold}: no client is refused, all lists add up to {most}")
     })
 }
 
@@ -167,7 +167,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_file_that_all_users_may_replace_is_told() {
+    fn a_file_that_all_users_may_replace_is_reported() {
         let directory = env::temp_dir().join(format!("exposed.{}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         let warning = |mode| {

@@ -34,8 +34,13 @@ impl Crashes {
     /// Whether a line may be written, and how many were suppressed since the last one.  A
     /// line with a client is all that is logged about that client; of the others only the
     /// first few are written.
-    pub(super) fn may_tell(&mut self, untold: Untold, is_row: bool, now: Instant) -> Option<usize> {
-        let may = match untold {
+    pub(super) fn may_tell(
+        &mut self,
+        unlogged: Untold,
+        is_row: bool,
+        now: Instant,
+    ) -> Option<usize> {
+        let may = match unlogged {
             Untold::Nothing => self.may_tell_of_idle(is_row, now),
             Untold::Client(_) | Untold::Pass(_) => self.may_tell_of_client(now),
         };
@@ -90,7 +95,7 @@ mod tests {
     const CLIENT: Untold = Untold::Client(None);
 
     #[test]
-    fn children_without_a_client_are_told_of_once_a_second_if_many_die() {
+    fn children_without_a_client_are_logged_once_a_second_if_many_die() {
         let now = Instant::now();
         let mut crashes = Crashes::none(now);
         let mut tell = |is_row, millis| {

@@ -31,7 +31,7 @@ use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::scoreboard::process_state::wake_child;
 use crate::daemon::scoreboard::queue::QueueCheck;
 use crate::daemon::scoreboard::stage::Stage;
-use crate::daemon::scoreboard::starts::UntoldStart;
+use crate::daemon::scoreboard::starts::UnloggedStart;
 use crate::daemon::scoreboard::stuck::StuckCheck;
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::signals::told_to_stop;
@@ -63,7 +63,7 @@ pub struct Supervisor {
     rounds: Rounds,
     /// Sessions that have ended before their `pass` line was written, and how long it
     /// is awaited.
-    ends: Vec<(UntoldStart, Instant, End)>,
+    ends: Vec<(UnloggedStart, Instant, End)>,
     /// The process that reads the files before they are used.
     checker: Option<Checker>,
     /// When they are to be read again, if that was requested.

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::daemon::scoreboard::process_state::as_pid;
 use crate::daemon::scoreboard::settle::{Untold, is_session, settle};
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
-use crate::daemon::scoreboard::starts::UntoldStart;
+use crate::daemon::scoreboard::starts::UnloggedStart;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::supervisor::ends::End;
 use crate::daemon::supervisor::rounds::{Rounds, pause_after};
@@ -79,8 +79,8 @@ impl Supervisor {
     fn on_exit(&mut self, slot: SlotId, pid: Pid, status: ExitStatus) {
         let (stage, client) = (self.pool.slots().stage(slot), self.pool.slots().client(slot));
         let is_session = is_session(&self.pool.board, slot);
-        let start = is_session.then(|| self.pool.starts().untold(slot)).flatten();
-        let untold = settle(&self.pool.board, slot);
+        let start = is_session.then(|| self.pool.starts().unlogged(slot)).flatten();
+        let unlogged = settle(&self.pool.board, slot);
         if !status.success() {
             self.pool.slots().vacate_unstarted_of(slot);
         }
@@ -93,7 +93,7 @@ impl Supervisor {
             let (ip, time) = client.unzip();
             self.tell_end(End { pid, ip, status, time: time.unwrap_or_default() }, start);
         } else if !status.success() {
-            self.crashed(pid, untold, status);
+            self.crashed(pid, unlogged, status);
         }
         if stage.is_some_and(|stage| stage != Stage::Idle) {
             self.service.log.tcpserver_end(pid, status);
@@ -102,7 +102,7 @@ impl Supervisor {
     }
 
     /// Logs the end of a session, but not before its `pass` line.
-    fn tell_end(&mut self, end: End, start: Option<UntoldStart>) {
+    fn tell_end(&mut self, end: End, start: Option<UnloggedStart>) {
         match start {
             Some(start) => self.ends.push((start, Instant::now() + SECOND, end)),
             None => end.tell(&self.service.log),
@@ -113,7 +113,7 @@ impl Supervisor {
     pub(super) fn tell_ends(&mut self) {
         let now = Instant::now();
         for (start, until, end) in std::mem::take(&mut self.ends) {
-            if now < until && self.pool.starts().is_untold(start) {
+            if now < until && self.pool.starts().is_unlogged(start) {
                 self.ends.push((start, until, end));
             } else {
                 end.tell(&self.service.log);
@@ -128,13 +128,13 @@ impl Supervisor {
         }
     }
 
-    fn crashed(&mut self, pid: Pid, untold: Untold, status: ExitStatus) {
+    fn crashed(&mut self, pid: Pid, unlogged: Untold, status: ExitStatus) {
         let now = Instant::now();
         self.backoff.crashed(now);
         let is_row = self.backoff.is_cautious();
-        let Some(more) = self.crashes.may_tell(untold, is_row, now) else { return };
+        let Some(more) = self.crashes.may_tell(unlogged, is_row, now) else { return };
         let log = &self.service.log;
-        match untold {
+        match unlogged {
             Untold::Nothing => log.crash(pid, None, status, more),
             Untold::Client(ip) => log.crash(pid, ip, status, more),
             Untold::Pass(ip) => log.crash_before_pass(pid, ip, status, more),

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_the_keeper_can_answer() {
+    fn only_the_keeper_can_answer() {
         let (keeper, asker) = keeper();
         let mut question = asker.ask(key()).unwrap();
         let (_, from) = receive(&keeper);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_keeper_nobody_is_asked() {
+    fn without_a_keeper_a_question_fails() {
         let (keeper, asker) = keeper();
         drop(keeper);
         assert_eq!(asker.ask(key()).unwrap_err(), Errno::ECONNREFUSED);

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_removed_within_an_hour_of_a_jump() {
+    fn no_client_is_removed_within_an_hour_of_a_jump() {
         let start = Instant::now();
         let at = |secs| start + Duration::from_secs(secs);
         let mut clock = Clock::new(Time(1_000_000), start);

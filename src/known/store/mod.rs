@@ -284,7 +284,7 @@ mod tests {
     const STATIC: Pass = Pass::Full(Class::Static);
 
     #[test]
-    fn what_is_told_is_known_at_once_and_afterwards() {
+    fn a_pass_is_known_at_once_and_afterwards() {
         let home = Home::new("store");
         let now = Time::now();
         let mut store = home.store();

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_told_by_their_first_line() {
+    fn tables_are_recognised_by_their_first_line() {
         for text in ["/a/ OK", "# x\n\n!/a/ 450", "if /a/\n", "if !/a/", "/a/i REJECT no"] {
             assert!(is_table(text.as_bytes()), "{text}");
         }

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn good_mail_does_not_wait_longer() {
+    fn no_longer_delay_is_proposed_for_static_clients() {
         let late = class(&[(1.9, 900)], &[], 9, 2);
         assert_eq!(curve(Class::Static, &late).unwrap().proposal, Proposal::Keep);
         assert_eq!(curve(Class::None, &late).unwrap().proposal, Proposal::Longer(3.0));

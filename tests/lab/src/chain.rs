@@ -78,7 +78,7 @@ impl Chain {
     }
 
     /// Whether it was quick enough is known by its answering; another port is
-    /// tried if somebody else was quicker.
+    /// tried if another process was quicker.
     fn on_a_free_port(command: impl Fn(u16) -> Command) -> Self {
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -211,11 +211,11 @@ impl Link {
         Self { child, client, log }
     }
 
-    /// The client, which can then be closed; nobody is left in its place.
+    /// The client, which can then be closed; none is left in its place.
     pub fn take_client(&mut self) -> Client {
         let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
-        let nobody = Client::connect("127.0.0.1", nowhere.local_addr().unwrap());
-        std::mem::replace(&mut self.client, nobody)
+        let unconnected = Client::connect("127.0.0.1", nowhere.local_addr().unwrap());
+        std::mem::replace(&mut self.client, unconnected)
     }
 
     /// Waits for a line that starts with `start`.

@@ -269,7 +269,7 @@ impl Daemon {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Kills the supervisor, and nobody else.
+    /// Kills the supervisor, and no other process.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.child.wait().unwrap();

@@ -52,7 +52,7 @@ pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
 /// build without optimization what its code alone is longer.
 pub const SMALL_MEMORY: u64 = if cfg!(debug_assertions) { 30_000_000 } else { 20_000_000 };
 
-/// A new empty directory, readable by everybody.
+/// A new empty directory, readable by all users.
 pub fn directory() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -30,7 +30,7 @@ impl Log {
         log
     }
 
-    /// Waits for the last line: nobody is left who could write.
+    /// Waits for the last line: no process is left that could write.
     #[track_caller]
     pub fn wait_for_end(&self) {
         let what = format!("the end of what {} writes", self.shown);

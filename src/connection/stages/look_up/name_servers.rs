@@ -22,7 +22,7 @@ pub(in crate::connection::stages) fn is_our_fault(
     class: Class,
 ) -> bool {
     class == Class::Unknown
-        && watched.lookup().has_found_nobody()
+        && watched.lookup().has_reached_no_name_server()
         && may_be_dead_by(server, Instant::now())
 }
 

@@ -35,7 +35,7 @@ pub enum Fault {
     /// It sends answers with another id, another question and no sense, and
     /// then this name.
     AmongSpoofed(&'static str),
-    /// As a DNS list it has everybody, with this address and these texts; names
+    /// As a DNS list it has every client, with this address and these texts; names
     /// it has none.
     Lists([u8; 4], &'static [&'static [u8]]),
     /// It gives these names, and begins with the next one each time.

@@ -94,7 +94,7 @@ pub struct Nsd {
 }
 
 impl Nsd {
-    /// Starts it; on another port if somebody was quicker to take the first.
+    /// Starts it; on another port if another process was quicker to take the first.
     pub fn start() -> Self {
         Self::start_with(&zones())
     }
