@@ -1,5 +1,5 @@
 //! A flood of idle connections from hosts without a name, and how long a host
-//! with a good name waits for its banner meanwhile: in front of smtp-delayd, and
+//! with a static name waits for its banner meanwhile: in front of smtp-delayd, and
 //! in front of tcpserver with as many slots.
 //!
 //! `cargo bench --bench flood -- [--seconds N] [--before N] [--flood N] [--slots N]
@@ -40,14 +40,14 @@ use support::names::{Names, Patience};
 use support::server::{DAEMON, Server};
 use support::{Figures, arguments};
 
-/// What a host with a good name has to wait, and what may come on top.
+/// How long a host with a static name has to wait, and how much longer it may wait.
 const DELAY: f64 = 2.0;
 const GRACE: f64 = 0.5;
 /// How often such a host comes.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How long it waits for its banner.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many are told of that got none.
+/// How many of those that got none are printed.
 const SHOWN: usize = 5;
 /// How long a flooder stays that hangs up.
 const STAY: Duration = Duration::from_millis(500);
@@ -71,7 +71,7 @@ const PTRS: [(Patience, &str); 3] = [
 ];
 
 impl From {
-    /// A flooder's address; with a good name, if it has one.
+    /// A flooder's address; with a static name, if it has one.
     fn source(self, number: usize, named: bool) -> [u8; 4] {
         let byte = |value: usize| u8::try_from(value % 250 + 1).unwrap();
         match self {
@@ -94,7 +94,7 @@ struct Flood {
 }
 
 impl Flood {
-    /// Presses until told to stop; how many connections it made.
+    /// Connects until told to stop; returns how many connections it made.
     fn press(&self, stop: &AtomicBool) -> usize {
         let made = AtomicUsize::new(0);
         let mut flooders: Vec<Option<(Socket, Instant)>> = (0..self.size).map(|_| None).collect();
@@ -142,7 +142,7 @@ impl Flood {
     }
 }
 
-/// Seconds to the banner of hosts with a good name, and what came instead of one.
+/// Seconds to the banner of hosts with a static name, and what came instead of one.
 fn probe(server: SocketAddr, time: Duration) -> (Figures, Vec<String>) {
     let (figures, lost) = (Mutex::new(Figures::default()), Mutex::new(Vec::new()));
     thread::scope(|scope| {

@@ -113,7 +113,7 @@ fn suspicious_settings_draw_a_warning() {
     assert!(!daemon.text().contains("warning"), "{}", daemon.text());
 }
 
-/// A program's options and log lines, and the man page that has to tell of them.
+/// A program's options and log lines, and the man page that has to describe them.
 struct Manual {
     line: &'static CommandLine,
     file: &'static str,
@@ -138,7 +138,7 @@ impl Manual {
         std::fs::read_to_string(path).unwrap()
     }
 
-    /// The lines that the program writes; all of them where none are named.
+    /// The lines that the program writes; all of them if none are named.
     fn lines(&self) -> impl Iterator<Item = &(&'static str, &'static [&'static str])> {
         let written = |event| self.events.is_empty() || self.events.contains(event);
         LINES.iter().filter(move |(event, _)| written(event))

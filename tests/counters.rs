@@ -122,7 +122,7 @@ fn has_client(pid: Pid) -> bool {
     [libc::SYS_poll, libc::SYS_ppoll].iter().any(|poll| number == Some(*poll))
 }
 
-/// Its line is written when it has said for whom it came, and would have been the only
+/// Its line is written when it has named its client, and would have been the only
 /// one with its address.
 #[test]
 fn a_client_whose_child_is_killed_while_it_talks_is_an_error_with_its_address() {
@@ -160,7 +160,7 @@ fn clients_of_killed_children_are_counted() {
     assert!(killed > 0 && lost > 0, "{killed} killed, {lost} lost");
 }
 
-/// All that is told of a client whose child is killed is the line about the child.
+/// All that is logged about a client whose child is killed is the line about the child.
 #[test]
 fn each_client_of_a_killed_child_is_logged() {
     const CLIENTS: usize = 25;
@@ -179,7 +179,7 @@ fn each_client_of_a_killed_child_is_logged() {
     assert_eq!(verdicts(&daemon), [("error", CLIENTS as u64)]);
 }
 
-/// Whoever is killed as accept(2) comes back has counted nothing.
+/// A child that is killed as accept(2) returns has counted nothing.
 #[test]
 fn a_kill_costs_one_count_at_most_whenever_it_comes() {
     const CLIENTS: u64 = 200;

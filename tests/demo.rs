@@ -64,7 +64,7 @@ impl Drop for Demo {
     }
 }
 
-/// What a command shows, to its end or, where it only listens, until it is greeted.
+/// What a command shows, to its end or, if it only listens, until it is greeted.
 fn run(command: &str) -> String {
     let listens = command.split_once(" nc ");
     let command = listens.map_or(command.into(), |(_, rest)| format!("exec nc.openbsd {rest}"));

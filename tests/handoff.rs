@@ -1,4 +1,4 @@
-//! What the program gets: every line of the contract, told by a program that
+//! What the program gets: every line of the contract, reported by a program that
 //! reports it.
 #![allow(unsafe_code)]
 

@@ -262,8 +262,8 @@ fn a_full_disk_costs_the_memory_nothing() {
     assert_eq!(keeper.status().0, 1);
 }
 
-/// A daemon whose name server gives the client a good name, and each class a delay that
-/// tells.
+/// A daemon whose name server gives the client a static name, and each class a delay of its
+/// own.
 fn daemon(home: &Path, dns: &FakeDns) -> Setup {
     let known = format!("--known {}", home.display());
     let delays = "--delay-static 1.5 --delay-dynamic 2 --delay-none 2.5 --delay-unknown 3";
@@ -329,7 +329,7 @@ fn a_known_client_that_is_not_static_waits_like_a_static_one() {
     assert_greeted(daemon.client("127.0.0.1"));
     let line = daemon.log("pass ");
     assert!(line.contains(" class=none delay=1.5 ") && line.contains(" known=0.00 "), "{line}");
-    // A wait that was shortened renews nothing but that of a good name.
+    // A wait that was shortened renews only that of a static client.
     assert_greeted(daemon.client("127.0.0.1"));
     daemon.log_lines("pass ", 2);
     assert_eq!(keeper.ask("127.0.0.1").unwrap().count, 1);

@@ -300,7 +300,7 @@ fn a_dead_name_server_shuts_no_client_out() {
     // More than half of the reserve.
     let _exempt = hold(&daemon, "127.8.0.1", 3);
     daemon.wait_for_stats(" busy=8 ");
-    // Nobody knows yet that they are dead, if this comes in time.
+    // It is not known yet that they are dead, if this comes in time.
     let refused = daemon.client(REFUSED_BEFORE).read_all();
     let in_time = held[0].connected.elapsed() < NOT_YET_DEAD;
     assert!(refused == BUSY || !in_time, "{refused:?}");
@@ -385,7 +385,7 @@ fn a_name_server_that_is_late_is_not_dead() {
     let mut loaded = LoadedDaemon::start(&format!("{} --dns-timeout 20", dns.option()));
     let _exempt = hold(&loaded.daemon, "127.8.0.1", 4);
     loaded.daemon.wait_for_stats(" busy=9 ");
-    // It may have answered those who asked whether it is there.
+    // It may have answered the probes.
     loaded.since = Instant::now();
     loaded.wait_for_silence_of(8.0);
     // Its look-up has 50 milliseconds.
@@ -453,7 +453,7 @@ impl Drop for Flood {
     }
 }
 
-/// Comes, and comes back as soon as it is turned away.
+/// Connects, and connects again as soon as it is refused.
 fn flood(source: &str, server: SocketAddr, over: &AtomicBool) {
     let goes_on = || !over.load(Ordering::Relaxed);
     while goes_on() {

@@ -1,4 +1,4 @@
-//! The link alone: whom it makes wait, what it tells and to whom, and what its
+//! The link alone: which clients wait, what it logs and replies, and what its
 //! program gets.
 #![allow(unsafe_code)]
 

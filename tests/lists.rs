@@ -1,5 +1,5 @@
-//! DNS lists: who is refused by them, and what lists that are late, broken or
-//! dead do to no client.
+//! DNS lists: which clients are refused by them, and that lists that are late, broken or
+//! dead affect no client.
 
 use std::process::Command;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn rules(text: &str) -> String {
     format!("--rules {}", file.display())
 }
 
-/// More on the list: what tells of an error, and what a filter may choose.
+/// More entries of the list: addresses that mean an error, and addresses for filters.
 const ENTRIES: [&str; 4] = [
     "127.0.5.2 :127.255.255.254:quota",
     "127.0.5.3 :127.0.0.1:parked",
@@ -258,7 +258,7 @@ fn txt_records_are_escaped_and_cut() {
 fn only_a_client_that_is_refused_is_asked_about_twice() {
     let empty = FakeDns::start(Fault::Code(Rcode::NXDOMAIN));
     let all = list_of_all();
-    // Who is on no list, and who is on one that is not enough.
+    // A client on no list, and one on a list that is not enough.
     for (dns, options) in [(&empty, ""), (&all, " --dnsbl-threshold 2")] {
         let daemon = Daemon::setup()
             .option(&dns.option())

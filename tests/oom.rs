@@ -1,4 +1,4 @@
-//! Memory that runs out: whom the kernel kills, and what programs see of that.
+//! Memory that runs out: which process the kernel kills, and what programs inherit.
 
 use std::fs;
 use std::io::Read;
@@ -74,7 +74,7 @@ fn so_it_is_for_a_daemon_that_has_changed_its_user() {
 struct MemoryCgroup(PathBuf);
 
 impl MemoryCgroup {
-    /// `None` where there are none, or none may be made.
+    /// `None` if there are none, or none may be made.
     fn make(bytes: usize) -> Option<Self> {
         let name = format!("smtp-delay-test-{}", std::process::id());
         let versions = [

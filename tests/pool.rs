@@ -306,7 +306,7 @@ fn a_refused_client_does_not_keep_its_place_in_the_line() {
     drop(talker);
 }
 
-/// Clients that come one after the other in several threads, until told to
+/// Clients that connect one after the other in several threads, until told to
 /// stop.
 struct Load {
     stop: AtomicBool,

@@ -35,7 +35,7 @@ fn say(client: &mut Client, text: &str) {
     assert_eq!(client.read_line().0, "250\n", "{text}");
 }
 
-/// What a line of the program that `client` has ends in, as its `pass` line tells it.
+/// The end of a line of the program of `client`, from its `pass` line.
 #[track_caller]
 fn whose(daemon: &Background, client: &Client) -> String {
     let local = client.stream.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Rules: who is denied, which variables a client's program gets, and what
+//! Rules: which clients are denied, which variables a client's program gets, and what
 //! they exempt from.
 
 use std::fs;

@@ -156,7 +156,7 @@ fn a_start_that_fails_leaves_no_file_behind() {
     let rules = daemon.path("rules");
     fs::write(&rules, "nonsense\n").unwrap();
     let rules = format!("--rules {rules}");
-    // The files are in a directory of root's, who the daemon is not any more then.
+    // The files are in a directory of root, and the daemon is another user by then.
     let user = if is_root("a start that fails as another user") { "-u nobody" } else { "" };
     let taken = TcpListener::bind(("127.0.0.1", daemon.port)).unwrap();
     let fails = |options: &str, code: i32| {

@@ -16,7 +16,7 @@ use lab::report::program;
 use lab::ucspi::{Random, Server, ours, run, theirs};
 use lab::{Client, directory, is_root, needs};
 
-/// Where the name server for both listens: neither can be told a port.
+/// The address of the name server for both: neither has an option for the port.
 const NAME_SERVER: &str = "127.0.0.77";
 /// The only client with an ident server.
 const IDENTIFIED: &str = "127.0.1.31";
@@ -33,7 +33,7 @@ const RULES: &[&str] = &[
     "",
 ];
 
-/// Runs the same clients against one server, and tells all that can be seen.
+/// Runs the same clients against one server, and returns all that can be seen.
 fn observe(mut server: Server, verbose: bool) -> String {
     let port = server.port.to_string();
     let mut seen = String::new();

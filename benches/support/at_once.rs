@@ -78,7 +78,7 @@ fn talk(mut socket: &Socket) {
     socket.write_all(b"EHLO me.example\r\n").expect("it is there");
 }
 
-/// Looks now and then: it takes processor time from those who are accepted meanwhile.
+/// Polls at intervals, since polling takes processor time from clients that are accepted meanwhile.
 fn wait_for(board: &Path, pointer: &str, number: usize) {
     wait_until(pointer, || {
         thread::sleep(LOOK);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio, id};
 pub(crate) struct First(());
 
 impl First {
-    /// `None` where that is not allowed.
+    /// `None` if that is not allowed.
     pub(crate) fn take() -> Option<Self> {
         schedule(&["--reset-on-fork", "--fifo"], "1").then_some(Self(()))
     }

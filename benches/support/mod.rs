@@ -89,7 +89,7 @@ pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -
     values
 }
 
-/// Compiles a program of this folder; where it is.
+/// Compiles a program of `benches/peers`; returns its path.
 pub(crate) fn compile(source: &str, flags: &[&str]) -> String {
     let program = lab::directory().join(source.trim_end_matches(".c"));
     let source = format!("{}/benches/peers/{source}", env!("CARGO_MANIFEST_DIR"));

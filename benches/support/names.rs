@@ -10,7 +10,7 @@ use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name};
 use domain::rdata::Ptr;
 
-/// How it answers for those who have no name.
+/// How it answers for clients that have no name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Patience {
     AtOnce,

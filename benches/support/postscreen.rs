@@ -14,7 +14,7 @@ pub(crate) struct Postscreen {
 }
 
 impl Postscreen {
-    /// `None` where there is no postfix, or where it does not start.
+    /// `None` if there is no postfix, or if it does not start.
     pub(crate) fn start() -> Option<Self> {
         Command::new("postconf").arg("-h").stdout(Stdio::null()).status().ok()?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());

@@ -19,7 +19,7 @@ impl Meter {
         Ok(Self { group })
     }
 
-    /// Processor time since then, of the dead as well.
+    /// Processor time since then, including processes that have ended.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(crate) fn time(&self) -> Duration {
         Duration::from_nanos(self.group.usage() as u64)

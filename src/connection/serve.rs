@@ -102,7 +102,7 @@ mod tests {
     use crate::rules::Rules;
     use crate::rules::list::List;
 
-    /// A pool that notes which verdicts it is told to count, each with the lines that
+    /// A pool that notes which verdicts are counted, each with the lines that
     /// were there by then.
     struct Notes {
         lines: UnixDatagram,
@@ -244,7 +244,7 @@ mod tests {
         Rules::List(List::parse("", text.as_bytes()).unwrap().0)
     }
 
-    // Of a client whose child is killed before it is told of and counted, the supervisor
+    // If a child is killed before it has logged and counted its client, the supervisor
     // does both.
 
     #[test]

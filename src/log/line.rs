@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::syslog::Worth;
+use super::syslog::Wait;
 use super::value::Value;
 
 /// A line with its newline is shorter than this: a pipe takes it in one piece (`PIPE_BUF`).
@@ -14,7 +14,7 @@ pub(super) const LIMIT: usize = 4096;
 /// A line under construction.
 pub(super) struct Line {
     text: String,
-    worth: Worth,
+    wait: Wait,
 }
 
 impl Line {
@@ -22,11 +22,11 @@ impl Line {
         let mut text = String::with_capacity(200);
         text.push_str(event);
         let kept = matches!(event, "pass" | "end" | "deny");
-        Self { text, worth: if kept { Worth::AWait } else { Worth::Nothing } }
+        Self { text, wait: if kept { Wait::Short } else { Wait::None } }
     }
 
-    pub(super) fn worth(&self) -> Worth {
-        self.worth
+    pub(super) fn wait(&self) -> Wait {
+        self.wait
     }
 
     /// `value` is our own, or needs no escaping by its type.

@@ -16,7 +16,7 @@ use super::facts::{EarlyBytes, Said, Stats, Subject, stats_keys};
 use super::line::{Brief, Line, Peer, Rounded};
 use super::logger::{Log, Speaker, Verbosity};
 use super::sink::{LONGEST_MESSAGE, cut};
-use super::syslog::Worth;
+use super::syslog::Wait;
 use super::value::FromProgram;
 use crate::djb::{self, TCPSERVER_USAGE};
 use crate::error::Fatal;
@@ -216,7 +216,7 @@ impl Log {
     pub fn program_said(&self, line: &[u8], session: Option<(SocketAddr, Pid)>) {
         if self.verbosity > Verbosity::Quiet {
             let line = self.program_line(line, session);
-            self.put_message(Severity::LOG_INFO, &line, Worth::Patience);
+            self.put_message(Severity::LOG_INFO, &line, Wait::Long);
         }
     }
 

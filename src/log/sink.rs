@@ -12,7 +12,7 @@ use super::line::{LIMIT, Line};
 use super::logger::{Echo, Log, Sink, Speaker, Verbosity};
 use super::losses::LossCounters;
 use super::stderr::{Stderr, put_blocking, put_once};
-use super::syslog::{Syslog, Worth};
+use super::syslog::{Syslog, Wait};
 use crate::error::TROUBLE;
 use crate::escape::Message;
 
@@ -118,12 +118,12 @@ impl Log {
         if self.verbosity < least {
             return;
         }
-        let worth = line.worth();
+        let wait = line.wait();
         let bytes = line.finish();
         match &self.sink {
             Sink::Syslog(syslog) => {
                 let text = String::from_utf8_lossy(bytes.trim_ascii_end());
-                syslog.send(Severity::LOG_INFO, &text, worth);
+                syslog.send(Severity::LOG_INFO, &text, wait);
             }
             Sink::Stderr(_) | Sink::Blocking => self.put(&bytes),
         }
@@ -138,15 +138,15 @@ impl Log {
             "error" => Severity::LOG_ERR,
             _ => Severity::LOG_CRIT,
         };
-        self.put_message(level, &format!("{severity}: {message}"), Worth::Nothing);
+        self.put_message(level, &format!("{severity}: {message}"), Wait::None);
     }
 
     /// A message under the program's name, which is syslog's tag.
-    pub(super) fn put_message(&self, level: Severity, message: &str, worth: Worth) {
+    pub(super) fn put_message(&self, level: Severity, message: &str, wait: Wait) {
         let Sink::Syslog(syslog) = &self.sink else {
             return self.put(&self.in_our_name(message));
         };
-        self.printable(message).lines().for_each(|line| syslog.send(level, line, worth));
+        self.printable(message).lines().for_each(|line| syslog.send(level, line, wait));
         if self.echo == Echo::All || matches!(level, Severity::LOG_CRIT) {
             self.put_on_stderr(message);
         }

@@ -27,13 +27,13 @@ const TIMESTAMP: usize = 16;
 
 /// How long a line may wait for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Worth {
+pub(super) enum Wait {
     /// A short time: the line is about mail that was let in or refused.
-    AWait,
+    Short,
     /// As long as it takes, within bounds: its writer has nothing else to do.
-    Patience,
+    Long,
     /// Not at all: an attacker could make us write any number of such lines.
-    Nothing,
+    None,
 }
 
 /// The connection to a syslog daemon.
@@ -86,17 +86,17 @@ impl Syslog {
     }
 
     /// Sends one line.  The first one after lost lines carries their number.
-    pub(super) fn send(&self, severity: Severity, line: &str, worth: Worth) {
-        let warn = |lost| self.put(Severity::LOG_WARNING, &warning(lost), worth);
-        self.losses.write(warn, || self.put(severity, line, worth));
+    pub(super) fn send(&self, severity: Severity, line: &str, wait: Wait) {
+        let warn = |lost| self.put(Severity::LOG_WARNING, &warning(lost), wait);
+        self.losses.write(warn, || self.put(severity, line, wait));
     }
 
-    fn put(&self, severity: Severity, line: &str, worth: Worth) -> bool {
+    fn put(&self, severity: Severity, line: &str, wait: Wait) -> bool {
         let message = self.message(severity, line);
-        let wait = match worth {
-            Worth::AWait => self.may_wait(),
-            Worth::Patience => true,
-            Worth::Nothing => false,
+        let wait = match wait {
+            Wait::Short => self.may_wait(),
+            Wait::Long => true,
+            Wait::None => false,
         };
         let sent = sys::send_to(self.socket.as_fd(), &message, &self.address, wait);
         if wait && sent == Err(Errno::EAGAIN) {
@@ -150,10 +150,10 @@ mod tests {
         let path = socket("form");
         let daemon = UnixDatagram::bind(&path).unwrap();
         let syslog = Syslog::new(&path, Facility::LOG_MAIL, "smtp-delayd").unwrap();
-        syslog.send(Severity::LOG_INFO, "pass ip=192.0.2.7", Worth::AWait);
+        syslog.send(Severity::LOG_INFO, "pass ip=192.0.2.7", Wait::Short);
         let expected = format!("<22>smtp-delayd[{}]: pass ip=192.0.2.7", process::id());
         assert_eq!(read(&daemon), expected);
-        syslog.send(Severity::LOG_ERR, "x", Worth::Nothing);
+        syslog.send(Severity::LOG_ERR, "x", Wait::None);
         assert!(read(&daemon).starts_with("<19>smtp-delayd["));
         fs::remove_file(&path).unwrap();
     }
@@ -163,18 +163,18 @@ mod tests {
         let path = socket("gone");
         let syslog = Syslog::new(&path, Facility::LOG_MAIL, "t").unwrap();
         for _ in 0..3 {
-            syslog.send(Severity::LOG_INFO, "lost", Worth::AWait);
+            syslog.send(Severity::LOG_INFO, "lost", Wait::Short);
         }
         for lines in 0..2 {
             let daemon = UnixDatagram::bind(&path).unwrap();
-            syslog.send(Severity::LOG_INFO, "found", Worth::Nothing);
+            syslog.send(Severity::LOG_INFO, "found", Wait::None);
             let told = format!("]: warning: {} log lines were lost", 3 - 2 * lines);
             assert!(read(&daemon).ends_with(&told));
             assert!(read(&daemon).ends_with("]: found"));
             fs::remove_file(&path).unwrap();
             drop(daemon);
             syslog.losses.forget_telling();
-            syslog.send(Severity::LOG_INFO, "lost", Worth::Nothing);
+            syslog.send(Severity::LOG_INFO, "lost", Wait::None);
         }
     }
 
@@ -185,9 +185,9 @@ mod tests {
         let syslog = Syslog::new(&path, Facility::LOG_MAIL, "t").unwrap();
         let start = Instant::now();
         for number in 0..3000 {
-            syslog.send(Severity::LOG_INFO, &number.to_string(), Worth::Nothing);
+            syslog.send(Severity::LOG_INFO, &number.to_string(), Wait::None);
         }
-        syslog.send(Severity::LOG_INFO, "worth a wait", Worth::AWait);
+        syslog.send(Severity::LOG_INFO, "worth a wait", Wait::Short);
         assert!(!syslog.may_wait(), "it has waited in vain, and does not at once again");
         assert!(start.elapsed() < 3000 * PATIENCE, "it would wait for each");
         let lost = syslog.losses.unlogged();

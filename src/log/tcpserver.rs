@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use syslog::Severity;
 
 use super::logger::Log;
-use super::syslog::Worth;
+use super::syslog::Wait;
 
 /// The two ends of a connection, with their names.
 pub struct Ends<'a> {
@@ -81,7 +81,7 @@ impl Log {
 
     fn tcpserver(&self, message: impl FnOnce() -> String) {
         if self.announces_processes() {
-            self.put_message(Severity::LOG_INFO, &message(), Worth::Nothing);
+            self.put_message(Severity::LOG_INFO, &message(), Wait::None);
         }
     }
 }

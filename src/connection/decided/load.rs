@@ -42,7 +42,7 @@ impl Load {
     }
 
     /// How a client of `class` is treated; `trusts_unknown` means that our own name
-    /// servers are dead, which must not shut mail out.
+    /// servers are dead, which is no reason to refuse mail.
     #[must_use]
     pub fn admit(self, class: Class, trusts_unknown: bool) -> Admission {
         let suspicious = match class {

@@ -1,4 +1,4 @@
-//! What was decided about a client, in the order in which it is: exemptions, what the
+//! What was decided about a client, in the order of the decisions: exemptions, what the
 //! rules say, the class, its delay, and what the load leaves of that.  No I/O.
 
 pub mod class;

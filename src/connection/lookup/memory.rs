@@ -1,5 +1,5 @@
-//! What the keeper of known clients says of one, once it has: a question that is asked
-//! beside the look-ups.
+//! What the keeper of known clients remembers of a client: a question that is asked
+//! together with the look-ups.
 
 use std::os::fd::BorrowedFd;
 
@@ -10,7 +10,7 @@ use crate::known::asking::{Asker, Outcome, Question};
 use crate::known::key::Key;
 use crate::known::record::Record;
 
-/// What the keeper says of a client.
+/// What the keeper says about a client.
 #[derive(Debug, Default)]
 pub(in crate::connection) enum Memory {
     /// It was not asked.

@@ -1,5 +1,5 @@
-//! Known clients: which are asked about, what one that is known need not wait for, and
-//! what the keeper is told afterwards.
+//! Known clients: which ones the keeper is asked about, how much shorter a known client
+//! waits, and what the keeper is told afterwards.
 
 use std::io;
 use std::time::Duration;
@@ -117,8 +117,8 @@ pub(super) fn last_pass(watched: &Watched, decided: &Decided) -> Option<Duration
     record(watched, decided).map(|record| record.last.until(Time::now()))
 }
 
-/// Whether a client of the class `unknown` is one that we know: dead name servers
-/// must not shut it out.
+/// Whether a client of the class `unknown` is a known one, which is not refused
+/// because our name servers are dead.
 pub(super) fn is_known_host(watched: &Watched, decided: &Decided, class: Class) -> bool {
     class == Class::Unknown && record(watched, decided).is_some()
 }

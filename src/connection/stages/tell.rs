@@ -1,4 +1,4 @@
-//! The line of a verdict and its count, and what a client is told.
+//! Logs and counts a verdict, and closes connections with a reply.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::connection::watched::Watched;
 use crate::known::asking::message::Why;
 use crate::log::{Ends, Log, Said, Subject};
 
-/// A connection, once all that it needs is to be told of.
+/// A connection as log lines and replies describe it.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) server: Server<'a>,

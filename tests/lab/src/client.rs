@@ -21,7 +21,7 @@ impl Client {
         Self::try_connect(source, server).unwrap()
     }
 
-    /// The same where it may fail.
+    /// The same if it may fail.
     ///
     /// # Errors
     ///

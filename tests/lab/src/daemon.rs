@@ -281,7 +281,7 @@ impl Daemon {
     }
 }
 
-/// The process ids of the children of `pid`, none where it has ended.
+/// The process ids of the children of `pid`, none if it has ended.
 pub fn children_of(pid: Pid) -> Vec<Pid> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -110,7 +110,7 @@ pub fn seconds(line: &str, key: &str) -> Duration {
     Duration::from_secs_f64(number.and_then(|number| number.parse().ok()).expect(line))
 }
 
-/// Whether this is root; says so where it is not, and the test is skipped.
+/// Whether this is root; if not it says so, and the test is skipped.
 pub fn is_root(test: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {

@@ -40,7 +40,7 @@ impl Rbldnsd {
         Self::try_start(SocketAddr::new(ip.parse().unwrap(), 53), more).expect("rbldnsd starts")
     }
 
-    /// On a port where only those look for it who are told.
+    /// On a port of its own, which clients have to be given.
     pub fn start_on_a_free_port(more: &[&str]) -> Self {
         let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let try_one = |_| {

@@ -1,4 +1,4 @@
-//! The program of `report.c`, which tells what it was given.
+//! The program of `report.c`, which prints what it was given.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// What it has told.
+/// What it has printed.
 #[derive(Debug)]
 pub struct Report(Vec<String>);
 

@@ -1,4 +1,4 @@
-//! The stage of the limit on connections from one address, and to whom limits apply.
+//! The stage of the limit on connections from one address, and which clients limits apply to.
 
 use crate::connection::client::Client;
 use crate::connection::decided::exemptions::Exemptions;

@@ -1,5 +1,5 @@
-//! The stages of the reserve: which clients get in, and which part of its delay a
-//! client waits, if slots run short.
+//! The stages of the reserve: which clients are refused, and which part of its delay a
+//! client waits, if slots are short.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Whether name servers answer at all, as far as this client's look-up and those of
-//! others tell: nobody is to be refused because ours are dead.
+//! Whether name servers answer at all, according to the look-ups of this client and of
+//! others: no client is refused because our name servers are dead.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use crate::connection::watched::Watched;
 /// How long name servers may be silent before they count as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 
-/// Whether a client of the class `unknown` is trusted: our own dead name servers
-/// must not shut mail out.  A long silence proves that they are dead only if a
+/// Whether a client of the class `unknown` is trusted: no mail is refused
+/// because our own name servers are dead.  A long silence proves that they are dead only if a
 /// look-up has probed them as well: a flood can make us ask questions that no
 /// server answers.
 pub(in crate::connection::stages) fn is_our_fault(

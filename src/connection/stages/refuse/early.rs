@@ -58,7 +58,7 @@ pub(in crate::connection::stages) fn refuse(
     }
 }
 
-/// What an early talker is told, or `RBLSMTPD` is set to.
+/// The reply to an early talker, or the value of `RBLSMTPD`.
 pub(in crate::connection::stages) fn refusal(view: View<'_>) -> Refusal {
     let options = view.server.options();
     let words = options.text_early.as_deref();

@@ -1,5 +1,5 @@
 //! The last stage of a client that does not get the program: the line of its verdict,
-//! and what it is told.
+//! and its reply.
 
 pub(in crate::connection) mod early;
 mod hold;
@@ -31,7 +31,7 @@ pub(in crate::connection) fn refuse(
     log_failed(server, watched, decided, Late::MayYetAnswer);
     let view = View { server, watched, decided };
     match verdict {
-        // These were told of before they were held.
+        // These were logged before they were held.
         Verdict::EarlyToProgram | Verdict::LeftWhileHeld => (),
         Verdict::Early => early::refuse(server, watched, decided),
         Verdict::Listed => refuse_listed(view),
@@ -106,7 +106,7 @@ fn refuse_listed(view: View<'_>) {
     }
 }
 
-/// What a listed client is told: what the list says, if it does.
+/// The reply to a listed client: the text of the list, if it has one.
 fn listed(view: View<'_>) -> Refusal {
     let lists = view.watched.lookup().lists();
     let our_name = view.our_name();

@@ -106,7 +106,7 @@ impl Nsd {
         (0..5).find_map(start).expect("nsd starts")
     }
 
-    /// Starts it where a client that cannot be told a port looks for it.
+    /// Starts it on port 53, for clients without an option for the port.
     pub fn start_at(ip: &str, port: u16) -> Self {
         Self::try_start(ip, port, &zones()).expect("nsd starts")
     }
