@@ -8,6 +8,7 @@ pub mod class;
 pub mod connection;
 pub mod ctl;
 pub mod daemon;
+pub mod databases;
 pub mod demo;
 pub mod djb;
 pub mod dns;

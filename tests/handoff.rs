@@ -357,42 +357,6 @@ fn users_and_groups() {
     assert_eq!(report.one("groups"), "64004");
 }
 
-/// In a mount namespace of its own, so that only the daemon sees the group.
-#[test]
-fn supplementary_groups_come_with_a_user() {
-    if !is_root("supplementary_groups_come_with_a_user") {
-        return;
-    }
-    let file = directory().join("group");
-    let groups = std::fs::read_to_string("/etc/group").unwrap();
-    std::fs::write(&file, format!("{groups}testers:x:64005:nobody\n")).unwrap();
-    let file = std::ffi::CString::new(file.to_str().unwrap()).unwrap();
-    let with_group = setup().option("-u nobody").command(move |command| {
-        // SAFETY: system calls only, on strings that live as long.
-        unsafe { command.pre_exec(move || mount_group_file(&file)) };
-    });
-    let (_daemon, report) = report_with(with_group);
-    let all: Vec<&str> = report.one("groups").split(' ').collect();
-    assert!(all.contains(&"64005") && all.contains(&"65534"), "{all:?}");
-}
-
-fn mount_group_file(file: &std::ffi::CStr) -> std::io::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE)?;
-    mount(file, c"/etc/group", libc::MS_BIND)
-}
-
-fn mount(
-    source: &std::ffi::CStr,
-    target: &std::ffi::CStr,
-    flags: libc::c_ulong,
-) -> std::io::Result<()> {
-    let null = std::ptr::null();
-    // SAFETY: both strings end in NUL, and null stands for no type and no data.
-    let status = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), null, flags, null.cast()) };
-    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-}
-
 #[test]
 fn small_packets_are_sent_at_once_where_asked() {
     let (_daemon, report) = report_with(setup());

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 12] = [
     &["djb"],
     &["sys"],
     &["class", "error", "escape", "file", "findings", "mistakes", "proxy", "seconds", "stdout"],
-    &["names"],
+    &["databases", "names"],
     &["dns", "log", "report", "rules"],
     &["known"],
     &["options"],

@@ -9,6 +9,7 @@
     reason = "a test is short, and runs once"
 )]
 
+mod accounts;
 mod background;
 mod chain;
 mod classes;

@@ -7,7 +7,7 @@ mod names;
 mod smtp;
 
 use std::io::{self, Write};
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 
 use nix::fcntl::OFlag;
@@ -62,7 +62,7 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
 
 /// Forks a name server that knows a few loopback addresses, and ends with this process.
 fn start_name_server() -> Result<std::net::SocketAddr, Fatal> {
-    let socket = UdpSocket::bind("127.0.0.1:0");
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
     let socket = socket.map_err(|why| Fatal::unable("bind the demo's name server", why))?;
     let address = socket.local_addr();
     let address = address.map_err(|why| Fatal::unable("get local address", why))?;

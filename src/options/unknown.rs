@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use super::command_line::CommandLine;
 use super::suggest::{hint, nearest};
 use super::table::Opt;
+use crate::databases::services::tcp_port;
 use crate::error::{Hint, Usage};
-use crate::sys;
 
 /// An option as it was typed.
 pub(super) enum Name {
@@ -66,7 +66,9 @@ fn hint_for_letters(line: &CommandLine, arguments: &[OsString]) -> Hint {
 fn starts_with_host(words: &[OsString]) -> bool {
     let is_port = |at: usize| {
         let word = words.get(at).and_then(|word| word.to_str());
-        word.is_some_and(|word| word.parse::<u16>().is_ok() || sys::service_port(word).is_some())
+        word.is_some_and(|word| {
+            word.parse::<u16>().is_ok() || matches!(tcp_port(word), Ok(Some(_)))
+        })
     };
     is_port(1) && !is_port(2)
 }

@@ -19,9 +19,7 @@ pub use descriptors::{
 };
 pub use memory::{Allocator, OnRefusal, on_refused_memory, share_one_heap};
 pub use passing::{pass, receive};
-pub use process::{
-    errno, executed_path, is_shortage, monotonic_micros, random_u16, reap, service_port,
-};
+pub use process::{errno, executed_path, is_shortage, monotonic_micros, random_u16, reap};
 pub use program::{Spawned, Stack, Strings, exec, pid_in, put_pid, spawn_program};
 pub use shared::{shared_memory, shared_memory_of, shared_words};
 pub use signals::{

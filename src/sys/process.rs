@@ -1,7 +1,7 @@
 //! What the kernel and the C library tell a process: its children, itself, the time,
 //! errors.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::time::Duration;
 
@@ -36,18 +36,6 @@ pub fn random_u16() -> nix::Result<u16> {
     // SAFETY: `bytes` has room for the two bytes asked for.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     Errno::result(got).map(|_| u16::from_ne_bytes(bytes))
-}
-
-/// The TCP port that services(5) has for `name`.
-#[must_use]
-pub fn service_port(name: &str) -> Option<u16> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: both strings end in NUL; the answer lives in static storage that
-    // only this single thread uses.
-    let entry = unsafe { libc::getservbyname(name.as_ptr(), c"tcp".as_ptr()) };
-    // SAFETY: null, or a servent that stays valid until the next call.
-    let entry = unsafe { entry.as_ref() }?;
-    u16::try_from(entry.s_port).ok().map(u16::from_be)
 }
 
 /// The path that execve(2) was given to run this process (`AT_EXECFN`): for a

@@ -1,8 +1,9 @@
 //! Listening on a host name: the address that it stands for.
 
 use std::io::{Error, ErrorKind};
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 
+use crate::databases::hosts;
 use crate::dns::message::query;
 use crate::dns::{Answer, Failure, Question, Records, ask};
 use crate::error::Fatal;
@@ -14,11 +15,9 @@ use crate::options::Options;
 /// # Errors
 /// If there is none: 111.
 pub(in crate::daemon) fn on_this_system(name: &str) -> Result<IpAddr, Fatal> {
-    let found = (name, 0).to_socket_addrs();
+    let found = hosts::address(name);
     let found = found.map_err(|why| Fatal::unable(format!("find IP address for {name}"), why))?;
-    let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-    let best = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
-    best.copied().ok_or_else(|| Fatal::NoAddress(name.into()))
+    found.ok_or_else(|| Fatal::NoAddress(name.into()))
 }
 
 /// The address that the name server has, as in tcpserver.  Addresses with leading zeros

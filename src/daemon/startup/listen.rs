@@ -12,11 +12,11 @@ use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::daemon::startup::host_name;
+use crate::databases::services::tcp_port;
 use crate::error::Fatal;
 use crate::log::Log;
 use crate::mistakes::Mistakes;
 use crate::options::Options;
-use crate::sys;
 
 /// How long a port may stay in use: the idle children of a supervisor that was killed
 /// need a moment to close it.
@@ -126,8 +126,11 @@ pub fn listen(socket: &Socket, options: &Options, log: &Log) -> Result<(), Fatal
 }
 
 fn port(text: &str) -> Result<u16, Fatal> {
-    let number = text.parse().ok().or_else(|| sys::service_port(text));
-    number.ok_or_else(|| Fatal::NoPort(text.into()))
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let unable = |why| Fatal::unable(format_args!("look up port {text}"), why);
+    tcp_port(text).map_err(unable)?.ok_or_else(|| Fatal::NoPort(text.into()))
 }
 
 fn host(options: &Options) -> Result<Host, Fatal> {

@@ -1,9 +1,10 @@
 //! Giving up root for good: `-u`, `-g` and `-U`.
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User, geteuid, initgroups, setgid, setgroups, setuid};
-use std::ffi::CString;
+use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
+use std::io;
 
+use crate::databases::accounts::{User, group_from_name};
 use crate::djb::scan_ulong;
 use crate::error::Fatal;
 use crate::mistakes::{Mistakes, keep};
@@ -15,8 +16,8 @@ use crate::options::Options;
 pub struct Identity {
     user: Option<Uid>,
     group: Option<Gid>,
-    /// The user whose supplementary groups are set as well.
-    member: Option<(String, Gid)>,
+    /// All groups, or nothing if `group` is the only one.
+    groups: Option<Vec<Gid>>,
 }
 
 /// Reads `-u`, `-g` and `-U`; `variable` reads the environment.
@@ -59,7 +60,7 @@ fn tcpservers_identity(options: &Options, variable: impl Fn(&str) -> Option<Vec<
     Identity {
         user: number(given(&options.user).or(of_environment("UID"))).map(Uid::from_raw),
         group: number(given(&options.group).or(of_environment("GID"))).map(Gid::from_raw),
-        member: None,
+        groups: None,
     }
 }
 
@@ -73,35 +74,25 @@ fn group(name: &str) -> Result<Gid, Fatal> {
     if let Ok(number) = name.parse() {
         return Ok(Gid::from_raw(number));
     }
-    let group = Group::from_name(name);
+    let group = group_from_name(name);
     let group = group.map_err(|why| Fatal::unable(format_args!("look up group {name}"), why))?;
-    group.map(|group| group.gid).ok_or_else(|| Fatal::NoAccount {
-        option: "-g",
-        name: name.into(),
-        why: "no such group",
-    })
+    group.ok_or_else(|| Fatal::NoAccount { option: "-g", name: name.into(), why: "no such group" })
 }
 
 fn no_user(name: &str, why: &'static str) -> Fatal {
     Fatal::NoAccount { option: "-u", name: name.into(), why }
 }
 
-struct Account {
-    id: Uid,
-    /// The name and the group of its entry in passwd(5).
-    entry: Option<(String, Gid)>,
-}
-
-fn user(name: &str) -> Result<Account, Fatal> {
-    let unable = |why: Errno| Fatal::unable(format_args!("look up user {name}"), why);
+/// The entry of a user; a number may be without one.
+fn user(name: &str) -> Result<(Uid, Option<User>), Fatal> {
+    let unable = |why: io::Error| Fatal::unable(format_args!("look up user {name}"), why);
     if let Ok(number) = name.parse() {
         let id = Uid::from_raw(number);
-        let entry = User::from_uid(id).map_err(unable)?.map(|user| (user.name, user.gid));
-        return Ok(Account { id, entry });
+        return Ok((id, User::from_id(id).map_err(unable)?));
     }
     let user = User::from_name(name).map_err(unable)?;
     let user = user.ok_or_else(|| no_user(name, "no such user"))?;
-    Ok(Account { id: user.uid, entry: Some((user.name, user.gid)) })
+    Ok((user.id, Some(user)))
 }
 
 impl Identity {
@@ -113,15 +104,16 @@ impl Identity {
 
     /// Takes a user, with its groups unless a group is given.
     fn set_user(&mut self, name: &str, has_group: bool) -> Result<(), Fatal> {
-        let user = user(name)?;
-        self.user = Some(user.id);
+        let (id, user) = user(name)?;
+        self.user = Some(id);
         if has_group {
             return Ok(());
         }
-        let missing = || no_user(name, "there is no such user: use -g too");
-        let (name, group) = user.entry.ok_or_else(missing)?;
-        self.group = Some(group);
-        self.member = Some((name, group));
+        let user = user.ok_or_else(|| no_user(name, "there is no such user: use -g too"))?;
+        let groups = user.groups();
+        let unable = |why| Fatal::unable(format_args!("look up the groups of user {name}"), why);
+        self.group = Some(user.group);
+        self.groups = Some(groups.map_err(unable)?);
         Ok(())
     }
 
@@ -139,23 +131,14 @@ impl Identity {
     /// If the process is not allowed to: 111.
     pub fn assume(&self) -> Result<(), Fatal> {
         if let Some(group) = self.group {
-            self.set_groups(group).map_err(|why| denied("set groups", "set gid", why))?;
+            let groups = self.groups.as_deref().unwrap_or(std::slice::from_ref(&group));
+            setgroups(groups).map_err(|why| denied("set groups", "set gid", why))?;
             setgid(group).map_err(|why| denied("set gid", "set gid", why))?;
         }
         if let Some(user) = self.user {
             setuid(user).map_err(|why| denied("set uid", "set uid", why))?;
         }
         Ok(())
-    }
-
-    fn set_groups(&self, group: Gid) -> nix::Result<()> {
-        match &self.member {
-            Some((name, group)) => {
-                let name = CString::new(name.as_str()).map_err(|_| Errno::EINVAL)?;
-                initgroups(&name, *group)
-            }
-            None => setgroups(&[group]),
-        }
     }
 }
 
@@ -182,7 +165,7 @@ mod tests {
     fn a_user_alone_brings_its_groups() {
         let root = who(Some("root"), None).unwrap();
         assert_eq!(ids(&root), (Some(0), Some(0)));
-        assert_eq!(root.member, Some(("root".into(), Gid::from_raw(0))));
+        assert_eq!(root.groups.as_ref().unwrap().first(), Some(&Gid::from_raw(0)));
         assert_eq!(who(Some("0"), None).unwrap(), root);
     }
 
@@ -200,7 +183,7 @@ mod tests {
     fn a_group_that_is_named_is_the_only_one() {
         let identity = who(Some("64001"), Some("64002")).unwrap();
         assert_eq!(ids(&identity), (Some(64001), Some(64002)));
-        assert_eq!(identity.member, None);
+        assert_eq!(identity.groups, None);
     }
 
     #[test]

@@ -45,9 +45,13 @@ pub fn ctl() -> &'static str {
     &PATH
 }
 
-/// Where cargo has built a program.  From 1.94 on it says so to what it runs; before,
-/// the program is in the folder above that of the running test.
+/// Where a program is: in the folder `TESTED_PROGRAMS`, or where cargo has built it.  From
+/// 1.94 on it says so to what it runs; before, the program is in the folder above that of
+/// the running test.
 fn path(program: &str) -> String {
+    if let Ok(folder) = std::env::var("TESTED_PROGRAMS") {
+        return format!("{folder}/{program}");
+    }
     let told = std::env::var(format!("CARGO_BIN_EXE_{program}"));
     told.unwrap_or_else(|_| {
         let test = std::env::current_exe().unwrap();
