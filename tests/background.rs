@@ -355,7 +355,7 @@ fn the_syslog_daemon_may_be_gone_or_stuck_and_mail_goes_on() {
     assert!(told.ends_with(" log lines were lost"), "{told}");
     daemon.syslog.pause();
     for _ in 0..40 {
-        // Whoever waits for the syslog daemon waits a second for each line.
+        // A process that waits for the syslog daemon waits a second for each line.
         one_is_quicker_than(Duration::from_secs(5), || {
             for _ in 0..10 {
                 assert_eq!(daemon.client().read_all(), "220\n");

@@ -123,7 +123,7 @@ fn the_name_that_tcpserver_has_looked_up_is_used() {
         return;
     }
     let _nsd = Nsd::start_at("127.53.1.3", 53);
-    // Whoever asks again gets no answer before the deadline.
+    // A second question gets no answer before the deadline.
     let options = ["--resolver", "127.53.1.9", "--dns-timeout", "4", "--delay-unknown", "5"];
     let link = chain(&[&[command::link()], &QUICK, &options, &["echo", "220"]]);
     let server = Chain::tcpserver("-Rl mx.test.example", &[("DNSCACHEIP", "127.53.1.3")], &link);

@@ -249,7 +249,11 @@ fn classify_prints_the_class_and_what_decides_it() {
     let (code, text) = classify(&["192.0.2.7", line]);
     let start = format!("{line}: a dynamic (residential) host name: ");
     assert!(code == Some(0) && text.starts_with(&start), "{text}");
-    for piece in [" of 100 points: ", " a word for lines \"dsl\"", " the address is in the name"] {
+    for piece in [
+        " of 100 points: ",
+        " a word for residential connections \"dsl\"",
+        " the address is in the name",
+    ] {
         assert!(text.contains(piece), "{text}");
     }
     assert!(text.ends_with("\ndynamic\n"), "{text}");

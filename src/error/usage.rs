@@ -220,7 +220,7 @@ impl fmt::Display for Hint {
     }
 }
 
-/// The beginning of a value that somebody typed.
+/// The beginning of a value, as it was typed.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {

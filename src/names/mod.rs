@@ -130,7 +130,7 @@ mod tests {
             ("mx2.lines.example", true, "/etc/dynamic line 2"),
             ("mail.quiet.example", true, "/etc/dynamic line 3"),
             ("mx2.dsl.example.net", false, "begins with the mail server word \"mx\""),
-            ("a.dsl.example.net", true, "a word for lines \"dsl\""),
+            ("a.dsl.example.net", true, "a word for residential connections \"dsl\""),
         ] {
             let judgement = own.judge(name, ip);
             assert_eq!(matches!(judgement, Dynamic(_)), is_dynamic, "{name}");
@@ -179,7 +179,7 @@ mod tests {
         let weights: Vec<i32> = weights.map(|weight| weight.parse().unwrap()).collect();
         assert_eq!(weights.iter().sum::<i32>(), sum.parse::<i32>().unwrap(), "{why}");
         assert!(pieces.contains(" the address is in the name (decimal)"), "{why}");
-        assert!(pieces.contains(" a word for lines \"pool\""), "{why}");
+        assert!(pieces.contains(" a word for residential connections \"pool\""), "{why}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(in crate::daemon) enum Death {
     NoMemory,
     /// Its time was up.
     TimeOut,
-    /// Somebody else killed it.
+    /// Another process killed it.
     Killed,
     /// Another signal has ended it.
     Crashed,

@@ -128,7 +128,7 @@ impl<'a> Evidence<'a> {
                 Some(Kind::Fixed) => Sign::FixedWord,
                 Some(Kind::Server) => Sign::ServerWord,
                 Some(Kind::Dynamic) => Sign::DynamicWord,
-                Some(Kind::Line) => Sign::LineWord,
+                Some(Kind::Residential) => Sign::ResidentialWord,
                 Some(Kind::Place) => Sign::PlaceWord,
                 Some(Kind::Numbered) if is_numbered(&host[end..first.max(end)]) => {
                     Sign::NumberedWord
@@ -137,7 +137,7 @@ impl<'a> Evidence<'a> {
                 None => match stem_of(text) {
                     Some(Stem::Mail) => Sign::MailStem,
                     Some(Stem::Server) => Sign::ServerStem,
-                    Some(Stem::Line) => Sign::LineStem,
+                    Some(Stem::Residential) => Sign::ResidentialStem,
                     None => continue,
                 },
             };
@@ -148,12 +148,13 @@ impl<'a> Evidence<'a> {
     /// A second word for residential connections, of another kind than the first, counts as
     /// well.
     fn add_word(&mut self, sign: Sign, start: usize, end: usize) {
-        const LINES: [Sign; 3] = [Sign::DynamicWord, Sign::LineWord, Sign::PlaceWord];
-        let is_second =
-            LINES.contains(&sign) && !self.has(sign) && LINES.iter().any(|line| self.has(*line));
+        const RESIDENTIAL: [Sign; 3] = [Sign::DynamicWord, Sign::ResidentialWord, Sign::PlaceWord];
+        let is_second = RESIDENTIAL.contains(&sign)
+            && !self.has(sign)
+            && RESIDENTIAL.iter().any(|word| self.has(*word));
         self.add_in(sign, start, end);
         if is_second {
-            self.add_in(Sign::SecondLineWord, start, end);
+            self.add_in(Sign::SecondResidentialWord, start, end);
         }
     }
 
@@ -161,7 +162,7 @@ impl<'a> Evidence<'a> {
         let sign = match stem_of(parts.owner) {
             Some(Stem::Mail) => Sign::OwnerOfMail,
             Some(Stem::Server) => Sign::OwnerOfServers,
-            Some(Stem::Line) => Sign::OwnerOfLines,
+            Some(Stem::Residential) => Sign::ResidentialOwner,
             None => return,
         };
         let end = parts.named.len();

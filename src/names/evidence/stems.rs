@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stem {
     /// Of a residential connection, as `dsl` in `adsltot`.
-    Line,
+    Residential,
     /// Of a mail server, as `mail` in `outappmail`.
     Mail,
     /// Of another server, as `srv` in `websrv`.
@@ -14,13 +14,13 @@ pub(super) enum Stem {
 
 #[rustfmt::skip]
 const STEMS: &[(&str, Stem)] = &[
-    ("dsl", Stem::Line), ("catv", Stem::Line), ("cable", Stem::Line),
-    ("kabel", Stem::Line), ("broadband", Stem::Line), ("bredband", Stem::Line),
-    ("laajakaista", Stem::Line), ("dhcp", Stem::Line), ("dialup", Stem::Line),
-    ("dynamic", Stem::Line), ("pppo", Stem::Line), ("ftth", Stem::Line),
-    ("wimax", Stem::Line), ("wireless", Stem::Line), ("modem", Stem::Line),
-    ("telecom", Stem::Line), ("telekom", Stem::Line), ("netvig", Stem::Line),
-    ("wifi", Stem::Line), ("fiber", Stem::Line), ("fibra", Stem::Line),
+    ("dsl", Stem::Residential), ("catv", Stem::Residential), ("cable", Stem::Residential),
+    ("kabel", Stem::Residential), ("broadband", Stem::Residential), ("bredband", Stem::Residential),
+    ("laajakaista", Stem::Residential), ("dhcp", Stem::Residential), ("dialup", Stem::Residential),
+    ("dynamic", Stem::Residential), ("pppo", Stem::Residential), ("ftth", Stem::Residential),
+    ("wimax", Stem::Residential), ("wireless", Stem::Residential), ("modem", Stem::Residential),
+    ("telecom", Stem::Residential), ("telekom", Stem::Residential), ("netvig", Stem::Residential),
+    ("wifi", Stem::Residential), ("fiber", Stem::Residential), ("fibra", Stem::Residential),
     ("mail", Stem::Mail), ("smtp", Stem::Mail), ("mtao", Stem::Mail), ("pmta", Stem::Mail), ("omta", Stem::Mail), ("mtas", Stem::Mail),
     ("bounce", Stem::Mail), ("outbound", Stem::Mail), ("relay", Stem::Mail),
     ("spam", Stem::Mail), ("newsletter", Stem::Mail), ("send", Stem::Mail),

@@ -16,7 +16,7 @@ pub(super) enum Kind {
     /// A dynamic address.
     Dynamic,
     /// A residential connection.
-    Line,
+    Residential,
     /// A residential connection, or something else: `home`, `wireless`.
     Place,
     /// A customer, a device or a port, if a number follows.
@@ -41,7 +41,7 @@ const LISTS: [(&[&str], Kind); 9] = [
     (FIXED, Kind::Fixed),
     (SERVERS, Kind::Server),
     (DYNAMIC, Kind::Dynamic),
-    (LINES, Kind::Line),
+    (RESIDENTIAL, Kind::Residential),
     (PLACES, Kind::Place),
     (NUMBERED, Kind::Numbered),
     (ANY, Kind::Any),
@@ -141,7 +141,7 @@ const DYNAMIC: &[&str] = &[
 
 /// Not here, since they also name servers: `bb`, `edge`, `nas`, `mobile`.
 #[rustfmt::skip]
-const LINES: &[&str] = &[
+const RESIDENTIAL: &[&str] = &[
     "pool", "pools", "ippool", "poolip", "pooles",
     "ppp", "pppoe", "pppoa", "pptp", "bras", "lns",
     "dsl", "adsl", "vdsl", "sdsl", "hdsl", "shdsl", "xdsl", "gdsl", "rdsl",

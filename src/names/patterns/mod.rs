@@ -442,7 +442,7 @@ mod tests {
         assert!(why.contains(" line 2: unclosed group"), "{why}");
         assert_eq!((line(&on_demand, "ax"), line(&on_demand, "bx")), (Some(1), Some(3)));
         std::fs::remove_file(&path).unwrap();
-        assert!(on_demand.prepare(&[]).is_ok(), "it is not read for nobody");
+        assert!(on_demand.prepare(&[]).is_ok(), "it is not read without names");
         assert!(on_demand.prepare(&["ax"]).is_err());
         assert_eq!(on_demand.slow().count(), 0);
     }

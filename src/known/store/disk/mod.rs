@@ -240,7 +240,7 @@ mod tests {
         write(&disk, &known(5..9, record(Class::None, 3, 100)), Purge::Due, 100);
         let year = 365 * 86_400;
         write(&disk, &Changes::new(), Purge::Held, year);
-        assert_eq!(disk.count().unwrap(), 9, "a clock that has jumped removes nobody");
+        assert_eq!(disk.count().unwrap(), 9, "a clock that has jumped removes no client");
         write(&disk, &Changes::new(), Purge::Held, 50);
         assert_eq!(disk.get(key(1)).unwrap(), Some(record(Class::Static, 1, 50)));
         write(&disk, &Changes::new(), Purge::Due, 50 + 86_401);
