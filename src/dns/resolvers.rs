@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -53,31 +53,50 @@ impl Resolvers {
         Self { servers: Rc::new([]), file: Some(file) }
     }
 
-    /// Reads the file, if it has not been read or has changed.
-    pub fn refresh(&mut self) {
-        let Some(file) = &mut self.file else { return };
+    /// Reads the file, if it has not been read or has changed.  While it cannot be read,
+    /// the name servers that it had before are kept.
+    ///
+    /// # Errors
+    /// Why a file that is there cannot be read.
+    pub fn refresh(&mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let seen = fs::metadata(&file.path)
             .ok()
             .map(|meta| Stamp(meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec()));
+        let mut read = Ok(());
         if self.servers.is_empty() || seen != file.seen {
-            self.servers = read_file(&file.path).unwrap_or_default().into();
-            file.seen = seen;
+            match read_file(&file.path) {
+                Ok(servers) => (self.servers, file.seen) = (servers.into(), seen),
+                Err(why) => read = Err(why),
+            }
         }
         if self.servers.is_empty() {
             self.servers = Rc::new([SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))]);
         }
+        read
+    }
+
+    /// The file that they come from, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
     }
 
     /// The name servers, in the order in which they are asked; never empty.
     #[must_use]
     pub fn servers(&mut self) -> Rc<[SocketAddr]> {
-        self.refresh();
+        let _ = self.refresh();
         Rc::clone(&self.servers)
     }
 }
 
+/// A file that is not there has none.
 fn read_file(path: &Path) -> io::Result<Vec<SocketAddr>> {
-    let (config, _) = Config::parse_with_errors(&file::read(path, LARGEST_FILE)?);
+    let text = match file::read(path, LARGEST_FILE) {
+        Err(why) if why.kind() == ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let (config, _) = Config::parse_with_errors(&text);
     Ok(config.nameservers.iter().filter_map(socket_address).take(MOST_SERVERS).collect())
 }
 
@@ -169,8 +188,27 @@ mod tests {
     fn a_named_pipe_does_not_block() {
         let path = std::env::temp_dir().join(format!("resolv.fifo.{}", std::process::id()));
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let servers = listed(&mut Resolvers::new(&[], None, &path));
+        let mut resolvers = Resolvers::new(&[], None, &path);
+        let told = resolvers.refresh().unwrap_err().to_string();
+        let servers = listed(&mut resolvers);
         fs::remove_file(&path).unwrap();
         assert_eq!(servers, ["127.0.0.1:53"]);
+        assert_eq!(told, "it is a pipe, not a regular file");
+        resolvers.refresh().unwrap();
+    }
+
+    #[test]
+    fn while_the_file_cannot_be_read_its_name_servers_are_kept() {
+        let path = std::env::temp_dir().join(format!("resolv.kept.{}", std::process::id()));
+        fs::write(&path, "nameserver 192.0.2.1\n").unwrap();
+        let mut resolvers = Resolvers::new(&[], None, &path);
+        assert_eq!(listed(&mut resolvers), ["192.0.2.1:53"]);
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(listed(&mut resolvers), ["192.0.2.1:53"]);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "nameserver 192.0.2.2\n").unwrap();
+        assert_eq!(listed(&mut resolvers), ["192.0.2.2:53"]);
+        fs::remove_file(&path).unwrap();
     }
 }

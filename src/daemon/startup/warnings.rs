@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 
 use crate::daemon::startup::descriptors;
+use crate::dns::Resolvers;
 use crate::dns::resolvers::ignored_word;
 use crate::escape::Printable;
 use crate::log::Log;
@@ -37,6 +38,7 @@ pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
         root_warning(options, local.port(), geteuid().is_root()).map(String::from),
         private_address_warning(options, local.ip()),
         threshold_warning(options),
+        name_servers_warning(&mut options.resolvers()),
         dns_cache_warning(options, env::var_os("DNSCACHEIP").as_deref()),
         rejected_warning(|name| env::var_os(name)),
         local_name_warning(options),
@@ -117,6 +119,13 @@ fn threshold_warning(options: &Options) -> Option<String> {
     })
 }
 
+/// A file that only root may read, or a pipe in its place.
+fn name_servers_warning(resolvers: &mut Resolvers) -> Option<String> {
+    let why = resolvers.refresh().err()?;
+    let path = resolvers.file()?.display();
+    Some(format!("unable to read {path}: {why}: 127.0.0.1 is the name server"))
+}
+
 fn dns_cache_warning(options: &Options, value: Option<&OsStr>) -> Option<String> {
     let word = value.filter(|_| options.resolvers.is_empty()).and_then(ignored_word)?;
     let word = Printable(word.as_bytes());
@@ -166,6 +175,9 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
     #[test]
     fn a_file_that_all_users_may_replace_is_reported() {
         let directory = env::temp_dir().join(format!("exposed.{}", std::process::id()));
@@ -180,6 +192,17 @@ mod tests {
         assert_eq!(warning(0o777), Some(expected));
         fs::remove_dir(&directory).unwrap();
         assert_eq!(exposed_file_warning(Path::new("/")), None);
+    }
+
+    #[test]
+    fn name_servers_that_cannot_be_read_are_told() {
+        let path = env::temp_dir().join(format!("resolv.warned.{}", std::process::id()));
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let warning = name_servers_warning(&mut Resolvers::new(&[], None, &path));
+        fs::remove_file(&path).unwrap();
+        let why = "it is a pipe, not a regular file: 127.0.0.1 is the name server";
+        assert_eq!(warning, Some(format!("unable to read {}: {why}", path.display())));
+        assert_eq!(name_servers_warning(&mut Resolvers::new(&[], None, &path)), None);
     }
 
     #[test]

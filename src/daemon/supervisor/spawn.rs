@@ -38,7 +38,8 @@ impl Supervisor {
         let wanted = self.spawn_rate.round(idle, room, now);
         let wanted = if self.backoff.is_cautious() { wanted.min(1) } else { wanted };
         if wanted > 0 {
-            self.service.resolvers.borrow_mut().refresh();
+            // What cannot be read now was told at the start, or is kept.
+            let _ = self.service.resolvers.borrow_mut().refresh();
         }
         if !(0..wanted).all(|_| self.fork_one()) {
             self.retry_at = Some(now + self.backoff.left(now));
