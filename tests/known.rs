@@ -481,3 +481,61 @@ fn a_directory_of_no_use_costs_a_warning() {
     wait_until("a known client", || passes_at_once(&daemon).then_some(()));
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
 }
+
+/// Words of a status line of a daemon with a scoreboard at `board`.
+fn status(board: &Path) -> String {
+    let mut command = Command::new(lab::command::ctl());
+    text(&command.arg("status").arg("--scoreboard").arg(board).output().unwrap())
+}
+
+#[test]
+fn status_shows_how_many_clients_are_known_and_where() {
+    let (home, board) = (home(), directory().join("board"));
+    let keeper = Keeper::start(&home);
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.wait_for_record("192.0.2.7");
+    let dns = named();
+    let option = format!("--scoreboard {}", board.display());
+    let daemon = daemon(&home, &dns).option(&option).run(ANSWER);
+    let shows = |line: &str| {
+        wait_until(line, || status(&board).lines().any(|shown| shown == line).then_some(()));
+    };
+    shows("1 known clients");
+    keeper.tell("192.0.2.8", STATIC);
+    shows("2 known clients");
+    wait_until_written(&home, "192.0.2.8");
+    keeper.signal(Signal::SIGSTOP);
+    shows("the keeper of known clients does not answer: every client counts as new");
+    keeper.kill();
+    wait_until("the daemon's own keeper", || keeper_of(&home));
+    shows("2 known clients");
+    drop(daemon);
+}
+
+#[test]
+fn classify_tells_what_is_remembered_and_the_delay() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.tell("192.0.2.8", Pass::Full(Class::None));
+    keeper.wait_for_record("192.0.2.8");
+    let classify = |words: &[&str]| {
+        let mut command = Command::new(lab::command::ctl());
+        command.arg("classify").arg("--known").arg(&home).args(words).output().unwrap()
+    };
+    let lines = |words: &[&str]| {
+        text(&classify(words)).lines().skip(1).map(String::from).collect::<Vec<_>>()
+    };
+    let known = "known: class=static count=1 first=0.00 last=0.00";
+    assert_eq!(lines(&["192.0.2.7", "mx.example.org"]), [known, "delay: 0", "static"]);
+    let known = "known: class=none count=1 first=0.00 last=0.00";
+    assert_eq!(lines(&["192.0.2.8", "mx.example.org"]), [known, "delay: 2", "static"]);
+    assert_eq!(lines(&["192.0.2.9", "mx.example.org"]), ["known: -", "delay: 2", "static"]);
+    let json = text(&classify(&["--json", "192.0.2.7", "mx.example.org"]));
+    assert!(json.contains("\"delay\":0.0") && json.contains("\"count\":1"), "{json}");
+    keeper.end(Signal::SIGTERM);
+    let refused = classify(&["192.0.2.7", "mx.example.org"]);
+    assert_eq!(refused.status.code(), Some(111));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("no keeper is running there"), "{text}");
+}

@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::failure::Failure;
 use crate::error::{Fatal, Usage};
-use crate::known::keeper::{Life, Place, keep};
+use crate::known::keeper::{Life, Place, Process, keep};
 use crate::known::rules::Lifetimes;
 use crate::known::rules::Limits;
 use crate::log::{Log, Verbosity};
@@ -34,7 +34,8 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     take_signals().map_err(|why| Fatal::unable("catch signals", why))?;
     let log = Log::new("smtp-delayctl", Verbosity::Normal);
     let place = Place::Directory(&asked.directory);
-    Ok(keep(place, asked.limits, Life::Signals, &log)?)
+    let process = Process { life: Life::Signals, log: &log, report: &|_, _| () };
+    Ok(keep(place, asked.limits, process)?)
 }
 
 fn take_signals() -> nix::Result<()> {

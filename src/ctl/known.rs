@@ -16,13 +16,12 @@ use crate::class::Class;
 use crate::error::{Fatal, NotAnAddress, Usage};
 use crate::known::asking::Asker;
 use crate::known::asking::message::{Answer, Request, Why};
+use crate::known::directory::USUAL;
 use crate::known::key::Key;
 use crate::known::record::{Record, Time};
 use crate::known::rules::DAY;
 use crate::options::suggest::hint;
 
-/// Where the shipped service keeps them.
-const USUAL: &str = "/var/lib/smtp-delay";
 /// How long the keeper may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The data of each client in a zone.
@@ -195,7 +194,8 @@ impl<'a> Keeper<'a> {
     }
 }
 
-fn unanswered(directory: &Path, why: io::Error) -> Failure {
+/// The keeper of `directory` does not answer.
+pub(super) fn unanswered(directory: &Path, why: io::Error) -> Failure {
     let directory = directory.display();
     let hint = match why.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -209,11 +209,18 @@ fn unanswered(directory: &Path, why: io::Error) -> Failure {
 
 /// `ADDRESS class=CLASS count=N first=DAYS last=DAYS`: how long ago that was.
 fn line(key: Key, record: &Record) -> String {
-    let now = Time::now();
-    let [first, last] =
-        [record.first, record.last].map(|time| time.until(now).as_secs_f64() / DAY.as_secs_f64());
-    let Record { count, class, .. } = record;
-    format!("{key} class={class} count={count} first={first:.2} last={last:.2}\n")
+    format!("{key} {}\n", facts(record))
+}
+
+/// `class=CLASS count=N first=DAYS last=DAYS`.
+pub(super) fn facts(record: &Record) -> String {
+    let Record { count, class, first, last } = *record;
+    format!("class={class} count={count} first={:.2} last={:.2}", age(first), age(last))
+}
+
+/// How many days ago that was.
+pub(super) fn age(time: Time) -> f64 {
+    time.until(Time::now()).as_secs_f64() / DAY.as_secs_f64()
 }
 
 fn print(text: &str) -> Result<(), Failure> {

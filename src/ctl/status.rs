@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::file::RUN;
+use crate::daemon::scoreboard::keeper::KeeperState;
 use crate::daemon::scoreboard::layout::NoScoreboard;
 use crate::daemon::scoreboard::snapshot::Snapshot;
 use crate::daemon::scoreboard::stage::Stage;
@@ -23,6 +24,7 @@ use crate::daemon::scoreboard::status::{self, Child};
 use crate::error::{Fatal, Usage};
 use crate::file;
 use crate::file::lock::{Holder, owner, owner_at};
+use crate::known::asking::message::Where;
 use crate::log::{Stats, VERDICTS, stats_keys};
 use crate::options::suggest::hint;
 
@@ -191,6 +193,9 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
             brief(time)
         );
     }
+    if let Some(keeper) = keeper_line(board.keeper()) {
+        let _ = writeln!(text, "{keeper}");
+    }
     let counts: Vec<String> =
         counted(&stats).iter().map(|(name, count)| format!("{name} {count}")).collect();
     let (verdicts, classes) = counts.split_at(VERDICTS);
@@ -211,6 +216,20 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
         );
     }
     text
+}
+
+/// What the keeper of known clients says of itself, if there is one.
+fn keeper_line(state: KeeperState) -> Option<String> {
+    match state {
+        KeeperState::Off => None,
+        KeeperState::Silent => {
+            Some("the keeper of known clients does not answer: every client counts as new".into())
+        }
+        KeeperState::Knows(clients, Where::Disk) => Some(format!("{clients} known clients")),
+        KeeperState::Knows(clients, Where::Memory) => {
+            Some(format!("{clients} known clients, in memory alone"))
+        }
+    }
 }
 
 /// The counters by the names of the `stats` line.
@@ -250,6 +269,8 @@ fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
         "waiting": board.count(Stage::Busy),
         "prog": board.count(Stage::Prog),
         "lost_log_lines": board.lost(),
+        "known_clients": board.keeper().clients(),
+        "keeper": board.keeper().word(),
         "losing_log_lines_for": board.losing_for().map(|time| time.as_secs_f64()),
         "counters": counters,
         "children": children,
@@ -323,7 +344,7 @@ mod tests {
                 continue;
             };
             let text = table(&board, supervisor);
-            assert!(text.lines().count() <= 7 + slots, "{text}");
+            assert!(text.lines().count() <= 8 + slots, "{text}");
             let printable = |byte| (b' '..=b'~').contains(&byte) || byte == b'\n';
             assert!(text.bytes().all(printable), "{text}");
             let json = in_json(&board, Holder::Process(1));

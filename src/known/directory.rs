@@ -19,6 +19,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, geteuid, unlinkat};
 use crate::file::entry::Entry;
 use crate::file::lock::lock;
 
+/// Where the shipped service keeps known clients.
+pub const USUAL: &str = "/var/lib/smtp-delay";
 /// The file whose lock makes a process the keeper.
 const LOCK: &str = "lock";
 /// The database.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::Options;
 use super::command_line::CommandLine;
-use super::delaying::DELAYS;
+use super::delaying::{DELAYS, KNOWN};
 use super::table::{ANSWERS, Opt, flag};
 use crate::error::{Fatal, Operands, Usage};
 
@@ -20,7 +20,7 @@ pub static CLASSIFY: CommandLine = CommandLine {
     page: "smtp-delayctl(8)",
     usage: "smtp-delayctl classify [options] IP [NAME]\n       smtp-delayctl classify --stdin [options]",
     about: "Prints the class that a client would have, and what decides it.",
-    options: &[DELAYS, FORMS, ANSWERS],
+    options: &[DELAYS, KNOWN, FORMS, ANSWERS],
     letters: &[],
     place,
     check: |_| Vec::new(),

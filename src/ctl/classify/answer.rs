@@ -3,34 +3,26 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::remembered::Remembered;
 use crate::class::Class;
-use crate::connection::decided::class::classify;
 use crate::connection::lookup::host_name::HostName;
 use crate::escape::Printable;
 use crate::names::{Evidence, Judgement, Names, Reason, THRESHOLD};
 
 /// A client that was classified.
 pub(super) struct Answer<'a> {
-    ip: IpAddr,
-    host: &'a HostName,
-    names: &'a Names,
-    class: Class,
+    pub(super) ip: IpAddr,
+    pub(super) host: &'a HostName,
+    pub(super) names: &'a Names,
+    pub(super) class: Class,
+    /// If a keeper was asked.
+    pub(super) remembered: Option<Remembered>,
 }
 
-impl<'a> Answer<'a> {
-    pub(super) fn new(
-        ip: IpAddr,
-        host: &'a HostName,
-        names: &'a Names,
-        local_nets: &[IpNet],
-    ) -> Self {
-        Self { ip, host, names, class: classify(host, ip, names, local_nets) }
-    }
-
-    /// A line for each name, and one with the class.
+impl Answer<'_> {
+    /// A line for each name, what is remembered, and a line with the class.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for name in self.host.all() {
@@ -39,6 +31,9 @@ impl<'a> Answer<'a> {
                 Judgement::Ordinary(_) => "not a dynamic host name",
             };
             let _ = writeln!(text, "{name}: {what}: {}", self.reason(name));
+        }
+        if let Some(remembered) = &self.remembered {
+            text.push_str(&remembered.text());
         }
         let why = self.without_name().map(|why| format!(": {why}")).unwrap_or_default();
         let _ = writeln!(text, "{}{why}", self.class);
@@ -67,12 +62,16 @@ impl<'a> Answer<'a> {
             object["dynamic"] = json!(is_dynamic);
             object
         });
-        json!({
+        let mut object = json!({
             "address": self.ip.to_string(),
             "class": self.class.to_string(),
             "names": names.collect::<Vec<Value>>(),
             "why": self.without_name(),
-        })
+        });
+        if let Some(remembered) = &self.remembered {
+            remembered.add_to(&mut object);
+        }
+        object
     }
 
     fn reason(&self, name: &str) -> String {

@@ -2,6 +2,7 @@
 //! decides it; with `--stdin` for many clients, one a line.
 
 mod answer;
+mod remembered;
 mod stream;
 
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::failure::Failure;
+use crate::connection::decided::class::classify;
 use crate::connection::lookup::host_name::{HostName, host_name_of};
 use crate::dns::{Question, ask};
 use crate::error::{Fatal, NotAnAddress};
@@ -18,6 +20,7 @@ use crate::options::classify::CLASSIFY;
 use crate::options::command_line::help;
 use crate::options::parse::{Request, parse};
 use answer::Answer;
+use remembered::Keeper;
 
 /// Prints `CLASS`, and above it each name and what decides about it; with `--json` an
 /// object, and with `--stdin` a line for each line that is read.
@@ -37,16 +40,16 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
 }
 
 fn classify_stdin(options: &Options) -> Result<(), Failure> {
-    let judge = Judge { names: options.names()?, options };
+    let judge = Judge::new(options)?;
     stream::answer_each(&judge, io::stdin().lock(), io::stdout().lock())
 }
 
-fn describe(options: &Options) -> Result<String, Fatal> {
+fn describe(options: &Options) -> Result<String, Failure> {
     let ip: IpAddr = options.host.parse().map_err(|_| Fatal::Unusable {
         what: format!("IP `{}'", options.host.escape_debug()),
         why: NotAnAddress.into(),
     })?;
-    let judge = Judge { names: options.names()?, options };
+    let judge = Judge::new(options)?;
     let host = match options.port.as_str() {
         "" => judge.look_up(ip.to_canonical()),
         name => HostName::told(name.as_bytes()),
@@ -59,11 +62,19 @@ fn describe(options: &Options) -> Result<String, Fatal> {
 struct Judge<'a> {
     names: Names,
     options: &'a Options,
+    keeper: Option<Keeper<'a>>,
 }
 
-impl Judge<'_> {
+impl<'o> Judge<'o> {
+    fn new(options: &'o Options) -> Result<Self, Failure> {
+        Ok(Self { names: options.names()?, options, keeper: Keeper::of(options)? })
+    }
+
     fn answer<'a>(&'a self, ip: IpAddr, host: &'a HostName) -> Answer<'a> {
-        Answer::new(ip.to_canonical(), host, &self.names, &self.options.local_nets)
+        let ip = ip.to_canonical();
+        let class = classify(host, ip, &self.names, &self.options.local_nets);
+        let remembered = self.keeper.as_ref().and_then(|keeper| keeper.remembered(ip, class));
+        Answer { ip, host, names: &self.names, class, remembered }
     }
 
     fn look_up(&self, ip: IpAddr) -> HostName {

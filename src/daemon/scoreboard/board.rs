@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::daemon::scoreboard::keeper::{KeeperRecord, KeeperState};
 use crate::daemon::scoreboard::layout::{Header, Identity, NoScoreboard, Parts, Slot};
 use crate::daemon::scoreboard::stage::{SlotId, SlotSet, Stage, Stages};
 use crate::sys::{self, monotonic_micros as now};
@@ -52,6 +53,17 @@ impl<'a> Scoreboard<'a> {
     pub fn open(memory: &'a mut [u8]) -> Result<Self, NoScoreboard> {
         let slots = Identity::slots_of(memory)?;
         Ok(Self::from(Parts::of(memory, slots).ok_or(NoScoreboard::CutOff)?))
+    }
+
+    /// What the keeper of known clients says of itself.
+    pub(in crate::daemon) fn keeper_record(&self) -> &'a KeeperRecord {
+        &self.header.keeper
+    }
+
+    /// The state of the keeper of known clients.
+    #[must_use]
+    pub fn keeper(&self) -> KeeperState {
+        self.header.keeper.get()
     }
 
     /// How many slots there are.

@@ -10,6 +10,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
 
 use crate::class::Class;
 use crate::daemon::scoreboard::client::ClientRecord;
+use crate::daemon::scoreboard::keeper::KeeperRecord;
 use crate::daemon::scoreboard::local_names::NameTable;
 use crate::daemon::scoreboard::refusals::RefusalTable;
 use crate::daemon::scoreboard::stage::{SlotSet, Stage};
@@ -20,7 +21,7 @@ use crate::sys::monotonic_micros as now;
 /// The magic number of the file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The version of the layout; smtp-delayctl reads no other.
-pub const VERSION: u64 = 10;
+pub const VERSION: u64 = 11;
 
 /// Sets of slots: one for each stage, and the slots that move a client.
 const SETS: usize = Stage::ALL.len() + 1;
@@ -103,6 +104,7 @@ pub(super) struct Header {
     pub(super) waiting: AtomicU64,
     /// Whether a client in that queue has ever been passed over.
     pub(super) ever_passed_over: AtomicU64,
+    pub(super) keeper: KeeperRecord,
     pub(super) local_names: NameTable,
     pub(super) refusals: RefusalTable,
 }
@@ -219,9 +221,10 @@ mod tests {
         assert_eq!(offset_of!(Header, lost_lines), 48);
         assert_eq!(offset_of!(Header, last_logged), 112);
         assert_eq!(offset_of!(Header, classes), 152);
-        assert_eq!(offset_of!(Header, local_names), 216);
-        assert_eq!(offset_of!(Header, refusals), 216 + 16 * 38 * 8);
-        assert_eq!(size_of::<Header>(), 216 + (16 * 38 + 4096) * 8);
+        assert_eq!(offset_of!(Header, keeper), 216);
+        assert_eq!(offset_of!(Header, local_names), 240);
+        assert_eq!(offset_of!(Header, refusals), 240 + 16 * 38 * 8);
+        assert_eq!(size_of::<Header>(), 240 + (16 * 38 + 4096) * 8);
         assert_eq!((offset_of!(Slot, client), offset_of!(Slot, tally)), (8, 136));
         assert_eq!(size_of::<Slot>(), 200);
         assert_eq!(size(100), size_of::<Header>() + 8 * (4 * 2 + 5 * 100) + (200 + 64) * 100);

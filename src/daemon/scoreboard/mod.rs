@@ -6,6 +6,7 @@ pub mod board;
 pub mod claim;
 mod client;
 pub mod file;
+pub mod keeper;
 pub mod layout;
 pub mod local_names;
 pub(in crate::daemon) mod per_network;

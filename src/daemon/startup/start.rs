@@ -101,7 +101,7 @@ pub fn run(
     let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
     let resolvers = RefCell::new(resolvers);
     let log = log.clone();
-    let keeper = KeeperProcess::start(&options, &log);
+    let keeper = KeeperProcess::start(&options, &log, pool.board.keeper_record());
     let keeper = keeper.map_err(|why| Fatal::unable("fork the keeper of known clients", why))?;
     let known = keeper.as_ref().and_then(|keeper| keeper.asker().ok());
     let service =

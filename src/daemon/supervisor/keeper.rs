@@ -13,11 +13,12 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, pipe2};
 
+use crate::daemon::scoreboard::keeper::KeeperRecord;
 use crate::error::TROUBLE;
 use crate::known::asking::Asker;
 use crate::known::asking::message::Request;
 use crate::known::directory::Directory;
-use crate::known::keeper::{Life, Place, keep, nameless_socket};
+use crate::known::keeper::{Life, Place, Process, keep, nameless_socket};
 use crate::known::rules::Lifetimes;
 use crate::known::rules::Limits;
 use crate::log::Log;
@@ -63,7 +64,11 @@ impl KeeperProcess {
     ///
     /// # Errors
     /// No descriptors, or no process.
-    pub fn start(options: &Options, log: &Log) -> io::Result<Option<Self>> {
+    pub(in crate::daemon) fn start(
+        options: &Options,
+        log: &Log,
+        shown: &KeeperRecord,
+    ) -> io::Result<Option<Self>> {
         let Some(path) = &options.known else { return Ok(None) };
         let home = match Directory::open(path) {
             Ok(_) => Home::Directory(path.clone()),
@@ -79,7 +84,8 @@ impl KeeperProcess {
             Limits { size: options.known_size, lifetimes: Lifetimes::days(options.known_days) };
         let (started, pause) = (Instant::now(), FIRST_PAUSE);
         let mut keeper = Self { home, limits, pid: None, life: None, started, pause };
-        keeper.fork(log)?;
+        shown.expect();
+        keeper.fork(log, shown)?;
         keeper.wait_for_answer();
         Ok(Some(keeper))
     }
@@ -113,11 +119,11 @@ impl KeeperProcess {
     }
 
     /// Replaces one that has ended, if that is due.
-    pub fn replace(&mut self, log: &Log) {
+    pub(in crate::daemon) fn replace(&mut self, log: &Log, shown: &KeeperRecord) {
         if self.due().is_some_and(|due| due <= Instant::now()) {
             self.started = Instant::now();
             self.pause = LONGEST_PAUSE.min(self.pause * 2);
-            if let Err(why) = self.fork(log) {
+            if let Err(why) = self.fork(log, shown) {
                 log.error(format_args!("unable to fork the keeper of known clients: {why}"));
             }
         }
@@ -137,13 +143,13 @@ impl KeeperProcess {
         }
     }
 
-    fn fork(&mut self, log: &Log) -> io::Result<()> {
+    fn fork(&mut self, log: &Log, shown: &KeeperRecord) -> io::Result<()> {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let supervisor = getpid();
         let mut reading = Some(reading);
         let pid = sys::spawn(|| {
             let Some(reading) = reading.take() else { return TROUBLE };
-            self.run(reading, supervisor, log)
+            self.run(reading, supervisor, log, shown)
         })?;
         self.pid = Some(pid);
         self.life = Some(writing.into());
@@ -151,12 +157,12 @@ impl KeeperProcess {
     }
 
     /// The keeper's process.
-    fn run(&self, life: OwnedFd, supervisor: Pid, log: &Log) -> u8 {
+    fn run(&self, pipe: OwnedFd, supervisor: Pid, log: &Log, shown: &KeeperRecord) -> u8 {
         let socket = match &self.home {
             Home::Directory(_) => None,
             Home::Memory(socket) => Some(socket),
         };
-        let kept = [Some(life.as_fd()), log.descriptor(), socket.map(AsFd::as_fd)];
+        let kept = [Some(pipe.as_fd()), log.descriptor(), socket.map(AsFd::as_fd)];
         let kept: Vec<_> = kept.into_iter().flatten().collect();
         sys::close_all_but(&kept);
         for signal in DEAF_TO {
@@ -169,7 +175,9 @@ impl KeeperProcess {
                 Err(_) => return TROUBLE,
             },
         };
-        match keep(place, self.limits, Life::Supervisor(life, supervisor), log) {
+        let report = |clients, place| shown.knows(clients, place);
+        let process = Process { life: Life::Supervisor(pipe, supervisor), log, report: &report };
+        match keep(place, self.limits, process) {
             Ok(()) => 0,
             Err(why) => {
                 log.error(&why);

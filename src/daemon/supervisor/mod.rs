@@ -155,7 +155,7 @@ impl Supervisor {
                 relay.tend(&self.service.log);
             }
             if let Some(keeper) = &mut self.keeps.keeper {
-                keeper.replace(&self.service.log);
+                keeper.replace(&self.service.log, self.pool.board.keeper_record());
             }
             self.sleep();
         }

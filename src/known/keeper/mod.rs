@@ -19,7 +19,8 @@ use nix::sys::socket::{UnixAddr, bind};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeSpec;
 
-use super::asking::message::{Answer, LONGEST, Request};
+use super::asking::Asker;
+use super::asking::message::{Answer, LONGEST, Request, Where};
 use super::directory::{Directory, Unfit, unbound_socket};
 use super::record::Time;
 use super::rules::Limits;
@@ -50,23 +51,37 @@ pub enum Place<'a> {
     Memory(UnixDatagram),
 }
 
-/// Keeps the memory of known clients for as long as `life` lasts, once no other process
-/// does.
+/// Who is told once a second how many clients are known, and where they are kept; by the
+/// keeper itself or by one that waits for its place.
+pub type Report<'a> = &'a dyn Fn(u64, Where);
+
+/// The process that is to be a keeper.
+pub struct Process<'a> {
+    /// For how long.
+    pub life: Life,
+    /// What it logs to.
+    pub log: &'a Log,
+    /// Who is told what it knows.
+    pub report: Report<'a>,
+}
+
+/// Keeps the memory of known clients for as long as the process is to live: as soon as no
+/// other one does.
 ///
 /// # Errors
-/// A directory that cannot be used, or no thread: 111.
-pub fn keep(place: Place<'_>, limits: Limits, life: Life, log: &Log) -> Result<(), Fatal> {
+/// A directory of no use, or no thread: 111.
+pub fn keep(place: Place<'_>, limits: Limits, process: Process<'_>) -> Result<(), Fatal> {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     sys::share_one_heap();
-    let panics = log.clone();
+    let panics = process.log.clone();
     set_hook(Box::new(move |panic| {
         if !panics_are_contained() {
             panics.panic(panic);
         }
     }));
     let keeper = match place {
-        Place::Memory(socket) => Keeper::in_memory(socket, limits, life, log),
-        Place::Directory(path) => match Keeper::in_directory(path, limits, life, log)? {
+        Place::Memory(socket) => Keeper::in_memory(socket, limits, process),
+        Place::Directory(path) => match Keeper::in_directory(path, limits, process)? {
             Some(keeper) => keeper,
             None => return Ok(()),
         },
@@ -79,8 +94,7 @@ struct Keeper<'a> {
     home: Option<Home>,
     socket: UnixDatagram,
     store: Store,
-    life: Life,
-    log: &'a Log,
+    process: Process<'a>,
     look_at: Instant,
 }
 
@@ -93,35 +107,34 @@ struct Home {
 }
 
 impl<'a> Keeper<'a> {
-    fn in_memory(socket: UnixDatagram, limits: Limits, life: Life, log: &'a Log) -> Self {
+    fn in_memory(socket: UnixDatagram, limits: Limits, process: Process<'a>) -> Self {
         let store = Store::in_memory(limits);
-        Self { home: None, socket, store, life, log, look_at: Instant::now() }
+        Self { home: None, socket, store, process, look_at: Instant::now() }
     }
 
-    /// Waits for the lock; `None` if `life` is over by then.
+    /// Waits for the lock; `None` if the process is to end by then.
     fn in_directory(
         path: &Path,
         limits: Limits,
-        life: Life,
-        log: &'a Log,
+        process: Process<'a>,
     ) -> Result<Option<Self>, Fatal> {
         let directory = Arc::new(Directory::open(path).map_err(|why| unable(path, why))?);
-        let lock = lock(&directory, &life).map_err(|why| unable(path, why))?;
+        let lock = lock(&directory, &process).map_err(|why| unable(path, why))?;
         let Some(lock) = lock else { return Ok(None) };
         let store = Store::on_disk(Arc::clone(&directory), limits);
         let mut store = store.map_err(|why| unable(path, why))?;
         let until = Instant::now() + OPENING;
         while store.is_opening() && store.wait(until) {
-            log_events(&store.events(), path, log);
+            log_events(&store.events(), path, process.log);
         }
         let socket = directory.bind().map_err(|why| unable(path, why))?;
         let identity = directory.socket_identity().map_err(|why| unable(path, why))?;
         let home = Some(Home { directory, _lock: lock, socket: identity });
-        Ok(Some(Self { home, socket, store, life, log, look_at: Instant::now() + LOOK }))
+        Ok(Some(Self { home, socket, store, process, look_at: Instant::now() }))
     }
 
     fn run(mut self) -> Result<(), Fatal> {
-        while !self.life.is_over() {
+        while !self.process.life.is_over() {
             self.answer_all();
             self.store.tick(Time::now(), Instant::now());
             self.log_events();
@@ -130,7 +143,11 @@ impl<'a> Keeper<'a> {
             }
             let due = self.store.due().map_or(self.look_at, |due| due.min(self.look_at));
             let left = due.saturating_duration_since(Instant::now());
-            let fds = [Some(self.socket.as_fd()), self.life.descriptor(), self.store.descriptor()];
+            let fds = [
+                Some(self.socket.as_fd()),
+                self.process.life.descriptor(),
+                self.store.descriptor(),
+            ];
             wait(&fds, left);
         }
         self.end();
@@ -144,13 +161,18 @@ impl<'a> Keeper<'a> {
         }
         let left = self.store.close();
         if left > 0 {
-            self.log.error(format_args!("unable to write {left} known clients: they are lost"));
+            self.process
+                .log
+                .error(format_args!("unable to write {left} known clients: they are lost"));
         }
     }
 
-    /// Whether requests still arrive; a socket that was removed is created again.
+    /// Reports, and looks whether those who ask still find us; a socket that somebody
+    /// removed is made again.
     fn look(&mut self) -> Result<(), Fatal> {
         self.look_at = Instant::now() + LOOK;
+        let (count, place) = self.store.status();
+        (self.process.report)(count, place);
         let Some(home) = &mut self.home else { return Ok(()) };
         let path = home.directory.path().display();
         if !home.directory.is_there() {
@@ -163,9 +185,11 @@ impl<'a> Keeper<'a> {
             Ok(socket) => {
                 home.socket = home.directory.socket_identity().unwrap_or_default();
                 self.socket = socket;
-                self.log.warning(format_args!("the socket in {path} was gone: it is back"));
+                self.process.log.warning(format_args!("the socket in {path} was gone: it is back"));
             }
-            Err(why) => self.log.error(format_args!("unable to make a socket in {path}: {why}")),
+            Err(why) => {
+                self.process.log.error(format_args!("unable to make a socket in {path}: {why}"));
+            }
         }
         Ok(())
     }
@@ -173,7 +197,7 @@ impl<'a> Keeper<'a> {
     fn log_events(&mut self) {
         let events = self.store.events();
         if let Some(home) = &self.home {
-            log_events(&events, home.directory.path(), self.log);
+            log_events(&events, home.directory.path(), self.process.log);
         }
     }
 
@@ -207,7 +231,7 @@ impl<'a> Keeper<'a> {
             Request::Forget(key, why) => {
                 let forgotten = self.store.forget(key, now);
                 if forgotten.is_some() {
-                    self.log.forget(key, why.word());
+                    self.process.log.forget(key, why.word());
                 }
                 Answer::Forgotten(forgotten)
             }
@@ -227,14 +251,20 @@ fn unable(path: &Path, why: impl Into<Cause>) -> Fatal {
     Fatal::because(format_args!("keep known clients in {}", path.display()), why)
 }
 
-/// The lock of `directory`, once no other keeper has it; `None` if `life` is over by then.
-fn lock(directory: &Directory, life: &Life) -> Result<Option<File>, Unfit> {
+/// The lock of `directory`, once no other keeper has it; `None` if the process is to end by
+/// then.  What the other one knows is reported.
+fn lock(directory: &Directory, process: &Process<'_>) -> Result<Option<File>, Unfit> {
+    let other = Asker::of_directory(directory.path());
     loop {
         if let Some(lock) = directory.lock()? {
             return Ok(Some(lock));
         }
-        wait(&[life.descriptor()], STANDBY);
-        if life.is_over() {
+        let said = other.map(|other| other.exchange(Request::Status, STANDBY));
+        if let Ok(Ok(Answer::Status(count, place))) = said {
+            (process.report)(count, place);
+        }
+        wait(&[process.life.descriptor()], STANDBY);
+        if process.life.is_over() {
             return Ok(None);
         }
     }

@@ -1,0 +1,111 @@
+//! What the keeper of known clients says of itself, for the administrator.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
+use crate::known::asking::message::Where;
+use crate::sys::monotonic_micros as now;
+
+/// A keeper that has said nothing for so long does not answer: it does so once a second.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// No keeper was asked for.
+const OFF: u64 = 0;
+const EXPECTED: u64 = 1;
+const ON_DISK: u64 = 2;
+const IN_MEMORY: u64 = 3;
+
+/// The words of a scoreboard about the keeper.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(in crate::daemon) struct KeeperRecord {
+    state: AtomicU64,
+    clients: AtomicU64,
+    said_at: AtomicU64,
+}
+
+/// The state of the keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeeperState {
+    /// The daemon has none.
+    Off,
+    /// It has not said anything for a while, or not yet.
+    Silent,
+    /// It knows so many clients, and keeps them here.
+    Knows(u64, Where),
+}
+
+impl KeeperState {
+    /// What it is called: `off`, `silent`, `disk` or `memory`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Silent => "silent",
+            Self::Knows(_, Where::Disk) => "disk",
+            Self::Knows(_, Where::Memory) => "memory",
+        }
+    }
+
+    /// How many clients it knows.
+    #[must_use]
+    pub fn clients(self) -> Option<u64> {
+        match self {
+            Self::Knows(clients, _) => Some(clients),
+            Self::Off | Self::Silent => None,
+        }
+    }
+}
+
+impl KeeperRecord {
+    /// There is to be a keeper.
+    pub(in crate::daemon) fn expect(&self) {
+        self.state.store(EXPECTED, Ordering::Relaxed);
+    }
+
+    /// The keeper knows so many clients.
+    pub(in crate::daemon) fn knows(&self, clients: u64, place: Where) {
+        let state = if place == Where::Disk { ON_DISK } else { IN_MEMORY };
+        self.clients.store(clients, Ordering::Relaxed);
+        self.said_at.store(now(), Ordering::Relaxed);
+        self.state.store(state, Ordering::Release);
+    }
+
+    /// The state of the keeper.
+    pub(super) fn get(&self) -> KeeperState {
+        let place = match self.state.load(Ordering::Acquire) {
+            OFF => return KeeperState::Off,
+            ON_DISK => Where::Disk,
+            IN_MEMORY => Where::Memory,
+            _ => return KeeperState::Silent,
+        };
+        let silence = now().saturating_sub(self.said_at.load(Ordering::Relaxed));
+        if Duration::from_micros(silence) > SILENCE {
+            return KeeperState::Silent;
+        }
+        KeeperState::Knows(self.clients.load(Ordering::Relaxed), place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::*;
+
+    #[test]
+    fn a_keeper_that_says_nothing_is_silent() {
+        let record = KeeperRecord::new_zeroed();
+        assert_eq!(record.get(), KeeperState::Off);
+        record.expect();
+        assert_eq!(record.get(), KeeperState::Silent);
+        record.knows(7, Where::Memory);
+        assert_eq!(record.get(), KeeperState::Knows(7, Where::Memory));
+        record.knows(8, Where::Disk);
+        assert_eq!((record.get().word(), record.get().clients()), ("disk", Some(8)));
+        record.said_at.store(now().saturating_sub(6_000_000), Ordering::Relaxed);
+        assert_eq!(record.get(), KeeperState::Silent);
+    }
+}
