@@ -35,10 +35,10 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use lab::command::clean_command;
+use lab::command::{self, clean_command};
 use support::names::{Names, Patience};
-use support::server::{DAEMON, Server};
-use support::{Figures, arguments};
+use support::server::Server;
+use support::{Figures, arguments, measure_what_is_installed};
 
 /// How long a host with a static name has to wait, and how much longer it may wait.
 const DELAY: f64 = 2.0;
@@ -217,7 +217,7 @@ fn measure(name: &str, flood: &Flood, times: &Times) -> bool {
 
 /// The daemon in front of a greeting, after which nothing is ever said.
 fn daemon(slots: u32, names: &Names, more: &[&str]) -> Server {
-    let mut command = clean_command(DAEMON);
+    let mut command = clean_command(command::daemon());
     command.args(["-1", "-l", "mx.test.example", "--local-nets", "none"]).args(more);
     command.args(["-c", &slots.to_string(), "--resolver", &names.address.to_string()]);
     command.args(["127.0.0.1", "0", "sh", "-c", "echo 220; exec cat"]);
@@ -281,6 +281,7 @@ fn main() -> ExitCode {
     ];
     let [seconds, before, size, slots, sessions, part] =
         arguments(known, "cargo bench --bench flood --");
+    measure_what_is_installed();
     let times = Times {
         before: Duration::from_secs(before.into()),
         during: Duration::from_secs(seconds.into()),

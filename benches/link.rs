@@ -14,12 +14,13 @@ use support::cgroup::{Cgroup, Kind};
 use support::memory::of_held;
 use support::server::Server;
 use support::start::{CLIENT, cpu_to_poll};
-use support::{Figures, arguments, compile};
+use support::{Figures, arguments, compile, measure_what_is_installed};
 
 fn main() {
     let [rounds, starts, held] =
         arguments([("rounds", 7), ("starts", 100), ("held", 300)], "cargo bench --bench link --");
-    let plugin = compile("plugin.c", &["-O2"]);
+    measure_what_is_installed();
+    let plugin = compile("plugin.c", &["-O2", "-static"]);
     let peers: [(&str, Vec<&str>); 2] =
         [("smtp-delay", vec![command::link()]), ("C stand-in", vec![plugin.as_str(), "60000"])];
     println!("{rounds} rounds of {starts} starts, {held} held; medians (least to most)\n");

@@ -29,8 +29,8 @@ use lab::chain::Chain;
 use lab::command::{self, clean_command, words};
 use lab::dns::{EMPTY, FORWARD, Nsd};
 use lab::rbl::{Rbldnsd, ZONE};
-use support::arguments;
 use support::planned_clients::{KINDS, Kind, Mix, Outcome};
+use support::{arguments, measure_what_is_installed};
 
 /// Where the list answers.
 const LIST: &str = "127.53.2.1";
@@ -110,6 +110,7 @@ fn main() -> ExitCode {
     ];
     let [clients, per_minute, listed, early, impatient, seed, speed, few, reserve, goal] =
         arguments(known, "cargo bench --bench mix --");
+    measure_what_is_installed();
     if listed + early + impatient > 100 || !nix::unistd::geteuid().is_root() {
         eprintln!("mix: shares add up to 100 at most, and root is needed");
         exit(100);

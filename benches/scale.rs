@@ -21,13 +21,14 @@ use std::time::Duration;
 use nix::unistd::Pid;
 use socket2::Socket;
 
+use lab::command;
 use support::at_once;
 use support::load::{AT_ONCE, Load, Manner, address, visit_from};
 use support::loaded_server::LoadedServer;
 use support::memory::{accepts, polls, settle};
 use support::names::{Names, Patience};
-use support::server::{DAEMON, Server};
-use support::{Figures, arguments, compile};
+use support::server::Server;
+use support::{Figures, arguments, compile, measure_what_is_installed};
 
 /// Children that are idle at first.
 const IDLE: usize = 5;
@@ -137,7 +138,7 @@ fn alone(program: &str) {
     for slots in ["40", "10000"] {
         let judged = ["--resolver", &resolver, "--local-nets", "none"];
         for (how, more) in [("", &["-H"][..]), (", names judged", &judged)] {
-            let own = [DAEMON, "-1Rl0", "-c", slots, "--delay", "3600"];
+            let own = [command::daemon(), "-1Rl0", "-c", slots, "--delay", "3600"];
             let server = Server::start(&[&own[..], more, &["127.0.0.1", "0", program]].concat());
             lab::wait_until("idle children", || {
                 let idle = lab::daemon::children_of(server.pid());
@@ -157,7 +158,8 @@ fn alone(program: &str) {
 /// Whether the supervisor's memory after `count` connections is what it was after a
 /// tenth of them.
 fn many(count: usize, program: &str) -> bool {
-    let server = Server::start(&[DAEMON, "-1RHl0", "--delay", "0", "127.0.0.1", "0", program]);
+    let server =
+        Server::start(&[command::daemon(), "-1RHl0", "--delay", "0", "127.0.0.1", "0", program]);
     let load = Load { server: server.address, at_once: AT_ONCE, manner: Manner::Waiting };
     let hand_over = |count: usize| {
         let mut done = 0;
@@ -189,6 +191,7 @@ fn main() -> ExitCode {
     let known =
         [("millis", 1500), ("rounds", 3), ("held", 10_000), ("million", 1_000_000), ("plot", 0)];
     let [millis, rounds, held, million, plot] = arguments(known, "cargo bench --bench scale --");
+    measure_what_is_installed();
     let program = compile("answer.c", &["-O2", "-static", "-nostdlib", "-DFREESTANDING"]);
     let points = growing(held as usize, rounds, Duration::from_millis(millis.into()), &program);
     if plot > 0 {

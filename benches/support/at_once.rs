@@ -13,7 +13,8 @@ use socket2::Socket;
 use super::Figures;
 use super::load::visit_from;
 use super::loaded_server::{raise_file_limit, source};
-use super::server::{DAEMON, Server};
+use super::server::Server;
+use lab::command;
 use lab::{directory, wait_until};
 
 /// What they wait for.
@@ -37,7 +38,7 @@ pub(crate) fn come(count: usize, program: &str) {
     raise_file_limit();
     let board = directory().join("board");
     let (slots, delay) = ((count + 60).to_string(), DELAY.as_secs().to_string());
-    let mut words = vec![DAEMON, "-1RHl0", "-c", &slots, "-b", "1024", "--reserve", "0"];
+    let mut words = vec![command::daemon(), "-1RHl0", "-c", &slots, "-b", "1024", "--reserve", "0"];
     words.extend(["--delay", &delay, "--scoreboard", board.to_str().expect("a path")]);
     words.extend(["127.0.0.1", "0", program]);
     let server = Server::start(&words);

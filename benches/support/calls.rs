@@ -7,9 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::names::{Names, Patience};
-use super::server::{DAEMON, Server};
+use super::server::Server;
 use lab::Client;
-use lab::command::clean_command;
+use lab::command::{self, clean_command};
 use lab::{directory, wait_until};
 
 /// Without a call for so long, all processes wait.
@@ -61,7 +61,7 @@ pub(crate) fn print(program: &str) {
 fn print_of(case: &Case, resolver: &str, program: &str) {
     let file = directory().join("calls");
     let mut command = clean_command("strace");
-    command.args(["-f", "-q", "-o"]).arg(&file).args([DAEMON, "-1Rl0", "-c", "9"]);
+    command.args(["-f", "-q", "-o"]).arg(&file).args([command::daemon(), "-1Rl0", "-c", "9"]);
     command.args(["--resolver", resolver, "--min-idle", "1"]).args(case.options);
     command.args(["127.0.0.1", "0", program]);
     let server = Server::spawn(command);

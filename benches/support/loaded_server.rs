@@ -10,8 +10,8 @@ use socket2::Socket;
 use super::load::{AT_ONCE, Load, Manner, Outcome, address, visit_from};
 use super::memory::settle;
 use super::processor::Meter;
-use super::server::{DAEMON, Server};
-use lab::command::clean_command;
+use super::server::Server;
+use lab::command::{self, clean_command};
 use lab::directory;
 
 /// Slots besides those of the clients that are held.
@@ -38,7 +38,7 @@ impl LoadedServer {
         let exempt = "127.5.:allow,SMTPDELAY=\"0\"\n";
         fs::write(&rules, if others == Manner::Waiting { exempt } else { "" }).expect("rules");
         let slots = (held + ROOM).to_string();
-        let mut command = clean_command(DAEMON);
+        let mut command = clean_command(command::daemon());
         command.args(["-1RHl0", "-c", &slots, "-b", "1024", "--delay", "3600", "--reserve", "0"]);
         command.arg("--rules").arg(rules).args(["127.0.0.1", "0", program]);
         Self { is_ours: true, ..Self::before(Server::spawn(command), held, others) }

@@ -89,6 +89,16 @@ pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -
     values
 }
 
+/// Measures, from now on, what `init/install` would install: it is linked statically.
+pub(crate) fn measure_what_is_installed() {
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let root = env!("CARGO_MANIFEST_DIR");
+    let built = Command::new(format!("{root}/init/build")).arg(profile).status();
+    assert!(built.expect("init/build runs").success());
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or(format!("{root}/target"));
+    lab::command::take_programs_from(format!("{target}/static/{profile}"));
+}
+
 /// Compiles a program of `benches/peers`; returns its path.
 pub(crate) fn compile(source: &str, flags: &[&str]) -> String {
     let program = lab::directory().join(source.trim_end_matches(".c"));

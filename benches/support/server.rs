@@ -14,9 +14,6 @@ use nix::unistd::Pid;
 
 use lab::command::clean_command;
 
-/// The daemon.
-pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_smtp-delayd");
-
 /// How long all its processes may take to be gone once they are killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use nix::sys::signal::{SigHandler, Signal};
 
@@ -45,11 +45,20 @@ pub fn ctl() -> &'static str {
     &PATH
 }
 
+/// Takes the programs from `folder` and not from where cargo has built them; to be called
+/// before any other function of this module.
+pub fn take_programs_from(folder: String) {
+    FOLDER.set(folder).expect("called once");
+}
+
+static FOLDER: OnceLock<String> = OnceLock::new();
+
 /// Where a program is: in the folder `TESTED_PROGRAMS`, or where cargo has built it.  From
 /// 1.94 on it says so to what it runs; before, the program is in the folder above that of
 /// the running test.
 fn path(program: &str) -> String {
-    if let Ok(folder) = std::env::var("TESTED_PROGRAMS") {
+    let folder = FOLDER.get().cloned().or_else(|| std::env::var("TESTED_PROGRAMS").ok());
+    if let Some(folder) = folder {
         return format!("{folder}/{program}");
     }
     let told = std::env::var(format!("CARGO_BIN_EXE_{program}"));
