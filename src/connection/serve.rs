@@ -18,7 +18,7 @@ use super::stages::watching::{look_once, settle_talk};
 use super::stages::{lists, rules};
 use super::watched::Watched;
 
-pub use super::service::Service;
+pub use super::service::{Service, SourceRoutes};
 
 /// Serves one client.  Execs the program if the client passes; otherwise returns the
 /// exit code that tcpserver's child would have had.
@@ -193,7 +193,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stays = does.act(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
         let (stream, peer) = listener.accept().unwrap();
-        let client = Client::accepted(Socket::from(stream), peer, Instant::now()).unwrap();
+        let client = Client::accepted(Socket::from(stream), peer, None, Instant::now()).unwrap();
         let service = Service {
             options: Options { look_up: false, local_nets: Vec::new(), ..options },
             names: Names::new(true, Patterns::default(), Patterns::default()),
@@ -203,6 +203,7 @@ mod tests {
             environment: Environment::inherit([]),
             resolvers: RefCell::new(Resolvers::new(&[], None, Path::new("/nonexistent"))),
             host_name: None,
+            source_routes: SourceRoutes::Dropped,
             known: None,
         };
         serve(&service, Acceptor::of(&pool), client);

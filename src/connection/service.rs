@@ -31,8 +31,20 @@ pub struct Service {
     pub resolvers: RefCell<Resolvers>,
     /// The host's name.
     pub host_name: Option<String>,
+    /// Whether IP options of clients matter.
+    pub source_routes: SourceRoutes,
     /// Where the keeper of known clients is asked.
     pub known: Option<Asker>,
+}
+
+/// What the kernel does with packets whose sender has chosen their route, and which may
+/// bring the answers to it in the name of another host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceRoutes {
+    /// They are delivered.
+    Accepted,
+    /// They are dropped.
+    Dropped,
 }
 
 /// The service, and the process that has accepted the client.

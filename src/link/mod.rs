@@ -19,7 +19,7 @@ use crate::connection::acceptor::Acceptor;
 use crate::connection::decided::exemptions::{common_delay, exemptions};
 use crate::connection::program::Program;
 use crate::connection::program::environment::Environment;
-use crate::connection::serve::{Service, serve};
+use crate::connection::serve::{Service, SourceRoutes, serve};
 use crate::error::Fatal;
 use crate::known::asking::Asker;
 use crate::log::Log;
@@ -93,6 +93,7 @@ fn service(options: Options, environment: Environment, log: &Log) -> Result<Serv
         environment,
         resolvers: RefCell::new(options.resolvers()),
         known: options.known.as_deref().and_then(|path| Asker::of_directory(path).ok()),
+        source_routes: SourceRoutes::Dropped,
         host_name: gethostname().ok().and_then(|name| name.into_string().ok()),
         options,
     })

@@ -79,3 +79,42 @@ pub fn send_to(
     let how = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
     sendto(socket.as_raw_fd(), bytes, address, how | MsgFlags::MSG_NOSIGNAL)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::os::fd::AsFd;
+
+    use socket2::{Domain, Protocol, Socket, Type};
+
+    use super::*;
+
+    /// Bytes of IP options that answers carry.
+    fn ip_options(socket: BorrowedFd<'_>) -> u32 {
+        let (mut options, mut length) = ([0_u8; 40], 40);
+        let (level, name) = (libc::IPPROTO_IP, libc::IP_OPTIONS);
+        let (fd, room) = (socket.as_raw_fd(), options.as_mut_ptr().cast());
+        // SAFETY: the kernel writes no more than `length` bytes, which `options` has.
+        let got = unsafe { libc::getsockopt(fd, level, name, room, &raw mut length) };
+        assert_eq!(got, 0);
+        length
+    }
+
+    #[test]
+    fn ip_options_of_a_client_are_removed() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        // Record route, with room for one address.
+        let option: [u8; 8] = [7, 7, 4, 0, 0, 0, 0, 0];
+        let (level, name) = (libc::IPPROTO_IP, libc::IP_OPTIONS);
+        // SAFETY: the option has eight bytes.
+        let set =
+            unsafe { libc::setsockopt(client.as_raw_fd(), level, name, option.as_ptr().cast(), 8) };
+        assert_eq!(set, 0);
+        client.connect(&listener.local_addr().unwrap().into()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(ip_options(accepted.as_fd()), 8);
+        kill_ip_options(accepted.as_fd());
+        assert_eq!(ip_options(accepted.as_fd()), 0);
+    }
+}

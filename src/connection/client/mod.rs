@@ -39,13 +39,21 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that accept(2) gave, from `peer`.
+    /// A client that accept(2) gave, from `peer`.  Our address is asked for unless it is
+    /// `local` for all clients.
     ///
     /// # Errors
     /// Errors of getsockname(2).
-    pub fn accepted(socket: Socket, peer: SocketAddr, accepted: Instant) -> io::Result<Self> {
-        let local = socket.local_addr()?.as_socket();
-        let local = local.ok_or_else(|| io::Error::from(ErrorKind::Unsupported))?;
+    pub fn accepted(
+        socket: Socket,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+        accepted: Instant,
+    ) -> io::Result<Self> {
+        let local = match local {
+            Some(local) => local,
+            None => own_address(&socket)?,
+        };
         let stream = Stream::Accepted(socket);
         let scope = scope(peer);
         let (peer, local) = (canonical(peer), canonical(local));
@@ -92,6 +100,11 @@ impl Client {
             let _ = socket.set_tcp_nodelay(true);
         }
     }
+}
+
+fn own_address(socket: &Socket) -> io::Result<SocketAddr> {
+    let local = socket.local_addr()?.as_socket();
+    local.ok_or_else(|| ErrorKind::Unsupported.into())
 }
 
 /// The scope of a link-local IPv6 address, 0 for none.

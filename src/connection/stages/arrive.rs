@@ -4,13 +4,13 @@ use crate::connection::client::Client;
 use crate::connection::client::closing::send;
 use crate::connection::decided::exemptions::EarlyTalkRule;
 use crate::connection::lookup::{HostName, Lookup};
-use crate::connection::service::Server;
+use crate::connection::service::{Server, SourceRoutes};
 use crate::connection::watched::Watched;
 use crate::options::Options;
 
 /// Sets the client's socket up, and greets it if `-B` asks for that.
 pub(in crate::connection) fn arrive(server: Server<'_>, client: Client) -> Watched {
-    set_up_socket(server.options(), &client);
+    set_up_socket(server, &client);
     let known = || server.acceptor.findings.local_name(client.local.ip()).flatten();
     let local_name = server.options().local_name.clone().or_else(known);
     let name = client.host.clone().unwrap_or(HostName::NotAsked);
@@ -18,8 +18,9 @@ pub(in crate::connection) fn arrive(server: Server<'_>, client: Client) -> Watch
     Watched::new(client, lookup)
 }
 
-fn set_up_socket(options: &Options, client: &Client) {
-    if options.kill_ip_options {
+fn set_up_socket(server: Server<'_>, client: &Client) {
+    let options = server.options();
+    if options.kill_ip_options && server.service.source_routes == SourceRoutes::Accepted {
         client.kill_ip_options();
     }
     if options.no_delay {

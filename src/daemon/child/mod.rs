@@ -7,6 +7,7 @@ pub mod processors;
 mod spawn;
 
 use std::cell::{Cell, OnceCell};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ pub struct Child<'a> {
     pub supervisor: Pid,
     /// The socket that it accepts from.
     pub listener: &'a Socket,
+    /// The address of all its clients' connections, if it listens at one alone.
+    pub local: Option<SocketAddr>,
     /// The set of files that it has.
     pub generation: u64,
     /// How programs get a standard error that a relay reads, if there is one.
@@ -172,7 +175,7 @@ impl Child<'_> {
         pool.wake_if_short();
         self.wait_while_paused();
         let log = &self.service.log;
-        match Client::accepted(socket, peer, accepted) {
+        match Client::accepted(socket, peer, self.local, accepted) {
             Ok(client) => {
                 log.tcpserver_status(|| pool.clients(), pool.size());
                 log.tcpserver_pid(client.peer);

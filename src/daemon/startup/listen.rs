@@ -11,6 +11,7 @@ use nix::net::if_::if_nametoindex;
 use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::connection::serve::SourceRoutes;
 use crate::daemon::startup::host_name;
 use crate::databases::services::tcp_port;
 use crate::error::Fatal;
@@ -123,6 +124,17 @@ pub fn listen(socket: &Socket, options: &Options, log: &Log) -> Result<(), Fatal
         hint: "",
         tcpserver: Some("listen"),
     })
+}
+
+/// What the kernel does with source routes (ip-sysctl: all interfaces drop them unless
+/// this is set, whatever is set for one).
+#[must_use]
+pub fn source_routes() -> SourceRoutes {
+    let all = fs::read_to_string("/proc/sys/net/ipv4/conf/all/accept_source_route");
+    match all {
+        Ok(number) if number.trim() == "0" => SourceRoutes::Dropped,
+        _ => SourceRoutes::Accepted,
+    }
 }
 
 fn port(text: &str) -> Result<u16, Fatal> {

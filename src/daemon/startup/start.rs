@@ -20,7 +20,7 @@ use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::cleanup::Cleanup;
-use crate::daemon::startup::listen::{Place, bind, listen};
+use crate::daemon::startup::listen::{Place, bind, listen, source_routes};
 use crate::daemon::startup::pidfile::Pidfile;
 use crate::daemon::startup::privileges::{Identity, identity};
 use crate::daemon::startup::signals::{self, told_to_stop};
@@ -104,8 +104,19 @@ pub fn run(
     let keeper = KeeperProcess::start(&options, &log, pool.board.keeper_record());
     let keeper = keeper.map_err(|why| Fatal::unable("fork the keeper of known clients", why))?;
     let known = keeper.as_ref().and_then(|keeper| keeper.asker().ok());
-    let service =
-        Service { options, names, rules, log, program, environment, resolvers, host_name, known };
+    let source_routes = source_routes();
+    let service = Service {
+        options,
+        names,
+        rules,
+        log,
+        program,
+        environment,
+        resolvers,
+        host_name,
+        source_routes,
+        known,
+    };
     let log = service.log.clone();
     let slots = pool.size();
     log.tcpserver_status(|| 0, slots);

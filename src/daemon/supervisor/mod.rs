@@ -14,6 +14,7 @@ pub mod spawn_rate;
 pub(in crate::daemon) mod texts;
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 pub struct Supervisor {
     service: Service,
     listener: Socket,
+    /// The address that it listens at, if that is one.
+    local: Option<SocketAddr>,
     pool: Pool,
     spawn_rate: SpawnRate,
     backoff: Backoff,
@@ -98,7 +101,9 @@ impl Supervisor {
     pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Box<Self> {
         let spawn_rate = SpawnRate::new(service.options.min_idle(), service.options.max_idle());
         let backoff = Backoff::default();
+        let local = listener.local_addr().ok().and_then(|address| address.as_socket());
         let mut supervisor = Box::new(Self {
+            local: local.filter(|local| !local.ip().is_unspecified()),
             service,
             listener,
             pool,

@@ -95,6 +95,7 @@ impl Supervisor {
             slot,
             supervisor,
             listener: &self.listener,
+            local: self.local,
             generation,
             standard_error: self.keeps.relay.as_ref().map(Relay::standard_error),
             score: ChildScore::inherited(self.scores.as_ref()),
