@@ -23,6 +23,29 @@ impl fmt::Display for Reason<'_> {
     }
 }
 
+/// Why fork(2) has failed, and what to do about a limit of processes.
+#[derive(Debug)]
+pub struct NotForked(io::Error);
+
+impl<T: Into<io::Error>> From<T> for NotForked {
+    fn from(why: T) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Display for NotForked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.raw_os_error() {
+            Some(libc::EAGAIN) => {
+                write!(f, "{}: raise the limit of processes (ulimit -u, softlimit -p)", self.0)
+            }
+            _ => Reason(&self.0).fmt(f),
+        }
+    }
+}
+
+impl error::Error for NotForked {}
+
 /// What is no IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnAddress;
@@ -48,6 +71,9 @@ mod tests {
         }
         let files = told(Errno::EMFILE.into());
         assert!(files.ends_with(": raise the limit of open files (ulimit -n, softlimit -o)"));
+        let processes = NotForked::from(Errno::EAGAIN).to_string();
+        assert!(processes.ends_with(": raise the limit of processes (ulimit -u, softlimit -p)"));
+        assert_eq!(NotForked::from(Errno::ENOMEM).to_string(), told(Errno::ENOMEM.into()));
         assert!(!told(Errno::ENOENT.into()).contains("raise"));
     }
 }

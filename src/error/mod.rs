@@ -10,7 +10,7 @@ use std::{fmt, io};
 use crate::djb::{self, TCPSERVER_USAGE};
 
 pub use advice::{Advice, Reader};
-pub use cause::{Cause, NotAnAddress, Reason};
+pub use cause::{Cause, NotAnAddress, NotForked, Reason};
 pub use usage::{Conflict, Hint, Operands, Usage};
 
 /// Exit code for wrong usage or configuration, as in ucspi-tcp.

@@ -22,7 +22,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::unistd::{Pid, dup2_stderr, pipe2};
 
-use crate::error::TROUBLE;
+use crate::error::{NotForked, TROUBLE};
 use crate::log::Log;
 use crate::options::{LogTo, Options};
 use crate::sys;
@@ -100,7 +100,7 @@ impl Relay {
         self.held.tend();
         if self.due().is_some_and(|due| due <= Instant::now()) {
             self.started = Instant::now();
-            if let Err(why) = self.fork(log) {
+            if let Err(why) = self.fork(log).map_err(NotForked::from) {
                 log.error(format_args!("unable to fork the relay of standard error: {why}"));
             }
         }

@@ -16,7 +16,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2, setsid};
 
 use crate::daemon::startup::signals;
-use crate::error::{Fatal, TROUBLE};
+use crate::error::{Fatal, NotForked, TROUBLE};
 use crate::log::Log;
 use crate::sys;
 
@@ -133,7 +133,7 @@ fn lead_session(
 }
 
 fn unable_to_fork(why: Errno) -> Fatal {
-    Fatal::unable("fork", why)
+    Fatal::because("fork", NotForked::from(why))
 }
 
 /// What comes through the pipe; if nothing comes, the daemon has died.

@@ -28,7 +28,7 @@ use crate::daemon::startup::warnings::{warn, warn_of_open_files};
 use crate::daemon::supervisor::files::{self, Files};
 use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::{Keeps, Supervisor, checker};
-use crate::error::Fatal;
+use crate::error::{Fatal, NotForked};
 use crate::known::directory;
 use crate::log::Log;
 use crate::options::Options;
@@ -102,7 +102,8 @@ pub fn run(
     let resolvers = RefCell::new(resolvers);
     let log = log.clone();
     let keeper = KeeperProcess::start(&options, &log, pool.board.keeper_record());
-    let keeper = keeper.map_err(|why| Fatal::unable("fork the keeper of known clients", why))?;
+    let keeper = keeper
+        .map_err(|why| Fatal::because("fork the keeper of known clients", NotForked::from(why)))?;
     let known = keeper.as_ref().and_then(|keeper| keeper.asker().ok());
     let source_routes = source_routes();
     let service = Service {
@@ -164,7 +165,7 @@ fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired
     let scoreboard = scoreboard.map_err(|why| options.with_origin("scoreboard", why))?;
     let has_files = pidfile.is_some() || scoreboard.is_file();
     let cleanup = has_files.then(|| Cleanup::start(pidfile.as_ref(), &scoreboard)).transpose();
-    let cleanup = cleanup.map_err(|why| Fatal::unable("fork", why))?;
+    let cleanup = cleanup.map_err(|why| Fatal::because("fork", NotForked::from(why)))?;
     Ok(Acquired { cleanup, pidfile, listener, local, scoreboard })
 }
 
@@ -174,7 +175,8 @@ fn relay(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<Opti
         return Ok(None);
     }
     let relay = Relay::start(log);
-    let relay = relay.map_err(|why| Fatal::unable("make a relay of standard error", why))?;
+    let relay = relay
+        .map_err(|why| Fatal::because("make a relay of standard error", NotForked::from(why)))?;
     readiness.detach();
     Ok(Some(relay))
 }

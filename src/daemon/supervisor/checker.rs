@@ -15,7 +15,7 @@ use crate::daemon::child::oom::Scores;
 use crate::daemon::startup::signals::told_to_stop;
 use crate::daemon::supervisor::files::{Settings, cdb_to_check, read};
 use crate::daemon::supervisor::texts::{Handover, Texts};
-use crate::error::{Fatal, TROUBLE};
+use crate::error::{Fatal, NotForked, TROUBLE};
 use crate::options::Options;
 use crate::sys::{self, OnRefusal};
 
@@ -162,7 +162,7 @@ pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Texts>, Fatal
         return Ok(Some(Texts::default()));
     }
     let checker = Checker::start(options, Settings::AsTheyAre);
-    let checker = checker.map_err(|why| Fatal::unable("fork", why))?;
+    let checker = checker.map_err(|why| Fatal::because("fork", NotForked::from(why)))?;
     let Some(status) = checker.wait() else { return Ok(None) };
     match checker.outcome(status) {
         Outcome::Usable(texts) => Ok(Some(texts)),

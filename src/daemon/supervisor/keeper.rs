@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, pipe2};
 
 use crate::daemon::scoreboard::keeper::KeeperRecord;
-use crate::error::TROUBLE;
+use crate::error::{NotForked, TROUBLE};
 use crate::known::asking::Asker;
 use crate::known::asking::message::Request;
 use crate::known::directory::Directory;
@@ -123,7 +123,7 @@ impl KeeperProcess {
         if self.due().is_some_and(|due| due <= Instant::now()) {
             self.started = Instant::now();
             self.pause = LONGEST_PAUSE.min(self.pause * 2);
-            if let Err(why) = self.fork(log, shown) {
+            if let Err(why) = self.fork(log, shown).map_err(NotForked::from) {
                 log.error(format_args!("unable to fork the keeper of known clients: {why}"));
             }
         }

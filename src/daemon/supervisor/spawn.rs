@@ -13,7 +13,7 @@ use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::pool::Throttled;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::daemon::supervisor::Supervisor;
-use crate::error::Reason;
+use crate::error::NotForked;
 use crate::sys;
 
 impl Supervisor {
@@ -84,7 +84,7 @@ impl Supervisor {
         } else {
             self.service
                 .log
-                .error(format_args!("unable to fork: {}: trying again", Reason(&why.into())));
+                .error(format_args!("unable to fork: {}: trying again", NotForked::from(why)));
         }
     }
 
