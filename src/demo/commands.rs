@@ -37,13 +37,15 @@ impl Display for Commands {
         let Delays { ordinary, dynamic, none, unknown, .. } = self.delays;
         let server = format!("/dev/tcp/{}/{}", self.address.ip(), self.address.port());
         let seconds = self.delays.all.unwrap_or(ordinary).as_secs_f64();
-        writeln!(f, "# a mail server: the greeting comes after {seconds} seconds")?;
-        writeln!(f, "bash -c 'exec 3<>{server}; head -n 1 <&3'\n")?;
+        // Before it is known: a client that need not wait has hardly time to talk early.
         writeln!(f, "# an early talker: it is refused at once")?;
         let says = "echo \"EHLO spam.example\" >&3; head -n 1 <&3";
         writeln!(f, "bash -c 'exec 3<>{server}; {says}'\n")?;
         writeln!(f, "# a client that leaves after a second")?;
         writeln!(f, "timeout 1 bash -c 'exec 3<>{server}; head -n 1 <&3'\n")?;
+        let again = if self.delays.all.is_none() { ", the next time at once" } else { "" };
+        writeln!(f, "# a mail server: the greeting comes after {seconds} seconds{again}")?;
+        writeln!(f, "bash -c 'exec 3<>{server}; head -n 1 <&3'\n")?;
         // On IPv6 loopback has no other address than ::1.
         if self.address.is_ipv4() {
             self.listen(f, "a dynamic (residential) host name", 2, dynamic)?;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,18 @@ enum Home {
     Memory(UnixDatagram),
 }
 
+impl Home {
+    /// The directory at `path`, if it can be used.
+    fn of(path: &Path, log: &Log) -> io::Result<Self> {
+        let Err(why) = Directory::open(path) else { return Ok(Self::Directory(path.into())) };
+        let path = path.display();
+        log.warning(format_args!(
+            "unable to keep known clients in {path}: {why}: keeping them in memory"
+        ));
+        Ok(Self::Memory(nameless_socket()?))
+    }
+}
+
 /// The keeper of a supervisor.
 pub struct KeeperProcess {
     home: Home,
@@ -69,16 +81,10 @@ impl KeeperProcess {
         log: &Log,
         shown: &KeeperRecord,
     ) -> io::Result<Option<Self>> {
-        let Some(path) = &options.known else { return Ok(None) };
-        let home = match Directory::open(path) {
-            Ok(_) => Home::Directory(path.clone()),
-            Err(why) => {
-                let path = path.display();
-                log.warning(format_args!(
-                    "unable to keep known clients in {path}: {why}: keeping them in memory"
-                ));
-                Home::Memory(nameless_socket()?)
-            }
+        let home = match &options.known {
+            Some(path) => Home::of(path, log)?,
+            None if options.demo => Home::Memory(nameless_socket()?),
+            None => return Ok(None),
         };
         let limits =
             Limits { size: options.known_size, lifetimes: Lifetimes::days(options.known_days) };
