@@ -112,8 +112,8 @@ fn a_file_without_read_permission_is_reported() {
         let expected = format!(
             "smtp-delayctl: fatal: unable to read {file}: Permission denied (os error 13)\n"
         );
-        assert_eq!(output.status.code(), Some(111));
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), text), (Some(111), expected));
     }
     assert_eq!(ctl(&["pid", file]).0, Some(1), "root may");
 }
