@@ -30,6 +30,7 @@ const NAMES: [&str; 6] =
     [DAEMON.program, CTL, demo::RESPONDER, "tcpserver", "tcprules", "tcprulescheck"];
 const CTL_HELP: &str = "\
 usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
+       smtp-delayctl metrics [--scoreboard FILE] [--output FILE]
        smtp-delayctl pid FILE
        smtp-delayctl classify [options] IP [NAME]
        smtp-delayctl report [--html FILE] [--json] [--since TIME] [--until TIME]
@@ -42,6 +43,8 @@ usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
 
 status         show what each child of smtp-delayd is doing; with --watch again
                every second
+metrics        print the counters for Prometheus, or write them to a file that the
+               textfile collector of node_exporter reads
 pid            print the process that owns a pidfile
 classify       print the class that a client would have, and what decides it; the
                options are those of smtp-delayd that say what a name means

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use smtp_delay::ctl::COMMANDS;
 use smtp_delay::log::LINES;
 use smtp_delay::options::command_line::CommandLine;
 use smtp_delay::options::daemon::DAEMON;
@@ -205,8 +206,7 @@ fn smtp_delayctl_usage_matches_the_manual() {
     }
     let commands = words.windows(2).filter(|pair| pair[0] == "smtp-delayctl");
     let commands: Vec<&str> = commands.map(|pair| pair[1]).collect();
-    let all = ["status", "pid", "classify", "report", "known", "keep", "tcprules", "tcprulescheck"];
-    assert_eq!(commands, all);
+    assert_eq!(commands, COMMANDS);
     for command in commands {
         assert!(page.contains(&format!(".It Cm {command}")), "{command}");
         let mut own = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));

@@ -26,6 +26,7 @@ mod link;
 mod lists;
 mod log;
 mod lookup;
+mod metrics;
 mod modules;
 mod oom;
 mod places;

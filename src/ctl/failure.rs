@@ -20,9 +20,9 @@ pub enum Failure {
     Died,
     /// `pid`: the daemon is not running.
     NotRunning,
-    /// `status`: there is no scoreboard in this directory.
+    /// `status`, `metrics`: there is no scoreboard in this directory.
     NoScoreboard(PathBuf),
-    /// `status`: there are several, of which one would have to be named.
+    /// `status`, `metrics`: there are several, of which one would have to be named.
     Scoreboards {
         /// The directory.
         directory: PathBuf,
@@ -31,7 +31,7 @@ pub enum Failure {
         /// One of them.
         one: PathBuf,
     },
-    /// `status`: the daemon of this scoreboard is gone.
+    /// `status`, `metrics`: the daemon of this scoreboard is gone.
     Gone(PathBuf),
     /// `classify --stdin`: this line, from 1, is the first that begins with no address.
     NoAddress(u64),

@@ -4,8 +4,10 @@ pub mod classify;
 pub mod failure;
 pub mod keep;
 pub mod known;
+pub mod metrics;
 pub mod pid;
 pub mod report;
+mod scoreboard;
 pub mod status;
 pub mod tcprules;
 pub mod tcprulescheck;
@@ -36,8 +38,17 @@ fn end_tool(result: Result<(), ToolError>) -> u8 {
 }
 
 /// The names of smtp-delayctl's commands.
-pub const COMMANDS: [&str; 8] =
-    ["status", "pid", "classify", "report", "known", "keep", "tcprules", "tcprulescheck"];
+pub const COMMANDS: [&str; 9] = [
+    "status",
+    "metrics",
+    "pid",
+    "classify",
+    "report",
+    "known",
+    "keep",
+    "tcprules",
+    "tcprulescheck",
+];
 
 /// smtp-delayctl's command of this name.
 #[must_use]
@@ -46,6 +57,7 @@ pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
         "classify" => Some(|arguments| end(classify::run(arguments))),
         "keep" => Some(|arguments| end(keep::run(arguments))),
         "known" => Some(|arguments| end(known::run(arguments))),
+        "metrics" => Some(|arguments| end(metrics::run(arguments))),
         "pid" => Some(|arguments| end(pid::run(arguments))),
         "report" => Some(|arguments| end(report::run(arguments))),
         "status" => Some(|arguments| end(status::run(arguments))),

@@ -3,10 +3,9 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -14,18 +13,14 @@ use lexopt::Arg;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::scoreboard::{Reading, locate, unreadable};
 use crate::daemon::scoreboard::board::Scoreboard;
-use crate::daemon::scoreboard::file::RUN;
 use crate::daemon::scoreboard::keeper::KeeperState;
-use crate::daemon::scoreboard::layout::NoScoreboard;
-use crate::daemon::scoreboard::snapshot::Snapshot;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::status::{self, Child};
-use crate::error::{Fatal, Usage};
-use crate::file;
-use crate::file::lock::{Holder, owner, owner_at};
+use crate::error::Usage;
+use crate::file::lock::Holder;
 use crate::known::asking::message::Where;
-use crate::log::{Stats, VERDICTS, stats_keys};
 use crate::options::suggest::hint;
 
 /// The interval of `--watch`.
@@ -46,16 +41,16 @@ struct Asked {
 /// not running.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let asked = read(arguments)?;
-    let file = asked.file.clone().map_or_else(|| find(Path::new(RUN)), Ok)?;
+    let file = locate(asked.file)?;
     let mut seen = false;
     loop {
-        let mut shown = Shown::read(&file).map_err(|why| match why.kind() {
+        let mut reading = Reading::of(&file).map_err(|why| match why.kind() {
             io::ErrorKind::NotFound if seen => Failure::Gone(file.clone()),
             _ => unreadable(&file, why),
         })?;
         seen = true;
-        let supervisor = shown.supervisor;
-        let board = shown.board().map_err(|why| unreadable(&file, io::Error::other(why)))?;
+        let supervisor = reading.supervisor;
+        let board = reading.board().map_err(|why| unreadable(&file, io::Error::other(why)))?;
         let text = if asked.json { in_json(&board, supervisor) } else { table(&board, supervisor) };
         show(&text, asked.watch).map_err(Failure::of_output)?;
         if supervisor == Holder::NoProcess {
@@ -65,24 +60,6 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
             return Ok(());
         }
         thread::sleep(INTERVAL);
-    }
-}
-
-/// A copy of a scoreboard.
-struct Shown {
-    snapshot: Snapshot,
-    supervisor: Holder,
-}
-
-impl Shown {
-    fn read(path: &Path) -> io::Result<Self> {
-        let file = file::open(path)?;
-        let supervisor = owner(&file)?;
-        Ok(Self { snapshot: Snapshot::read(&file)?, supervisor })
-    }
-
-    fn board(&mut self) -> Result<Scoreboard<'_>, NoScoreboard> {
-        self.snapshot.scoreboard()
     }
 }
 
@@ -109,32 +86,6 @@ fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
     Ok(asked)
 }
 
-/// The only scoreboard, or the one whose daemon is running.
-fn find(directory: &Path) -> Result<PathBuf, Failure> {
-    let is_ours = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("smtp-delayd.")
-            && Path::new(name).extension().is_some_and(|end| end == "sb")
-    };
-    let runs = |path: &PathBuf| owner_at(path).is_ok_and(|owner| owner != Holder::NoProcess);
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
-    if found.iter().any(runs) {
-        found.retain(runs);
-    }
-    match (found.pop(), found.len()) {
-        (Some(file), 0) => Ok(file),
-        (None, _) => Err(Failure::NoScoreboard(directory.into())),
-        (Some(one), others) => {
-            Err(Failure::Scoreboards { directory: directory.into(), number: others + 1, one })
-        }
-    }
-}
-
-fn unreadable(file: &Path, why: io::Error) -> Failure {
-    Fatal::unable(format_args!("read {}", file.display()), why).into()
-}
-
 /// With `--watch` a terminal is cleared first.
 fn show(text: &str, watch: bool) -> io::Result<()> {
     let mut output = io::stdout().lock();
@@ -143,14 +94,6 @@ fn show(text: &str, watch: bool) -> io::Result<()> {
     }
     output.write_all(text.as_bytes())?;
     output.flush()
-}
-
-fn state(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Idle => "idle",
-        Stage::Busy => "waiting",
-        Stage::Prog => "prog",
-    }
 }
 
 /// Clients in the order of their arrival, then idle children.
@@ -196,10 +139,7 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     if let Some(keeper) = keeper_line(board.keeper()) {
         let _ = writeln!(text, "{keeper}");
     }
-    let counts: Vec<String> =
-        counted(&stats).iter().map(|(name, count)| format!("{name} {count}")).collect();
-    let (verdicts, classes) = counts.split_at(VERDICTS);
-    let _ = writeln!(text, "{}\n{}\n", verdicts.join("  "), classes.join("  "));
+    let _ = writeln!(text, "{}\n{}\n", in_line(stats.by_verdict()), in_line(stats.by_class()));
     let _ = writeln!(text, "STATE    CLASS    SECONDS      PID  ADDRESS          NAME");
     for child in children(board) {
         let class = child.class.map_or("-".into(), |class| class.to_string());
@@ -208,7 +148,7 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
         let _ = writeln!(
             text,
             "{:<8} {class:<8} {:>7} {:>8}  {:<15}  {}",
-            state(child.stage),
+            child.stage.word(),
             seconds.as_deref().unwrap_or("-"),
             child.pid,
             ip.as_deref().unwrap_or("-"),
@@ -232,10 +172,9 @@ fn keeper_line(state: KeeperState) -> Option<String> {
     }
 }
 
-/// The counters by the names of the `stats` line.
-fn counted(stats: &Stats) -> Vec<(&'static str, u64)> {
-    let counts = stats.verdicts.into_iter().chain(stats.classes);
-    stats_keys().iter().copied().zip(counts).collect()
+/// Counters on a line.
+fn in_line(counters: impl Iterator<Item = (&'static str, u64)>) -> String {
+    counters.map(|(key, count)| format!("{key} {count}")).collect::<Vec<_>>().join("  ")
 }
 
 /// `3d 4h`, `4h 5m`, `5m 6s` or `6s`.
@@ -257,8 +196,9 @@ fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
         Holder::NoProcess | Holder::Unknown => None,
     };
     let stats = status::stats(board);
+    let counters = stats.by_verdict().chain(stats.by_class());
     let counters: serde_json::Map<String, Value> =
-        counted(&stats).into_iter().map(|(name, count)| (name.into(), count.into())).collect();
+        counters.map(|(key, count)| (key.into(), count.into())).collect();
     let children: Vec<Value> = children(board).iter().map(child_in_json).collect();
     let shown = json!({
         "pid": pid,
@@ -280,7 +220,7 @@ fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
 
 fn child_in_json(child: &Child) -> Value {
     json!({
-        "state": state(child.stage),
+        "state": child.stage.word(),
         "class": child.class.map(|class| class.to_string()),
         "address": child.client.map(|client: (IpAddr, Duration)| client.0.to_string()),
         "name": host(child),
@@ -292,7 +232,7 @@ fn child_in_json(child: &Child) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::scoreboard::layout::{MAGIC, VERSION, size};
+    use crate::ctl::scoreboard::damaged;
 
     #[test]
     fn times_are_brief() {
@@ -300,75 +240,16 @@ mod tests {
         assert_eq!([of(0), of(66), of(3600), of(90_000)], ["0s", "1m 6s", "1h 0m", "1d 1h"]);
     }
 
-    /// Marsaglia's generator (xorshift), always with the same numbers.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        /// Words of which about half are empty, as in a scoreboard.
-        fn words(&mut self, count: usize) -> Vec<u64> {
-            (0..count).map(|_| if self.next() % 2 == 0 { 0 } else { self.next() }).collect()
-        }
-    }
-
-    fn written(words: &[u64], cut: usize) -> io::Result<Shown> {
-        let path = std::env::temp_dir().join(format!("board.{}", std::process::id()));
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        bytes.truncate(bytes.len() - cut.min(bytes.len()));
-        fs::write(&path, bytes).unwrap();
-        let shown = Shown::read(&path);
-        fs::remove_file(&path).unwrap();
-        shown
-    }
-
     #[test]
     fn whatever_a_file_holds_is_shown_or_refused() {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        for round in 0..300 {
-            let slots = usize::try_from(random.next() % 70).unwrap();
-            let mut words = random.words(size(slots) / 8);
-            if round % 10 > 0 {
-                words[..3].copy_from_slice(&[MAGIC, VERSION, slots as u64]);
-            }
-            let cut = if round % 3 == 0 { usize::try_from(random.next() % 99).unwrap() } else { 0 };
-            let mut shown = written(&words, cut).unwrap();
-            let supervisor = shown.supervisor;
-            let Ok(board) = shown.board() else {
-                assert!(cut > 0 || round % 10 == 0, "round {round}");
-                continue;
-            };
-            let text = table(&board, supervisor);
+        damaged::each(|board, slots| {
+            let text = table(board, Holder::Unknown);
             assert!(text.lines().count() <= 8 + slots, "{text}");
             let printable = |byte| (b' '..=b'~').contains(&byte) || byte == b'\n';
             assert!(text.bytes().all(printable), "{text}");
-            let json = in_json(&board, Holder::Process(1));
+            let json = in_json(board, Holder::Process(1));
             let json: Value = serde_json::from_str(&json).unwrap();
             assert_eq!((&json["pid"], &json["slots"]), (&1.into(), &slots.into()));
-        }
-        for length in (0..100).chain([4096]) {
-            let words = random.words(length);
-            let mut shown = written(&words, 0).unwrap();
-            assert_eq!(shown.board().err().unwrap(), NoScoreboard::Other);
-        }
-    }
-
-    #[test]
-    fn the_one_scoreboard_is_found() {
-        let directory = std::env::temp_dir().join(format!("boards.{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        let why = |directory: &Path| find(directory).unwrap_err().to_string();
-        assert!(why(&directory).contains("there is no scoreboard"));
-        fs::write(directory.join("smtp-delayd.25.sb.99.new"), "").unwrap();
-        fs::write(directory.join("smtp-delayd.25.sb"), "").unwrap();
-        assert_eq!(find(&directory).unwrap(), directory.join("smtp-delayd.25.sb"));
-        fs::write(directory.join("smtp-delayd.587.sb"), "").unwrap();
-        assert!(why(&directory).contains("there are 2 scoreboards"));
-        fs::remove_dir_all(&directory).unwrap();
+        });
     }
 }

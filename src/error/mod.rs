@@ -22,7 +22,8 @@ pub const TROUBLE: u8 = 111;
 pub const DIED: u8 = 1;
 /// Exit code of `smtp-delayctl known show`: the client is not known.
 pub const NOT_KNOWN: u8 = 1;
-/// Exit code of `smtp-delayctl pid` and `status`: the daemon is not running, as in LSB.
+/// Exit code of `smtp-delayctl pid`, `status` and `metrics`: the daemon is not running, as
+/// in LSB.
 pub const NOT_RUNNING: u8 = 3;
 
 /// Why the program cannot go on.

@@ -2,8 +2,8 @@
 //! link, no file is written or removed elsewhere.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io;
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -101,6 +101,24 @@ impl Entry {
         }
     }
 
+    /// Makes a file with these contents and permissions, in the place of the regular file
+    /// that has the name, if there is one.  Who opens the name finds the old file or the
+    /// new one, and either whole.
+    ///
+    /// # Errors
+    /// A name that belongs to anything but a regular file; those of open(2), write(2) and
+    /// rename(2), after which the old file is as it was.
+    pub(crate) fn replace(&self, contents: &[u8], permissions: Permissions) -> io::Result<()> {
+        match self.open(OFlag::O_RDONLY) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => (),
+            opened => drop(opened?),
+        }
+        let (beside, mut file) = self.create_beside()?;
+        let written = file.write_all(contents).and_then(|()| file.set_permissions(permissions));
+        let renamed = written.and_then(|()| Ok(beside.rename(self)?));
+        renamed.inspect_err(|_| beside.remove(&file))
+    }
+
     fn stat(&self) -> nix::Result<FileStat> {
         fstatat(&self.directory, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
     }
@@ -127,5 +145,42 @@ impl Entry {
         if self.is(file) {
             let _ = unlinkat(&self.directory, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+        Entry::at(path)?.replace(contents, Permissions::from_mode(0o640))
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let directory = std::env::temp_dir().join(format!("replaced.{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("file");
+        replace(&path, b"old").unwrap();
+        let mut old = File::open(&path).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(io::read_to_string(&mut old).unwrap(), "old");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        let link = directory.join("link");
+        symlink("/dev/null", &link).unwrap();
+        let why = |path: &Path| replace(path, b"new").unwrap_err().to_string();
+        assert_eq!(why(&link), "it is a symbolic link");
+        assert_eq!(why(Path::new("/dev/null")), "it is a device, not a regular file");
+        assert!(why(&directory).contains("Is a directory"));
+        assert!(why(&directory.join("missing/file")).contains("No such file"));
+        let mut names: Vec<_> =
+            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["file", "link"], "what failed leaves nothing behind");
+        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -102,6 +102,18 @@ pub struct Stats {
     pub max: usize,
 }
 
+impl Stats {
+    /// How many clients had each verdict, by its key.
+    pub fn by_verdict(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        stats_keys().iter().copied().zip(self.verdicts)
+    }
+
+    /// How many clients had each class, by its key.
+    pub fn by_class(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        stats_keys().iter().skip(VERDICTS).copied().zip(self.classes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +125,8 @@ mod tests {
         let (classes, children) = others.split_at(Class::JUDGED.len());
         assert!(Class::JUDGED.iter().all(|class| classes.contains(&class.to_string().as_str())));
         assert_eq!(children, ["idle", "busy", "max"]);
+        let stats = Stats::default();
+        let counted = stats.by_verdict().chain(stats.by_class()).map(|(key, _)| key);
+        assert!(counted.eq(stats_keys()[..stats_keys().len() - children.len()].iter().copied()));
     }
 }

@@ -17,7 +17,7 @@ use crate::log::Log;
 use crate::options::Options;
 use crate::sys;
 
-/// Where `smtp-delayctl status` looks for the scoreboards of daemons.
+/// Where `smtp-delayctl` looks for the scoreboards of daemons.
 pub const RUN: &str = "/run";
 /// The most scoreboards of daemons on one port that are looked for.
 const MOST: usize = 100;

@@ -18,7 +18,18 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(in crate::daemon) const ALL: [Self; 3] = [Self::Idle, Self::Busy, Self::Prog];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Busy, Self::Prog];
+
+    /// What the administrator is shown: `idle`, `waiting` or `prog`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Busy => "waiting",
+            Self::Prog => "prog",
+        }
+    }
 }
 
 /// A set of slots.

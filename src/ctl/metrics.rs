@@ -1,0 +1,253 @@
+//! `smtp-delayctl metrics`: the counters of a daemon as Prometheus reads them, for the
+//! textfile collector of its `node_exporter`.
+
+use std::ffi::OsString;
+use std::fmt::{Display, Write as _};
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use lexopt::Arg;
+
+use super::failure::Failure;
+use super::scoreboard::{Reading, locate, unreadable};
+use crate::daemon::scoreboard::board::Scoreboard;
+use crate::daemon::scoreboard::stage::Stage;
+use crate::daemon::scoreboard::status;
+use crate::error::{Fatal, Usage};
+use crate::file::entry::Entry;
+use crate::file::lock::Holder;
+use crate::options::suggest::hint;
+
+/// The collector often runs as another user.
+const MODE: u32 = 0o644;
+
+/// The options.
+#[derive(Default)]
+struct Asked {
+    scoreboard: Option<PathBuf>,
+    output: Option<PathBuf>,
+}
+
+/// Prints the figures, or writes them to a file.  Those of a daemon that is gone, or whose
+/// scoreboard cannot be read, are replaced by `smtp_delayd_up 0`: a collector would
+/// go on showing the last ones.
+///
+/// # Errors
+/// 100 for wrong usage, 111 for a scoreboard that cannot be read or a file that cannot be
+/// written, 3 if the daemon is not running.
+pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
+    let asked = read(arguments)?;
+    let figures = figures(asked.scoreboard);
+    put(figures.as_deref().unwrap_or(&down()), asked.output.as_deref())?;
+    figures.map(drop)
+}
+
+fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
+    let mut asked = Asked::default();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let unreadable = |why: lexopt::Error| Usage::Unreadable(why.into());
+    while let Some(argument) = parser.next().map_err(unreadable)? {
+        let (option, file) = match argument {
+            Arg::Long("scoreboard") => ("--scoreboard", &mut asked.scoreboard),
+            Arg::Long("output") => ("--output", &mut asked.output),
+            Arg::Long(name) => {
+                let hint = hint(name, "--", ["scoreboard", "output"]);
+                return Err(Usage::UnknownOption { option: format!("--{name}"), hint });
+            }
+            other => return Err(unreadable(other.unexpected())),
+        };
+        let missing = |_| Usage::MissingValue { option: option.into(), takes: "FILE" };
+        *file = Some(parser.value().map_err(missing)?.into());
+    }
+    Ok(asked)
+}
+
+/// The figures of a daemon that is running.
+fn figures(scoreboard: Option<PathBuf>) -> Result<String, Failure> {
+    let file = locate(scoreboard)?;
+    let mut reading = Reading::of(&file).map_err(|why| unreadable(&file, why))?;
+    let supervisor = reading.supervisor;
+    let board = reading.board().map_err(|why| unreadable(&file, io::Error::other(why)))?;
+    if supervisor == Holder::NoProcess { Err(Failure::Gone(file)) } else { Ok(up(&board)) }
+}
+
+fn put(text: &str, output: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = output else {
+        return io::stdout().write_all(text.as_bytes()).map_err(Failure::of_output);
+    };
+    let permissions = Permissions::from_mode(MODE);
+    let written = Entry::at(path).and_then(|entry| entry.replace(text.as_bytes(), permissions));
+    written.map_err(|why| Fatal::unable(format_args!("write {}", path.display()), why).into())
+}
+
+/// Families of figures in Prometheus's text format, version 0.0.4, which the textfile
+/// collector reads; it does not read `OpenMetrics`.
+#[derive(Default)]
+struct Families(String);
+
+/// What a figure does.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It only grows, as long as the daemon runs.
+    Counter,
+    /// It may also fall.
+    Gauge,
+}
+
+impl Families {
+    /// A family of one figure.
+    fn one(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
+        self.begin(name, kind, help);
+        let _ = writeln!(self.0, "smtp_delayd_{name} {value}");
+    }
+
+    /// A family with a figure for each value of `label`, which are words of ours that need
+    /// no escaping.
+    fn each<V: Display>(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'static str, V)>,
+    ) {
+        self.begin(name, kind, help);
+        for (word, value) in values {
+            let _ = writeln!(self.0, "smtp_delayd_{name}{{{label}=\"{word}\"}} {value}");
+        }
+    }
+
+    fn begin(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        let _ = writeln!(self.0, "# HELP smtp_delayd_{name} {help}");
+        let _ = writeln!(self.0, "# TYPE smtp_delayd_{name} {kind}");
+    }
+
+    fn up(&mut self, value: u8) {
+        let help = "Whether the daemon is running and its scoreboard could be read.";
+        self.one("up", Kind::Gauge, help, value);
+    }
+}
+
+/// What is told of a daemon that is gone.
+fn down() -> String {
+    let mut families = Families::default();
+    families.up(0);
+    families.0
+}
+
+fn up(board: &Scoreboard<'_>) -> String {
+    let mut families = Families::default();
+    families.up(1);
+    let help = "When the daemon was started, in seconds since 1970.";
+    families.one("start_time_seconds", Kind::Gauge, help, started(board).as_secs());
+    let stats = status::stats(board);
+    let help = "Clients that were served, by verdict.";
+    families.each("clients_total", Kind::Counter, help, "verdict", stats.by_verdict());
+    let help = "Clients that were classified, by class.";
+    families.each("classified_total", Kind::Counter, help, "class", stats.by_class());
+    let children = Stage::ALL.into_iter().map(|stage| (stage.word(), board.count(stage)));
+    let help = "Children by state: idle, waiting with a client, or running the program.";
+    families.each("children", Kind::Gauge, help, "state", children);
+    families.one("slots", Kind::Gauge, "The most children that there may be.", stats.max);
+    let help = "Log lines that no syslog daemon, or reader of standard error, has taken.";
+    families.one("log_lines_lost_total", Kind::Counter, help, board.lost());
+    if let Some(clients) = board.keeper().clients() {
+        let help = "Clients that the keeper of known clients remembers.";
+        families.one("known_clients", Kind::Gauge, help, clients);
+    }
+    families.0
+}
+
+/// Since 1970, rounded to a second: whoever counts restarts by its changes must not see
+/// the microseconds between two clocks.
+fn started(board: &Scoreboard<'_>) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(board.age()) + Duration::from_millis(500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::scoreboard::damaged;
+
+    fn reading(line: &str) -> Result<Asked, Usage> {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        read(&words)
+    }
+
+    #[test]
+    fn mistakes_are_reported() {
+        let mistake = |line| reading(line).err().unwrap().to_string();
+        assert_eq!(mistake("--outptu x"), "unknown option --outptu: did you mean --output?");
+        assert_eq!(mistake("--output"), "--output takes FILE");
+        assert!(mistake("x").contains('x') && mistake("-x").contains("-x"));
+        let asked = reading("--output=a --scoreboard b").unwrap();
+        assert_eq!((asked.output, asked.scoreboard), (Some("a".into()), Some("b".into())));
+    }
+
+    /// Checks that `text` is families of HELP, TYPE and at least one figure; their names.
+    fn families_of(text: &str) -> Vec<&str> {
+        let mut lines = text.lines().peekable();
+        let mut names = Vec::new();
+        while let Some(help) = lines.next() {
+            let name = help.strip_prefix("# HELP ").unwrap().split(' ').next().unwrap();
+            let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} {kind}");
+            let mut figures = 0;
+            while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
+                let (figure, value) = line.rsplit_once(' ').unwrap();
+                assert_eq!(figure.split('{').next(), Some(name), "{line}");
+                value.parse::<u64>().unwrap();
+                figures += 1;
+            }
+            assert!(figures > 0, "{name}");
+            names.push(name.strip_prefix("smtp_delayd_").unwrap());
+        }
+        names
+    }
+
+    const ALWAYS: [&str; 7] = [
+        "up",
+        "start_time_seconds",
+        "clients_total",
+        "classified_total",
+        "children",
+        "slots",
+        "log_lines_lost_total",
+    ];
+
+    #[test]
+    fn whatever_a_scoreboard_holds_is_in_the_format() {
+        damaged::each(|board, slots| {
+            let text = up(board);
+            let families = families_of(&text);
+            let (always, known) = families.split_at(ALWAYS.len());
+            assert_eq!(always, ALWAYS, "{text}");
+            assert_eq!(!known.is_empty(), board.keeper().clients().is_some(), "{text}");
+            let stats = status::stats(board);
+            let has = |line: String| assert!(text.contains(&format!("\n{line}\n")), "{line}{text}");
+            has(format!("smtp_delayd_slots {slots}"));
+            has(format!("smtp_delayd_children{{state=\"idle\"}} {}", stats.idle));
+            for (key, count) in stats.by_verdict() {
+                has(format!("smtp_delayd_clients_total{{verdict=\"{key}\"}} {count}"));
+            }
+            for (key, count) in stats.by_class() {
+                has(format!("smtp_delayd_classified_total{{class=\"{key}\"}} {count}"));
+            }
+        });
+    }
+
+    #[test]
+    fn of_a_daemon_that_is_gone_nothing_else_is_told() {
+        let text = down();
+        assert_eq!(families_of(&text), ["up"]);
+        assert!(text.ends_with("\nsmtp_delayd_up 0\n"), "{text}");
+    }
+}
