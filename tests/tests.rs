@@ -31,6 +31,7 @@ mod modules;
 mod oom;
 mod places;
 mod pool;
+mod proxy;
 mod relay;
 mod report;
 mod rules;

@@ -27,14 +27,24 @@ pub enum Counter {
     Listed,
     /// A limit was reached.
     Limit,
+    /// A proxy checked whether we are there.
+    Check,
     /// The program could not be run, the rules could not be read, or the child died.
     Error,
 }
 
 impl Counter {
     /// All of them, by their numbers.
-    pub const ALL: [Self; VERDICTS] =
-        [Self::Pass, Self::Early, Self::HangUp, Self::Deny, Self::Listed, Self::Limit, Self::Error];
+    pub const ALL: [Self; VERDICTS] = [
+        Self::Pass,
+        Self::Early,
+        Self::HangUp,
+        Self::Deny,
+        Self::Listed,
+        Self::Limit,
+        Self::Check,
+        Self::Error,
+    ];
 }
 
 /// The outcome of spawning a process for the program.
@@ -91,6 +101,9 @@ pub trait Limits {
     fn earlier_from(&self, _ip: IpAddr) -> usize {
         0
     }
+
+    /// A proxy has named its client, which is of this address: limits are for that.
+    fn name_client(&self, _ip: IpAddr) {}
 
     /// How many slots are taken.
     fn load(&self) -> Load {
@@ -158,6 +171,11 @@ pub trait Findings {
     /// Whether it may be logged that the keeper of known clients does not answer: once a
     /// minute among all clients.
     fn may_log_keeper(&self) -> bool {
+        true
+    }
+
+    /// Whether the check of a proxy of this address may be logged: about once a minute.
+    fn may_log_check(&self, _ip: IpAddr) -> bool {
         true
     }
 

@@ -15,7 +15,7 @@ use super::stages::refuse::early;
 use super::stages::refuse::refuse;
 use super::stages::wait::wait;
 use super::stages::watching::{look_once, settle_talk};
-use super::stages::{lists, rules};
+use super::stages::{lists, proxy, rules};
 use super::watched::Watched;
 
 pub use super::service::{Service, SourceRoutes};
@@ -24,7 +24,13 @@ pub use super::service::{Service, SourceRoutes};
 /// exit code that tcpserver's child would have had.
 pub fn serve(service: &Service, acceptor: Acceptor<'_>, client: Client) -> u8 {
     let server = Server { service, acceptor };
-    let (watched, decided) = (&mut arrive(server, client), &mut rules::by_environment(server));
+    let client = match proxy::name_client(server, client) {
+        Ok(client) => client,
+        Err(code) => return code,
+    };
+    server.log().tcpserver_pid(client.peer);
+    let decided = &mut rules::by_environment(server, &client);
+    let watched = &mut arrive(server, client);
     let passed = receive(server, watched, decided);
     let passed = leave_to_program(server, watched, decided, passed);
     let placed = passed.and_then(|passed| Ok((passed, place::take(server, watched, decided)?)));

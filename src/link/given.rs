@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use socket2::{SockAddr, SockRef};
 
 use crate::connection::client::stream::Stream;
-use crate::connection::client::{Client, canonical, scope};
+use crate::connection::client::{Client, Origin, canonical, scope};
 use crate::connection::lookup::HostName;
 use crate::connection::program::environment::Environment;
 use crate::error::Fatal;
@@ -45,6 +45,7 @@ pub(super) fn client(
         received,
         host: host(environment.get("TCPREMOTEHOST").filter(|_| introduced), options.look_up),
         introduced,
+        origin: Origin::Direct,
     })
 }
 

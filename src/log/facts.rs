@@ -1,7 +1,7 @@
 //! The contents of log lines: the table of events and keys, and the facts about a
 //! client.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::class::Class;
@@ -9,32 +9,36 @@ use crate::class::Class;
 /// Every event and the keys of its line, in their order.
 pub const LINES: &[(&str, &[&str])] = &[
     ("start", &["host", "port", "slots", "min-idle", "max-idle", "pid"]),
-    ("pass", &["ip", "port", "host", "class", "delay", "shrunk", "waited", "dns", "known", "pid"]),
+    (
+        "pass",
+        &["ip", "port", "via", "host", "class", "delay", "shrunk", "waited", "dns", "known", "pid"],
+    ),
     (
         "early",
         &[
-            "ip", "port", "host", "class", "delay", "waited", "bytes", "text", "action", "helo",
-            "mail", "rcpt",
+            "ip", "port", "via", "host", "class", "delay", "waited", "bytes", "text", "action",
+            "helo", "mail", "rcpt",
         ],
     ),
-    ("hangup", &["ip", "port", "host", "class", "delay", "waited"]),
-    ("deny", &["ip", "port", "host", "waited", "rule"]),
+    ("hangup", &["ip", "port", "via", "host", "class", "delay", "waited"]),
+    ("deny", &["ip", "port", "via", "host", "waited", "rule"]),
     (
         "listed",
         &[
-            "ip", "port", "host", "class", "delay", "waited", "zones", "score", "helo", "mail",
-            "rcpt",
+            "ip", "port", "via", "host", "class", "delay", "waited", "zones", "score", "helo",
+            "mail", "rcpt",
         ],
     ),
-    ("limit", &["ip", "port", "host", "class", "delay", "waited", "kind", "held"]),
+    ("limit", &["ip", "port", "via", "host", "class", "delay", "waited", "kind", "held"]),
+    ("check", &["ip", "port"]),
     ("end", &["pid", "ip", "exit", "signal", "secs"]),
     ("forget", &["ip", "why"]),
     ("reload", &["pid"]),
     (
         "stats",
         &[
-            "pass", "early", "hangup", "deny", "listed", "limit", "error", "static", "dynamic",
-            "none", "unknown", "idle", "busy", "max",
+            "pass", "early", "hangup", "deny", "listed", "limit", "check", "error", "static",
+            "dynamic", "none", "unknown", "idle", "busy", "max",
         ],
     ),
     ("stopping", &["waiting", "sessions", "pid"]),
@@ -42,7 +46,7 @@ pub const LINES: &[(&str, &[&str])] = &[
 ];
 
 /// How many verdicts are counted: the first keys of the `stats` line.
-pub const VERDICTS: usize = 7;
+pub const VERDICTS: usize = 8;
 
 /// The keys of the `stats` line: verdicts, classes, children.
 #[must_use]
@@ -54,6 +58,8 @@ pub fn stats_keys() -> &'static [&'static str] {
 pub struct Subject<'a> {
     /// Its address.
     pub peer: SocketAddr,
+    /// The proxy that relays its connection.
+    pub via: Option<IpAddr>,
     /// Its name.
     pub host: Option<&'a str>,
     /// The class, if it is known.
@@ -90,7 +96,7 @@ pub struct Said {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// By verdict, in the order of the line: pass, early, hangup, deny, listed,
-    /// limit, error.
+    /// limit, check, error.
     pub verdicts: [u64; VERDICTS],
     /// By class, in the order of the line: static, dynamic, none, unknown.
     pub classes: [u64; Class::JUDGED.len()],

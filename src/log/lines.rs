@@ -73,6 +73,18 @@ impl Log {
         self.event(with_dialogue(line.plain("score", score), said));
     }
 
+    /// A proxy checked whether we are there.
+    pub fn check(&self, proxy: SocketAddr) {
+        self.event(Line::new("check").peer(proxy));
+    }
+
+    /// A proxy has named no client; what it sent instead, as far as it was read.
+    pub fn unusable_header(&self, proxy: SocketAddr, why: &str, sent: &[u8]) {
+        let (sent, about) = (Quoted(sent), self.about(proxy));
+        let what = "dropping connection, unable to read its PROXY header";
+        self.message("warning", format_args!("{what}: {why}: {sent}{about}"));
+    }
+
     /// A client was refused for a limit; `held` are taken.
     pub fn limit(&self, client: &Subject<'_>, kind: &str, held: usize) {
         self.event(about("limit", client).plain("kind", kind).plain("held", held));
@@ -155,7 +167,7 @@ impl Log {
 
     /// A rule denies a client; `key` is where the rule stands.
     pub fn deny(&self, client: &Subject<'_>, key: &[u8]) {
-        let line = Line::new("deny").peer(client.peer);
+        let line = via(Line::new("deny").peer(client.peer), client);
         let line = line.name("host", client.host).seconds("waited", client.waited);
         self.event(line.plain("rule", Quoted(&[key, b":"].concat())));
     }
@@ -258,8 +270,16 @@ fn with_dialogue(line: Line, said: Option<&Said>) -> Line {
     line.text("mail", said.mail.as_deref()).text("rcpt", said.rcpt.as_deref())
 }
 
+/// The proxy of a client that has one.
+fn via(line: Line, client: &Subject<'_>) -> Line {
+    match client.via {
+        Some(proxy) => line.plain("via", proxy),
+        None => line,
+    }
+}
+
 fn about(event: &str, client: &Subject<'_>) -> Line {
-    let line = Line::new(event).peer(client.peer).name("host", client.host);
+    let line = via(Line::new(event).peer(client.peer), client).name("host", client.host);
     let mut line = line.known("class", client.class).known("delay", client.delay.map(Brief));
     if let Some(part) = client.shrunk {
         line = line.plain("shrunk", format_args!("{part:.2}"));
@@ -275,6 +295,7 @@ mod tests {
     fn subject(host: Option<&str>, class: Option<Class>) -> Subject<'_> {
         Subject {
             peer: "192.0.2.7:40112".parse().unwrap(),
+            via: None,
             host,
             class,
             delay: class.map(|_| Duration::from_secs(2)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::command_line::CommandLine;
-use super::delaying::{DELAYS, KEEPER, KNOWN, REFUSALS, early};
+use super::delaying::{DELAYS, KEEPER, KNOWN, PROXIES, REFUSALS, early};
 use super::table::{ANSWERS, Opt, flag, letter, letter_with, store, with};
 use super::values::{
     Value, choice, count, facility, local_name, networks, number, reply_text, seconds_value, tag,
@@ -28,7 +28,7 @@ pub static DAEMON: CommandLine = CommandLine {
     usage: "smtp-delayd [options] host port prog [arg ...]\n       \
             smtp-delayd --demo [host port]",
     about: "Accepts SMTP clients, makes them wait, and runs prog for those that do.",
-    options: &[TCPSERVERS, DELAYS, KNOWN, KEEPER, EARLY, REFUSALS, OWN, ANSWERS],
+    options: &[TCPSERVERS, DELAYS, PROXIES, KNOWN, KEEPER, EARLY, REFUSALS, OWN, ANSWERS],
     letters: &[],
     place,
     check,

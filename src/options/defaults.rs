@@ -57,6 +57,8 @@ impl Default for Options {
             json: false,
             local_nets: values::networks(OsStr::new(LOCAL_NETS)).unwrap_or_default(),
             quiet_nets: Vec::new(),
+            proxy_nets: Vec::new(),
+            proxy_timeout: Duration::from_secs(5),
             early: EarlyTalk::Refuse,
             refuse: RefuseBy::Drop,
             speaks: true,

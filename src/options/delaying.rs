@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::table::{Opt, flag, store, with};
 use super::values::{
-    Value, choice, days, keepers_directory, known_clients, networks, reply_text, resolver,
-    seconds_value,
+    Value, choice, days, keepers_directory, known_clients, networks, proxy_networks, reply_text,
+    resolver, seconds_value,
 };
 use super::{EarlyTalk, RefuseBy};
 
@@ -82,6 +82,22 @@ pub(super) static DELAYS: &[Opt] = &[
         "LIST",
         "networks whose nameless clients are trusted; none [private ones]",
         store!(networks => local_nets),
+    ),
+];
+
+/// Proxies.
+pub(super) static PROXIES: &[Opt] = &[
+    with(
+        "proxy-nets",
+        "LIST",
+        "proxies, which name their clients by PROXY headers; none [none]",
+        store!(proxy_networks => proxy_nets),
+    ),
+    with(
+        "proxy-timeout",
+        "SECS",
+        "how long a proxy has for its header [5]",
+        store!(seconds_value => proxy_timeout),
     ),
 ];
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::command_line::CommandLine;
-use super::delaying::{DELAYS, KNOWN, REFUSALS, early};
+use super::delaying::{DELAYS, KNOWN, PROXIES, REFUSALS, early};
 use super::table::{ANSWERS, Opt, flag, letter};
 use super::{EarlyTalk, Options, RefuseBy, Verbosity};
 use crate::error::{Fatal, Operands, Usage};
@@ -14,7 +14,7 @@ pub static LINK: CommandLine = CommandLine {
     page: "smtp-delay(1)",
     usage: "smtp-delay [options] prog [arg ...]",
     about: "Under a UCSPI server such as tcpserver: makes an SMTP client wait, then runs prog.",
-    options: &[OWN, DELAYS, KNOWN, EARLY, REFUSALS, ANSWERS],
+    options: &[OWN, DELAYS, PROXIES, KNOWN, EARLY, REFUSALS, ANSWERS],
     letters: &[('d', "delay-static"), ('D', "delay-dynamic"), ('N', "delay-none"), ('P', "hold")],
     place,
     check,

@@ -150,6 +150,10 @@ pub struct Options {
     pub local_nets: Vec<IpNet>,
     /// Networks whose clients may leave before the greeting without a log line.
     pub quiet_nets: Vec<IpNet>,
+    /// Networks of proxies, which name their clients.
+    pub proxy_nets: Vec<IpNet>,
+    /// How long a proxy has for that.
+    pub proxy_timeout: Duration,
     /// What happens to early talkers.
     pub early: EarlyTalk,
     /// How clients are refused.
@@ -219,6 +223,12 @@ impl Options {
     #[must_use]
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.local_nets.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether `ip` is that of a proxy, which has to name its client.
+    #[must_use]
+    pub fn is_proxy(&self, ip: IpAddr) -> bool {
+        self.proxy_nets.iter().any(|net| net.contains(&ip))
     }
 
     /// Whether `ip` is in one of the networks of `--quiet-nets`.

@@ -38,6 +38,8 @@ pub enum ValueError {
     NoNetworks,
     /// This is no network.
     Network(String),
+    /// A network of proxies that has all addresses.
+    AllAreProxies(IpNet),
     /// A network with bits behind its prefix.
     HostBits {
         /// As it was typed.
@@ -87,6 +89,9 @@ impl fmt::Display for ValueError {
             Self::NoNetworks => f.write_str("it takes networks such as 10.0.0.0/8, or none"),
             Self::Network(text) => {
                 write!(f, "`{text}' is not a valid network such as 10.0.0.0/8 or fd00::/8")
+            }
+            Self::AllAreProxies(net) => {
+                write!(f, "with {net} whoever connects could name any client")
             }
             Self::HostBits { text, meant } => {
                 write!(f, "`{text}' is not a valid network: use {meant}")

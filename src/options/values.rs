@@ -89,6 +89,15 @@ pub(super) fn networks(value: &OsStr) -> Value<Vec<IpNet>> {
     parts.map(network).collect()
 }
 
+/// The networks of proxies.  Everybody could name any client if all addresses were.
+pub(super) fn proxy_networks(value: &OsStr) -> Value<Vec<IpNet>> {
+    let nets = networks(value)?;
+    match nets.iter().find(|net| net.prefix_len() == 0) {
+        Some(net) => Err(ValueError::AllAreProxies(*net)),
+        None => Ok(nets),
+    }
+}
+
 /// An address, or a network: `10.0.0.0/8`, its short form `10/8`, `fd00::/8`.
 fn network(text: &str) -> Value<IpNet> {
     let network = text.parse::<IpAddr>().map(IpNet::from).ok();

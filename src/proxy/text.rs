@@ -44,8 +44,11 @@ pub(super) fn missing(start: &[u8]) -> Result<usize, HeaderError> {
 /// Reads a line that ends with its first line feed.
 ///
 /// # Errors
-/// [`HeaderError::Malformed`].
+/// [`HeaderError::Malformed`], or [`HeaderError::NoAddress`].
 pub(super) fn parse(line: &[u8]) -> Result<Header, HeaderError> {
+    if line.starts_with(UNKNOWN.as_bytes()) {
+        return Err(HeaderError::NoAddress);
+    }
     parsed(line).ok_or(HeaderError::Malformed)
 }
 

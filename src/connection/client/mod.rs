@@ -12,6 +12,7 @@ use socket2::Socket;
 
 use crate::connection::lookup::HostName;
 use crate::log::EarlyBytes;
+use crate::proxy::header::Header;
 use crate::sys;
 use stream::{Look, Stream};
 
@@ -36,6 +37,19 @@ pub struct Client {
     pub host: Option<HostName>,
     /// Whether the server before us has set its variables.
     pub introduced: bool,
+    /// How it reached us.
+    pub origin: Origin,
+}
+
+/// How a client reaches us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// By a connection of its own.
+    Direct,
+    /// By the proxy of this address, which has named it.
+    Proxied(IpAddr),
+    /// It is a proxy, which checks whether we are there.
+    Check,
 }
 
 impl Client {
@@ -57,14 +71,51 @@ impl Client {
         let stream = Stream::Accepted(socket);
         let scope = scope(peer);
         let (peer, local) = (canonical(peer), canonical(local));
-        let (received, host, introduced) = (accepted, None, false);
-        Ok(Self { stream, peer, local, scope, accepted, received, host, introduced })
+        Ok(Self {
+            stream,
+            peer,
+            local,
+            scope,
+            accepted,
+            received: accepted,
+            host: None,
+            introduced: false,
+            origin: Origin::Direct,
+        })
     }
 
     /// Its address without the port.
     #[must_use]
     pub fn ip(&self) -> IpAddr {
         self.peer.ip()
+    }
+
+    /// The client that the proxy on this connection names, or the proxy itself, if it
+    /// speaks for itself: the checks of `HAProxy` name it as the client in version 1.
+    #[must_use]
+    pub fn named_by(self, header: Header) -> Self {
+        match header {
+            Header::Proxied { client, local } if canonical(client) != self.peer => Self {
+                origin: Origin::Proxied(self.ip()),
+                peer: canonical(client),
+                local: canonical(local),
+                scope: 0,
+                // What is known of a name is about the proxy.
+                host: None,
+                introduced: false,
+                ..self
+            },
+            Header::Proxied { .. } | Header::Local => Self { origin: Origin::Check, ..self },
+        }
+    }
+
+    /// The proxy that relays its connection.
+    #[must_use]
+    pub fn via(&self) -> Option<IpAddr> {
+        match self.origin {
+            Origin::Proxied(proxy) => Some(proxy),
+            Origin::Direct | Origin::Check => None,
+        }
     }
 
     /// Time since the accept.

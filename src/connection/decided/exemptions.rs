@@ -42,6 +42,12 @@ impl Exemptions {
     /// A client without exemptions.
     pub const NONE: Self = Self { delay: DelayBy::Class, lists: true, limits: true, ignored: None };
 
+    /// The same for a proxy that checks whether we are there.
+    #[must_use]
+    pub fn of_check(self) -> Self {
+        Self { lists: false, limits: false, ..self.without_delay() }
+    }
+
     /// The same for a client that has been greeted already (`-B`): it has no delay.
     #[must_use]
     pub fn without_delay(mut self) -> Self {

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::class::Class;
+use crate::connection::client::Origin;
 use crate::connection::decided::exemptions::{DelayBy, EarlyTalkRule};
 use crate::connection::decided::{Decided, Wait};
 use crate::connection::lookup::memory::Memory;
@@ -33,6 +34,7 @@ pub(super) fn ask(server: Server<'_>, watched: &mut Watched, decided: &Decided) 
 fn may_be_remembered(server: Server<'_>, watched: &Watched, decided: &Decided) -> bool {
     counts(decided)
         && decided.early_talk_rule() != EarlyTalkRule::Never
+        && watched.client().origin != Origin::Check
         && !server.options().trusts(watched.client().ip())
 }
 

@@ -7,6 +7,7 @@ mod known;
 pub(super) mod limits;
 pub(super) mod lists;
 pub(super) mod look_up;
+pub(super) mod proxy;
 pub(super) mod refuse;
 pub(super) mod rules;
 mod tell;

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::Step;
+use crate::connection::client::{Client, Origin};
 use crate::connection::decided::Decided;
 use crate::connection::decided::exemptions::{Exemptions, exemptions};
 use crate::connection::decided::verdict::Verdict;
@@ -15,8 +16,8 @@ use crate::rules::keys::{Subject, matched_host};
 use crate::rules::record::Rule;
 
 /// What the environment alone decides.
-pub(in crate::connection) fn by_environment(server: Server<'_>) -> Decided {
-    let exemptions = exemptions_by(server, &Rule::default());
+pub(in crate::connection) fn by_environment(server: Server<'_>, client: &Client) -> Decided {
+    let exemptions = exemptions_by(server, client, &Rule::default());
     let rules_exist = server.service.rules.exist();
     Decided::by_environment(exemptions, server.options(), rules_exist)
 }
@@ -85,19 +86,23 @@ fn follow(
     if rule.deny {
         return Err(Verdict::Denied);
     }
-    decided.exempt(exemptions_by(server, &rule), server.options());
+    decided.exempt(exemptions_by(server, watched.client(), &rule), server.options());
     watched.apply(decided.early_talk_rule());
     Ok(())
 }
 
 /// The exemptions by the variables of `rule`, else by those of the environment.
-fn exemptions_by(server: Server<'_>, rule: &Rule) -> Exemptions {
+fn exemptions_by(server: Server<'_>, client: &Client, rule: &Rule) -> Exemptions {
     let by_rule = |name: &str| {
         let mut variables = rule.variables.iter().rev();
         variables.find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice())
     };
     let exemptions = exemptions(|name| by_rule(name).or(server.service.environment.get(name)));
-    if server.options().banner.is_empty() { exemptions } else { exemptions.without_delay() }
+    match client.origin {
+        Origin::Check => exemptions.of_check(),
+        _ if server.options().banner.is_empty() => exemptions,
+        _ => exemptions.without_delay(),
+    }
 }
 
 /// One of the environment was logged at the start.

@@ -30,6 +30,7 @@ impl<'a> View<'a> {
     pub(super) fn subject(self, waited: Duration) -> Subject<'a> {
         Subject {
             peer: self.watched.client().peer,
+            via: self.watched.client().via(),
             host: self.host(),
             class: self.decided.class(),
             delay: self.decided.delay(),

@@ -43,6 +43,10 @@ impl Limits for Child<'_> {
         self.pool.networks().earlier_from(self.slot, ip)
     }
 
+    fn name_client(&self, ip: IpAddr) {
+        self.pool.slots().set_client(self.slot, ip);
+    }
+
     fn load(&self) -> Load {
         let others = self.pool.clients().saturating_sub(1);
         Load { slots: self.pool.size(), reserve: self.service.options.reserve(), others }
@@ -114,6 +118,10 @@ impl Findings for Child<'_> {
 
     fn may_log_keeper(&self) -> bool {
         self.pool.may_log(Throttled::Keeper)
+    }
+
+    fn may_log_check(&self, ip: IpAddr) -> bool {
+        self.pool.may_log_check(ip)
     }
 
     fn may_log_shortage(&self) -> bool {

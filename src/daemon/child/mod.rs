@@ -178,7 +178,6 @@ impl Child<'_> {
         match Client::accepted(socket, peer, self.local, accepted) {
             Ok(client) => {
                 log.tcpserver_status(|| pool.clients(), pool.size());
-                log.tcpserver_pid(client.peer);
                 serve(self.service, Acceptor::of(self), client)
             }
             Err(why) => {

@@ -21,7 +21,7 @@ use crate::sys::monotonic_micros as now;
 /// The magic number of the file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The version of the layout; smtp-delayctl reads no other.
-pub const VERSION: u64 = 11;
+pub const VERSION: u64 = 12;
 
 /// Sets of slots: one for each stage, and the slots that move a client.
 const SETS: usize = Stage::ALL.len() + 1;
@@ -94,6 +94,8 @@ pub(super) struct Header {
     pub(super) beat_at: AtomicU64,
     /// When messages were last logged that are so once a second or once a minute.
     pub(super) last_logged: [AtomicU64; 5],
+    /// When checks of proxies were last logged, by a hash of the proxy's address.
+    pub(super) checks_logged: [AtomicU64; 16],
     /// Clients by class: static, dynamic, none, unknown.
     pub(super) classes: [AtomicU64; Class::JUDGED.len()],
     /// Idle children that wait for a program to start, or are stopped.
@@ -220,13 +222,13 @@ mod tests {
         assert_eq!(offset_of!(Header, port), 40);
         assert_eq!(offset_of!(Header, lost_lines), 48);
         assert_eq!(offset_of!(Header, last_logged), 112);
-        assert_eq!(offset_of!(Header, classes), 152);
-        assert_eq!(offset_of!(Header, keeper), 216);
-        assert_eq!(offset_of!(Header, local_names), 240);
-        assert_eq!(offset_of!(Header, refusals), 240 + 16 * 38 * 8);
-        assert_eq!(size_of::<Header>(), 240 + (16 * 38 + 4096) * 8);
+        assert_eq!(offset_of!(Header, classes), 280);
+        assert_eq!(offset_of!(Header, keeper), 344);
+        assert_eq!(offset_of!(Header, local_names), 368);
+        assert_eq!(offset_of!(Header, refusals), 368 + 16 * 38 * 8);
+        assert_eq!(size_of::<Header>(), 368 + (16 * 38 + 4096) * 8);
         assert_eq!((offset_of!(Slot, client), offset_of!(Slot, tally)), (8, 136));
-        assert_eq!(size_of::<Slot>(), 200);
-        assert_eq!(size(100), size_of::<Header>() + 8 * (4 * 2 + 5 * 100) + (200 + 64) * 100);
+        assert_eq!(size_of::<Slot>(), 208);
+        assert_eq!(size(100), size_of::<Header>() + 8 * (4 * 2 + 5 * 100) + (208 + 64) * 100);
     }
 }

@@ -4,9 +4,9 @@
 //! a child that is killed at any point leaves nothing that the supervisor cannot repair
 //! when it reaps.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -47,6 +47,17 @@ impl Throttled {
             Self::Shortage | Self::Keeper => 60,
         }
     }
+}
+
+/// Seconds between two lines about checks of one proxy.
+const CHECK_INTERVAL: u64 = 60;
+
+/// Whether `interval` seconds have passed since the time in `word`; it is `now` then.
+fn is_due(word: &AtomicU64, now: u64, interval: u64) -> bool {
+    let last = word.load(Ordering::Relaxed);
+    let is_due = last == 0 || now.saturating_sub(last) >= interval;
+    let swap = || word.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+    is_due && swap().is_ok()
 }
 
 /// The scoreboard as the supervisor and its children use it.
@@ -214,11 +225,19 @@ impl Pool {
     }
 
     fn may_log_at(&self, throttled: Throttled, now: u64) -> bool {
-        let word = &self.board.header.last_logged[throttled as usize];
-        let last = word.load(Ordering::Relaxed);
-        let is_due = last == 0 || now.saturating_sub(last) >= throttled.interval();
-        let swap = || word.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
-        is_due && swap().is_ok()
+        is_due(&self.board.header.last_logged[throttled as usize], now, throttled.interval())
+    }
+
+    /// Whether the check of the proxy of this address may be logged: once a minute, unless
+    /// it shares its place with another.
+    #[must_use]
+    pub fn may_log_check(&self, proxy: IpAddr) -> bool {
+        let mut hasher = DefaultHasher::new();
+        proxy.hash(&mut hasher);
+        let words = &self.board.header.checks_logged;
+        let place = hasher.finish() % words.len() as u64;
+        let word = &words[usize::try_from(place).unwrap_or_default()];
+        is_due(word, self.epoch.elapsed().as_secs() + 1, CHECK_INTERVAL)
     }
 
     /// Counts a client's class.

@@ -17,6 +17,7 @@ pub mod dns;
 pub mod log;
 pub mod packages;
 pub mod program_process;
+pub mod proxies;
 pub mod rbl;
 pub mod report;
 pub mod smtp;

@@ -20,7 +20,7 @@ use nix::unistd::{Pid, getpid};
 
 use crate::class::Class;
 use crate::connection::acceptor::{Counter, Process, SpawnOutcome};
-use crate::connection::client::Client;
+use crate::connection::client::{Client, Origin};
 use crate::connection::decided::verdict::Passed;
 use crate::connection::program::Program;
 use crate::connection::program::environment::Environment;
@@ -49,9 +49,13 @@ pub(super) fn run(
     process.restore_oom_score();
     let mut work = || become_program(program, client, &environment, process);
     // Of this process, once it is the program, the supervisor counts that it passed.
+    let verdict = match client.origin {
+        Origin::Check => Counter::Check,
+        Origin::Direct | Origin::Proxied(_) => Counter::Pass,
+    };
     let started = |pid| {
         announce(pid);
-        acceptor.counts.count_verdict(Counter::Pass);
+        acceptor.counts.count_verdict(verdict);
     };
     match process.spawn_program(&mut work, &started) {
         Some(SpawnOutcome::Started) => Ok(()),
@@ -60,6 +64,9 @@ pub(super) fn run(
             // After a successful exec this process cannot log any more.
             if program.find().is_ok() {
                 announce(getpid());
+                if verdict == Counter::Check {
+                    acceptor.counts.count_verdict(verdict);
+                }
             }
             let why = work();
             process.exec_failed();

@@ -5,7 +5,9 @@ mod inherited;
 use std::io;
 
 use super::known;
+use super::proxy::log_check;
 use crate::connection::acceptor::Counter;
+use crate::connection::client::Origin;
 use crate::connection::decided::Decided;
 use crate::connection::decided::verdict::Passed;
 use crate::connection::lookup::lists::Late;
@@ -35,7 +37,9 @@ pub(in crate::connection) fn hand_over(
         log_failed(server, watched, decided, Late::HasFailed);
     }
     let announce = |pid| {
-        if let Passed::Waited { dns_time } = passed {
+        if client.origin == Origin::Check {
+            log_check(server, client);
+        } else if let Passed::Waited { dns_time } = passed {
             let times = (dns_time, known::last_pass(watched, decided));
             server.log().pass(&view.subject(waited), times, pid);
             known::tell_pass(server, watched, decided);

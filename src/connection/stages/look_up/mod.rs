@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Step, known, lists};
-use crate::connection::client::Client;
+use crate::connection::client::{Client, Origin};
 use crate::connection::decided::Decided;
 use crate::connection::decided::verdict::Verdict;
 use crate::connection::lookup::ident::Ident;
@@ -126,12 +126,15 @@ fn start(server: Server<'_>, watched: &mut Watched, decided: &Decided, name: Opt
 /// The client's name, or that it does not matter; `None` if a name server has to be
 /// asked.
 fn name_without_asking(options: &Options, client: &Client, decided: &Decided) -> Option<HostName> {
-    let is_skipped = decided.is_rejected_upstream() || !options.look_up;
+    let is_check = client.origin == Origin::Check;
+    let is_skipped = decided.is_rejected_upstream() || is_check || !options.look_up;
     client.host.clone().or_else(|| is_skipped.then_some(HostName::NotAsked))
 }
 
 fn ident(options: &Options, client: &Client) -> Option<Ident> {
     let deadline = client.received + options.ident_timeout;
     let ask = || Ident::ask(client.peer, client.local, deadline).ok();
-    options.ident.then(ask).flatten()
+    // A proxy's ident server knows nothing of its clients.
+    let is_asked = options.ident && client.origin == Origin::Direct;
+    is_asked.then(ask).flatten()
 }
