@@ -122,7 +122,7 @@ fn a_cgroup_without_memory_costs_clients_and_not_the_service() {
         return;
     }
     let Some(group) = MemoryCgroup::make(14_000_000) else {
-        return packages::skip(test, "a memory cgroup");
+        return packages::skip(test, "memory-cgroup");
     };
     let enter = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.0.display());
     let mut daemon = Daemon::setup_under(&["sh", "-c", &enter, "sh"])
