@@ -31,6 +31,14 @@ impl Keeper {
         Self::start_under(home, &[])
     }
 
+    /// The same with these options.
+    #[track_caller]
+    pub(crate) fn start_with(home: &Path, options: &[&str]) -> Self {
+        let keeper = Self::spawn_with(home, &[], options);
+        keeper.wait_until_it_answers();
+        keeper
+    }
+
     /// The same, run by `launcher`, which becomes it.
     #[track_caller]
     pub(crate) fn start_under(home: &Path, launcher: &[&str]) -> Self {
@@ -55,10 +63,14 @@ impl Keeper {
     }
 
     fn spawn(home: &Path, launcher: &[&str]) -> Self {
+        Self::spawn_with(home, launcher, &[])
+    }
+
+    fn spawn_with(home: &Path, launcher: &[&str], options: &[&str]) -> Self {
         let own = lab::command::ctl();
         let words: Vec<&str> = launcher.iter().copied().chain([own, "keep"]).collect();
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(home).env("RUST_BACKTRACE", "0");
+        command.args(&words[1..]).args(options).arg(home).env("RUST_BACKTRACE", "0");
         let shared = Share::take();
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(&format!("{command:?}"), child.stderr.take().unwrap());

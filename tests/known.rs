@@ -539,3 +539,57 @@ fn classify_tells_what_is_remembered_and_the_delay() {
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(text.contains("no keeper is running there"), "{text}");
 }
+
+#[test]
+fn a_keeper_whose_queue_is_full_makes_nobody_late() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("127.0.0.1", STATIC);
+    keeper.wait_for_record("127.0.0.1");
+    let dns = named();
+    let daemon = daemon(&home, &dns).run(ANSWER);
+    keeper.signal(Signal::SIGSTOP);
+    let asker = Asker::of_directory(&home).unwrap();
+    let request = Request::Tell(Key::of([192, 0, 2, 1].into()), STATIC);
+    while asker.tell(request, Duration::ZERO).is_ok() {}
+    assert_greeted(daemon.client("127.0.0.1"));
+    let line = daemon.log("pass ");
+    assert!(line.contains(" delay=1.5 ") && line.contains(" known=- "), "{line}");
+    assert_waited(lab::waited(&line), 1.5..4.0);
+    keeper.signal(Signal::SIGCONT);
+    wait_until("a known client", || passes_at_once(&daemon).then_some(()));
+}
+
+#[test]
+fn a_store_of_another_user_costs_a_warning() {
+    if !is_root("a store of another user") {
+        return;
+    }
+    let home = home();
+    fs::write(home.join("store"), "").unwrap();
+    nix::unistd::chown(&home.join("store"), Some(1234.into()), None).unwrap();
+    let keeper = Keeper::start(&home);
+    keeper.log("smtp-delayctl: warning: unable to write known clients to ");
+    keeper.tell("192.0.2.7", STATIC);
+    keeper.wait_for_record("192.0.2.7");
+    assert_eq!(keeper.status(), (1, Where::Memory));
+}
+
+#[test]
+fn a_flood_of_new_clients_removes_none_that_came_back() {
+    let home = home();
+    let keeper = Keeper::start_with(&home, &["--known-size", "100"]);
+    for _ in 0..2 {
+        (0..50).for_each(|number| keeper.tell(&format!("192.0.2.{number}"), STATIC));
+    }
+    let asker = Asker::of_directory(&home).unwrap();
+    for number in 0..5000_u32 {
+        let key = Key::of(std::net::Ipv4Addr::from_bits(number << 8).into());
+        asker.tell(Request::Tell(key, STATIC), Duration::from_secs(5)).unwrap();
+    }
+    wait_until("a store of its size", || (keeper.status().0 == 100).then_some(()));
+    for number in 0..50 {
+        let record = keeper.ask(&format!("192.0.2.{number}"));
+        assert_eq!(record.map(|record| record.count), Some(2), "192.0.2.{number}");
+    }
+}
