@@ -83,7 +83,7 @@ fn collect(directory: &Path, above: &str, texts: &mut BTreeMap<Module, String>) 
         }
         let Some(stem) = name.strip_suffix(".rs") else { continue };
         let text = fs::read_to_string(entry.path()).unwrap();
-        let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let text = without_tests(&text);
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
         let code = code.collect::<Vec<_>>().join("\n");
         match stem {
@@ -94,7 +94,19 @@ fn collect(directory: &Path, above: &str, texts: &mut BTreeMap<Module, String>) 
     }
 }
 
-/// What is behind each `use`, a path each, and paths that are written out.
+/// What stands before the first module of tests.
+fn without_tests(text: &str) -> &str {
+    const TESTS: &str = "\n#[cfg(test)]\n";
+    let of_tests = text.match_indices(TESTS).map(|(place, _)| place);
+    let mut modules = of_tests.filter(|place| {
+        let line = text[place + TESTS.len()..].lines().next().unwrap_or_default();
+        line.contains("mod ") && line.ends_with('{')
+    });
+    modules.next().map_or(text, |place| &text[..place])
+}
+
+/// What is behind each `use`, a path each, and paths that are written out, those that
+/// begin with the name of a child too.
 fn paths(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (place, _) in text.match_indices("use ") {
@@ -103,16 +115,33 @@ fn paths(text: &str) -> Vec<String> {
             flatten("", &tree.split_whitespace().collect::<Vec<_>>().join(" "), &mut found);
         }
     }
-    for start in ["crate::", "super::"] {
-        let written = text.match_indices(start);
-        // The scope of a name is not a use.
-        let written = written.filter(|(place, _)| !text[..*place].ends_with("(in "));
+    let children = children(text).map(|name| format!("{name}::"));
+    for start in ["crate::", "super::"].map(String::from).into_iter().chain(children) {
+        let written = text.match_indices(&start);
+        // The scope of a name is not a use, and the end of another path is no path.
+        let written = written.filter(|(place, _)| {
+            let before = &text[..*place];
+            !before.ends_with("(in ") && !before.ends_with(is_of_path)
+        });
         found.extend(written.map(|(place, _)| &text[place..]).map(|path| {
-            let end = path.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+            let end = path.find(|c| !is_of_path(c));
             path[..end.unwrap_or(path.len())].to_string()
         }));
     }
     found
+}
+
+fn is_of_path(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == ':'
+}
+
+/// The modules that a text declares.
+fn children(text: &str) -> impl Iterator<Item = &str> {
+    let declared = text.lines().filter_map(|line| line.trim_end().strip_suffix(';'));
+    declared.filter_map(|line| {
+        let (before, name) = line.split_once("mod ")?;
+        (before.is_empty() || before.starts_with("pub")).then_some(name)
+    })
 }
 
 /// `a::{b, c::d}` as `a::b` and `a::c::d`.
@@ -177,6 +206,12 @@ fn no_module_uses_one_of_a_higher_layer() {
     let arrows = graph.0.iter().flat_map(|(from, uses)| uses.iter().map(move |to| (from, to)));
     let up: Vec<_> = arrows.filter(|(from, to)| layer(from) < layer(to)).collect();
     assert!(up.is_empty(), "{up:#?}");
+}
+
+#[test]
+fn paths_that_begin_with_a_child_are_read() {
+    let text = "mod a;\npub(crate) mod b_c;\nfn f() { a::g(b_c::H, not_a::I); d::a::K }";
+    assert_eq!(paths(text), ["a::g", "b_c::H"]);
 }
 
 #[test]

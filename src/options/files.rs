@@ -1,11 +1,30 @@
 //! Reading the files that options name.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Options;
 use crate::error::{Advice, Fatal, Reader};
 use crate::file::{self, Refused};
+use crate::names::{Names, Patterns};
+
+impl Options {
+    /// What names are judged by in a program that reads the files once.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that contains a mistake: 100.
+    pub fn names(&self) -> Result<Names, Fatal> {
+        let read = |name, path: &Option<PathBuf>| {
+            let Some(path) = path else { return Ok(Patterns::default()) };
+            let text = read_once(self, name, path, Patterns::LARGEST_FILE)?;
+            let patterns = Patterns::parse(&path.display().to_string(), &text);
+            patterns.map_err(Fatal::from)
+        };
+        let dynamic = read("dynamic-file", &self.dynamic_file)?;
+        let exceptions = read("static-file", &self.static_file)?;
+        Ok(Names::new(self.builtin_patterns, dynamic, exceptions))
+    }
+}
 
 /// What stands in the file that the setting `name` of `options` names, of up to
 /// `most` bytes, for a daemon.

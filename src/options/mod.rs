@@ -30,9 +30,7 @@ use syslog::Facility;
 
 use crate::dns::Resolvers;
 use crate::dns::list::WantedLists;
-use crate::error::Fatal;
 pub use crate::log::Verbosity;
-use crate::names::{Names, Patterns};
 
 pub use origins::Origins;
 
@@ -242,22 +240,6 @@ impl Options {
     pub fn resolvers(&self) -> Resolvers {
         let dnscache = env::var_os("DNSCACHEIP");
         Resolvers::new(&self.resolvers, dnscache.as_deref(), Path::new("/etc/resolv.conf"))
-    }
-
-    /// What names are judged by in a program that reads the files once.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or that contains a mistake: 100.
-    pub fn names(&self) -> Result<Names, Fatal> {
-        let read = |name, path: &Option<PathBuf>| {
-            let Some(path) = path else { return Ok(Patterns::default()) };
-            let text = files::read_once(self, name, path, Patterns::LARGEST_FILE)?;
-            let patterns = Patterns::parse(&path.display().to_string(), &text);
-            patterns.map_err(Fatal::from)
-        };
-        let dynamic = read("dynamic-file", &self.dynamic_file)?;
-        let exceptions = read("static-file", &self.static_file)?;
-        Ok(Names::new(self.builtin_patterns, dynamic, exceptions))
     }
 
     /// Where log lines go: by default to standard error, and from the background to syslog.

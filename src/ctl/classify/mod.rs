@@ -2,6 +2,7 @@
 //! decides it; with `--stdin` for many clients, one a line.
 
 mod answer;
+mod judge;
 mod remembered;
 mod stream;
 
@@ -10,17 +11,13 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::failure::Failure;
-use crate::connection::decided::class::classify;
-use crate::connection::lookup::host_name::{HostName, host_name_of};
-use crate::dns::{Question, ask};
+use crate::connection::lookup::host_name::HostName;
 use crate::error::{Fatal, NotAnAddress};
-use crate::names::Names;
 use crate::options::Options;
 use crate::options::classify::CLASSIFY;
 use crate::options::command_line::help;
 use crate::options::parse::{Request, parse};
-use answer::Answer;
-use remembered::Keeper;
+use judge::Judge;
 
 /// Prints `CLASS`, and above it each name and what decides about it; with `--json` an
 /// object, and with `--stdin` a line for each line that is read.
@@ -56,35 +53,4 @@ fn describe(options: &Options) -> Result<String, Failure> {
     };
     let answer = judge.answer(ip, &host);
     Ok(if options.json { format!("{}\n", answer.json()) } else { answer.text() })
-}
-
-/// The expressions, words and name servers that clients are classified by.
-struct Judge<'a> {
-    names: Names,
-    options: &'a Options,
-    keeper: Option<Keeper<'a>>,
-}
-
-impl<'o> Judge<'o> {
-    fn new(options: &'o Options) -> Result<Self, Failure> {
-        Ok(Self { names: options.names()?, options, keeper: Keeper::of(options)? })
-    }
-
-    fn answer<'a>(&'a self, ip: IpAddr, host: &'a HostName) -> Answer<'a> {
-        let ip = ip.to_canonical();
-        let class = classify(host, ip, &self.names, &self.options.local_nets);
-        let remembered = self.keeper.as_ref().and_then(|keeper| keeper.remembered(ip, class));
-        Answer { ip, host, names: &self.names, class, remembered }
-    }
-
-    fn look_up(&self, ip: IpAddr) -> HostName {
-        let servers = self.options.resolvers().servers();
-        host_name_of(&ask(Question::Names(ip), servers, self.options.dns_timeout))
-    }
-
-    /// The name of a client for which none is given: looked up if a resolver is named, or
-    /// else taken to be missing.
-    fn missing(&self, ip: IpAddr) -> HostName {
-        if self.options.resolvers.is_empty() { HostName::None } else { self.look_up(ip) }
-    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::class::Class;
 use crate::connection::decided::exemptions::{DelayBy, delay};
-use crate::ctl::Failure;
+use crate::ctl::failure::Failure;
 use crate::ctl::known::{age, facts, unanswered};
 use crate::known::asking::Asker;
 use crate::known::asking::message::{Answer, Request};

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::IpAddr;
 use std::str;
 
-use super::Judge;
+use super::judge::Judge;
 use crate::connection::lookup::host_name::HostName;
 use crate::ctl::failure::Failure;
 use crate::error::{Fatal, NotAnAddress};
