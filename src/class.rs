@@ -18,12 +18,24 @@ pub enum Class {
 }
 
 impl Class {
-    /// All of them; the scoreboard uses their numbers.
+    /// All of them, in the order of [`index`](Self::index).
     pub const ALL: [Self; 5] =
         [Self::Static, Self::Dynamic, Self::None, Self::Unknown, Self::NotLookedUp];
 
     /// The classes that a client may have if names are looked up.
     pub const JUDGED: [Self; 4] = [Self::None, Self::Dynamic, Self::Unknown, Self::Static];
+
+    /// Its place in [`ALL`](Self::ALL), by which memory that processes share names it.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Static => 0,
+            Self::Dynamic => 1,
+            Self::None => 2,
+            Self::Unknown => 3,
+            Self::NotLookedUp => 4,
+        }
+    }
 }
 
 impl fmt::Display for Class {
@@ -35,5 +47,18 @@ impl fmt::Display for Class {
             Self::Static => "static",
             Self::NotLookedUp => "-",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_number_of_its_own() {
+        assert_eq!(Class::ALL.map(Class::index), [0, 1, 2, 3, 4]);
+        let judged = Class::ALL.into_iter().filter(|class| *class != Class::NotLookedUp);
+        assert!(judged.clone().all(|class| Class::JUDGED.contains(&class)));
+        assert_eq!(judged.count(), Class::JUDGED.len());
     }
 }

@@ -69,7 +69,7 @@ impl Key {
         &self.0
     }
 
-    /// The next key; `None` after the highest.
+    /// The next key; after [`LAST`](Self::LAST) that one again.
     #[must_use]
     pub fn next(self) -> Self {
         let mut bytes = self.0;

@@ -32,7 +32,7 @@ pub(super) struct ClientRecord {
     accepted_at: AtomicU64,
     /// Which of the clients that its child has accepted it is, from 1 on.
     number: AtomicU64,
-    /// Its place in [`Class::ALL`] and 1; 0 as long as it is not known.
+    /// Its [`Class::index`] and 1; 0 as long as it is not known.
     class: AtomicU64,
     is_refused: AtomicU64,
     /// Whether its child becomes the program itself.
@@ -75,10 +75,21 @@ impl ClientRecord {
         }
     }
 
+    /// All of it, for what clears or copies it.
     pub(super) fn words(&self) -> impl Iterator<Item = &AtomicU64> {
-        let Self { address, accepted_at, number, class, is_refused, becomes_program, .. } = self;
-        let single = [accepted_at, number, class, is_refused, becomes_program, &self.host_length];
-        address.iter().chain(single).chain(&self.host)
+        // Every field by its name: one that is left out does not compile.
+        let Self {
+            address,
+            accepted_at,
+            number,
+            class,
+            is_refused,
+            becomes_program,
+            host_length,
+            host,
+        } = self;
+        let single = [accepted_at, number, class, is_refused, becomes_program, host_length];
+        address.iter().chain(single).chain(host)
     }
 
     pub(super) fn accepted(&self) -> Accepted {
@@ -110,8 +121,7 @@ impl ClientRecord {
             word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
         }
         self.host_length.store(host.len() as u64, Ordering::Release);
-        let class = Class::ALL.iter().position(|known| *known == class);
-        self.class.store(class.map_or(0, |index| index as u64 + 1), Ordering::Release);
+        self.class.store(class.index() as u64 + 1, Ordering::Release);
     }
 
     /// Its class, if it is known.

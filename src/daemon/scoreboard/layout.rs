@@ -96,7 +96,7 @@ pub(super) struct Header {
     pub(super) last_logged: [AtomicU64; 5],
     /// When checks of proxies were last logged, by a hash of the proxy's address.
     pub(super) checks_logged: [AtomicU64; 16],
-    /// Clients by class: static, dynamic, none, unknown.
+    /// Clients by class, in the order of [`Class::ALL`] without the last.
     pub(super) classes: [AtomicU64; Class::JUDGED.len()],
     /// Idle children that wait for a program to start, or are stopped.
     pub(super) stuck: AtomicU64,

@@ -242,10 +242,9 @@ impl Pool {
 
     /// Counts a client's class.
     pub fn count_class(&self, class: Class) {
-        // The stats line has them in this order, without the one of `-H`.
-        let counted = [Class::Static, Class::Dynamic, Class::None, Class::Unknown];
-        if let Some(index) = counted.iter().position(|known| *known == class) {
-            self.board.header.classes[index].fetch_add(1, Ordering::Relaxed);
+        // The last is the one of `-H`, which the stats line does not have.
+        if let Some(count) = self.board.header.classes.get(class.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -315,6 +314,16 @@ mod tests {
             }
             assert!(pool.may_log_at(throttled, again), "{throttled:?}");
         }
+    }
+
+    #[test]
+    fn every_class_is_counted_but_the_one_that_stands_for_none() {
+        let pool = test_pool(1, 1);
+        for (times, class) in (1..).zip(Class::ALL) {
+            (0..times).for_each(|_| pool.count_class(class));
+        }
+        assert_eq!(pool.stats().classes, [1, 2, 3, 4]);
+        assert_eq!(Class::ALL.last(), Some(&Class::NotLookedUp));
     }
 
     #[test]

@@ -35,13 +35,12 @@ impl RefusalTable {
 
     /// Remembers the client with this hash, refused as one of `class` at `now`.
     pub(super) fn put(&self, hash: u64, class: Class, now: u64) {
-        let Some(class) = Class::ALL.iter().position(|known| *known == class) else { return };
         let (row, hash) = self.row(hash);
         let priority = |entry: &&AtomicU64| {
             let value = entry.load(Ordering::Relaxed);
             if value == 0 || hash_in(value) == hash { u64::MAX } else { age(value, now) }
         };
-        let value = (hash << CLASS_BITS | class as u64) << TIME_BITS | time(now);
+        let value = (hash << CLASS_BITS | class.index() as u64) << TIME_BITS | time(now);
         if let Some(entry) = row.iter().max_by_key(priority) {
             entry.store(value, Ordering::Relaxed);
         }

@@ -20,6 +20,18 @@ pub type ByVerdict = [u64; Verdict::ALL.len()];
 /// The classes of a report; the last stands for a class that is not known.
 pub const CLASSES: [Option<Class>; 5] =
     [Some(Class::None), Some(Class::Dynamic), Some(Class::Unknown), Some(Class::Static), None];
+/// The place of a class in [`CLASSES`].
+#[must_use]
+pub fn row(class: Option<Class>) -> usize {
+    match class {
+        Some(Class::None) => 0,
+        Some(Class::Dynamic) => 1,
+        Some(Class::Unknown) => 2,
+        Some(Class::Static) => 3,
+        Some(Class::NotLookedUp) | None => 4,
+    }
+}
+
 /// The interval at which the local time is looked up, in milliseconds: zones differ from
 /// UTC by quarters of an hour.
 const QUARTER: i64 = 900_000;
@@ -148,8 +160,7 @@ impl Figures {
 
     fn client(&mut self, at: Option<Moment>, times: u64, client: &Client<'_>) {
         let verdict = client.verdict as usize;
-        let class = CLASSES.iter().position(|class| *class == client.class);
-        let class = &mut self.classes[class.unwrap_or(CLASSES.len() - 1)];
+        let class = &mut self.classes[row(client.class)];
         if client.verdict == Verdict::Early {
             class.talk.add(client.waited, times);
         }
@@ -232,5 +243,16 @@ impl OfClass {
     pub fn usual_delay(&self) -> Option<f64> {
         let (delay, _) = self.delays.iter().max_by_key(|(_, times)| **times)?;
         Some(f64::from(*delay) / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_row() {
+        assert_eq!(CLASSES.map(row), [0, 1, 2, 3, 4]);
+        assert!(Class::JUDGED.into_iter().all(|class| CLASSES[row(Some(class))] == Some(class)));
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::figures::{ByVerdict, CLASSES, Figures, Service};
+use super::figures::{ByVerdict, CLASSES, Figures, Service, row};
 use super::histogram::Histogram;
 use super::suspects::{Record, exception};
 use super::what_if::{Curve, Effect, curves, effect};
@@ -204,8 +204,7 @@ fn ranked(list: Vec<(&[u8], u64)>) -> Ranked {
 
 fn what_if(figures: &Figures, delays: &[(Class, f64)]) -> Vec<(Class, Effect, Effect)> {
     let one = |(class, other): &(Class, f64)| {
-        let at = CLASSES.iter().position(|known| *known == Some(*class))?;
-        let of = &figures.classes[at];
+        let of = &figures.classes[row(Some(*class))];
         let delay = of.usual_delay()?;
         Some((*class, effect(of, delay, delay), effect(of, delay, *other)))
     };
