@@ -99,9 +99,19 @@ fn check_outputs(options: &Options, identity: &Identity, mistakes: &mut Vec<Fata
 /// that takes.
 fn check_inputs(options: &Options) -> Vec<Remark> {
     match checker::check(options) {
-        Err(first) if first.exit_code() != USAGE => vec![Remark::Mistake(first)],
-        _ => examine_each(options),
+        Ok(_) => examine_each(options),
+        Err(first) if first.exit_code() == USAGE => with_mistake(examine_each(options), first),
+        Err(first) => vec![Remark::Mistake(first)],
     }
+}
+
+/// `remarks`, with the mistake by which a start would fail: usually it is among them,
+/// with those that come after it.
+fn with_mistake(mut remarks: Vec<Remark>, first: Fatal) -> Vec<Remark> {
+    if !remarks.iter().any(|remark| matches!(remark, Remark::Mistake(_))) {
+        remarks.push(Remark::Mistake(first));
+    }
+    remarks
 }
 
 /// All errors and warnings about any of them, file by file and line by line.
@@ -157,4 +167,27 @@ fn examine(
 fn check_program(options: &Options) -> Result<(), Fatal> {
     let program = program(options)?;
     program.find().map_err(|why| Fatal::Program { name: program.name(), why: why.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_that_only_a_start_finds_is_reported() {
+        let mistake = || Fatal::NoAddress("a start".into());
+        let warning = || Remark::Warning("odd".into());
+        let told = |remarks| {
+            let remarks = with_mistake(remarks, mistake()).into_iter();
+            let told = remarks.map(|remark| match remark {
+                Remark::Mistake(why) => why.to_string(),
+                Remark::Warning(why) => why,
+            });
+            told.collect::<Vec<_>>()
+        };
+        let expected = mistake().to_string();
+        assert_eq!(told(vec![warning()]), ["odd", expected.as_str()]);
+        let found = Fatal::NoAddress("a check".into());
+        assert_eq!(told(vec![Remark::Mistake(found), warning()]).len(), 2, "the same one");
+    }
 }

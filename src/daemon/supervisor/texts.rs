@@ -113,9 +113,18 @@ impl Handover {
 
     /// Hands over what was read.
     pub(in crate::daemon) fn put(&self, texts: &Texts) -> io::Result<()> {
-        let Texts { config, dynamic, exceptions, rules, .. } = texts;
-        let made = [&texts.dynamic_tables, &texts.exceptions_tables, &texts.warnings];
-        [config, dynamic, exceptions, rules].into_iter().chain(made).try_for_each(|text| {
+        let Texts {
+            config,
+            dynamic,
+            exceptions,
+            rules,
+            dynamic_tables,
+            exceptions_tables,
+            warnings,
+        } = texts;
+        let read = [config, dynamic, exceptions, rules];
+        let made = [dynamic_tables, exceptions_tables, warnings];
+        read.into_iter().chain(made).try_for_each(|text| {
             let length = text.as_ref().map_or(NONE, |text| text.len() as u64);
             (&self.0).write_all(&length.to_ne_bytes())?;
             (&self.0).write_all(text.as_deref().unwrap_or_default())
@@ -128,12 +137,16 @@ impl Handover {
     /// ENOMEM, or if nothing was handed over.
     pub(in crate::daemon) fn take(&self) -> io::Result<Texts> {
         (&self.0).rewind()?;
-        let (config, dynamic) = (self.take_one()?, self.take_one()?);
-        let (exceptions, rules) = (self.take_one()?, self.take_one()?);
-        let (dynamic_tables, exceptions_tables) = (self.take_one()?, self.take_one()?);
-        let warnings = self.take_one()?;
-        let made = Texts { dynamic_tables, exceptions_tables, warnings, ..Texts::default() };
-        Ok(Texts { config, dynamic, exceptions, rules, ..made })
+        // In the order in which they are put there.
+        Ok(Texts {
+            config: self.take_one()?,
+            dynamic: self.take_one()?,
+            exceptions: self.take_one()?,
+            rules: self.take_one()?,
+            dynamic_tables: self.take_one()?,
+            exceptions_tables: self.take_one()?,
+            warnings: self.take_one()?,
+        })
     }
 
     fn take_one(&self) -> io::Result<Option<Vec<u8>>> {
