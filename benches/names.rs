@@ -77,8 +77,8 @@ fn main() -> ExitCode {
         arguments([("rounds", 7), ("times", 20_000)], "cargo bench --bench names --");
     let own = || Patterns::parse("own", EXPRESSIONS.as_bytes()).unwrap();
     let lists = [
-        ("built-in rules", Names::new(true, Patterns::default(), Patterns::default())),
-        ("and ten expressions", Names::new(true, own(), Patterns::default())),
+        ("built-in rules", Names::new(true, Vec::new(), Vec::new())),
+        ("and ten expressions", Names::new(true, vec![own()], Vec::new())),
     ];
     println!("{:<22} {:<21} {:>10} {:>8}  class", "rules", "name", "ns", "allocs");
     let mut allocated = 0;

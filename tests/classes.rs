@@ -174,11 +174,15 @@ fn expressions_of_the_administrator_decide() {
     let (dynamic, exceptions) = (files.join("dynamic"), files.join("static"));
     std::fs::write(&dynamic, "# ours\n^MX\\d+\\.example\\.org$\n").unwrap();
     std::fs::write(&exceptions, "^dsl-127-0-2-1\\.\n").unwrap();
+    let other = files.join("other");
+    std::fs::write(&other, "^other\\.\n").unwrap();
     let daemon = Daemon::setup()
         .option(&nsd.option())
         .option("--delay-static 0.1 --delay-dynamic 0.2")
+        .option_with("--dynamic-file", other.display())
         .option_with("--dynamic-file", dynamic.display())
         .option_with("--static-file", exceptions.display())
+        .option_with("--static-file", other.display())
         .run(&[program().to_str().unwrap()]);
     assert_eq!(report(&daemon, ORDINARY).env("SMTPDELAY_CLASS"), Some("dynamic"));
     assert_eq!(report(&daemon, LINE).env("SMTPDELAY_CLASS"), Some("static"));

@@ -268,6 +268,11 @@ fn classify_prints_the_class_and_what_decides_it() {
     let file = file.to_str().unwrap();
     let (_, text) = classify(&["--static-file", file, "192.0.2.7", line]);
     assert_eq!(text, format!("{line}: not a dynamic host name: {file} line 1\nstatic\n"));
+    let empty = directory().join("empty");
+    std::fs::write(&empty, "# none\n").unwrap();
+    let empty = empty.to_str().unwrap();
+    let both = ["--static-file", empty, "--static-file", file, "192.0.2.7", line];
+    assert_eq!(classify(&both).1, text, "all files are read");
     for (arguments, message) in [
         (&[][..], "IP is missing"),
         (&["mx.example.org"], "unable to use IP `mx.example.org'"),

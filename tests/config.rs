@@ -259,6 +259,58 @@ fn a_file_that_is_given_as_a_descriptor_is_refused() {
 }
 
 #[test]
+fn mistakes_in_any_of_several_files_of_expressions_name_the_file() {
+    let [first, second, third] = ["^a\n", "[\n", "ok\n(\n"].map(config);
+    let [first, second, third] = [&first, &second, &third].map(|file| file.to_str().unwrap());
+    let missing = "dynamic-file /nonexistent\n";
+    let settings = config(&format!(
+        "dynamic-file {first}\n{missing}static-file {first}\nstatic-file {second}\n\
+         dynamic-file {third}\n"
+    ));
+    let settings = settings.to_str().unwrap();
+    let unreadable = "unable to read /nonexistent: No such file or directory (os error 2)";
+    assert_all_reported(
+        &["--config", settings, "127.0.0.1", "0", "true"],
+        &[
+            &format!("{unreadable} (dynamic-file in {settings} line 2)"),
+            &format!("unable to use {third} line 2: "),
+            &format!("unable to use {second} line 1: "),
+        ],
+    );
+    let told = format!("unable to use {second} line 1: ");
+    let options = ["--dynamic-file", first, "--dynamic-file", second];
+    let output = Command::new(env!("CARGO_BIN_EXE_smtp-delayd"))
+        .args(options)
+        .args(["127.0.0.1", "0", "true"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(100), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains(&told));
+}
+
+#[test]
+fn each_of_several_files_of_expressions_is_read_again() {
+    let [first, second] = ["^a\n", "^b\n"].map(config);
+    let daemon = Daemon::setup()
+        .option("-H --delay 0")
+        .option_with("--static-file", first.display())
+        .option_with("--static-file", second.display())
+        .run(&["true"]);
+    fs::write(&second, "ok\n[\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    let error = format!("smtp-delayd: error: unable to use {} line 2: ", second.display());
+    daemon.log(&error);
+    daemon.log("smtp-delayd: error: unable to reload: the old files stay");
+    fs::write(&second, "/^b/ REJECT\n.*\n").unwrap();
+    fs::write(&first, ".*\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.log("reload ");
+    let warning = |file: &PathBuf| format!("smtp-delayd: warning: {} line 1: ", file.display());
+    daemon.log(&warning(&first));
+    daemon.log(&format!("smtp-delayd: warning: {} line 2: ", second.display()));
+}
+
+#[test]
 fn expressions_of_a_postfix_table_draw_a_warning() {
     let file = config("^dsl-\n/^ppp/ REJECT\n.example.org REJECT\n");
     let told = |line: &str| format!("smtp-delayd: warning: {} line {line}", file.display());

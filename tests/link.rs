@@ -318,10 +318,13 @@ fn expressions_are_read_only_for_clients_that_need_them() {
     let [dynamic, exceptions] = ["dynamic", "static"].map(|name| files.join(name));
     fs::write(&dynamic, "# lines\n\\.lines\\.example$\n").unwrap();
     fs::write(&exceptions, "^good\\.\n").unwrap();
+    let others = files.join("others");
+    fs::write(&others, "^better\\.\n").unwrap();
     let options = format!(
-        "{DELAYS} -D 0.6 --dynamic-file {} --static-file {}",
+        "{DELAYS} -D 0.6 --dynamic-file {} --static-file {} --static-file {}",
         dynamic.display(),
-        exceptions.display()
+        exceptions.display(),
+        others.display()
     );
     let class = |host: &'static str, more: &[(&'static str, &'static str)]| {
         let variables = with(&[&[("TCPREMOTEHOST", host)], more].concat());
@@ -332,6 +335,7 @@ fn expressions_are_read_only_for_clients_that_need_them() {
     };
     assert_eq!(class("a.lines.example", &[]), ("dynamic".into(), vec![]));
     assert_eq!(class("good.lines.example", &[]), ("static".into(), vec![]));
+    assert_eq!(class("better.lines.example", &[]), ("static".into(), vec![]));
     assert_eq!(class("mx.example.org", &[]), ("static".into(), vec![]));
     fs::write(&dynamic, "ok\nfoo(bar\n").unwrap();
     fs::remove_file(&exceptions).unwrap();

@@ -103,7 +103,7 @@ mod tests {
     use crate::connection::program::environment::Environment;
     use crate::dns::Resolvers;
     use crate::log::{Log, Syslog, Verbosity};
-    use crate::names::{Names, Patterns};
+    use crate::names::Names;
     use crate::options::{EarlyTalk, Options, RefuseBy};
     use crate::rules::Rules;
     use crate::rules::list::List;
@@ -202,7 +202,7 @@ mod tests {
         let client = Client::accepted(Socket::from(stream), peer, None, Instant::now()).unwrap();
         let service = Service {
             options: Options { look_up: false, local_nets: Vec::new(), ..options },
-            names: Names::new(true, Patterns::default(), Patterns::default()),
+            names: Names::new(true, Vec::new(), Vec::new()),
             rules,
             log: Log::new("t", Verbosity::Normal).to_syslog(Arc::new(syslog)),
             program: Program::at("/nonexistent/prog", &["prog"]).unwrap(),

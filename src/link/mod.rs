@@ -80,10 +80,9 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
 fn service(options: Options, environment: Environment, log: &Log) -> Result<Service, Fatal> {
     let program = Program::new(&options.program, environment.get("PATH"));
     let program = program.map_err(|why| Fatal::Program { name: "prog".into(), why: why.into() })?;
-    let expressions = |file: &Option<PathBuf>| {
-        file.as_ref().map(|path| Patterns::on_demand(path)).unwrap_or_default()
-    };
-    let (dynamic, exceptions) = (&options.dynamic_file, &options.static_file);
+    let expressions =
+        |files: &[PathBuf]| files.iter().map(|path| Patterns::on_demand(path)).collect();
+    let (dynamic, exceptions) = (&options.dynamic_files, &options.static_files);
     let names = Names::new(options.builtin_patterns, expressions(dynamic), expressions(exceptions));
     Ok(Service {
         names,

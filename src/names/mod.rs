@@ -20,8 +20,8 @@ pub use patterns::{Action, Origin, Patterns, PatternsError};
 #[derive(Debug)]
 pub struct Names {
     builtin: bool,
-    dynamic: Patterns,
-    exceptions: Patterns,
+    dynamic: Vec<Patterns>,
+    exceptions: Vec<Patterns>,
 }
 
 /// What a name says about the client, and why.
@@ -45,16 +45,16 @@ pub enum Reason<'a> {
 }
 
 impl Names {
-    /// `dynamic` are the expressions of `--dynamic-file`, `exceptions` those of
-    /// `--static-file`; `builtin` is false with `--no-builtin-patterns`.
+    /// `dynamic` are the files of `--dynamic-file`, `exceptions` those of `--static-file`,
+    /// in order; `builtin` is false with `--no-builtin-patterns`.
     #[must_use]
-    pub fn new(builtin: bool, dynamic: Patterns, exceptions: Patterns) -> Self {
+    pub fn new(builtin: bool, dynamic: Vec<Patterns>, exceptions: Vec<Patterns>) -> Self {
         Self { builtin, dynamic, exceptions }
     }
 
     /// The lists of the administrator's expressions.
     #[must_use]
-    pub fn lists(&self) -> [&Patterns; 2] {
+    pub fn lists(&self) -> [&[Patterns]; 2] {
         [&self.dynamic, &self.exceptions]
     }
 
@@ -62,19 +62,19 @@ impl Names {
     /// returns what is wrong with them.
     #[must_use]
     pub fn prepare(&self, names: &[String]) -> Vec<PatternsError> {
-        if !self.exceptions.is_on_demand() && !self.dynamic.is_on_demand() {
+        if !self.lists().into_iter().flatten().any(Patterns::is_on_demand) {
             return Vec::new();
         }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut wrong = Vec::from_iter(self.exceptions.prepare(&names).err());
-        let open = names.into_iter().filter(|name| self.exception(name).is_none());
-        wrong.extend(self.dynamic.prepare(&open.collect::<Vec<_>>()).err());
+        let names = names.iter().map(String::as_str);
+        let mut wrong = prepare(&self.exceptions, names.clone().collect());
+        let open = names.filter(|name| self.exception(name).is_none());
+        wrong.extend(prepare(&self.dynamic, open.collect()));
         wrong
     }
 
-    /// The line of the list of exceptions that matches `name`.
+    /// The line of the lists of exceptions that matches `name`.
     fn exception(&self, name: &str) -> Option<Origin<'_>> {
-        let (origin, action) = self.exceptions.decide(name)?;
+        let (origin, action) = decide(&self.exceptions, name)?;
         (action != Action::Refused).then_some(origin)
     }
 
@@ -84,7 +84,7 @@ impl Names {
     pub fn judge<'a>(&'a self, name: &'a str, ip: IpAddr) -> Judgement<'a> {
         if let Some(origin) = self.exception(name) {
             Judgement::Ordinary(Reason::Expression(origin))
-        } else if let Some((origin, action)) = self.dynamic.decide(name) {
+        } else if let Some((origin, action)) = decide(&self.dynamic, name) {
             let passed = action == Action::Passed;
             let judgement = if passed { Judgement::Ordinary } else { Judgement::Dynamic };
             judgement(Reason::Expression(origin))
@@ -97,6 +97,22 @@ impl Names {
             Judgement::Ordinary(Reason::NoRules)
         }
     }
+}
+
+/// What the first file says that decides about `name`.
+fn decide<'a>(files: &'a [Patterns], name: &str) -> Option<(Origin<'a>, Action)> {
+    files.iter().find_map(|patterns| patterns.decide(name))
+}
+
+/// Reads `files` for those of `names` about which none before has decided; returns what is
+/// wrong with them.
+fn prepare(files: &[Patterns], mut names: Vec<&str>) -> Vec<PatternsError> {
+    let mut wrong = Vec::new();
+    for patterns in files {
+        wrong.extend(patterns.prepare(&names).err());
+        names.retain(|name| patterns.decide(name).is_none());
+    }
+    wrong
 }
 
 impl fmt::Display for Reason<'_> {
@@ -116,7 +132,29 @@ mod tests {
 
     fn names(builtin: bool, dynamic: &str, exceptions: &str) -> Names {
         let patterns = |file, text: &str| Patterns::parse(file, text.as_bytes()).unwrap();
-        Names::new(builtin, patterns("/etc/dynamic", dynamic), patterns("/etc/static", exceptions))
+        let dynamic = vec![patterns("/etc/dynamic", dynamic)];
+        Names::new(builtin, dynamic, vec![patterns("/etc/static", exceptions)])
+    }
+
+    #[test]
+    fn the_first_file_that_decides_counts() {
+        let ip = "198.51.100.7".parse().unwrap();
+        let patterns = |file, text: &str| Patterns::parse(file, text.as_bytes()).unwrap();
+        let dynamic = vec![patterns("d1", "# table\n/^a/ OK\n"), patterns("d2", "^a\n^b")];
+        let exceptions = vec![patterns("s1", "^x1"), patterns("s2", "^x2\n^x1")];
+        let names = Names::new(false, dynamic, exceptions);
+        for (name, reason) in [
+            ("a.example", "d1 line 2"),
+            ("b.example", "d2 line 2"),
+            ("x1.example", "s1 line 1"),
+            ("x2.example", "s2 line 1"),
+            ("c.example", "no expression matches"),
+        ] {
+            let judgement = names.judge(name, ip);
+            assert_eq!(matches!(judgement, Dynamic(_)), name == "b.example", "{name}");
+            let (Dynamic(why) | Ordinary(why)) = judgement;
+            assert_eq!(why.to_string(), reason, "{name}");
+        }
     }
 
     const V6: &str = "2003:ec:2f0e:8c00:26b5:c8bc:2f0:60b7";

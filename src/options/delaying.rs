@@ -1,12 +1,10 @@
 //! The options that the daemon and the chain link have in common: classes,
 //! delays, early talk and refusals.
 
-use std::path::PathBuf;
-
 use super::table::{Opt, flag, store, with};
 use super::values::{
-    Value, choice, days, keepers_directory, known_clients, networks, proxy_networks, reply_text,
-    resolver, seconds_value,
+    choice, days, keepers_directory, known_clients, networks, proxy_networks, reply_text, resolver,
+    seconds_value,
 };
 use super::{EarlyTalk, RefuseBy};
 
@@ -65,15 +63,23 @@ pub(super) static DELAYS: &[Opt] = &[
     with(
         "dynamic-file",
         "FILE",
-        "expressions for dynamic (residential) host names",
-        store!(|v| Value::Ok(Some(PathBuf::from(v))) => dynamic_file),
-    ),
+        "expressions for dynamic (residential) host names; may be repeated",
+        |o, v| {
+            o.dynamic_files.push(v.into());
+            Ok(())
+        },
+    )
+    .repeated(),
     with(
         "static-file",
         "FILE",
-        "expressions for host names that are not dynamic",
-        store!(|v| Value::Ok(Some(PathBuf::from(v))) => static_file),
-    ),
+        "expressions for host names that are not dynamic; may be repeated",
+        |o, v| {
+            o.static_files.push(v.into());
+            Ok(())
+        },
+    )
+    .repeated(),
     flag("no-builtin-patterns", "leave the built-in rules for names out", |o| {
         o.builtin_patterns = false;
     }),

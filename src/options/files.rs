@@ -1,9 +1,9 @@
 //! Reading the files that options name.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::Options;
+use super::{Options, Setting};
 use crate::error::{Advice, Fatal, Reader};
 use crate::file::{self, Refused};
 use crate::names::{Names, Patterns};
@@ -14,60 +14,62 @@ impl Options {
     /// # Errors
     /// A file that cannot be read, or that contains a mistake: 100.
     pub fn names(&self) -> Result<Names, Fatal> {
-        let read = |name, path: &Option<PathBuf>| {
-            let Some(path) = path else { return Ok(Patterns::default()) };
-            let text = read_once(self, name, path, Patterns::LARGEST_FILE)?;
+        let read = |(setting, path): (Setting<'_>, &Path)| {
+            let text = read_once(self, setting, path, Patterns::LARGEST_FILE)?;
             let patterns = Patterns::parse(&path.display().to_string(), &text);
             patterns.map_err(Fatal::from)
         };
-        let dynamic = read("dynamic-file", &self.dynamic_file)?;
-        let exceptions = read("static-file", &self.static_file)?;
+        let read_all = |name, paths| Setting::each(name, paths).map(read).collect();
+        let dynamic: Result<_, Fatal> = read_all("dynamic-file", &self.dynamic_files);
+        let exceptions: Result<_, Fatal> = read_all("static-file", &self.static_files);
+        let (dynamic, exceptions) = (dynamic?, exceptions?);
         Ok(Names::new(self.builtin_patterns, dynamic, exceptions))
     }
 }
 
-/// What stands in the file that the setting `name` of `options` names, of up to
-/// `most` bytes, for a daemon.
+/// What stands in the file that a setting of `options` names, of up to `most` bytes, for
+/// a daemon.
 ///
 /// # Errors
 /// A file that cannot be read, or that could not be read again on SIGHUP: 100.
-pub(crate) fn read(
+pub(crate) fn read<'a>(
     options: &Options,
-    name: &str,
+    setting: impl Into<Setting<'a>>,
     path: &Path,
     most: usize,
 ) -> Result<Vec<u8>, Fatal> {
     let contents = file::read(path, most);
     let contents = contents.and_then(|contents| file::check_lasting(path).map(|()| contents));
-    contents.map_err(|why| unreadable_again(options, name, path, why))
+    contents.map_err(|why| unreadable_again(options, setting, path, why))
 }
 
 /// The same for a program that reads it only once.
 ///
 /// # Errors
 /// A file that cannot be read: 100.
-pub(crate) fn read_once(
+pub(crate) fn read_once<'a>(
     options: &Options,
-    name: &str,
+    setting: impl Into<Setting<'a>>,
     path: &Path,
     most: usize,
 ) -> Result<Vec<u8>, Fatal> {
     file::read(path, most)
-        .map_err(|why| unreadable(path, why, Advice::Setting(options.origin(name))))
+        .map_err(|why| unreadable(path, why, Advice::Setting(options.origin(setting))))
 }
 
 /// Says that a daemon cannot read the file of a setting, and where the setting stands.
-pub(crate) fn unreadable_again(
+pub(crate) fn unreadable_again<'a>(
     options: &Options,
-    name: &str,
+    setting: impl Into<Setting<'a>>,
     path: &Path,
     why: io::Error,
 ) -> Fatal {
-    let setting = options.origin(name);
-    let reader = if name == "x" { Reader::Connection } else { Reader::Sighup };
+    let named = setting.into();
+    let setting = options.origin(named);
+    let reader = if named.name == "x" { Reader::Connection } else { Reader::Sighup };
     let advice = match Refused::reason(&why) {
         Some(Refused::NotRegular(_) | Refused::Descriptor) => Advice::ReadAgain { setting, reader },
-        Some(Refused::TooBig(_)) if name == "rules" => Advice::MakeCdb(setting),
+        Some(Refused::TooBig(_)) if named.name == "rules" => Advice::MakeCdb(setting),
         None | Some(Refused::TooBig(_)) => Advice::Setting(setting),
     };
     unreadable(path, why, advice)

@@ -32,7 +32,7 @@ use crate::dns::Resolvers;
 use crate::dns::list::WantedLists;
 pub use crate::log::Verbosity;
 
-pub use origins::Origins;
+pub use origins::{Origins, Setting};
 
 /// What happens to a client that talks before the greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,10 +134,10 @@ pub struct Options {
     pub dns_timeout: Duration,
     /// Name servers, instead of those of the system.
     pub resolvers: Vec<SocketAddr>,
-    /// Expressions for dynamic host names.
-    pub dynamic_file: Option<PathBuf>,
-    /// Expressions for host names that are not dynamic.
-    pub static_file: Option<PathBuf>,
+    /// Files of expressions for dynamic host names, in order.
+    pub dynamic_files: Vec<PathBuf>,
+    /// Files of expressions for host names that are not dynamic, in order.
+    pub static_files: Vec<PathBuf>,
     /// Whether the built-in lists of words are used.
     pub builtin_patterns: bool,
     /// Whether `smtp-delayctl classify` reads clients from standard input.

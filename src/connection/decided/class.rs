@@ -34,10 +34,9 @@ mod tests {
     use super::*;
     use crate::class::Class;
     use crate::dns::Failure;
-    use crate::names::Patterns;
 
     fn class(host: &HostName, local_nets: &str) -> Class {
-        let names = Names::new(true, Patterns::default(), Patterns::default());
+        let names = Names::new(true, Vec::new(), Vec::new());
         let nets: Vec<IpNet> = local_nets.split_whitespace().map(|n| n.parse().unwrap()).collect();
         classify(host, "192.0.2.7".parse().unwrap(), &names, &nets)
     }

@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::mistakes::keep;
 use crate::names::Patterns;
 use crate::options::files::read;
-use crate::options::{Options, config};
+use crate::options::{Options, Setting, config};
 use crate::rules::list::List;
 
 /// The results of `--check`, in order.
@@ -117,15 +117,14 @@ fn with_mistake(mut remarks: Vec<Remark>, first: Fatal) -> Vec<Remark> {
 /// All errors and warnings about any of them, file by file and line by line.
 fn examine_each(options: &Options) -> Vec<Remark> {
     let mut remarks = Vec::new();
-    let Options { dynamic_file, static_file, rules, .. } = options;
+    let Options { dynamic_files, static_files, rules, .. } = options;
     if let Some(path) = &options.config {
         examine(read(options, "config", path, config::LARGEST), |_| Vec::new(), &mut remarks);
     }
-    for (name, path) in [("dynamic-file", dynamic_file), ("static-file", static_file)] {
-        if let Some(path) = path {
-            let text = read(options, name, path, Patterns::LARGEST_FILE);
-            examine(text, |text| Patterns::examine(&name_of(path), text), &mut remarks);
-        }
+    let dynamic = Setting::each("dynamic-file", dynamic_files);
+    for (setting, path) in dynamic.chain(Setting::each("static-file", static_files)) {
+        let text = read(options, setting, path, Patterns::LARGEST_FILE);
+        examine(text, |text| Patterns::examine(&name_of(path), text), &mut remarks);
     }
     if let Some(path) = rules {
         let text = read(options, "rules", path, List::LARGEST_FILE);

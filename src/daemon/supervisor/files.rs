@@ -40,8 +40,9 @@ pub(super) fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal
     texts.read_others(&options)?;
     let Files { names, .. } = compile(&options, &texts)?;
     texts.set_warnings(&warnings(&options, &texts, &names)?);
-    let [dynamic, exceptions] = names.lists().map(Patterns::tables);
-    Ok(Texts { dynamic_tables: Some(dynamic), exceptions_tables: Some(exceptions), ..texts })
+    let tables = |list: &[Patterns]| list.iter().map(Patterns::tables).collect();
+    let [dynamic_tables, exceptions_tables] = names.lists().map(tables);
+    Ok(Texts { dynamic_tables, exceptions_tables, ..texts })
 }
 
 /// What was read, ready for use.
@@ -70,11 +71,8 @@ pub(in crate::daemon) fn options_again(options: &Options, texts: &Texts) -> Resu
 /// # Errors
 /// A mistake in it: 100.
 pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Files, Fatal> {
-    let Texts { dynamic_tables, exceptions_tables, .. } = texts;
-    let dynamic = (&texts.dynamic, dynamic_tables);
-    let dynamic = patterns(options.dynamic_file.as_ref(), dynamic)?;
-    let exceptions = (&texts.exceptions, exceptions_tables);
-    let exceptions = patterns(options.static_file.as_ref(), exceptions)?;
+    let dynamic = patterns(&options.dynamic_files, &texts.dynamic, &texts.dynamic_tables)?;
+    let exceptions = patterns(&options.static_files, &texts.exceptions, &texts.exceptions_tables)?;
     let names = Names::new(options.builtin_patterns, dynamic, exceptions);
     let rules = match (list(options, texts)?, &options.cdb) {
         (Some((list, _)), _) => Rules::List(list),
@@ -92,7 +90,7 @@ pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Fil
 /// A cdb that may not be read: 111.
 fn warnings(options: &Options, texts: &Texts, names: &Names) -> Result<Vec<String>, Fatal> {
     let mut warnings = texts.expression_warnings(options);
-    warnings.extend(names.lists().into_iter().filter_map(Patterns::slow_warning));
+    warnings.extend(names.lists().into_iter().flatten().filter_map(Patterns::slow_warning));
     warnings.extend(list(options, texts)?.into_iter().flat_map(|(_, told)| told));
     if let Some(path) = cdb_to_check(options) {
         warnings.extend(check_cdb(options, path, Extent::Some)?);
@@ -100,18 +98,23 @@ fn warnings(options: &Options, texts: &Texts, names: &Names) -> Result<Vec<Strin
     Ok(warnings)
 }
 
-/// Compiles a text, with tables that were built of it, if there are any.
+/// Compiles the texts of files, each with the tables that were built of it, if there are
+/// any.
 fn patterns(
-    path: Option<&PathBuf>,
-    (text, tables): (&Option<Vec<u8>>, &Option<Vec<u8>>),
-) -> Result<Patterns, Fatal> {
-    let Some((path, text)) = path.zip(text.as_ref()) else { return Ok(Patterns::default()) };
-    let origin = path.display().to_string();
-    let patterns = match tables {
-        Some(tables) => Patterns::with_tables(&origin, text, tables),
-        None => Patterns::parse(&origin, text),
+    paths: &[PathBuf],
+    texts: &[Vec<u8>],
+    tables: &[Vec<u8>],
+) -> Result<Vec<Patterns>, Fatal> {
+    let mut tables = tables.iter();
+    let compile = |(path, text): (&PathBuf, &Vec<u8>)| {
+        let origin = path.display().to_string();
+        let patterns = match tables.next() {
+            Some(tables) => Patterns::with_tables(&origin, text, tables),
+            None => Patterns::parse(&origin, text),
+        };
+        patterns.map_err(Fatal::from)
     };
-    patterns.map_err(Fatal::from)
+    paths.iter().zip(texts).map(compile).collect()
 }
 
 /// The rules in text form, and warnings about them.

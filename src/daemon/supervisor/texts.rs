@@ -4,13 +4,14 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::path::PathBuf;
+use std::iter;
+use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::error::Fatal;
 use crate::names::Patterns;
-use crate::options::{Options, config, files};
+use crate::options::{Options, Setting, config, files};
 use crate::rules::list::List;
 
 /// The length that stands for a file that no option names.
@@ -21,16 +22,16 @@ const NONE: u64 = u64::MAX;
 pub(in crate::daemon) struct Texts {
     /// `--config`.
     pub(in crate::daemon) config: Option<Vec<u8>>,
-    /// `--dynamic-file`.
-    pub(in crate::daemon) dynamic: Option<Vec<u8>>,
-    /// `--static-file`.
-    pub(in crate::daemon) exceptions: Option<Vec<u8>>,
+    /// Each `--dynamic-file`.
+    pub(in crate::daemon) dynamic: Vec<Vec<u8>>,
+    /// Each `--static-file`.
+    pub(in crate::daemon) exceptions: Vec<Vec<u8>>,
     /// `--rules`.
     pub(in crate::daemon) rules: Option<Vec<u8>>,
-    /// What [`Patterns::tables`] gives of `dynamic`, once it is compiled.
-    pub(in crate::daemon) dynamic_tables: Option<Vec<u8>>,
+    /// What [`Patterns::tables`] gives of each in `dynamic`, once they are compiled.
+    pub(in crate::daemon) dynamic_tables: Vec<Vec<u8>>,
     /// The same for `exceptions`.
-    pub(in crate::daemon) exceptions_tables: Option<Vec<u8>>,
+    pub(in crate::daemon) exceptions_tables: Vec<Vec<u8>>,
     /// Warnings about the files, each followed by a NUL.
     pub(in crate::daemon) warnings: Option<Vec<u8>>,
 }
@@ -38,8 +39,9 @@ pub(in crate::daemon) struct Texts {
 impl Texts {
     /// Whether `options` name any file.
     pub(in crate::daemon) fn are_named_by(options: &Options) -> bool {
-        let Options { config, dynamic_file, static_file, rules, .. } = options;
-        [config, dynamic_file, static_file, rules].into_iter().any(Option::is_some)
+        let Options { config, dynamic_files, static_files, rules, .. } = options;
+        let has_expressions = !dynamic_files.is_empty() || !static_files.is_empty();
+        has_expressions || config.is_some() || rules.is_some()
     }
 
     /// Reads the file of `--config`, which names the others.
@@ -47,7 +49,7 @@ impl Texts {
     /// # Errors
     /// A file that cannot be read: 100.
     pub(in crate::daemon) fn read_config(options: &Options) -> Result<Self, Fatal> {
-        let config = read(options, "config", options.config.as_ref(), config::LARGEST)?;
+        let config = read(options, "config", options.config.as_deref(), config::LARGEST)?;
         Ok(Self { config, ..Self::default() })
     }
 
@@ -56,20 +58,18 @@ impl Texts {
     /// # Errors
     /// A file that cannot be read: 100.
     pub(in crate::daemon) fn read_others(&mut self, options: &Options) -> Result<(), Fatal> {
-        let Options { dynamic_file, static_file, rules, .. } = options;
-        let most = Patterns::LARGEST_FILE;
-        self.dynamic = read(options, "dynamic-file", dynamic_file.as_ref(), most)?;
-        self.exceptions = read(options, "static-file", static_file.as_ref(), most)?;
-        self.rules = read(options, "rules", rules.as_ref(), List::LARGEST_FILE)?;
+        self.dynamic = read_all(options, "dynamic-file", &options.dynamic_files)?;
+        self.exceptions = read_all(options, "static-file", &options.static_files)?;
+        self.rules = read(options, "rules", options.rules.as_deref(), List::LARGEST_FILE)?;
         Ok(())
     }
 
     /// Expressions that do not do what they seem to.
     pub(in crate::daemon) fn expression_warnings(&self, options: &Options) -> Vec<String> {
-        let Options { dynamic_file, static_file, .. } = options;
-        let files = [(dynamic_file, &self.dynamic), (static_file, &self.exceptions)];
-        let named = files.into_iter().filter_map(|(path, text)| path.as_ref().zip(text.as_ref()));
-        named
+        let dynamic = options.dynamic_files.iter().zip(&self.dynamic);
+        let exceptions = options.static_files.iter().zip(&self.exceptions);
+        let files = dynamic.chain(exceptions);
+        files
             .flat_map(|(path, text)| Patterns::warnings(&path.display().to_string(), text))
             .collect()
     }
@@ -91,10 +91,20 @@ impl Texts {
 fn read(
     options: &Options,
     name: &str,
-    path: Option<&PathBuf>,
+    path: Option<&Path>,
     most: usize,
 ) -> Result<Option<Vec<u8>>, Fatal> {
     path.map(|path| files::read(options, name, path, most)).transpose()
+}
+
+/// Reads files of expressions.
+fn read_all(
+    options: &Options,
+    name: &'static str,
+    paths: &[PathBuf],
+) -> Result<Vec<Vec<u8>>, Fatal> {
+    let read = |(setting, path)| files::read(options, setting, path, Patterns::LARGEST_FILE);
+    Setting::each(name, paths).map(read).collect()
 }
 
 /// How a checker hands over what it has read, or a mistake: an anonymous file, which
@@ -113,6 +123,7 @@ impl Handover {
 
     /// Hands over what was read.
     pub(in crate::daemon) fn put(&self, texts: &Texts) -> io::Result<()> {
+        // In the order in which they are taken.
         let Texts {
             config,
             dynamic,
@@ -122,13 +133,21 @@ impl Handover {
             exceptions_tables,
             warnings,
         } = texts;
-        let read = [config, dynamic, exceptions, rules];
-        let made = [dynamic_tables, exceptions_tables, warnings];
-        read.into_iter().chain(made).try_for_each(|text| {
-            let length = text.as_ref().map_or(NONE, |text| text.len() as u64);
-            (&self.0).write_all(&length.to_ne_bytes())?;
-            (&self.0).write_all(text.as_deref().unwrap_or_default())
-        })
+        [config, rules, warnings].into_iter().try_for_each(|text| self.put_one(text.as_deref()))?;
+        let lists = [dynamic, exceptions, dynamic_tables, exceptions_tables];
+        lists.into_iter().try_for_each(|list| self.put_list(list))
+    }
+
+    fn put_one(&self, text: Option<&[u8]>) -> io::Result<()> {
+        let length = text.map_or(NONE, |text| text.len() as u64);
+        (&self.0).write_all(&length.to_ne_bytes())?;
+        (&self.0).write_all(text.unwrap_or_default())
+    }
+
+    /// A list ends where one that no option names would be.
+    fn put_list(&self, list: &[Vec<u8>]) -> io::Result<()> {
+        list.iter().try_for_each(|text| self.put_one(Some(text)))?;
+        self.put_one(None)
     }
 
     /// What was read.
@@ -140,13 +159,17 @@ impl Handover {
         // In the order in which they are put there.
         Ok(Texts {
             config: self.take_one()?,
-            dynamic: self.take_one()?,
-            exceptions: self.take_one()?,
             rules: self.take_one()?,
-            dynamic_tables: self.take_one()?,
-            exceptions_tables: self.take_one()?,
             warnings: self.take_one()?,
+            dynamic: self.take_list()?,
+            exceptions: self.take_list()?,
+            dynamic_tables: self.take_list()?,
+            exceptions_tables: self.take_list()?,
         })
+    }
+
+    fn take_list(&self) -> io::Result<Vec<Vec<u8>>> {
+        iter::from_fn(|| self.take_one().transpose()).collect()
     }
 
     fn take_one(&self) -> io::Result<Option<Vec<u8>>> {
@@ -183,12 +206,12 @@ mod tests {
     #[test]
     fn what_was_read_is_handed_over() {
         let texts = Texts {
-            dynamic_tables: Some(vec![1; 5000]),
-            exceptions_tables: None,
+            dynamic_tables: vec![vec![1; 5000], Vec::new(), vec![2]],
+            exceptions_tables: Vec::new(),
             warnings: Some(b"one\0two\0".to_vec()),
             config: None,
-            dynamic: Some(b"^a\n".to_vec()),
-            exceptions: Some(Vec::new()),
+            dynamic: vec![b"^a\n".to_vec(), Vec::new(), b"^b\n".to_vec()],
+            exceptions: vec![Vec::new()],
             rules: Some(vec![0xff; 100_000]),
         };
         let handover = Handover::new().unwrap();
