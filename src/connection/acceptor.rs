@@ -67,14 +67,14 @@ pub struct Acceptor<'a> {
     /// The places for sessions.
     pub places: &'a dyn Places,
     /// What look-ups have found out.
-    pub findings: &'a dyn Findings,
+    pub findings: &'a dyn SharedFindings,
     /// The process itself.
     pub process: &'a dyn Process,
 }
 
 impl<'a> Acceptor<'a> {
     /// An acceptor that is one value.
-    pub fn of<T: Counts + Limits + Places + Findings + Process>(all: &'a T) -> Self {
+    pub fn of<T: Counts + Limits + Places + SharedFindings + Process>(all: &'a T) -> Self {
         Self { counts: all, limits: all, places: all, findings: all, process: all }
     }
 }
@@ -146,7 +146,7 @@ pub trait Places {
 }
 
 /// Results of look-ups that matter to other clients.
-pub trait Findings {
+pub trait SharedFindings {
     /// The name of our own address `ip`: `None` if it has to be looked up, `Some(None)`
     /// if it has none.
     fn local_name(&self, ip: IpAddr) -> Option<Option<String>>;

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::class::Class;
     use crate::connection::acceptor::{
-        Counter, Counts, Findings, Limits, Places, Process, SpawnOutcome,
+        Counter, Counts, Limits, Places, Process, SharedFindings, SpawnOutcome,
     };
     use crate::connection::decided::load::Load;
     use crate::connection::program::Program;
@@ -156,7 +156,7 @@ mod tests {
 
     impl Places for Notes {}
 
-    impl Findings for Notes {
+    impl SharedFindings for Notes {
         fn local_name(&self, _: IpAddr) -> Option<Option<String>> {
             Some(None)
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use super::tool::{Called, ToolError};
+use super::ucspi_errors::{Called, ToolError};
 use crate::error::{DIED, Fatal, NOT_KNOWN, NOT_RUNNING, TROUBLE, USAGE, Usage};
 use crate::escape::{Message, Printable};
 use crate::known::key::Key;
@@ -135,7 +135,7 @@ impl fmt::Display for Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tool::Tool;
+    use super::super::ucspi_errors::Tool;
     use super::*;
     use nix::errno::Errno;
 

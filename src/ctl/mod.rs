@@ -11,13 +11,13 @@ mod scoreboard;
 pub mod status;
 pub mod tcprules;
 pub mod tcprulescheck;
-pub mod tool;
+pub mod ucspi_errors;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
 use failure::Failure;
-use tool::{Called, ToolError};
+use ucspi_errors::{Called, ToolError};
 
 /// Ends a command of smtp-delayctl, whose messages are for a terminal; returns the exit
 /// code.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use cdb2::CDBMake;
 
-use super::tool::{Action, Tool, ToolError};
+use super::ucspi_errors::{Action, Tool, ToolError};
 use crate::escape::Message;
 use crate::rules::lint::Linter;
 use crate::rules::text::{Line, Parsed, keys, parse, trimmed};

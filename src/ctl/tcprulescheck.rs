@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 
 use super::failure::Failure;
-use super::tool::{Action, Tool, ToolError};
+use super::ucspi_errors::{Action, Tool, ToolError};
 use crate::escape::Printable;
 use crate::rules::cdb::Cdb;
 use crate::rules::keys::{Subject, places};

@@ -34,9 +34,9 @@ impl Commands {
 
 impl Display for Commands {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Delays { ordinary, dynamic, none, unknown, .. } = self.delays;
+        let Delays { of_static, dynamic, none, unknown, .. } = self.delays;
         let server = format!("/dev/tcp/{}/{}", self.address.ip(), self.address.port());
-        let seconds = self.delays.all.unwrap_or(ordinary).as_secs_f64();
+        let seconds = self.delays.all.unwrap_or(of_static).as_secs_f64();
         // Before it is known: a client that need not wait has hardly time to talk early.
         writeln!(f, "# an early talker: it is refused at once")?;
         let says = "echo \"EHLO spam.example\" >&3; head -n 1 <&3";

@@ -44,12 +44,12 @@ pub enum Listing {
     /// It is not listed.
     NotListed,
     /// The list could not tell.
-    Failed(WhyNot),
+    Failed(ListFailure),
 }
 
 /// Why a list could not tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WhyNot {
+pub enum ListFailure {
     /// The question failed.
     Failure(Failure),
     /// It answered with this address, as a list does that is abandoned or refuses to
@@ -57,7 +57,7 @@ pub enum WhyNot {
     Nonsense(IpAddr),
 }
 
-impl fmt::Display for WhyNot {
+impl fmt::Display for ListFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failure(why) => write!(f, "{why}"),
@@ -174,7 +174,7 @@ impl List {
         let addresses = match answer {
             Answer::Found(Records::Addresses(addresses)) => addresses.as_slice(),
             Answer::Found(_) | Answer::Absent => &[],
-            Answer::Failed(why) => return Listing::Failed(WhyNot::Failure(*why)),
+            Answer::Failed(why) => return Listing::Failed(ListFailure::Failure(*why)),
         };
         let (mut listed, mut nonsense) = (None, None);
         for address in addresses {
@@ -188,7 +188,7 @@ impl List {
             (Some(address), None, _) | (Some(address), _, Purpose::Block) => {
                 Listing::Listed(address)
             }
-            (_, Some(address), _) => Listing::Failed(WhyNot::Nonsense(address)),
+            (_, Some(address), _) => Listing::Failed(ListFailure::Nonsense(address)),
             (None, None, _) => Listing::NotListed,
         }
     }
@@ -285,7 +285,7 @@ mod tests {
     }
 
     fn failed(address: &str) -> Listing {
-        Listing::Failed(WhyNot::Nonsense(address.parse().unwrap()))
+        Listing::Failed(ListFailure::Nonsense(address.parse().unwrap()))
     }
 
     fn found(addresses: &[&str]) -> Answer {
@@ -344,7 +344,7 @@ mod tests {
         let read = |answer: &Answer| plain.read(answer, |_| false);
         assert_eq!(read(&Answer::Absent), Listing::NotListed);
         let why = Failure::TimedOut;
-        assert_eq!(read(&Answer::Failed(why)), Listing::Failed(WhyNot::Failure(why)));
+        assert_eq!(read(&Answer::Failed(why)), Listing::Failed(ListFailure::Failure(why)));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct KnownDelays {
     /// `--delay-known`: of a client that was `static`, and still is.
     pub known: Duration,
     /// `--delay-static`: of any other.
-    pub ordinary: Duration,
+    pub of_static: Duration,
 }
 
 impl KnownDelays {
@@ -72,7 +72,7 @@ impl KnownDelays {
         match (now, before) {
             (Class::NotLookedUp, _) => delay,
             (Class::Static, Class::Static) => delay.min(self.known),
-            _ => delay.min(self.ordinary),
+            _ => delay.min(self.of_static),
         }
     }
 }
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_being_known_is_worth() {
-        let delays = KnownDelays { known: Duration::ZERO, ordinary: 2 * SECOND };
+        let delays = KnownDelays { known: Duration::ZERO, of_static: 2 * SECOND };
         let wait = |secs, now, before| delays.wait(secs * SECOND, now, before);
         assert_eq!(wait(2, Static, Static), Duration::ZERO);
         assert_eq!(wait(2, Static, Dynamic), 2 * SECOND);
@@ -165,7 +165,7 @@ mod tests {
             assert_eq!(wait(1, now, before), SECOND, "it is never longer");
         }
         assert_eq!(wait(12, NotLookedUp, Static), 12 * SECOND);
-        let slow = KnownDelays { known: 30 * SECOND, ordinary: 20 * SECOND };
+        let slow = KnownDelays { known: 30 * SECOND, of_static: 20 * SECOND };
         assert_eq!(slow.wait(2 * SECOND, Static, Static), 2 * SECOND);
         assert_eq!(slow.wait(12 * SECOND, Dynamic, Static), 12 * SECOND);
     }

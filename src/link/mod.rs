@@ -71,7 +71,8 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
         log.ignored_variable(name, value, Some(client.peer));
     }
     // The name is not looked up if nothing depends on it.
-    options.look_up = common_delay(&Class::JUDGED, exemptions.delay, &options.delays).is_none();
+    options.look_up =
+        common_delay(&Class::JUDGED, exemptions.delay_source, &options.delays).is_none();
     let server = Ucspi { local_name: environment.text("TCPLOCALHOST").map(String::from) };
     let service = service(options, environment, log)?;
     Ok(serve(&service, Acceptor::of(&server), client))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::connection::acceptor::{Counts, Findings, Limits, Places, Process};
+use crate::connection::acceptor::{Counts, Limits, Places, Process, SharedFindings};
 use crate::sys;
 
 /// The server that has run us.
@@ -20,7 +20,7 @@ impl Limits for Ucspi {}
 
 impl Places for Ucspi {}
 
-impl Findings for Ucspi {
+impl SharedFindings for Ucspi {
     /// What the server does not tell is not looked up: at most the text of a refusal
     /// needs it.
     fn local_name(&self, _: IpAddr) -> Option<Option<String>> {

@@ -174,28 +174,33 @@ static OWN: &[Opt] = &[
     with("log", "WHERE", "syslog or stderr [stderr; syslog with --daemon]", |o, v| {
         o.log_to = Some(choice(v, LOG_TO)?);
         Ok(())
-    }),
-    with("facility", "NAME", "syslog's facility [mail]", store!(facility => facility)),
-    with("tag", "NAME", "syslog's tag [smtp-delayd]", store!(|v| tag(v).map(Some) => tag)),
+    })
+    .restart(),
+    with("facility", "NAME", "syslog's facility [mail]", store!(facility => facility)).restart(),
+    with("tag", "NAME", "syslog's tag [smtp-delayd]", store!(|v| tag(v).map(Some) => tag))
+        .restart(),
     with(
         "syslog-socket",
         "PATH",
         "where syslog listens [/dev/log]",
         store!(|v| Value::Ok(PathBuf::from(v)) => syslog_socket),
-    ),
-    flag("daemon", "go into the background once all is up", |o| o.daemon = true),
+    )
+    .restart(),
+    flag("daemon", "go into the background once all is up", |o| o.daemon = true).restart(),
     with(
         "pidfile",
         "FILE",
         "write the process id to FILE and lock it",
         store!(|v| Value::Ok(Some(PathBuf::from(v))) => pidfile),
-    ),
+    )
+    .restart(),
     with(
         "scoreboard",
         "FILE",
         "shown by smtp-delayctl status [/run/smtp-delayd.PORT.sb]",
         store!(|v| Value::Ok(Some(PathBuf::from(v))) => scoreboard),
-    ),
+    )
+    .restart(),
     with(
         "config",
         "FILE",

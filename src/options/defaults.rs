@@ -17,7 +17,7 @@ const LOCAL_NETS: &str = "127.0.0.1 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 
 impl Default for Options {
     fn default() -> Self {
         let delays = Delays {
-            ordinary: Duration::from_secs(2),
+            of_static: Duration::from_secs(2),
             dynamic: Duration::from_secs(12),
             none: Duration::from_secs(20),
             unknown: Duration::from_secs(12),
@@ -100,7 +100,8 @@ impl Options {
     #[must_use]
     pub fn for_tcpserver() -> Self {
         let zero = Duration::ZERO;
-        let delays = Delays { ordinary: zero, dynamic: zero, none: zero, unknown: zero, all: None };
+        let delays =
+            Delays { of_static: zero, dynamic: zero, none: zero, unknown: zero, all: None };
         let dns_timeout = Duration::from_secs(60);
         Self { ident: true, delays, dns_timeout, as_tcpserver: true, ..Self::default() }
     }

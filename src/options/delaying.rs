@@ -18,7 +18,7 @@ pub(super) static DELAYS: &[Opt] = &[
         "delay-static",
         "SECS",
         "delay of every other client [2]",
-        store!(seconds_value => delays.ordinary),
+        store!(seconds_value => delays.of_static),
     ),
     with(
         "delay-dynamic",
@@ -114,7 +114,8 @@ pub(super) static KNOWN: &[Opt] = &[
         "DIR",
         "let known clients wait shorter; they are remembered in DIR",
         store!(|v| keepers_directory(v).map(Some) => known),
-    ),
+    )
+    .restart(),
     with(
         "delay-known",
         "SECS",
@@ -130,13 +131,15 @@ pub(super) static KEEPER: &[Opt] = &[
         "N",
         "remember clients with a good name for N days [36]",
         store!(days => known_days),
-    ),
+    )
+    .restart(),
     with(
         "known-size",
         "N",
         "remember N clients at most [1000000]",
         store!(known_clients => known_size),
-    ),
+    )
+    .restart(),
 ];
 
 /// Early talk and refusals.

@@ -72,8 +72,8 @@ mod tests {
         let long = "--delay-static 1 --delay-dynamic 2.5 --delay-none 3 --hold 4 -v -S prog";
         let long = read(long).unwrap();
         for options in [&short, &long] {
-            let Delays { ordinary, dynamic, none, .. } = options.delays;
-            let millis = [ordinary, dynamic, none, options.hold].map(|time| time.as_millis());
+            let Delays { of_static, dynamic, none, .. } = options.delays;
+            let millis = [of_static, dynamic, none, options.hold].map(|time| time.as_millis());
             assert_eq!(millis, [1000, 2500, 3000, 4000]);
             assert!(options.speaks && options.early == EarlyTalk::Refuse);
         }

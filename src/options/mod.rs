@@ -67,7 +67,7 @@ pub enum LogTo {
 #[derive(Clone, Debug)]
 pub struct Delays {
     /// A host name that is not dynamic.
-    pub ordinary: Duration,
+    pub of_static: Duration,
     /// A dynamic (residential) host name.
     pub dynamic: Duration,
     /// No name.

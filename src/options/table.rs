@@ -33,6 +33,8 @@ pub struct Opt {
     pub repeats: bool,
     /// Whether it is not allowed in a file.
     pub typed: bool,
+    /// Whether the daemon takes a change of it over only when it is restarted.
+    pub restart: bool,
 }
 
 impl Opt {
@@ -49,6 +51,12 @@ impl Opt {
     /// The same, for one that may be given more than once and adds up.
     pub(super) const fn repeated(mut self) -> Self {
         self.repeats = true;
+        self
+    }
+
+    /// The same, for one that SIGHUP leaves as it is.
+    pub(super) const fn restart(mut self) -> Self {
+        self.restart = true;
         self
     }
 
@@ -69,7 +77,7 @@ const fn opt(
     help: &'static str,
     setter: Setter,
 ) -> Opt {
-    Opt { long, letter, argument, help, setter, repeats: false, typed: false }
+    Opt { long, letter, argument, help, setter, repeats: false, typed: false, restart: false }
 }
 
 pub(super) const fn letter(letter: char, help: &'static str, set: SetFlag) -> Opt {

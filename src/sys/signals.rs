@@ -1,4 +1,4 @@
-//! Signal handlers, which only count, and blocked signals.
+//! Signal handlers, which count or shut the listener down, and blocked signals.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};

@@ -28,7 +28,7 @@ pub enum DelayBy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exemptions {
     /// Where its delay comes from.
-    pub delay: DelayBy,
+    pub delay_source: DelayBy,
     /// Whether DNS lists are acted on.
     pub lists: bool,
     /// Whether limits and shrinking delays apply.
@@ -40,7 +40,8 @@ pub struct Exemptions {
 
 impl Exemptions {
     /// A client without exemptions.
-    pub const NONE: Self = Self { delay: DelayBy::Class, lists: true, limits: true, ignored: None };
+    pub const NONE: Self =
+        Self { delay_source: DelayBy::Class, lists: true, limits: true, ignored: None };
 
     /// The same for a proxy that checks whether we are there.
     #[must_use]
@@ -51,8 +52,8 @@ impl Exemptions {
     /// The same for a client that has been greeted already (`-B`): it has no delay.
     #[must_use]
     pub fn without_delay(mut self) -> Self {
-        if self.delay != DelayBy::RejectedUpstream {
-            self.delay = DelayBy::Exempt;
+        if self.delay_source != DelayBy::RejectedUpstream {
+            self.delay_source = DelayBy::Exempt;
         }
         self
     }
@@ -65,7 +66,12 @@ pub fn exemptions<'a>(get: impl Fn(&str) -> Option<&'a [u8]>) -> Exemptions {
     let (rule, ignored) = delay_of_rule(&get);
     let listed = get("RBLSMTPD");
     let lists = listed.is_none();
-    let of = |delay, lists, limits| Exemptions { delay, lists, limits, ignored: ignored.clone() };
+    let of = |delay_source, lists, limits| Exemptions {
+        delay_source,
+        lists,
+        limits,
+        ignored: ignored.clone(),
+    };
     match (get("RELAYCLIENT"), listed, rule) {
         (Some(_), _, _) => of(DelayBy::Exempt, false, false),
         (_, Some(text), _) if !text.is_empty() => of(DelayBy::RejectedUpstream, false, true),
@@ -91,17 +97,22 @@ fn delay_of_rule<'a>(get: &impl Fn(&str) -> Option<&'a [u8]>) -> (Option<Duratio
 }
 
 /// The delay of a client of `class` since it was accepted.
+///
+/// What it waits in the end is this delay, shrunk by the load (`decided/load.rs`); then
+/// shortened for a known client (`stages/known.rs`) and for one that is on an allowlist
+/// (`stages/lists.rs`); and then as long as it takes to get a place for its session
+/// (`stages/limits/place.rs`).
 #[must_use]
 pub fn delay(class: Class, by: DelayBy, delays: &Delays) -> Duration {
     let by_class = match class {
         Class::None => delays.none,
         Class::Dynamic => delays.dynamic,
         Class::Unknown => delays.unknown,
-        Class::Static | Class::NotLookedUp => delays.ordinary,
+        Class::Static | Class::NotLookedUp => delays.of_static,
     };
     match by {
         DelayBy::Class => delays.all.unwrap_or(by_class),
-        DelayBy::Trust => delays.all.unwrap_or(delays.ordinary),
+        DelayBy::Trust => delays.all.unwrap_or(delays.of_static),
         DelayBy::Rule(delay) => delay,
         DelayBy::Exempt | DelayBy::RejectedUpstream => Duration::ZERO,
     }
@@ -174,7 +185,7 @@ mod tests {
         ];
         for (variables, delay, lists, limits) in cases {
             let (delay, lists, limits) = (*delay, *lists, *limits);
-            let expected = Exemptions { delay, lists, limits, ignored: None };
+            let expected = Exemptions { delay_source: delay, lists, limits, ignored: None };
             assert_eq!(exemptions_of(variables), expected, "{variables:?}");
         }
     }
@@ -183,11 +194,15 @@ mod tests {
     fn a_delay_that_is_no_number_is_ignored_and_reported() {
         for bad in ["", "soon", "-1", "1e9"] {
             let exemptions = exemptions_of(&[("SMTPDELAY", bad)]);
-            assert_eq!((exemptions.delay, exemptions.limits), (DelayBy::Class, true), "{bad}");
+            assert_eq!(
+                (exemptions.delay_source, exemptions.limits),
+                (DelayBy::Class, true),
+                "{bad}"
+            );
             assert_eq!(exemptions.ignored, Some(("SMTPDELAY", bad.into())));
         }
         let exemptions = exemptions_of(&[("SMTPDELAY", "soon"), ("GREETDELAY", "1")]);
-        assert_eq!(exemptions.delay, DelayBy::Rule(Duration::from_secs(1)));
+        assert_eq!(exemptions.delay_source, DelayBy::Rule(Duration::from_secs(1)));
         assert!(exemptions.ignored.is_some());
     }
 
@@ -226,7 +241,7 @@ mod tests {
             early_talk_rule(&classes, DelayBy::Rule(Duration::ZERO), &delays),
             EarlyTalkRule::Never
         );
-        delays.ordinary = Duration::ZERO;
+        delays.of_static = Duration::ZERO;
         assert_eq!(early_talk_rule(&classes, DelayBy::Class, &delays), EarlyTalkRule::ByClass);
         assert_eq!(early_talk_rule(&classes, DelayBy::Trust, &delays), EarlyTalkRule::Never);
     }

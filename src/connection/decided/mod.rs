@@ -88,8 +88,8 @@ impl Decided {
     /// Sets the exemptions, and what follows from them before the class is known.
     pub(super) fn exempt(&mut self, exemptions: Exemptions, options: &Options) {
         let (classes, delays) = (possible_classes(options), &options.delays);
-        self.early_talk_rule = early_talk_rule(classes, exemptions.delay, delays);
-        self.delay = common_delay(classes, exemptions.delay, delays);
+        self.early_talk_rule = early_talk_rule(classes, exemptions.delay_source, delays);
+        self.delay = common_delay(classes, exemptions.delay_source, delays);
         self.exemptions = exemptions;
         if self.rules_are_open() && self.early_talk_rule != EarlyTalkRule::Never {
             self.early_talk_rule = EarlyTalkRule::ByClass;
@@ -120,8 +120,8 @@ impl Decided {
     }
 
     /// Decides the class; [`Self::admit`] takes its delay.
-    pub(super) fn classify(&mut self, class: Class, delays: &Delays) -> Delay {
-        let delay = delay(class, self.exemptions.delay, delays);
+    pub(super) fn set_class(&mut self, class: Class, delays: &Delays) -> Delay {
+        let delay = delay(class, self.exemptions.delay_source, delays);
         self.class = Some(class);
         self.set_delay(delay);
         Delay(delay)
@@ -169,7 +169,7 @@ impl Decided {
 
     /// Whether the client was rejected upstream.
     pub(super) fn is_rejected_upstream(&self) -> bool {
-        self.exemptions.delay == DelayBy::RejectedUpstream
+        self.exemptions.delay_source == DelayBy::RejectedUpstream
     }
 
     /// The rule that decides.
@@ -207,7 +207,7 @@ impl Decided {
 
     /// Whether an allowlist would shorten the delay of `class`.
     pub(super) fn needs_allowlists(&self, class: Class) -> bool {
-        self.exemptions.delay == DelayBy::Class
+        self.exemptions.delay_source == DelayBy::Class
             && !matches!(class, Class::Static | Class::NotLookedUp)
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::name_servers::NameServers;
-use crate::dns::list::{List, Listing, WantedLists, WhyNot};
+use crate::dns::list::{List, ListFailure, Listing, WantedLists};
 use crate::dns::{Answer, Failure, Query, Question, Records};
 
 /// Bytes of a list's TXT record that are passed on.
@@ -163,7 +163,7 @@ impl Lists {
 
     /// The zones of the lists that could not tell, and why; what is made of late
     /// blocklists and allowlists.
-    pub fn failed(&self, block: Late, allow: Late) -> impl Iterator<Item = (&str, WhyNot)> {
+    pub fn failed(&self, block: Late, allow: Late) -> impl Iterator<Item = (&str, ListFailure)> {
         let blocklists = self.blocklists.iter().map(move |asked| (asked, block));
         let all = blocklists.chain(self.allowlists.iter().map(move |asked| (asked, allow)));
         let failed = all.filter_map(|(asked, late)| Some((asked, self.failure(asked, late)?)));
@@ -173,10 +173,10 @@ impl Lists {
         once.map(|(asked, why)| (asked.list.zone.as_str(), why))
     }
 
-    fn failure(&self, asked: &Asked, late: Late) -> Option<WhyNot> {
+    fn failure(&self, asked: &Asked, late: Late) -> Option<ListFailure> {
         match (self.listing(asked), late) {
             (Some(Listing::Failed(why)), _) => Some(why),
-            (None, Late::HasFailed) => Some(WhyNot::Failure(Failure::TimedOut)),
+            (None, Late::HasFailed) => Some(ListFailure::Failure(Failure::TimedOut)),
             _ => None,
         }
     }

@@ -22,7 +22,7 @@ pub(in crate::connection) fn classify(
 ) -> Result<(Class, Delay), Verdict> {
     let class = by_name(server, watched, decided);
     let class = apply_allowlists(server, watched, decided, class)?;
-    let delay = decided.classify(class, &server.options().delays);
+    let delay = decided.set_class(class, &server.options().delays);
     watched.apply(decided.early_talk_rule());
     let counts = server.acceptor.counts;
     counts.count_class(class);

@@ -40,7 +40,7 @@ fn may_be_remembered(server: Server<'_>, watched: &Watched, decided: &Decided) -
 
 /// Whether the delay depends on being known.
 pub(super) fn counts(decided: &Decided) -> bool {
-    decided.exemptions().delay == DelayBy::Class
+    decided.exemptions().delay_source == DelayBy::Class
 }
 
 /// What is remembered of the client, if that counts.
@@ -59,7 +59,7 @@ pub(super) fn shorten(
         return wait;
     };
     let options = server.options();
-    let delays = KnownDelays { known: options.delay_known, ordinary: options.delays.ordinary };
+    let delays = KnownDelays { known: options.delay_known, of_static: options.delays.of_static };
     decided.shorten(wait, delays.wait(wait.time(), class, record.class))
 }
 

@@ -57,7 +57,7 @@ fn worth_waiting_until(
     class: Class,
 ) -> Instant {
     let exemptions = decided.exemptions();
-    let delay = delay(class, exemptions.delay, &server.options().delays);
+    let delay = delay(class, exemptions.delay_source, &server.options().delays);
     let answers_until = answers_until(server, watched, exemptions);
     match admission(server, watched, decided, class) {
         Admission::Wait(part) => answers_until.min(watched.client().accepted + delay.mul_f64(part)),

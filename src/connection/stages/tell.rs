@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::known;
 use crate::connection::acceptor::Counter;
 use crate::connection::client::closing::drop_with;
 use crate::connection::decided::Decided;
 use crate::connection::refusal::{Refusal, our_name};
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;
-use crate::known::asking::message::Why;
 use crate::log::{Ends, Log, Said, Subject};
 
 /// A connection as log lines and replies describe it.
@@ -87,6 +85,5 @@ pub(super) fn tell(server: Server<'_>, counter: Counter, write: impl FnOnce(&Log
 pub(super) fn log_early(view: View<'_>, action: &str, said: Option<&Said>) {
     if let Some(early) = view.watched.early() {
         view.server.log().early(&view.subject(early.at), &early.said, action, said);
-        known::forget(view.server, view.watched, Why::Early);
     }
 }

@@ -3,12 +3,13 @@
 
 use std::time::Instant;
 
-use super::Step;
 use super::tell::{View, log_early};
+use super::{Step, known};
 use crate::connection::decided::Decided;
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;
 use crate::connection::watched::watch::{Seen, Until};
+use crate::known::asking::message::Why;
 
 /// Watches the client until `deadline`, or until `until` is reached.
 pub(in crate::connection) fn watch_until(
@@ -44,7 +45,7 @@ pub(super) fn act_on(
 ) -> Step {
     let early_talk = server.options().early;
     if watched.react(seen, decided.early_talk_rule(), early_talk)?.is_some() {
-        log_early(View { server, watched, decided }, "log", None);
+        note_early(server, watched, decided);
     }
     Ok(())
 }
@@ -58,7 +59,13 @@ pub(in crate::connection) fn settle_talk(
 ) -> Step {
     let early_talk = server.options().early;
     if watched.settle_talk(decided.early_talk_rule(), early_talk)?.is_some() {
-        log_early(View { server, watched, decided }, "log", None);
+        note_early(server, watched, decided);
     }
     Ok(())
+}
+
+/// `--early log`: the client goes on, and is new when it comes next.
+fn note_early(server: Server<'_>, watched: &Watched, decided: &Decided) {
+    log_early(View { server, watched, decided }, "log", None);
+    known::forget(server, watched, Why::Early);
 }

@@ -55,7 +55,7 @@ impl<'a> Keeper<'a> {
         };
         let Options { delays, delay_known, .. } = self.options;
         let usual = delay(class, DelayBy::Class, delays);
-        let known = KnownDelays { known: *delay_known, ordinary: delays.ordinary };
+        let known = KnownDelays { known: *delay_known, of_static: delays.of_static };
         let delay = record.map_or(usual, |record| known.wait(usual, class, record.class));
         Some(Remembered { record, delay })
     }

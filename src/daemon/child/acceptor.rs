@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::class::Class;
 use crate::connection::acceptor::{
-    Counter, Counts, Findings, Limits, Places, Process, SpawnOutcome,
+    Counter, Counts, Limits, Places, Process, SharedFindings, SpawnOutcome,
 };
 use crate::connection::decided::load::{Load, is_under_pressure};
 use crate::connection::lookup::LocalName;
@@ -90,7 +90,7 @@ impl Places for Child<'_> {
     }
 }
 
-impl Findings for Child<'_> {
+impl SharedFindings for Child<'_> {
     fn local_name(&self, ip: IpAddr) -> Option<Option<String>> {
         self.pool.local_names().get(ip)
     }

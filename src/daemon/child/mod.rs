@@ -34,9 +34,9 @@ use crate::sys::{self, Stack};
 /// How long a child waits after a shortage of descriptors or memory.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How old the supervisor's last beat may be before a child checks whether the
+/// How old the supervisor's last heartbeat may be before a child checks whether the
 /// supervisor is stopped.
-const BEAT_PATIENCE: Duration = Duration::from_millis(2500);
+const HEARTBEAT_PATIENCE: Duration = Duration::from_millis(2500);
 /// How often a child checks whether it still is.
 const PAUSE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -191,7 +191,7 @@ impl Child<'_> {
     /// where clients would queue: here they are accepted and kept in silence.
     fn wait_while_paused(&self) {
         let supervisor = self.supervisor.as_raw().unsigned_abs();
-        while self.pool.since_beat() > BEAT_PATIENCE
+        while self.pool.since_heartbeat() > HEARTBEAT_PATIENCE
             && !self.is_orphaned()
             && is_stopped(supervisor)
         {

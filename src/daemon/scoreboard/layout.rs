@@ -91,7 +91,7 @@ pub(super) struct Header {
     /// When a client was last handed over.
     pub(super) handed_over_at: AtomicU64,
     /// When the supervisor last looked after the pool.
-    pub(super) beat_at: AtomicU64,
+    pub(super) heartbeat_at: AtomicU64,
     /// When messages were last logged that are so once a second or once a minute.
     pub(super) last_logged: [AtomicU64; 5],
     /// When checks of proxies were last logged, by a hash of the proxy's address.

@@ -151,14 +151,14 @@ impl Pool {
     }
 
     /// The supervisor runs.
-    pub(in crate::daemon) fn beat(&self) {
-        self.board.header.beat_at.store(now(), Ordering::Relaxed);
+    pub(in crate::daemon) fn heartbeat(&self) {
+        self.board.header.heartbeat_at.store(now(), Ordering::Relaxed);
     }
 
     /// Time since it last did.
     #[must_use]
-    pub fn since_beat(&self) -> Duration {
-        since(&self.board.header.beat_at)
+    pub fn since_heartbeat(&self) -> Duration {
+        since(&self.board.header.heartbeat_at)
     }
 
     /// Time since a client was last handed over; one is now.

@@ -10,7 +10,7 @@ use crate::daemon::scoreboard::starts::Starts;
 
 /// What the supervisor has to log about a child that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) enum Untold {
+pub(in crate::daemon) enum Unlogged {
     /// It had no client, or all is logged; or it is a session, whose end is logged.
     Nothing,
     /// It had this client, and has not handed it over.
@@ -21,7 +21,7 @@ pub(in crate::daemon) enum Untold {
 
 /// Counts the verdict of the client of `slot` if its child did not live to do so: it has
 /// become the program itself, or was killed.  Returns what is left to log.
-pub(in crate::daemon) fn settle(board: &Scoreboard<'_>, slot: SlotId) -> Untold {
+pub(in crate::daemon) fn settle(board: &Scoreboard<'_>, slot: SlotId) -> Unlogged {
     let tally = &board.slot(slot).tally;
     let (is_session, is_due) = (is_session(board, slot), tally.is_due());
     let passed = is_session || has_session(board, slot) || Starts(board).had_session(slot);
@@ -29,11 +29,11 @@ pub(in crate::daemon) fn settle(board: &Scoreboard<'_>, slot: SlotId) -> Untold 
     let is_known = board.is_about_client_of(slot, slot);
     let ip = board.client(slot).filter(|_| is_known).map(|client| client.0);
     match board.stages.of(slot) {
-        _ if is_session => Untold::Nothing,
-        _ if is_due && passed => Untold::Pass(ip),
-        Some(Stage::Busy | Stage::Prog) => Untold::Client(ip),
-        _ if is_due => Untold::Client(ip),
-        _ => Untold::Nothing,
+        _ if is_session => Unlogged::Nothing,
+        _ if is_due && passed => Unlogged::Pass(ip),
+        Some(Stage::Busy | Stage::Prog) => Unlogged::Client(ip),
+        _ if is_due => Unlogged::Client(ip),
+        _ => Unlogged::Nothing,
     }
 }
 
@@ -82,13 +82,13 @@ mod tests {
 
     fn end_session(pool: &Pool, _: SlotId) {
         assert!(pool.starts().unlogged(PROGRAM).is_some());
-        assert_eq!(settle(&pool.board, PROGRAM), Untold::Nothing, "its end is told");
+        assert_eq!(settle(&pool.board, PROGRAM), Unlogged::Nothing, "its end is told");
         pool.slots().vacate(PROGRAM);
     }
 
     /// What is logged, and counted, about a child that is killed after each of `steps`.
     #[track_caller]
-    fn assert_settled(steps: &[(Step, Untold, Option<Counter>)]) {
+    fn assert_settled(steps: &[(Step, Unlogged, Option<Counter>)]) {
         for killed_after in 0..steps.len() {
             let pool = test_pool(4, 1);
             // Of an earlier client nothing is left that counts.
@@ -114,12 +114,12 @@ mod tests {
 
     #[test]
     fn a_client_is_counted_once_wherever_its_child_is_killed() {
-        let (client, pass) = (Untold::Client(Some(ip())), Untold::Pass(Some(ip())));
+        let (client, pass) = (Unlogged::Client(Some(ip())), Unlogged::Pass(Some(ip())));
         assert_settled(&[
-            (|_, _| (), Untold::Nothing, None),
+            (|_, _| (), Unlogged::Nothing, None),
             (
                 |pool, slot| pool.slots().note_accepted(slot),
-                Untold::Client(None),
+                Unlogged::Client(None),
                 Some(Counter::Error),
             ),
             (|pool, slot| pool.slots().set_client(slot, ip()), client, Some(Counter::Error)),
@@ -129,7 +129,7 @@ mod tests {
             (end_session, pass, Some(Counter::Pass)),
             (
                 |pool, slot| pool.slots().count_verdict(slot, Counter::Pass),
-                Untold::Nothing,
+                Unlogged::Nothing,
                 Some(Counter::Pass),
             ),
         ]);
@@ -137,18 +137,18 @@ mod tests {
 
     #[test]
     fn a_child_that_is_killed_as_the_program_has_passed_its_client() {
-        let client = Untold::Client(Some(ip()));
+        let client = Unlogged::Client(Some(ip()));
         assert_settled(&[
             (
                 |pool, slot| pool.slots().note_accepted(slot),
-                Untold::Client(None),
+                Unlogged::Client(None),
                 Some(Counter::Error),
             ),
             (|pool, slot| pool.slots().set_client(slot, ip()), client, Some(Counter::Error)),
             (|pool, slot| assert!(pool.queue().claim(slot, 2)), client, Some(Counter::Error)),
             (
                 |pool, slot| pool.slots().note_becoming_program(slot),
-                Untold::Nothing,
+                Unlogged::Nothing,
                 Some(Counter::Pass),
             ),
             (
@@ -161,11 +161,11 @@ mod tests {
 
     #[test]
     fn a_child_that_is_killed_while_it_refuses_a_client_is_logged() {
-        let client = Untold::Client(Some(ip()));
+        let client = Unlogged::Client(Some(ip()));
         assert_settled(&[
             (
                 |pool, slot| pool.slots().note_accepted(slot),
-                Untold::Client(None),
+                Unlogged::Client(None),
                 Some(Counter::Error),
             ),
             (|pool, slot| pool.slots().set_client(slot, ip()), client, Some(Counter::Error)),
@@ -177,7 +177,7 @@ mod tests {
             (|pool, slot| pool.slots().leave(slot), client, Some(Counter::Listed)),
             (
                 |pool, slot| pool.slots().enter(slot, Stage::Idle),
-                Untold::Nothing,
+                Unlogged::Nothing,
                 Some(Counter::Listed),
             ),
         ]);

@@ -28,7 +28,7 @@ impl StuckCheck {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;
-            pool.beat();
+            pool.heartbeat();
             if has_unaccepted() {
                 pool.starts().note_stopped(INTERVAL);
             }

@@ -87,8 +87,8 @@ fn delay_warnings(options: &Options, port: u16) -> [Option<String>; 3] {
 
 fn longest_delay(options: &Options) -> Duration {
     let delays = &options.delays;
-    let by_class = [delays.ordinary, delays.dynamic, delays.none, delays.unknown];
-    let by_class = if options.look_up { &by_class[..] } else { &[delays.ordinary] };
+    let by_class = [delays.of_static, delays.dynamic, delays.none, delays.unknown];
+    let by_class = if options.look_up { &by_class[..] } else { &[delays.of_static] };
     let longest = delays.all.or(by_class.iter().max().copied()).unwrap_or_default();
     if options.banner.is_empty() { longest } else { Duration::ZERO }
 }

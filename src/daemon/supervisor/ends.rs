@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
-use crate::daemon::scoreboard::settle::Untold;
+use crate::daemon::scoreboard::settle::Unlogged;
 use crate::log::Log;
 
 /// Lines about clients of children that died: so many at once, and then so many a second
@@ -36,13 +36,13 @@ impl Crashes {
     /// first few are written.
     pub(super) fn may_tell(
         &mut self,
-        unlogged: Untold,
+        unlogged: Unlogged,
         is_row: bool,
         now: Instant,
     ) -> Option<usize> {
         let may = match unlogged {
-            Untold::Nothing => self.may_tell_of_idle(is_row, now),
-            Untold::Client(_) | Untold::Pass(_) => self.may_tell_of_client(now),
+            Unlogged::Nothing => self.may_tell_of_idle(is_row, now),
+            Unlogged::Client(_) | Unlogged::Pass(_) => self.may_tell_of_client(now),
         };
         if may {
             return Some(std::mem::take(&mut self.held_back));
@@ -92,14 +92,14 @@ impl End {
 mod tests {
     use super::*;
 
-    const CLIENT: Untold = Untold::Client(None);
+    const CLIENT: Unlogged = Unlogged::Client(None);
 
     #[test]
     fn children_without_a_client_are_logged_once_a_second_if_many_die() {
         let now = Instant::now();
         let mut crashes = Crashes::none(now);
         let mut tell = |is_row, millis| {
-            crashes.may_tell(Untold::Nothing, is_row, now + Duration::from_millis(millis))
+            crashes.may_tell(Unlogged::Nothing, is_row, now + Duration::from_millis(millis))
         };
         assert_eq!([tell(false, 0), tell(false, 1), tell(true, 2)], [Some(0), Some(0), None]);
         assert_eq!([tell(true, 999), tell(true, 1001)], [None, Some(2)]);
@@ -109,10 +109,10 @@ mod tests {
     fn each_client_of_a_child_that_died_has_its_line() {
         let now = Instant::now();
         let mut crashes = Crashes::none(now);
-        assert_eq!(crashes.may_tell(Untold::Nothing, true, now), Some(0));
-        assert_eq!(crashes.may_tell(Untold::Nothing, true, now), None);
+        assert_eq!(crashes.may_tell(Unlogged::Nothing, true, now), Some(0));
+        assert_eq!(crashes.may_tell(Unlogged::Nothing, true, now), None);
         assert_eq!(crashes.may_tell(CLIENT, true, now), Some(1));
-        assert!((1..BURST).all(|_| crashes.may_tell(Untold::Pass(None), true, now) == Some(0)));
+        assert!((1..BURST).all(|_| crashes.may_tell(Unlogged::Pass(None), true, now) == Some(0)));
     }
 
     #[test]

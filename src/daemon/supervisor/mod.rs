@@ -7,8 +7,8 @@ mod ends;
 pub(in crate::daemon) mod files;
 pub mod keeper;
 mod reap;
+mod reap_schedule;
 mod reload;
-mod rounds;
 mod spawn;
 pub mod spawn_rate;
 pub(in crate::daemon) mod texts;
@@ -40,7 +40,7 @@ use crate::daemon::supervisor::backoff::Backoff;
 use crate::daemon::supervisor::checker::Checker;
 use crate::daemon::supervisor::ends::{Crashes, End};
 use crate::daemon::supervisor::keeper::KeeperProcess;
-use crate::daemon::supervisor::rounds::Rounds;
+use crate::daemon::supervisor::reap_schedule::Rounds;
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::sys;
 

@@ -8,12 +8,12 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::daemon::scoreboard::process_state::as_pid;
-use crate::daemon::scoreboard::settle::{Untold, is_session, settle};
+use crate::daemon::scoreboard::settle::{Unlogged, is_session, settle};
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::daemon::scoreboard::starts::UnloggedStart;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::supervisor::ends::End;
-use crate::daemon::supervisor::rounds::{Rounds, pause_after};
+use crate::daemon::supervisor::reap_schedule::{Rounds, pause_after};
 use crate::sys;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -128,16 +128,16 @@ impl Supervisor {
         }
     }
 
-    fn crashed(&mut self, pid: Pid, unlogged: Untold, status: ExitStatus) {
+    fn crashed(&mut self, pid: Pid, unlogged: Unlogged, status: ExitStatus) {
         let now = Instant::now();
         self.backoff.crashed(now);
         let is_row = self.backoff.is_cautious();
         let Some(more) = self.crashes.may_tell(unlogged, is_row, now) else { return };
         let log = &self.service.log;
         match unlogged {
-            Untold::Nothing => log.crash(pid, None, status, more),
-            Untold::Client(ip) => log.crash(pid, ip, status, more),
-            Untold::Pass(ip) => log.crash_before_pass(pid, ip, status, more),
+            Unlogged::Nothing => log.crash(pid, None, status, more),
+            Unlogged::Client(ip) => log.crash(pid, ip, status, more),
+            Unlogged::Pass(ip) => log.crash_before_pass(pid, ip, status, more),
         }
     }
 }

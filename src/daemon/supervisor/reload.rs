@@ -90,7 +90,8 @@ fn compile(options: &Options, texts: &Texts) -> Result<(Options, Files), Fatal> 
     Ok((options, files))
 }
 
-/// Changed options that need a restart; they keep their values.
+/// Changed options that need a restart, those with that mark in the table; they keep
+/// their values.
 fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str> {
     let mut changed = Vec::new();
     macro_rules! keep {
@@ -114,6 +115,8 @@ fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::LogTo;
+    use crate::options::daemon::DAEMON;
 
     #[test]
     fn some_options_need_a_restart() {
@@ -127,5 +130,46 @@ mod tests {
         assert_eq!(keep_what_needs_restart(&old, &mut new), ["daemon", "tag", "facility"]);
         assert_eq!((new.daemon, new.tag.as_deref(), new.slots), (false, Some("a"), 7));
         assert_eq!(keep_what_needs_restart(&old, &mut new), Vec::<&str>::new());
+    }
+
+    /// The options with the mark, in alphabetical order.
+    fn marked() -> Vec<&'static str> {
+        let marked = DAEMON.options.iter().flat_map(|part| part.iter()).filter(|opt| opt.restart);
+        let mut names: Vec<&str> = marked.filter_map(|opt| opt.long).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_option_that_needs_a_restart_keeps_its_value() {
+        let old = Options::default();
+        let mut new = Options {
+            daemon: true,
+            facility: syslog::Facility::LOG_DAEMON,
+            known: Some("/known".into()),
+            known_days: old.known_days + 1,
+            known_size: old.known_size + 1,
+            log_to: Some(LogTo::Syslog),
+            pidfile: Some("/pidfile".into()),
+            scoreboard: Some("/scoreboard".into()),
+            syslog_socket: "/socket".into(),
+            tag: Some("tag".into()),
+            ..old.clone()
+        };
+        let mut kept = keep_what_needs_restart(&old, &mut new);
+        kept.sort_unstable();
+        assert_eq!(kept, marked());
+    }
+
+    #[test]
+    fn the_manual_names_every_option_that_needs_a_restart() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/man/smtp-delayd.8");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (before, _) = page.split_once("is logged as one that needs a restart.").unwrap();
+        let (_, list) = before.rsplit_once("A changed\n").unwrap();
+        let mut named: Vec<&str> =
+            list.split_whitespace().filter_map(|word| word.strip_prefix("\\-")).collect();
+        named.sort_unstable();
+        assert_eq!(named, marked());
     }
 }

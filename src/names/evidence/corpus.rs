@@ -8,7 +8,7 @@ use std::path::Path;
 use regex::{Regex, RegexBuilder};
 
 use super::Evidence;
-use super::rivals;
+use super::other_classifiers;
 use crate::names::host_name;
 
 /// A name whose class is known.
@@ -154,7 +154,7 @@ fn the_other_half_is_judged_as_well() {
     for (half, samples) in [("half that is tuned on", &tuned), ("the other half", &other)] {
         let evidence = Table::of(samples, |it| it.evidence().is_enough());
         evidence.print(&format!("evidence, {half}"));
-        for (title, judge) in rivals::ALL {
+        for (title, judge) in other_classifiers::ALL {
             Table::of(samples, |it| judge(&it.name, it.ip)).print(title);
         }
         for it in samples.iter().filter(|it| it.evidence().is_enough() != it.is_dynamic) {

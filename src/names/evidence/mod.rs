@@ -9,7 +9,7 @@ mod domain;
 #[cfg(test)]
 mod fit;
 #[cfg(test)]
-mod rivals;
+mod other_classifiers;
 mod shape;
 mod signs;
 mod stems;

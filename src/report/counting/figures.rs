@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::false_positives::FalsePositives;
 use super::histogram::Histogram;
 use super::network;
 use super::occupancy::Occupancy;
-use super::suspects::Suspects;
 use super::top::Top;
 use crate::class::Class;
 use crate::report::reading::line::{Client, Event, Verdict};
@@ -104,7 +104,7 @@ pub struct Figures {
     /// What comes most often.
     pub top: Tops,
     /// Clients that may have been refused wrongly.
-    pub suspects: Suspects,
+    pub false_positives: FalsePositives,
     /// Lines that are not about a client.
     pub service: Service,
     /// The first and the last time.
@@ -128,7 +128,7 @@ impl Figures {
             waiting: Occupancy::default(),
             held: Occupancy::default(),
             top: Tops::default(),
-            suspects: Suspects::default(),
+            false_positives: FalsePositives::default(),
             service: Service::default(),
             span: None,
             zone,
@@ -176,7 +176,7 @@ impl Figures {
             self.at_time(at, times, client);
         }
         self.rank(client, times);
-        self.suspects.note(client);
+        self.false_positives.note(client);
     }
 
     fn at_time(&mut self, at: Moment, times: u64, client: &Client<'_>) {

@@ -2,9 +2,9 @@
 
 use jiff::civil::Date;
 
+use super::false_positives::{Record, exception};
 use super::figures::{ByVerdict, CLASSES, Figures, Service, row};
 use super::histogram::Histogram;
-use super::suspects::{Record, exception};
 use super::what_if::{Curve, Effect, curves, effect};
 use crate::class::Class;
 use crate::report::reading::line::Verdict;
@@ -97,14 +97,14 @@ pub struct Summary {
     /// The delays that were asked for, each with what the usual one did.
     pub what_if: Vec<(Class, Effect, Effect)>,
     /// Hosts that were refused or left, and passed later.
-    pub suspects: Vec<Suspect>,
+    pub false_positives: Vec<FalsePositive>,
     /// Hosts that waited most often because of their name.
     pub delayed: Vec<(String, u64, String)>,
 }
 
 /// A suspected false positive.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Suspect {
+pub struct FalsePositive {
     /// The name.
     pub host: String,
     /// What became of it.
@@ -153,7 +153,7 @@ pub fn summarize(
         rank_error: lists.iter().map(|list| list.error()).max().unwrap_or(0),
         curves: curves(figures),
         what_if: what_if(figures, delays),
-        suspects: suspects(figures, top),
+        false_positives: false_positives(figures, top),
         delayed: delayed(figures, top),
     }
 }
@@ -211,16 +211,16 @@ fn what_if(figures: &Figures, delays: &[(Class, f64)]) -> Vec<(Class, Effect, Ef
     delays.iter().filter_map(one).collect()
 }
 
-fn suspects(figures: &Figures, top: usize) -> Vec<Suspect> {
-    let found = figures.suspects.first(top);
-    let suspect = |(host, record): (&[u8], Record)| {
+fn false_positives(figures: &Figures, top: usize) -> Vec<FalsePositive> {
+    let found = figures.false_positives.first(top);
+    let false_positive = |(host, record): (&[u8], Record)| {
         let host = text(host);
-        Suspect { exception: exception(&host), host, record }
+        FalsePositive { exception: exception(&host), host, record }
     };
-    found.into_iter().map(suspect).collect()
+    found.into_iter().map(false_positive).collect()
 }
 
 fn delayed(figures: &Figures, top: usize) -> Vec<(String, u64, String)> {
-    let found = ranked(figures.suspects.delayed.first(top));
+    let found = ranked(figures.false_positives.delayed.first(top));
     found.into_iter().map(|(host, times)| (host.clone(), times, exception(&host))).collect()
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use jiff::tz::TimeZone;
 
-use super::inert::Inert;
+use super::html_escape::HtmlEscape;
 use super::plot::{bars, curve_plot};
 use super::wording::{both, brief, change, class_name, local_time, proposal, seconds, slots};
 use crate::report::counting::summary::{Held, Ranked, Summary};
@@ -28,7 +28,7 @@ pub fn render(summary: &Summary, zone: &TimeZone) -> String {
     page.times(summary);
     page.when(summary);
     page.delays(summary);
-    page.suspects(summary);
+    page.false_positives(summary);
     page.top(summary);
     page.put("</main></body></html>\n");
     page.out
@@ -46,7 +46,7 @@ impl Page<'_> {
     }
 
     fn title(&mut self, title: &str) {
-        self.put(format_args!("<h2>{}</h2>\n", Inert(title)));
+        self.put(format_args!("<h2>{}</h2>\n", HtmlEscape(title)));
     }
 
     /// A plot; it may be wider than a telephone's screen.
@@ -56,11 +56,15 @@ impl Page<'_> {
 
     /// The meaning of the two colours of the plot below.
     fn key(&mut self, one: &str, two: &str) {
-        self.put(format_args!("<p class=\"key\"><b>{}</b><b>{}</b></p>\n", Inert(one), Inert(two)));
+        self.put(format_args!(
+            "<p class=\"key\"><b>{}</b><b>{}</b></p>\n",
+            HtmlEscape(one),
+            HtmlEscape(two)
+        ));
     }
 
     fn paragraph(&mut self, text: &str) {
-        self.put(format_args!("<p>{}</p>\n", Inert(text)));
+        self.put(format_args!("<p>{}</p>\n", HtmlEscape(text)));
     }
 
     /// A table; all cells but the first of a row are numbers.
@@ -68,13 +72,13 @@ impl Page<'_> {
         let long = if head[0].is_empty() || head[0].starts_with("line") { " long" } else { "" };
         self.put(format_args!("<div class=\"wide{long}\"><table><thead><tr>"));
         for cell in head {
-            self.put(format_args!("<th>{}</th>", Inert(cell)));
+            self.put(format_args!("<th>{}</th>", HtmlEscape(cell)));
         }
         self.put("</tr></thead><tbody>\n");
         for row in rows {
             self.put("<tr>");
             for cell in &row {
-                self.put(format_args!("<td>{}</td>", Inert(cell)));
+                self.put(format_args!("<td>{}</td>", HtmlEscape(cell)));
             }
             self.put("</tr>\n");
         }
@@ -240,14 +244,14 @@ impl Page<'_> {
         self.table(&["delay", "early caught", "left before", "conn-seconds", "slots", ""], rows);
     }
 
-    fn suspects(&mut self, summary: &Summary) {
-        if !summary.suspects.is_empty() {
+    fn false_positives(&mut self, summary: &Summary) {
+        if !summary.false_positives.is_empty() {
             self.title("Hosts that left or were refused, and passed later");
-            let rows = summary.suspects.iter().map(|suspect| {
-                let record = suspect.record;
+            let rows = summary.false_positives.iter().map(|false_positive| {
+                let record = false_positive.record;
                 let counts =
                     [record.left, record.refused, record.passed].map(|count| count.to_string());
-                [vec![suspect.exception.clone()], counts.to_vec()].concat()
+                [vec![false_positive.exception.clone()], counts.to_vec()].concat()
             });
             self.table(&["line for --static-file", "left", "refused", "passed"], rows);
         }

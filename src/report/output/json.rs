@@ -49,7 +49,7 @@ pub fn render(summary: &Summary) -> String {
         },
         "curves": summary.curves.iter().map(curve).collect::<Vec<_>>(),
         "what_if": summary.what_if.iter().map(what_if).collect::<Vec<_>>(),
-        "suspects": suspects(summary),
+        "suspects": false_positives(summary),
         "delayed": delayed(summary),
     });
     format!("{value:#}\n")
@@ -126,18 +126,18 @@ fn what_if((class, now, then): &(Class, Effect, Effect)) -> Value {
     json!({"class": class.to_string(), "now": effect(now), "then": effect(then)})
 }
 
-fn suspects(summary: &Summary) -> Value {
-    let suspects = summary.suspects.iter().map(|suspect| {
-        let record = suspect.record;
+fn false_positives(summary: &Summary) -> Value {
+    let false_positives = summary.false_positives.iter().map(|false_positive| {
+        let record = false_positive.record;
         json!({
-            "host": suspect.host,
+            "host": false_positive.host,
             "left": record.left,
             "refused": record.refused,
             "passed_later": record.passed,
-            "static_file": suspect.exception,
+            "static_file": false_positive.exception,
         })
     });
-    suspects.collect()
+    false_positives.collect()
 }
 
 fn delayed(summary: &Summary) -> Value {

@@ -1,7 +1,7 @@
 //! The report as text, JSON or a page.
 
 pub mod html;
-pub mod inert;
+pub mod html_escape;
 pub mod json;
 mod plot;
 pub mod text;

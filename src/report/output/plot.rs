@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::inert::Inert;
+use super::html_escape::HtmlEscape;
 use crate::report::counting::what_if::{Curve, Effect};
 
 const WIDTH: f64 = 640.0;
@@ -32,7 +32,7 @@ pub(super) fn bars(names: &[&str], series: &[&[u64]], title: &str) -> String {
                 svg,
                 "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" \
                  height=\"{height:.1}\"><title>{}: {count}</title></rect>",
-                Inert(name)
+                HtmlEscape(name)
             );
         }
     }
@@ -74,7 +74,7 @@ pub(super) fn curve_plot(curve: &Curve) -> String {
 }
 
 fn start(title: &str, most: &str) -> String {
-    let (title, most, bottom) = (Inert(title), Inert(most), bottom());
+    let (title, most, bottom) = (HtmlEscape(title), HtmlEscape(most), bottom());
     format!(
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">\n\
          <title>{title}</title>\n\
@@ -87,8 +87,11 @@ fn start(title: &str, most: &str) -> String {
 
 fn put_name(svg: &mut String, x: f64, name: &str) {
     let y = HEIGHT - 6.0;
-    let _ =
-        writeln!(svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", Inert(name));
+    let _ = writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>",
+        HtmlEscape(name)
+    );
 }
 
 fn bottom() -> f64 {

@@ -27,7 +27,7 @@ pub fn render(summary: &Summary, zone: &TimeZone) -> String {
     text.when(summary);
     text.top(summary);
     text.delays(summary);
-    text.suspects(summary);
+    text.false_positives(summary);
     text.out
 }
 
@@ -204,15 +204,15 @@ impl Text<'_> {
         ));
     }
 
-    fn suspects(&mut self, summary: &Summary) {
-        if !summary.suspects.is_empty() {
+    fn false_positives(&mut self, summary: &Summary) {
+        if !summary.false_positives.is_empty() {
             self.title(
                 "Hosts that left or were refused, and passed later (a line for --static-file each)",
             );
         }
-        for suspect in &summary.suspects {
+        for false_positive in &summary.false_positives {
             let (record, line) =
-                (suspect.record, Printable(suspect.exception.as_bytes()).to_string());
+                (false_positive.record, Printable(false_positive.exception.as_bytes()).to_string());
             let (left, refused, passed) = (record.left, record.refused, record.passed);
             self.line(format_args!("  left {left}, refused {refused}, passed {passed}  {line}"));
         }

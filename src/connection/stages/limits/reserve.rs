@@ -24,7 +24,7 @@ pub(in crate::connection) fn refuse_again(
     decided: &mut Decided,
 ) -> Step {
     let exemptions = decided.exemptions();
-    if exemptions.delay != DelayBy::Class
+    if exemptions.delay_source != DelayBy::Class
         || !is_bound_by_reserve(server.options(), client, exemptions)
     {
         return Ok(());
@@ -49,7 +49,7 @@ pub(in crate::connection::stages) fn admission(
     class: Class,
 ) -> Admission {
     let exemptions = decided.exemptions();
-    let class = match exemptions.delay {
+    let class = match exemptions.delay_source {
         DelayBy::Class => class,
         DelayBy::Trust => Class::Static,
         DelayBy::Rule(_) | DelayBy::Exempt | DelayBy::RejectedUpstream => {

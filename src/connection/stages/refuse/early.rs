@@ -9,9 +9,11 @@ use crate::connection::lookup::lists::Late;
 use crate::connection::refusal::talk::talk;
 use crate::connection::refusal::{Refusal, Why};
 use crate::connection::service::Server;
+use crate::connection::stages::known;
 use crate::connection::stages::lists::log_failed;
 use crate::connection::stages::tell::{View, log_early, tell};
 use crate::connection::watched::Watched;
+use crate::known::asking::message::Why as Forgotten;
 use crate::options::RefuseBy;
 
 /// Notes an early talker that the program is going to refuse, and holds it.
@@ -24,6 +26,7 @@ pub(in crate::connection) fn leave_to_program(
     decided: &Decided,
 ) -> Result<(), Verdict> {
     log_failed(server, watched, decided, Late::MayYetAnswer);
+    known::forget(server, watched, Forgotten::Early);
     let view = View { server, watched, decided };
     tell(server, Counter::Early, |_| log_early(view, "rblsmtpd", None));
     if hold(server, watched) == Held::Gone {
@@ -40,6 +43,7 @@ pub(in crate::connection::stages) fn refuse(
     decided: &Decided,
 ) {
     let options = server.options();
+    known::forget(server, watched, Forgotten::Early);
     let refusal = refusal(View { server, watched, decided });
     server.acceptor.counts.note_refusal();
     match refuse_by(options.refuse, server.acceptor.limits.is_under_pressure()) {

@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 
 /// Text in a page: what could begin or end an element, an attribute or an entity is
 /// written as an entity (HTML, 13.1.2.3 and 13.1.4).
-pub struct Inert<'a>(pub &'a str);
+pub struct HtmlEscape<'a>(pub &'a str);
 
-impl fmt::Display for Inert<'_> {
+impl fmt::Display for HtmlEscape<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for letter in self.0.chars() {
             match letter {
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn hostile_text_is_inert() {
-        let text = Inert("<script>\"a\" & 'b'\u{1b}").to_string();
+        let text = HtmlEscape("<script>\"a\" & 'b'\u{1b}").to_string();
         assert_eq!(text, "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;\u{fffd}");
     }
 }

@@ -23,13 +23,13 @@ pub struct Record {
 
 /// Suspected false positives.
 #[derive(Debug, Default)]
-pub struct Suspects {
+pub struct FalsePositives {
     hosts: HashMap<Box<[u8]>, Record>,
     /// Hosts that waited longer than the shortest delay because of their name.
     pub delayed: Top,
 }
 
-impl Suspects {
+impl FalsePositives {
     /// Counts a client.
     pub fn note(&mut self, client: &Client<'_>) {
         let Some(host) = client.host else { return };
@@ -97,20 +97,20 @@ mod tests {
     use super::*;
     use crate::report::reading::line::{Event, Read, read};
 
-    fn suspects(lines: &[&str]) -> Suspects {
-        let mut suspects = Suspects::default();
+    fn false_positives(lines: &[&str]) -> FalsePositives {
+        let mut false_positives = FalsePositives::default();
         for line in lines {
             let Read::Event(Event::Client(client)) = read(line.as_bytes()) else {
                 panic!("{line}")
             };
-            suspects.note(&client);
+            false_positives.note(&client);
         }
-        suspects
+        false_positives
     }
 
     #[test]
     fn who_left_and_passed_later_is_one() {
-        let suspects = suspects(&[
+        let false_positives = false_positives(&[
             "hangup ip=192.0.2.7 host=mx.example.org class=dynamic delay=12 waited=9.00",
             "limit ip=192.0.2.7 host=mx.example.org class=dynamic delay=12 waited=0.10 kind=reserve",
             "pass ip=192.0.2.7 host=mx.example.org class=dynamic delay=12 waited=12.00",
@@ -119,17 +119,17 @@ mod tests {
             "hangup ip=192.0.2.9 host=other.example class=static delay=2 waited=1.00",
         ]);
         let expected = Record { left: 1, refused: 1, passed: 1 };
-        assert_eq!(suspects.first(9), [(&b"mx.example.org"[..], expected)]);
-        assert_eq!(suspects.delayed.first(9), [(&b"mx.example.org"[..], 1)]);
+        assert_eq!(false_positives.first(9), [(&b"mx.example.org"[..], expected)]);
+        assert_eq!(false_positives.delayed.first(9), [(&b"mx.example.org"[..], 1)]);
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut suspects = Suspects::default();
+        let mut false_positives = FalsePositives::default();
         for number in 0..3 * KEPT {
-            suspects.record(&number.to_ne_bytes(), |record| record.left += 1);
+            false_positives.record(&number.to_ne_bytes(), |record| record.left += 1);
         }
-        assert!(suspects.hosts.len() <= KEPT);
+        assert!(false_positives.hosts.len() <= KEPT);
     }
 
     #[test]
