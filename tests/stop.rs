@@ -35,8 +35,9 @@ fn term_lets_waiting_clients_finish_and_frees_the_port() {
         let mut waiting = daemon.client("127.0.0.1");
         assert!(waiting.is_silent_for(Duration::from_millis(300)));
         daemon.signal(signal);
-        wait_until("the port to be free", || (!port_answers(&daemon)).then_some(()));
+        // Before the port is tried, which adds a client until it is free.
         assert!(daemon.log("stopping ").starts_with("stopping waiting=1 sessions=0 pid="));
+        wait_until("the port to be free", || (!port_answers(&daemon)).then_some(()));
         let ended = daemon.has_ended();
         assert!(!ended || !is_before(&waiting, 5), "a client is waiting");
         let next = setup("0").port(daemon.port).run(&["echo", "220 next"]);

@@ -315,6 +315,11 @@ mod tests {
         for slot in [first, second] {
             pool.slots().set_client(slot, ip);
             pool.slots().enter(slot, Stage::Busy);
+            // Their order is that of their microseconds.
+            let placed = sys::monotonic_micros();
+            while sys::monotonic_micros() == placed {
+                std::hint::spin_loop();
+            }
         }
         pool.slots().describe(first, Class::Static, Some("mx.example.org"));
         assert!(pool.queue().claim(first, 1));
