@@ -2,7 +2,7 @@
 //! before it were chosen by the operator of the network.  The domain itself is only the
 //! owner's own name: `ns.dsl.example.net.pk` is a name server of a company called dsl.
 
-use psl::{List, Psl, Type};
+use super::registry::suffix_length;
 
 /// A host name cut where the owner's domain begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,26 +19,12 @@ impl<'a> Parts<'a> {
     /// The parts of `name`, which is lower-case. Under a top-level domain that is not
     /// on the list the last two labels are the owner's.
     pub(super) fn of(name: &'a str) -> Self {
-        let suffix = registry(name).len().min(name.len());
-        let named = &name[..name.len() - suffix];
+        // Private entries of the list, such as `compute.example.com`, are left out: an
+        // address may stand right before them.
+        let named = &name[..name.len() - suffix_length(name)];
         let named = named.strip_suffix('.').unwrap_or(named);
         let (host, owner) = named.rsplit_once('.').unwrap_or(("", named));
         Self { host, owner, named }
-    }
-}
-
-/// The suffix below which a registry sells names.  Private entries of the list, such as
-/// `compute.example.com`, are ignored: an address may stand right before them.
-fn registry(name: &str) -> &str {
-    let mut name = name;
-    loop {
-        let Some(suffix) = List.suffix(name.as_bytes()) else { return name };
-        let start = name.len() - suffix.as_bytes().len();
-        let private = suffix.typ() == Some(Type::Private);
-        match name[start..].split_once('.') {
-            Some((_, rest)) if private => name = rest,
-            _ => return &name[start..],
-        }
     }
 }
 

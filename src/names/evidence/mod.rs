@@ -10,6 +10,7 @@ mod domain;
 mod fit;
 #[cfg(test)]
 mod other_classifiers;
+mod registry;
 mod shape;
 mod signs;
 mod stems;
