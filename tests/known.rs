@@ -133,12 +133,17 @@ fn the_tool_lists_shows_forgets_and_exports() {
     assert_eq!(text(&known(&home, &["list"])).lines().count(), 2);
 }
 
+/// What a command that could not ask has printed.
+#[track_caller]
+fn refusal(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(111));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[test]
 fn where_there_is_no_keeper_the_tool_says_so() {
     let home = home();
-    let asked = known(&home, &["list"]);
-    assert_eq!(asked.status.code(), Some(111));
-    let text = String::from_utf8_lossy(&asked.stderr).into_owned();
+    let text = refusal(&known(&home, &["list"]));
     assert!(text.contains("no keeper is running there (use --known DIR)"), "{text}");
 }
 
@@ -534,9 +539,7 @@ fn classify_tells_what_is_remembered_and_the_delay() {
     let json = text(&classify(&["--json", "192.0.2.7", "mx.example.org"]));
     assert!(json.contains("\"delay\":0.0") && json.contains("\"count\":1"), "{json}");
     keeper.end(Signal::SIGTERM);
-    let refused = classify(&["192.0.2.7", "mx.example.org"]);
-    assert_eq!(refused.status.code(), Some(111));
-    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let text = refusal(&classify(&["192.0.2.7", "mx.example.org"]));
     assert!(text.contains("no keeper is running there"), "{text}");
 }
 

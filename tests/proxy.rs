@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lab::chain::Chain;
 use lab::daemon::Setup;
+use lab::dns::{FakeDns, Fault};
 use lab::proxies::{PROXY, Proxy};
 use lab::report::{Report, program};
 use lab::smtp::SmtpServer;
@@ -122,6 +123,56 @@ fn a_header_that_is_wrong_late_or_cut_off_ends_the_connection_without_a_word() {
     assert_eq!(client.read_all(), "");
     daemon.log(&format!("{WARNING}it ends in the middle: "));
     daemon.wait_for_stats(" error=7 ");
+}
+
+/// With `-v` a child becomes the program itself, and the supervisor counts what became
+/// of its client.
+#[test]
+fn a_check_is_counted_as_one_where_the_child_becomes_the_program() {
+    let daemon = reporting(setup().option("-v"));
+    let local = [SIGNATURE, &[0x20, 0, 0, 0]].concat();
+    reporting_client(&daemon, &local);
+    daemon.log("end ");
+    daemon.wait_for_stats("stats pass=0 early=0 hangup=0 deny=0 listed=0 limit=0 check=1 error=0 ");
+    reporting_client(&daemon, LINE.as_bytes());
+    daemon.log_lines("end ", 2);
+    daemon.wait_for_stats("stats pass=1 early=0 hangup=0 deny=0 listed=0 limit=0 check=1 error=0 ");
+    let lines = daemon.log_lines("smtp-delayd: pid ", 2);
+    assert!(lines[0].ends_with(&format!(" from {PROXY}")), "{lines:?}");
+    assert!(lines[1].ends_with(" from 192.0.2.7"), "{lines:?}");
+}
+
+#[test]
+fn a_proxy_that_resets_the_connection_ends_it_alone() {
+    let daemon = setup().run(&["echo", "served"]);
+    let mut client = daemon.client(PROXY);
+    client.say("PROXY TCP4 ");
+    client.reset();
+    // Whether the bytes or the reset were seen first.
+    wait_until("the connection's verdict", || {
+        let stats = daemon.wait_for_stats("stats ");
+        (stats.contains(" check=1 error=0 ") || stats.contains(" check=0 error=1 ")).then_some(())
+    });
+    daemon.wait_for_stats(" busy=0 ");
+    let mut next = daemon.client(PROXY);
+    next.say(LINE);
+    assert_eq!(next.read_all(), "served\n");
+}
+
+#[test]
+fn the_class_is_that_of_the_client_that_the_header_names() {
+    let dns = FakeDns::start(Fault::Turning(&["mx.good.example"]));
+    let delays = "--delay-static 0.3 --delay-none 25 --delay-unknown 25";
+    let daemon = Daemon::setup()
+        .option_with("--proxy-nets", PROXY)
+        .option(delays)
+        .option(&dns.option())
+        .run(&["echo", "served"]);
+    let mut client = daemon.client(PROXY);
+    client.say(LINE);
+    assert_eq!(client.read_all(), "served\n");
+    let line = daemon.log("pass ip=192.0.2.7 ");
+    assert!(line.contains(" host=mx.good.example class=static "), "{line}");
 }
 
 #[test]
