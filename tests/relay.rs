@@ -258,14 +258,18 @@ fn no_session_leaves_a_descriptor_behind() {
     daemon.syslog.wait_for("prog: words ip=");
     let (supervisor, relay) = (daemon.pid(), daemon.relay());
     let count = || [supervisor, relay].map(|pid| descriptors(pid).len());
-    let before = wait_until("the first one to be let go", || {
-        Some(count()).filter(|_| [supervisor, relay].map(pipes) == [2, 2])
+    wait_until("the first one to be let go", || {
+        ([supervisor, relay].map(pipes) == [2, 2]).then_some(())
     });
+    let before = count();
     for _ in 0..300 {
         daemon.client().read_all();
-        assert!(count()[0] < before[0] + 150);
+        wait_until("the pile to be bounded", || (count()[0] < before[0] + 150).then_some(()));
     }
-    wait_until("all to be let go", || (count() == before).then_some(()));
+    // Fewer, if a file was open for a moment when they were counted.
+    wait_until("all to be let go", || {
+        count().iter().zip(before).all(|(now, before)| *now <= before).then_some(())
+    });
 }
 
 #[test]
