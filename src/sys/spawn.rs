@@ -2,7 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use nix::unistd::{ForkResult, Pid};
+use nix::errno::Errno;
+use nix::unistd::Pid;
 
 /// The exit code of a child that panicked: trouble that may pass, as in ucspi-tcp.
 const PANICKED: u8 = 111;
@@ -15,14 +16,29 @@ const PANICKED: u8 = 111;
 /// # Errors
 /// EAGAIN for a process limit, ENOMEM.
 pub fn spawn(work: impl FnOnce() -> u8) -> nix::Result<Pid> {
-    // SAFETY: no thread but the caller exists, so the child may go on using
-    // the allocator and every lock.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            exit_now(catch_unwind(AssertUnwindSafe(work)).unwrap_or(PANICKED));
-        }
+    match fork()? {
+        0 => exit_now(catch_unwind(AssertUnwindSafe(work)).unwrap_or(PANICKED)),
+        child => Ok(Pid::from_raw(child)),
     }
+}
+
+/// fork(2), as cheap as it can be: `_Fork` leaves out what the C library's fork does about
+/// handlers and locks, by which each child would write to two more pages, its own from
+/// then on.  Where a thread but the caller exists those locks have to be taken.
+fn fork() -> nix::Result<libc::pid_t> {
+    // SAFETY: the C library sets it, and this process has a thread that could only if
+    // it is zero already.
+    let is_alone = unsafe { __libc_single_threaded } != 0;
+    // SAFETY: no thread but the caller exists, so the child may go on using the
+    // allocator and every lock, which nobody holds.
+    Errno::result(if is_alone { unsafe { _Fork() } } else { unsafe { libc::fork() } })
+}
+
+unsafe extern "C" {
+    /// Whether this process has no thread but the caller (glibc 2.32).
+    static __libc_single_threaded: libc::c_char;
+    /// fork(2) without handlers and locks (glibc 2.34, POSIX.1-2024).
+    fn _Fork() -> libc::pid_t;
 }
 
 /// Ends this process without unwinding, dropping, flushing or allocating anything.

@@ -63,14 +63,14 @@ impl Lookup {
             ident: None,
             lists: WantedLists::default(),
         };
-        Self::start(wanted, Rc::new([]), now, now)
+        Self::start(wanted, None, now, now)
     }
 
-    /// Sends the questions; all of them end by `deadline`.
+    /// Sends the questions to `servers`; all of them end by `deadline`.
     #[must_use]
     pub fn start(
         wanted: Wanted,
-        servers: Rc<[SocketAddr]>,
+        servers: Option<Rc<[SocketAddr]>>,
         now: Instant,
         deadline: Instant,
     ) -> Self {

@@ -8,24 +8,26 @@ use crate::dns::{Query, Question};
 
 /// Name servers, and the deadline of what they are asked.
 pub(super) struct NameServers {
-    addresses: Rc<[SocketAddr]>,
+    /// None without a question for them: even an empty list would take memory.
+    addresses: Option<Rc<[SocketAddr]>>,
     deadline: Instant,
 }
 
 impl NameServers {
     /// Questions to `addresses`, which are asked in turn, end by `deadline`.
-    pub(super) fn new(addresses: Rc<[SocketAddr]>, deadline: Instant) -> Self {
+    pub(super) fn new(addresses: Option<Rc<[SocketAddr]>>, deadline: Instant) -> Self {
         Self { addresses, deadline }
     }
 
     /// The same name servers with another deadline.
     pub(super) fn until(&self, deadline: Instant) -> Self {
-        Self { addresses: Rc::clone(&self.addresses), deadline }
+        Self { addresses: self.addresses.clone(), deadline }
     }
 
     /// Sends `question`.
     pub(super) fn ask(&self, question: Question, now: Instant) -> Query {
-        Query::ask(question, Rc::clone(&self.addresses), now, self.deadline)
+        let addresses = self.addresses.clone().unwrap_or_else(|| Rc::new([]));
+        Query::ask(question, addresses, now, self.deadline)
     }
 
     /// Asks each of them at once for a name that it answers or refuses by itself
@@ -35,6 +37,6 @@ impl NameServers {
         let question = || Question::Names(Ipv4Addr::LOCALHOST.into());
         let probe =
             |server: &SocketAddr| Query::ask(question(), Rc::new([*server]), now, self.deadline);
-        self.addresses.iter().map(probe).collect()
+        self.addresses.iter().flat_map(|addresses| addresses.iter()).map(probe).collect()
     }
 }

@@ -11,11 +11,21 @@ use crate::options::Options;
 /// Sets the client's socket up, and greets it if `-B` asks for that.
 pub(in crate::connection) fn arrive(server: Server<'_>, client: Client) -> Watched {
     set_up_socket(server, &client);
-    let known = || server.acceptor.findings.local_name(client.local.ip()).flatten();
-    let local_name = server.options().local_name.clone().or_else(known);
+    let local_name = known_local_name(server, &client).flatten();
     let name = client.host.clone().unwrap_or(HostName::NotAsked);
     let lookup = Lookup::nothing(client.ip(), name, local_name, client.accepted);
     Watched::new(client, lookup)
+}
+
+/// The name of our end of the connection: `None` if it has to be looked up.  That of `-l`
+/// is [`View::local_name`]'s: a copy would be memory that each client costs.
+///
+/// [`View::local_name`]: super::tell::View::local_name
+pub(super) fn known_local_name(server: Server<'_>, client: &Client) -> Option<Option<String>> {
+    match server.options().local_name {
+        Some(_) => Some(None),
+        None => server.acceptor.findings.local_name(client.local.ip()),
+    }
 }
 
 fn set_up_socket(server: Server<'_>, client: &Client) {

@@ -47,7 +47,7 @@ impl<'a> View<'a> {
         let (client, lookup) = (self.watched.client(), self.watched.lookup());
         Ends {
             local: client.local,
-            local_name: lookup.local_name_so_far(),
+            local_name: self.local_name(),
             remote: client.peer,
             remote_name: self.host(),
             info: lookup.info(),
@@ -56,12 +56,14 @@ impl<'a> View<'a> {
 
     /// The name in our replies.
     pub(super) fn our_name(self) -> String {
-        let service = self.server.service;
-        let local_host = match &service.options.local_name {
-            Some(name) => Some(name.as_str()),
-            None => self.watched.lookup().local_name_so_far(),
-        };
-        our_name(local_host, service.host_name.as_deref(), self.watched.client().local.ip())
+        let host_name = self.server.service.host_name.as_deref();
+        our_name(self.local_name(), host_name, self.watched.client().local.ip())
+    }
+
+    /// The name of our end of the connection: that of `-l`, or what was looked up by now.
+    pub(super) fn local_name(self) -> Option<&'a str> {
+        let given = self.server.service.options.local_name.as_deref();
+        given.or_else(|| self.watched.lookup().local_name_so_far())
     }
 
     /// Ends the connection with one line, unless that is left to the program.

@@ -127,31 +127,43 @@ fn wait(
     time: Duration,
     until: Until,
 ) -> Woken {
-    let interest = match watch_for {
-        WatchFor::Off | WatchFor::Reset => PollFlags::empty(),
-        WatchFor::Talk => PollFlags::POLLIN | RDHUP,
-        WatchFor::Leaving => RDHUP,
-    };
-    let mut fds: Vec<PollFd<'_>> =
-        lookup.interests().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
-    let watched = match watch_for {
-        WatchFor::Off => None,
-        WatchFor::Talk | WatchFor::Leaving => Some(client.stream.input()),
-        // A pipe whose writer has left reports that for ever, and nothing more.
-        WatchFor::Reset => Some(client.stream.output()),
-    };
-    fds.extend(watched.map(|fd| PollFd::new(fd, interest)));
-    let end = match until {
-        Until::Wake => poll_with_signals(&mut fds, time),
-        _ => poll_for(&mut fds, time),
-    };
-    let is_ready = |fd: &PollFd<'_>| {
-        // `None` for flags that nix has no name for, such as RDHUP.
-        end == PollEnd::Ready && fd.any().unwrap_or(true)
-    };
-    let mut ready: Vec<bool> = fds.iter().map(is_ready).collect();
-    let by_client = watched.is_some() && ready.pop() == Some(true);
+    let own = own_interest(client, watch_for);
+    // Most of the time nothing is looked up, and a list would take memory.
+    if lookup.interests().next().is_none() {
+        let mut fds = own.clone();
+        let end = poll_until(fds.as_mut_slice(), time, until);
+        let by_client = fds.is_some_and(|fd| end == PollEnd::Ready && is_ready(&fd));
+        return Woken { by_client, by_signal: end == PollEnd::Signal, ready: Vec::new() };
+    }
+    let looked_up = lookup.interests().map(|(fd, flags)| PollFd::new(fd, flags));
+    let mut fds: Vec<PollFd<'_>> = looked_up.chain(own.clone()).collect();
+    let end = poll_until(&mut fds, time, until);
+    let mut ready: Vec<bool> = fds.iter().map(|fd| end == PollEnd::Ready && is_ready(fd)).collect();
+    let by_client = own.is_some() && ready.pop() == Some(true);
     Woken { by_client, by_signal: end == PollEnd::Signal, ready }
+}
+
+/// What is polled of the client.
+fn own_interest(client: &Client, watch_for: WatchFor) -> Option<PollFd<'_>> {
+    match watch_for {
+        WatchFor::Off => None,
+        WatchFor::Talk => Some(PollFd::new(client.stream.input(), PollFlags::POLLIN | RDHUP)),
+        WatchFor::Leaving => Some(PollFd::new(client.stream.input(), RDHUP)),
+        // A pipe whose writer has left reports that for ever, and nothing more.
+        WatchFor::Reset => Some(PollFd::new(client.stream.output(), PollFlags::empty())),
+    }
+}
+
+fn poll_until(fds: &mut [PollFd<'_>], time: Duration, until: Until) -> PollEnd {
+    match until {
+        Until::Wake => poll_with_signals(fds, time),
+        _ => poll_for(fds, time),
+    }
+}
+
+fn is_ready(fd: &PollFd<'_>) -> bool {
+    // `None` for flags that nix has no name for, such as RDHUP.
+    fd.any().unwrap_or(true)
 }
 
 /// `None` if it was nothing to act on.

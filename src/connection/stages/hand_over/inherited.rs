@@ -100,7 +100,7 @@ fn environment(view: View<'_>, passed: Passed, waited: Duration) -> Environment 
     let View { server, watched, decided } = view;
     let mut environment = server.service.environment.clone();
     let lookup = watched.lookup();
-    let local_host = lookup.local_name_so_far();
+    let local_host = view.local_name();
     let names = Names { local_host, remote_host: view.host(), info: lookup.info() };
     set_variables(&mut environment, watched.client(), &names);
     for (name, value) in decided.rule().map(Match::rule).unwrap_or_default().variables {

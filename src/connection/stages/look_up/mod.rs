@@ -3,7 +3,6 @@
 pub(super) mod name_servers;
 
 use std::io;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Step, known, lists};
@@ -14,6 +13,7 @@ use crate::connection::lookup::ident::Ident;
 use crate::connection::lookup::wanted::Wanted;
 use crate::connection::lookup::{HostName, Lookup};
 use crate::connection::service::Server;
+use crate::connection::stages::arrive::known_local_name;
 use crate::connection::stages::limits::reserve::look_up_limit;
 use crate::connection::stages::watching::act_on;
 use crate::connection::watched::Watched;
@@ -98,26 +98,19 @@ fn end_of_grace(options: &Options, watched: &Watched) -> Option<Instant> {
 fn start(server: Server<'_>, watched: &mut Watched, decided: &Decided, name: Option<HostName>) {
     let (options, client) = (server.options(), watched.client());
     let is_rejected = decided.is_rejected_upstream();
-    let local_ip = client.local.ip();
-    let known = match &options.local_name {
-        Some(name) => Some(Some(name.clone())),
-        None => server.acceptor.findings.local_name(local_ip),
-    };
+    let known = known_local_name(server, client);
     let wanted = Wanted {
         ip: client.ip(),
         name,
         paranoid: options.paranoid,
-        local: (known.is_none() && !is_rejected).then_some(local_ip),
+        local: (known.is_none() && !is_rejected).then_some(client.local.ip()),
         local_name: known.flatten(),
         raw_names: options.as_tcpserver,
         ident: ident(options, client).filter(|_| !is_rejected),
         lists: lists::wanted(options, client, decided.exemptions()),
     };
-    let servers = if wanted.needs_name_servers() {
-        server.service.resolvers.borrow_mut().servers()
-    } else {
-        Rc::new([])
-    };
+    let servers =
+        wanted.needs_name_servers().then(|| server.service.resolvers.borrow_mut().servers());
     let deadline = client.received + options.dns_timeout;
     watched.look_up(Lookup::start(wanted, servers, Instant::now(), deadline));
     known::ask(server, watched, decided);
