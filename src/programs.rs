@@ -30,7 +30,7 @@ const NAMES: [&str; 6] =
     [DAEMON.program, CTL, demo::RESPONDER, "tcpserver", "tcprules", "tcprulescheck"];
 const CTL_HELP: &str = "\
 usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
-       smtp-delayctl metrics [--scoreboard FILE] [--output FILE]
+       smtp-delayctl metrics [--scoreboard FILE] [--output FILE] [--label NAME=VALUE]
        smtp-delayctl pid FILE
        smtp-delayctl classify [options] IP [NAME]
        smtp-delayctl report [--html FILE] [--json] [--since TIME] [--until TIME]

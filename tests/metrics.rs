@@ -147,6 +147,10 @@ fn promtool_has_nothing_to_say() {
         text.contains("smtp_delayd_known_clients 0\n").then_some(text)
     });
     assert_valid(&text);
+    let (_, text) = ctl(&["metrics", "--label", "port=25", "--scoreboard", &daemon.path("board")]);
+    assert_valid(&text);
+    let mut figures = text.lines().filter(|line| !line.starts_with('#'));
+    assert!(figures.all(|line| line.contains("port=\"25\"")), "{text}");
     kill_daemon(&daemon);
     let output = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"))
         .args(["metrics", "--scoreboard", &daemon.path("board")])

@@ -1,8 +1,9 @@
 //! `smtp-delayctl metrics`: the counters of a daemon as Prometheus reads them, for the
 //! textfile collector of its `node_exporter`.
 
+mod families;
+
 use std::ffi::OsString;
-use std::fmt::{Display, Write as _};
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +21,7 @@ use crate::error::{Fatal, Usage};
 use crate::file::entry::Entry;
 use crate::file::lock::Holder;
 use crate::options::suggest::hint;
+use families::{Families, Kind, Label};
 
 /// The collector often runs as another user.
 const MODE: u32 = 0o644;
@@ -29,6 +31,8 @@ const MODE: u32 = 0o644;
 struct Asked {
     scoreboard: Option<PathBuf>,
     output: Option<PathBuf>,
+    /// A label of every figure, which tells daemons apart.
+    label: Option<Label>,
 }
 
 /// Prints the figures, or writes them to a file.  Those of a daemon that is gone, or whose
@@ -39,9 +43,9 @@ struct Asked {
 /// 100 for wrong usage, 111 for a scoreboard that cannot be read or a file that cannot be
 /// written, 3 if the daemon is not running.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
-    let asked = read(arguments)?;
-    let figures = figures(asked.scoreboard);
-    put(figures.as_deref().unwrap_or(&down()), asked.output.as_deref())?;
+    let Asked { scoreboard, output, label } = read(arguments)?;
+    let figures = figures(scoreboard, label.as_ref());
+    put(figures.as_deref().unwrap_or(&down(label.as_ref())), output.as_deref())?;
     figures.map(drop)
 }
 
@@ -50,28 +54,34 @@ fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let unreadable = |why: lexopt::Error| Usage::Unreadable(why.into());
     while let Some(argument) = parser.next().map_err(unreadable)? {
-        let (option, file) = match argument {
-            Arg::Long("scoreboard") => ("--scoreboard", &mut asked.scoreboard),
-            Arg::Long("output") => ("--output", &mut asked.output),
+        let (option, takes) = match argument {
+            Arg::Long("scoreboard") => ("--scoreboard", "FILE"),
+            Arg::Long("output") => ("--output", "FILE"),
+            Arg::Long("label") => ("--label", "NAME=VALUE"),
             Arg::Long(name) => {
-                let hint = hint(name, "--", ["scoreboard", "output"]);
+                let hint = hint(name, "--", ["scoreboard", "output", "label"]);
                 return Err(Usage::UnknownOption { option: format!("--{name}"), hint });
             }
             other => return Err(unreadable(other.unexpected())),
         };
-        let missing = |_| Usage::MissingValue { option: option.into(), takes: "FILE" };
-        *file = Some(parser.value().map_err(missing)?.into());
+        let missing = |_| Usage::MissingValue { option: option.into(), takes };
+        let value = parser.value().map_err(missing)?;
+        match option {
+            "--scoreboard" => asked.scoreboard = Some(value.into()),
+            "--output" => asked.output = Some(value.into()),
+            _ => asked.label = Some(Label::parse(&value)?),
+        }
     }
     Ok(asked)
 }
 
 /// The figures of a daemon that is running.
-fn figures(scoreboard: Option<PathBuf>) -> Result<String, Failure> {
+fn figures(scoreboard: Option<PathBuf>, label: Option<&Label>) -> Result<String, Failure> {
     let file = locate(scoreboard)?;
     let mut reading = Reading::of(&file).map_err(|why| unreadable(&file, why))?;
     let supervisor = reading.supervisor;
     let board = reading.board().map_err(|why| unreadable(&file, io::Error::other(why)))?;
-    if supervisor == Holder::NoProcess { Err(Failure::Gone(file)) } else { Ok(up(&board)) }
+    if supervisor == Holder::NoProcess { Err(Failure::Gone(file)) } else { Ok(up(&board, label)) }
 }
 
 fn put(text: &str, output: Option<&Path>) -> Result<(), Failure> {
@@ -83,68 +93,21 @@ fn put(text: &str, output: Option<&Path>) -> Result<(), Failure> {
     written.map_err(|why| Fatal::unable(format_args!("write {}", path.display()), why).into())
 }
 
-/// Families of figures in Prometheus's text format, version 0.0.4, which the textfile
-/// collector reads; it does not read `OpenMetrics`.
-#[derive(Default)]
-struct Families(String);
-
-/// What a figure does.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// It only grows, as long as the daemon runs.
-    Counter,
-    /// It may also fall.
-    Gauge,
-}
-
-impl Families {
-    /// A family of one figure.
-    fn one(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
-        self.begin(name, kind, help);
-        let _ = writeln!(self.0, "smtp_delayd_{name} {value}");
-    }
-
-    /// A family with a figure for each value of `label`, which are words of ours that need
-    /// no escaping.
-    fn each<V: Display>(
-        &mut self,
-        name: &str,
-        kind: Kind,
-        help: &str,
-        label: &str,
-        values: impl Iterator<Item = (&'static str, V)>,
-    ) {
-        self.begin(name, kind, help);
-        for (word, value) in values {
-            let _ = writeln!(self.0, "smtp_delayd_{name}{{{label}=\"{word}\"}} {value}");
-        }
-    }
-
-    fn begin(&mut self, name: &str, kind: Kind, help: &str) {
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-        };
-        let _ = writeln!(self.0, "# HELP smtp_delayd_{name} {help}");
-        let _ = writeln!(self.0, "# TYPE smtp_delayd_{name} {kind}");
-    }
-
-    fn up(&mut self, value: u8) {
-        let help = "Whether the daemon is running and its scoreboard could be read.";
-        self.one("up", Kind::Gauge, help, value);
-    }
+fn add_up(families: &mut Families<'_>, value: u8) {
+    let help = "Whether the daemon is running and its scoreboard could be read.";
+    families.one("up", Kind::Gauge, help, value);
 }
 
 /// What is told of a daemon that is gone.
-fn down() -> String {
-    let mut families = Families::default();
-    families.up(0);
-    families.0
+fn down(label: Option<&Label>) -> String {
+    let mut families = Families::new(label);
+    add_up(&mut families, 0);
+    families.into_text()
 }
 
-fn up(board: &Scoreboard<'_>) -> String {
-    let mut families = Families::default();
-    families.up(1);
+fn up(board: &Scoreboard<'_>, label: Option<&Label>) -> String {
+    let mut families = Families::new(label);
+    add_up(&mut families, 1);
     let help = "When the daemon was started, in seconds since 1970.";
     families.one("start_time_seconds", Kind::Gauge, help, started(board).as_secs());
     let stats = status::stats(board);
@@ -162,7 +125,7 @@ fn up(board: &Scoreboard<'_>) -> String {
         let help = "Clients that the keeper of known clients remembers.";
         families.one("known_clients", Kind::Gauge, help, clients);
     }
-    families.0
+    families.into_text()
 }
 
 /// Since 1970, rounded to a second: whoever counts restarts by its changes must not see
@@ -188,6 +151,8 @@ mod tests {
         assert_eq!(mistake("--outptu x"), "unknown option --outptu: did you mean --output?");
         assert_eq!(mistake("--output"), "--output takes FILE");
         assert!(mistake("x").contains('x') && mistake("-x").contains("-x"));
+        assert_eq!(mistake("--label"), "--label takes NAME=VALUE");
+        assert!(mistake("--label up").starts_with("--label takes NAME=VALUE"));
         let asked = reading("--output=a --scoreboard b").unwrap();
         assert_eq!((asked.output, asked.scoreboard), (Some("a".into()), Some("b".into())));
     }
@@ -226,7 +191,7 @@ mod tests {
     #[test]
     fn whatever_a_scoreboard_holds_is_in_the_format() {
         damaged::each(|board, slots| {
-            let text = up(board);
+            let text = up(board, None);
             let families = families_of(&text);
             let (always, known) = families.split_at(ALWAYS.len());
             assert_eq!(always, ALWAYS, "{text}");
@@ -246,7 +211,7 @@ mod tests {
 
     #[test]
     fn of_a_daemon_that_is_gone_nothing_else_is_told() {
-        let text = down();
+        let text = down(None);
         assert_eq!(families_of(&text), ["up"]);
         assert!(text.ends_with("\nsmtp_delayd_up 0\n"), "{text}");
     }
