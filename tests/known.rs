@@ -324,6 +324,27 @@ fn a_known_client_that_talks_early_is_refused_and_forgotten() {
 }
 
 #[test]
+fn a_dry_run_forgets_an_early_talker_and_remembers_no_client_that_it_would_refuse() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    keeper.tell("127.0.0.1", STATIC);
+    keeper.wait_for_record("127.0.0.1");
+    let dns = named();
+    let daemon = daemon(&home, &dns).option("--dry-run --per-ip 1").run(&["sh", "-c", "cat"]);
+    let mut client = daemon.client("127.0.0.1");
+    client.say("220 early\r\n");
+    assert_greeted(client);
+    keeper.log("forget ip=127.0.0.1 why=early");
+    daemon.log("end ");
+    // Two at once, of which one is within the limit.
+    let _both = [(); 2].map(|()| daemon.client("127.0.0.1"));
+    daemon.log("limit ");
+    daemon.log_lines("pass ", 3);
+    let record = keeper.wait_for_record("127.0.0.1");
+    assert_eq!(record.count, 1);
+}
+
+#[test]
 fn a_known_client_that_is_not_static_waits_like_a_static_one() {
     let home = home();
     let keeper = Keeper::start(&home);

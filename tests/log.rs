@@ -40,7 +40,8 @@ fn fail2ban_bans_refused_clients_and_no_address_in_their_text() {
         daemon.syslog.wait_for(start);
     }
     let file = directory().join("log");
-    let messages = daemon.syslog.messages();
+    let mut messages = daemon.syslog.messages();
+    messages.extend(lines_of_a_dry_run());
     let lines: String =
         messages.iter().map(|line| format!("Nov 27 12:00:00 host {line}\n")).collect();
     fs::write(&file, &lines).unwrap();
@@ -52,6 +53,18 @@ fn fail2ban_bans_refused_clients_and_no_address_in_their_text() {
     banned.sort_unstable();
     assert_eq!(banned, ["127.0.0.2", "127.0.0.3"], "{lines}");
     assert!(!lines.contains(&format!(" ip={VICTIM}")), "what grep finds: {lines}");
+}
+
+/// With a client that would be refused.
+fn lines_of_a_dry_run() -> Vec<String> {
+    let daemon = Background::new();
+    daemon.start_well("--delay 0.3 --per-ip 1 --dry-run", &["sh", "-c", "echo 220; cat"]);
+    let mut clients = [(); 2].map(|()| daemon.client_from("127.0.0.5"));
+    clients[1].say("EHLO\r\n");
+    for line in ["early ", "limit "] {
+        daemon.syslog.wait_for(line);
+    }
+    daemon.syslog.messages()
 }
 
 /// A daemon in the foreground whose standard error is not read yet.

@@ -17,6 +17,7 @@ mod command_line;
 mod config;
 mod counters;
 mod demo;
+mod dry_run;
 mod early;
 mod handoff;
 mod keeper;

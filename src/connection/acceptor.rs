@@ -84,6 +84,9 @@ pub trait Counts {
     /// Counts the client's verdict: only the first call for a client counts.
     fn count_verdict(&self, _counter: Counter) {}
 
+    /// Counts a client that would be refused, but for `--dry-run`.
+    fn count_would_refuse(&self) {}
+
     /// Counts its class.
     fn count_class(&self, _class: Class) {}
 

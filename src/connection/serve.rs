@@ -48,7 +48,7 @@ fn receive(
 ) -> Result<Passed, Verdict> {
     watched.apply(decided.early_talk_rule());
     rules::ask_by_address(server, watched, decided)?;
-    per_ip::limit(server, watched.client(), decided.exemptions())?;
+    per_ip::limit(server, watched, decided)?;
     reserve::refuse_again(server, watched.client(), decided)?;
     look_once(server, watched, decided)?;
     tease(server.options(), watched.client(), decided.early_talk_rule());
@@ -79,7 +79,7 @@ fn leave_to_program(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::io::Write;
     use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
     use std::os::unix::net::UnixDatagram;
@@ -104,7 +104,7 @@ mod tests {
     use crate::dns::Resolvers;
     use crate::log::{Log, Syslog, Verbosity};
     use crate::names::Names;
-    use crate::options::{EarlyTalk, Options, RefuseBy};
+    use crate::options::{Delays, EarlyTalk, Options, RefuseBy};
     use crate::rules::Rules;
     use crate::rules::list::List;
 
@@ -113,6 +113,7 @@ mod tests {
     struct Notes {
         lines: UnixDatagram,
         counted: RefCell<Vec<(Counter, Vec<String>)>>,
+        would_refuse: Cell<usize>,
         earlier: usize,
         others: usize,
         outcome: SpawnOutcome,
@@ -120,8 +121,9 @@ mod tests {
 
     impl Notes {
         fn new(lines: UnixDatagram) -> Self {
-            let (counted, outcome) = (RefCell::default(), SpawnOutcome::Started);
-            Self { lines, counted, earlier: 0, others: 0, outcome }
+            let (counted, would_refuse) = (RefCell::default(), Cell::default());
+            let outcome = SpawnOutcome::Started;
+            Self { lines, counted, would_refuse, earlier: 0, others: 0, outcome }
         }
 
         fn read_lines(&self) -> Vec<String> {
@@ -137,6 +139,10 @@ mod tests {
     impl Counts for Notes {
         fn count_verdict(&self, counter: Counter) {
             self.counted.borrow_mut().push((counter, self.read_lines()));
+        }
+
+        fn count_would_refuse(&self) {
+            self.would_refuse.set(self.would_refuse.get() + 1);
         }
     }
 
@@ -284,6 +290,29 @@ mod tests {
             served(options, Rules::Cdb { path, may_be_missing: false }, nothing, Does::Stays);
         let line = "warning: dropping connection, unable to read /nonexistent/rules.cdb: ";
         assert_told_and_counted(&pool, Counter::Error, line);
+    }
+
+    #[test]
+    fn a_dry_run_tells_each_refusal_and_counts_the_client_as_passed() {
+        let delays = Delays { all: Some(Duration::from_millis(50)), ..Options::default().delays };
+        let options = Options { dry_run: true, delays, ..Options::default() };
+        let too_many = |pool: &mut Notes| pool.earlier = 100;
+        for early in [EarlyTalk::Refuse, EarlyTalk::Rblsmtpd] {
+            let options = Options { early, ..options.clone() };
+            let pool = served(options, Rules::None, too_many, Does::Talks);
+            assert_told_and_counted(&pool, Counter::Pass, "pass ip=127.0.0.1 ");
+            let lines = &pool.counted.borrow()[0].1;
+            assert_eq!(lines.len(), 3, "{lines:?}");
+            assert!(lines[0].ends_with(" kind=per-ip held=100 would=refuse"), "{lines:?}");
+            assert!(lines[1].ends_with(" action=log would=refuse"), "{lines:?}");
+            assert_eq!((pool.counted.borrow().len(), pool.would_refuse.get()), (1, 1));
+        }
+        let log = Options { early: EarlyTalk::Log, ..options.clone() };
+        let pool = served(log, Rules::None, nothing, Does::Talks);
+        assert!(pool.counted.borrow()[0].1[0].ends_with(" action=log"));
+        assert_eq!(pool.would_refuse.get(), 0, "nor would it be refused otherwise");
+        let pool = served(options, list("127.:deny"), nothing, Does::Stays);
+        assert_told_and_counted(&pool, Counter::Deny, "deny ip=127.0.0.1 ");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::daemon::scoreboard::status::{self, Child};
 use crate::error::Usage;
 use crate::file::lock::Holder;
 use crate::known::asking::message::Where;
+use crate::log::WOULD_REFUSE;
 use crate::options::suggest::hint;
 
 /// The interval of `--watch`.
@@ -139,7 +140,9 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     if let Some(keeper) = keeper_line(board.keeper()) {
         let _ = writeln!(text, "{keeper}");
     }
-    let _ = writeln!(text, "{}\n{}\n", in_line(stats.by_verdict()), in_line(stats.by_class()));
+    let would_refuse = [(WOULD_REFUSE, stats.would_refuse)];
+    let verdicts = in_line(stats.by_verdict().chain(would_refuse));
+    let _ = writeln!(text, "{verdicts}\n{}\n", in_line(stats.by_class()));
     let _ = writeln!(text, "STATE    CLASS    SECONDS      PID  ADDRESS          NAME");
     for child in children(board) {
         let class = child.class.map_or("-".into(), |class| class.to_string());
@@ -196,9 +199,8 @@ fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
         Holder::NoProcess | Holder::Unknown => None,
     };
     let stats = status::stats(board);
-    let counters = stats.by_verdict().chain(stats.by_class());
     let counters: serde_json::Map<String, Value> =
-        counters.map(|(key, count)| (key.into(), count.into())).collect();
+        stats.counters().map(|(key, count)| (key.into(), count.into())).collect();
     let children: Vec<Value> = children(board).iter().map(child_in_json).collect();
     let shown = json!({
         "pid": pid,

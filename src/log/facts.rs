@@ -17,7 +17,7 @@ pub const LINES: &[(&str, &[&str])] = &[
         "early",
         &[
             "ip", "port", "via", "host", "class", "delay", "waited", "bytes", "text", "action",
-            "helo", "mail", "rcpt",
+            "would", "helo", "mail", "rcpt",
         ],
     ),
     ("hangup", &["ip", "port", "via", "host", "class", "delay", "waited"]),
@@ -25,11 +25,11 @@ pub const LINES: &[(&str, &[&str])] = &[
     (
         "listed",
         &[
-            "ip", "port", "via", "host", "class", "delay", "waited", "zones", "score", "helo",
-            "mail", "rcpt",
+            "ip", "port", "via", "host", "class", "delay", "waited", "zones", "score", "would",
+            "helo", "mail", "rcpt",
         ],
     ),
-    ("limit", &["ip", "port", "via", "host", "class", "delay", "waited", "kind", "held"]),
+    ("limit", &["ip", "port", "via", "host", "class", "delay", "waited", "kind", "held", "would"]),
     ("check", &["ip", "port"]),
     ("end", &["pid", "ip", "exit", "signal", "secs"]),
     ("forget", &["ip", "why"]),
@@ -37,8 +37,22 @@ pub const LINES: &[(&str, &[&str])] = &[
     (
         "stats",
         &[
-            "pass", "early", "hangup", "deny", "listed", "limit", "check", "error", "static",
-            "dynamic", "none", "unknown", "idle", "busy", "max",
+            "pass",
+            "early",
+            "hangup",
+            "deny",
+            "listed",
+            "limit",
+            "check",
+            "error",
+            WOULD_REFUSE,
+            "static",
+            "dynamic",
+            "none",
+            "unknown",
+            "idle",
+            "busy",
+            "max",
         ],
     ),
     ("stopping", &["waiting", "sessions", "pid"]),
@@ -48,7 +62,11 @@ pub const LINES: &[(&str, &[&str])] = &[
 /// How many verdicts are counted: the first keys of the `stats` line.
 pub const VERDICTS: usize = 8;
 
-/// The keys of the `stats` line: verdicts, classes, children.
+/// The key behind those of the verdicts: clients whose verdict would have been another one.
+pub const WOULD_REFUSE: &str = "would_refuse";
+
+/// The keys of the `stats` line: verdicts, those that were not carried out, classes,
+/// children.
 #[must_use]
 pub fn stats_keys() -> &'static [&'static str] {
     LINES.iter().find(|(event, _)| *event == "stats").map_or(&[][..], |line| line.1)
@@ -92,12 +110,41 @@ pub struct Said {
     pub rcpt: Option<Vec<u8>>,
 }
 
+/// What is done about a client that talked early, that is listed or that a limit is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Action<'a> {
+    /// It gets one line, which ends the connection.
+    Refuse,
+    /// It gets a limited conversation, in which it said this.
+    Talk(&'a Said),
+    /// The program is told to refuse it.
+    Rblsmtpd,
+    /// Nothing: it goes on.
+    Log,
+    /// The same, since this is a dry run: otherwise it would be refused.
+    WouldRefuse,
+}
+
+impl Action<'_> {
+    /// What is done.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Talk(_) => "talk",
+            Self::Rblsmtpd => "rblsmtpd",
+            Self::Log | Self::WouldRefuse => "log",
+        }
+    }
+}
+
 /// Counts for the `stats` line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// By verdict, in the order of the line: pass, early, hangup, deny, listed,
     /// limit, check, error.
     pub verdicts: [u64; VERDICTS],
+    /// Those that would have been refused, but for `--dry-run`; they have a verdict, too.
+    pub would_refuse: u64,
     /// By class, in the order of the line: static, dynamic, none, unknown.
     pub classes: [u64; Class::JUDGED.len()],
     /// Idle children.
@@ -116,7 +163,13 @@ impl Stats {
 
     /// How many clients had each class, by its key.
     pub fn by_class(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        stats_keys().iter().skip(VERDICTS).copied().zip(self.classes)
+        stats_keys().iter().skip(VERDICTS + 1).copied().zip(self.classes)
+    }
+
+    /// All of these, by their keys.
+    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let would_refuse = [(WOULD_REFUSE, self.would_refuse)];
+        self.by_verdict().chain(would_refuse).chain(self.by_class())
     }
 }
 
@@ -128,11 +181,13 @@ mod tests {
     fn every_counter_has_its_key() {
         let (verdicts, others) = stats_keys().split_at(VERDICTS);
         assert_eq!((verdicts[0], verdicts[VERDICTS - 1]), ("pass", "error"));
+        let (would_refuse, others) = others.split_at(1);
+        assert_eq!(would_refuse, [WOULD_REFUSE]);
         let (classes, children) = others.split_at(Class::JUDGED.len());
         assert!(Class::JUDGED.iter().all(|class| classes.contains(&class.to_string().as_str())));
         assert_eq!(children, ["idle", "busy", "max"]);
         let stats = Stats::default();
-        let counted = stats.by_verdict().chain(stats.by_class()).map(|(key, _)| key);
+        let counted = stats.counters().map(|(key, _)| key);
         assert!(counted.eq(stats_keys()[..stats_keys().len() - children.len()].iter().copied()));
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ::syslog::Severity;
 use nix::unistd::Pid;
 
-use super::facts::{EarlyBytes, Said, Stats, Subject, stats_keys};
+use super::facts::{Action, EarlyBytes, Stats, Subject};
 use super::line::{Brief, Line, Peer, Rounded};
 use super::logger::{Log, Speaker, Verbosity};
 use super::sink::{LONGEST_MESSAGE, cut};
@@ -47,19 +47,13 @@ impl Log {
     }
 
     /// A client talked before the greeting.
-    pub fn early(
-        &self,
-        client: &Subject<'_>,
-        early: &EarlyBytes,
-        action: &str,
-        said: Option<&Said>,
-    ) {
+    pub fn early(&self, client: &Subject<'_>, early: &EarlyBytes, action: Action<'_>) {
         let line = about("early", client).plain("bytes", early.bytes);
         let line = match &early.text {
             Some(text) => line.plain("text", Quoted(text)),
             None => line.plain("text", "-"),
         };
-        self.event(with_dialogue(line.plain("action", action), said));
+        self.event(with_outcome(line.plain("action", action.word()), action));
     }
 
     /// A client left before the greeting.
@@ -68,9 +62,9 @@ impl Log {
     }
 
     /// DNS lists have a client.
-    pub fn listed(&self, client: &Subject<'_>, zones: &str, score: u32, said: Option<&Said>) {
+    pub fn listed(&self, client: &Subject<'_>, zones: &str, score: u32, action: Action<'_>) {
         let line = about("listed", client).plain("zones", Quoted(zones.as_bytes()));
-        self.event(with_dialogue(line.plain("score", score), said));
+        self.event(with_outcome(line.plain("score", score), action));
     }
 
     /// A proxy checked whether we are there.
@@ -85,9 +79,10 @@ impl Log {
         self.message("warning", format_args!("{what}: {why}: {sent}{about}"));
     }
 
-    /// A client was refused for a limit; `held` are taken.
-    pub fn limit(&self, client: &Subject<'_>, kind: &str, held: usize) {
-        self.event(about("limit", client).plain("kind", kind).plain("held", held));
+    /// A limit was reached that is for this client; `held` are taken.
+    pub fn limit(&self, client: &Subject<'_>, kind: &str, held: usize, action: Action<'_>) {
+        let line = about("limit", client).plain("kind", kind).plain("held", held);
+        self.event(with_outcome(line, action));
     }
 
     /// A program that was run for a client ended.
@@ -146,10 +141,10 @@ impl Log {
 
     /// The counters.
     pub fn stats(&self, stats: &Stats) {
-        let counts = stats.verdicts.into_iter().chain(stats.classes);
-        let children = [stats.idle, stats.busy, stats.max].map(|number| number as u64);
-        let pairs = stats_keys().iter().zip(counts.chain(children));
-        self.event(pairs.fold(Line::new("stats"), |line, (key, count)| line.plain(key, count)));
+        let counts = stats.counters();
+        let line = counts.fold(Line::new("stats"), |line, (key, count)| line.plain(key, count));
+        let line = line.plain("idle", stats.idle).plain("busy", stats.busy);
+        self.event(line.plain("max", stats.max));
     }
 
     /// The daemon has been told to stop, and ends once the clients that wait are
@@ -264,10 +259,16 @@ fn passed(line: Line, (dns, last): (Option<Duration>, Option<Duration>), pid: Pi
     line.known("dns", dns.map(Rounded::<3>)).known("known", days).plain("pid", pid)
 }
 
-fn with_dialogue(line: Line, said: Option<&Said>) -> Line {
-    let Some(said) = said else { return line };
-    let line = line.text("helo", said.helo.as_deref());
-    line.text("mail", said.mail.as_deref()).text("rcpt", said.rcpt.as_deref())
+/// What the client said while it was refused, or that it was not.
+fn with_outcome(line: Line, action: Action<'_>) -> Line {
+    match action {
+        Action::Refuse | Action::Rblsmtpd | Action::Log => line,
+        Action::WouldRefuse => line.plain("would", "refuse"),
+        Action::Talk(said) => {
+            let line = line.text("helo", said.helo.as_deref());
+            line.text("mail", said.mail.as_deref()).text("rcpt", said.rcpt.as_deref())
+        }
+    }
 }
 
 /// The proxy of a client that has one.

@@ -11,7 +11,9 @@ mod syslog;
 mod tcpserver;
 mod value;
 
-pub use facts::{EarlyBytes, LINES, Said, Stats, Subject, VERDICTS, stats_keys};
+pub use facts::{
+    Action, EarlyBytes, LINES, Said, Stats, Subject, VERDICTS, WOULD_REFUSE, stats_keys,
+};
 pub use logger::{Log, Verbosity};
 pub use losses::LossCounters;
 pub use sink::contain_panics;

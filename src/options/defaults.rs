@@ -62,6 +62,7 @@ impl Default for Options {
             early: EarlyTalk::Refuse,
             refuse: RefuseBy::Drop,
             speaks: true,
+            dry_run: false,
             refuse_permanent: false,
             hold: Duration::ZERO,
             teaser: None,

@@ -144,6 +144,9 @@ pub(super) static KEEPER: &[Opt] = &[
 
 /// Early talk and refusals.
 pub(super) static REFUSALS: &[Opt] = &[
+    flag("dry-run", "refuse no client for early talk, lists or limits: only say so", |o| {
+        o.dry_run = true;
+    }),
     with("refuse", "HOW", "refuse by drop or talk [drop]", store!(|v| choice(v, REFUSE) => refuse)),
     flag("refuse-permanent", "refuse early talkers and listed clients for good, with 5xx", |o| {
         o.refuse_permanent = true;

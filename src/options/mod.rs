@@ -158,6 +158,8 @@ pub struct Options {
     pub refuse: RefuseBy,
     /// Whether we write to clients at all, or leave that to the program.
     pub speaks: bool,
+    /// Whether refusals for early talk, lists and limits are only told.
+    pub dry_run: bool,
     /// Whether refusals of early talkers and of listed clients are permanent.
     pub refuse_permanent: bool,
     /// How long an early talker is held before its refusal.
@@ -233,6 +235,12 @@ impl Options {
     #[must_use]
     pub fn is_quiet(&self, ip: IpAddr) -> bool {
         self.quiet_nets.iter().any(|net| net.contains(&ip))
+    }
+
+    /// What happens to early talkers: a dry run refuses none.
+    #[must_use]
+    pub fn early_talk(&self) -> EarlyTalk {
+        if self.dry_run { EarlyTalk::Log } else { self.early }
     }
 
     /// The name servers that the options name, else those of the system.

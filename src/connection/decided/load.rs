@@ -73,9 +73,11 @@ impl Load {
         self.slots.saturating_sub(self.others + 1)
     }
 
-    /// 1 up to half of the slots, falling from there to the reserve.
+    /// The part of its delay that a suspicious client waits: 1 up to half of the slots,
+    /// falling from there to 0 at the reserve.
+    #[must_use]
     #[allow(clippy::cast_precision_loss)]
-    fn factor(self) -> f64 {
+    pub fn factor(self) -> f64 {
         let [slots, reserve, others] =
             [self.slots, self.reserve, self.others].map(|number| number as f64);
         let span = slots - reserve - slots / 2.0;

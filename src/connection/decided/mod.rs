@@ -13,6 +13,7 @@ use crate::class::Class;
 use crate::options::{Delays, Options};
 use crate::rules::Match;
 use exemptions::{DelayBy, EarlyTalkRule, Exemptions, common_delay, delay, early_talk_rule};
+use verdict::Judgement;
 
 /// What was decided about a client so far.
 pub(super) struct Decided {
@@ -28,6 +29,8 @@ pub(super) struct Decided {
     shrunk: Option<f64>,
     /// Whether it waits shorter than others of its class, being known.
     shortened: bool,
+    /// Why it would be refused, but for `--dry-run`, in order.
+    would_refuse: Vec<Judgement>,
 }
 
 /// What the rules say.
@@ -80,6 +83,7 @@ impl Decided {
             delay: None,
             shrunk: None,
             shortened: false,
+            would_refuse: Vec::new(),
         };
         decided.exempt(exemptions, options);
         decided
@@ -151,6 +155,16 @@ impl Decided {
     /// Takes the class without a look-up for a client that is going to be refused.
     pub(super) fn assume(&mut self, class: Class) {
         self.class = Some(class);
+    }
+
+    /// It would be refused for this, but for `--dry-run`.
+    pub(super) fn note_would_refuse(&mut self, why: Judgement) {
+        self.would_refuse.push(why);
+    }
+
+    /// Why it would be refused, but for `--dry-run`, in order.
+    pub(super) fn would_refuse(&self) -> &[Judgement] {
+        &self.would_refuse
     }
 
     fn set_delay(&mut self, delay: Duration) {

@@ -5,18 +5,29 @@ use std::time::Duration;
 /// The verdict on a client that does not get the program, or not to be served by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It talked before the greeting, and is refused for it.
-    Early,
+    /// It is refused, unless `--dry-run` is set.
+    Refused(Judgement),
     /// It talked before the greeting; the program is run to refuse it.
     EarlyToProgram,
     /// The same, and it left while it was held.
     LeftWhileHeld,
     /// It left.
     HangUp,
-    /// DNS lists have it.
-    Listed,
     /// No place for its session became free in time.
     NoPlace,
+    /// A rule denies it.
+    Denied,
+    /// The rules cannot be read.
+    Dropped,
+}
+
+/// Why a client is refused that could be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It talked before the greeting.
+    Early,
+    /// DNS lists have it.
+    Listed,
     /// It has as many connections as an address may have.
     TooMany {
         /// That many came before it.
@@ -24,10 +35,6 @@ pub enum Verdict {
     },
     /// Only the reserve is left, which is not for its class.
     NoRoom,
-    /// A rule denies it.
-    Denied,
-    /// The rules cannot be read.
-    Dropped,
 }
 
 /// Why a client gets the program.

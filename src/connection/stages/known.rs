@@ -74,10 +74,10 @@ pub(super) fn log_failure(server: Server<'_>, watched: &Watched) {
     }
 }
 
-/// Tells the keeper of a client that is handed over.
+/// Tells the keeper of a client that is handed over, and not only because this is a dry run.
 pub(super) fn tell_pass(server: Server<'_>, watched: &Watched, decided: &Decided) {
     let (Some(asker), Some(class)) = (&server.service.known, decided.class()) else { return };
-    if !may_be_remembered(server, watched, decided) {
+    if !may_be_remembered(server, watched, decided) || !decided.would_refuse().is_empty() {
         return;
     }
     if let Some(pass) = Pass::of(class, way_of_waiting(watched, decided)) {

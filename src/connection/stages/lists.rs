@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use super::Step;
+use super::judge::judge;
 use super::limits::reserve::{admission, answers_until};
 use super::watching::watch_until;
 use crate::class::Class;
 use crate::connection::client::Client;
 use crate::connection::decided::exemptions::{Exemptions, delay};
 use crate::connection::decided::load::Admission;
-use crate::connection::decided::verdict::Verdict;
+use crate::connection::decided::verdict::{Judgement, Verdict};
 use crate::connection::decided::{Decided, Wait};
 use crate::connection::lookup::lists::Late;
 use crate::connection::service::Server;
@@ -33,7 +34,7 @@ pub(super) fn wanted(options: &Options, client: &Client, exemptions: &Exemptions
 pub(super) fn apply_allowlists(
     server: Server<'_>,
     watched: &mut Watched,
-    decided: &Decided,
+    decided: &mut Decided,
     class: Class,
 ) -> Result<Class, Verdict> {
     if !decided.exemptions().lists {
@@ -69,14 +70,16 @@ fn worth_waiting_until(
 pub(in crate::connection) fn apply(
     server: Server<'_>,
     watched: &mut Watched,
-    decided: &Decided,
+    decided: &mut Decided,
 ) -> Step {
     let enough = server.options().dnsbl_threshold;
-    if !decided.exemptions().lists || watched.lookup().lists().score() < enough {
+    let is_listed = decided.exemptions().lists && watched.lookup().lists().score() >= enough;
+    // A dry run tells it once.
+    if !is_listed || decided.would_refuse().contains(&Judgement::Listed) {
         return Ok(());
     }
-    find_reason(server, watched, decided);
-    Err(Verdict::Listed)
+    judge(server, watched, decided, Judgement::Listed)
+        .inspect_err(|_| find_reason(server, watched, decided))
 }
 
 /// Waits as long as the client has to wait anyway; for a client without a delay, as
@@ -84,7 +87,7 @@ pub(in crate::connection) fn apply(
 pub(super) fn wait(
     server: Server<'_>,
     watched: &mut Watched,
-    decided: &Decided,
+    decided: &mut Decided,
     wait: Wait,
 ) -> Step {
     if decided.exemptions().lists && !watched.lookup().lists().know_score() {
@@ -98,7 +101,7 @@ pub(super) fn wait(
     apply(server, watched, decided)
 }
 
-fn find_reason(server: Server<'_>, watched: &mut Watched, decided: &Decided) {
+fn find_reason(server: Server<'_>, watched: &mut Watched, decided: &mut Decided) {
     let deadline = answers_until(server, watched, decided.exemptions());
     watched.ask_reason(deadline.max(Instant::now()));
     let _ = watch_until(server, watched, decided, deadline, Until::Reason);

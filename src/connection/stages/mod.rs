@@ -3,6 +3,7 @@
 pub(super) mod arrive;
 pub(super) mod classify;
 pub(super) mod hand_over;
+mod judge;
 mod known;
 pub(super) mod limits;
 pub(super) mod lists;

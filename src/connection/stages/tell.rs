@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::connection::acceptor::Counter;
 use crate::connection::client::closing::drop_with;
 use crate::connection::decided::Decided;
+use crate::connection::decided::verdict::Judgement;
 use crate::connection::refusal::{Refusal, our_name};
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;
-use crate::log::{Ends, Log, Said, Subject};
+use crate::log::{Action, Ends, Log, Subject};
 
 /// A connection as log lines and replies describe it.
 #[derive(Clone, Copy)]
@@ -39,7 +40,12 @@ impl<'a> View<'a> {
 
     /// The same for a client that has waited until now.
     pub(super) fn subject_now(self) -> Subject<'a> {
-        self.subject(self.watched.client().waited())
+        self.subject(self.waited())
+    }
+
+    /// How long the client has waited by now.
+    pub(super) fn waited(self) -> Duration {
+        self.watched.client().waited()
     }
 
     /// What tcpserver's lines say.
@@ -84,8 +90,30 @@ pub(super) fn tell(server: Server<'_>, counter: Counter, write: impl FnOnce(&Log
 }
 
 /// The line about early talk, if there was any.
-pub(super) fn log_early(view: View<'_>, action: &str, said: Option<&Said>) {
+pub(super) fn log_early(view: View<'_>, action: Action<'_>) {
     if let Some(early) = view.watched.early() {
-        view.server.log().early(&view.subject(early.at), &early.said, action, said);
+        view.server.log().early(&view.subject(early.at), &early.said, action);
+    }
+}
+
+/// The line of a refusal, carried out or not, of a client that has waited for so long.
+pub(super) fn log_refusal(
+    view: View<'_>,
+    judgement: Judgement,
+    waited: Duration,
+    action: Action<'_>,
+) {
+    let (log, subject) = (view.server.log(), view.subject(waited));
+    match judgement {
+        Judgement::Early => log_early(view, action),
+        Judgement::Listed => {
+            let lists = view.watched.lookup().lists();
+            log.listed(&subject, &lists.zones(), lists.score(), action);
+        }
+        Judgement::TooMany { held } => log.limit(&subject, "per-ip", held, action),
+        Judgement::NoRoom => {
+            let others = view.server.acceptor.limits.load().others;
+            log.limit(&subject, "reserve", others, action);
+        }
     }
 }

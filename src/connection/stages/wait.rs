@@ -57,7 +57,7 @@ fn wait_for_keeper(
 fn wait_for_late_answer(
     server: Server<'_>,
     watched: &mut Watched,
-    decided: &Decided,
+    decided: &mut Decided,
     wait: Wait,
 ) -> Step {
     if watched.lookup().has_reached_no_name_server() {

@@ -2,7 +2,7 @@
 
 use super::watch::{Seen, WatchFor};
 use crate::connection::decided::exemptions::EarlyTalkRule;
-use crate::connection::decided::verdict::Verdict;
+use crate::connection::decided::verdict::{Judgement, Verdict};
 use crate::options::EarlyTalk;
 
 /// What a connection does next.
@@ -25,7 +25,9 @@ pub(super) fn next(
         (Seen::Elapsed | Seen::Known, _) => Next::GoOn(watch_for),
         (Seen::Talk, _) => match (early_talk_rule, early) {
             (EarlyTalkRule::Never, _) => Next::GoOn(WatchFor::Off),
-            (EarlyTalkRule::Certain, EarlyTalk::Refuse) => Next::End(Verdict::Early),
+            (EarlyTalkRule::Certain, EarlyTalk::Refuse) => {
+                Next::End(Verdict::Refused(Judgement::Early))
+            }
             (EarlyTalkRule::Certain, EarlyTalk::Rblsmtpd) => Next::End(Verdict::EarlyToProgram),
             (EarlyTalkRule::ByClass, _) | (EarlyTalkRule::Certain, EarlyTalk::Log) => {
                 Next::GoOn(WatchFor::Leaving)
@@ -45,7 +47,8 @@ mod tests {
     fn talk_is_dealt_with_as_asked() {
         let of = |early_talk_rule, early| next(Seen::Talk, WatchFor::Talk, early_talk_rule, early);
         let certain = |early| of(EarlyTalkRule::Certain, early);
-        assert_eq!(certain(EarlyTalk::Refuse), Next::End(Verdict::Early));
+        let refused = Verdict::Refused(Judgement::Early);
+        assert_eq!(certain(EarlyTalk::Refuse), Next::End(refused));
         assert_eq!(certain(EarlyTalk::Rblsmtpd), Next::End(Verdict::EarlyToProgram));
         assert_eq!(certain(EarlyTalk::Log), Next::GoOn(WatchFor::Leaving));
         for early in [EarlyTalk::Refuse, EarlyTalk::Rblsmtpd, EarlyTalk::Log] {

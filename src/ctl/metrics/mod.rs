@@ -113,6 +113,8 @@ fn up(board: &Scoreboard<'_>, label: Option<&Label>) -> String {
     let stats = status::stats(board);
     let help = "Clients that were served, by verdict.";
     families.each("clients_total", Kind::Counter, help, "verdict", stats.by_verdict());
+    let help = "Clients that a dry run would have refused; they have another verdict.";
+    families.one("would_refuse_total", Kind::Counter, help, stats.would_refuse);
     let help = "Clients that were classified, by class.";
     families.each("classified_total", Kind::Counter, help, "class", stats.by_class());
     let children = Stage::ALL.into_iter().map(|stage| (stage.word(), board.count(stage)));
@@ -178,10 +180,11 @@ mod tests {
         names
     }
 
-    const ALWAYS: [&str; 7] = [
+    const ALWAYS: [&str; 8] = [
         "up",
         "start_time_seconds",
         "clients_total",
+        "would_refuse_total",
         "classified_total",
         "children",
         "slots",

@@ -25,6 +25,10 @@ impl Counts for Child<'_> {
         self.pool.slots().count_verdict(self.slot, counter);
     }
 
+    fn count_would_refuse(&self) {
+        self.pool.count_would_refuse();
+    }
+
     fn count_class(&self, class: Class) {
         self.pool.count_class(class);
     }

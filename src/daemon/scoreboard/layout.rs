@@ -21,7 +21,7 @@ use crate::sys::monotonic_micros as now;
 /// The magic number of the file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The version of the layout; smtp-delayctl reads no other.
-pub const VERSION: u64 = 12;
+pub const VERSION: u64 = 13;
 
 /// Sets of slots: one for each stage, and the slots that move a client.
 const SETS: usize = Stage::ALL.len() + 1;
@@ -98,6 +98,8 @@ pub(super) struct Header {
     pub(super) checks_logged: [AtomicU64; 16],
     /// Clients by class, in the order of [`Class::ALL`] without the last.
     pub(super) classes: [AtomicU64; Class::JUDGED.len()],
+    /// Clients that would have been refused, but for `--dry-run`.
+    pub(super) would_refuse: AtomicU64,
     /// Idle children that wait for a program to start, or are stopped.
     pub(super) stuck: AtomicU64,
     /// How many clients have moved from slot to slot.
@@ -223,10 +225,10 @@ mod tests {
         assert_eq!(offset_of!(Header, lost_lines), 48);
         assert_eq!(offset_of!(Header, last_logged), 112);
         assert_eq!(offset_of!(Header, classes), 280);
-        assert_eq!(offset_of!(Header, keeper), 344);
-        assert_eq!(offset_of!(Header, local_names), 368);
-        assert_eq!(offset_of!(Header, refusals), 368 + 16 * 38 * 8);
-        assert_eq!(size_of::<Header>(), 368 + (16 * 38 + 4096) * 8);
+        assert_eq!(offset_of!(Header, keeper), 352);
+        assert_eq!(offset_of!(Header, local_names), 376);
+        assert_eq!(offset_of!(Header, refusals), 376 + 16 * 38 * 8);
+        assert_eq!(size_of::<Header>(), 376 + (16 * 38 + 4096) * 8);
         assert_eq!((offset_of!(Slot, client), offset_of!(Slot, tally)), (8, 136));
         assert_eq!(size_of::<Slot>(), 208);
         assert_eq!(size(100), size_of::<Header>() + 8 * (4 * 2 + 5 * 100) + (208 + 64) * 100);

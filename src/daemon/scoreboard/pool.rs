@@ -248,6 +248,11 @@ impl Pool {
         }
     }
 
+    /// Counts a client that would be refused, but for `--dry-run`.
+    pub fn count_would_refuse(&self) {
+        self.board.header.would_refuse.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// All counters, and the children.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -52,6 +52,7 @@ pub fn stats(board: &Scoreboard<'_>) -> Stats {
     Stats {
         verdicts: verdicts(board),
         classes: board.header.classes.each_ref().map(|count| count.load(Ordering::Relaxed)),
+        would_refuse: board.header.would_refuse.load(Ordering::Relaxed),
         idle: board.count(Stage::Idle),
         busy: board.clients(),
         max: board.size(),

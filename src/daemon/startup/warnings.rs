@@ -38,6 +38,7 @@ pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
         root_warning(options, local.port(), geteuid().is_root()).map(String::from),
         private_address_warning(options, local.ip()),
         threshold_warning(options),
+        dry_run_warning(options),
         name_servers_warning(&mut options.resolvers()),
         dns_cache_warning(options, env::var_os("DNSCACHEIP").as_deref()),
         rejected_warning(|name| env::var_os(name)),
@@ -119,6 +120,13 @@ fn threshold_warning(options: &Options) -> Option<String> {
     })
 }
 
+/// A client without a delay is not watched.
+fn dry_run_warning(options: &Options) -> Option<String> {
+    (options.dry_run && longest_delay(options).is_zero()).then(|| {
+        "--dry-run without a delay: no client is watched, and no early talk is found".into()
+    })
+}
+
 /// A file that only root may read, or a pipe in its place.
 fn name_servers_warning(resolvers: &mut Resolvers) -> Option<String> {
     let why = resolvers.refresh().err()?;
@@ -177,6 +185,8 @@ mod tests {
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
+
+    use crate::options::Delays;
 
     #[test]
     fn a_file_that_all_users_may_replace_is_reported() {
@@ -243,6 +253,18 @@ mod tests {
         for name in ["a.b=c", "mx@example", "[x]", "a/b"] {
             assert_eq!(warning(name), Some(format!("{name} is not a host name (-l)")));
         }
+    }
+
+    #[test]
+    fn a_dry_run_that_watches_no_client_is_warned_of() {
+        let warning = |options| dry_run_warning(&Options { dry_run: true, ..options });
+        let zero = Delays { all: Some(Duration::ZERO), ..Options::default().delays };
+        let undelayed = Options { delays: zero, ..Options::default() };
+        assert_eq!(dry_run_warning(&undelayed), None);
+        assert!(warning(undelayed).unwrap().starts_with("--dry-run without a delay: "));
+        assert!(warning(Options::for_tcpserver()).is_some());
+        assert!(warning(Options { banner: b"220 x".into(), ..Options::default() }).is_some());
+        assert_eq!(warning(Options::default()), None);
     }
 
     #[test]

@@ -1,25 +1,32 @@
 //! The stage of the limit on connections from one address, and which clients limits apply to.
 
 use crate::connection::client::Client;
+use crate::connection::decided::Decided;
 use crate::connection::decided::exemptions::Exemptions;
-use crate::connection::decided::verdict::Verdict;
+use crate::connection::decided::verdict::Judgement;
 use crate::connection::service::Server;
 use crate::connection::stages::Step;
+use crate::connection::stages::judge::judge;
+use crate::connection::watched::Watched;
 use crate::options::Options;
 
 /// Before anything is looked up.  Trusted networks are not counted: webmail hosts
 /// have many connections.
 pub(in crate::connection) fn limit(
     server: Server<'_>,
-    client: &Client,
-    exemptions: &Exemptions,
+    watched: &Watched,
+    decided: &mut Decided,
 ) -> Step {
-    let options = server.options();
-    let Some(most) = options.per_ip().filter(|_| is_limited(options, client, exemptions)) else {
+    let (options, client) = (server.options(), watched.client());
+    let is_limited = is_limited(options, client, decided.exemptions());
+    let Some(most) = options.per_ip().filter(|_| is_limited) else {
         return Ok(());
     };
     let held = server.acceptor.limits.earlier_from(client.ip());
-    if held >= most { Err(Verdict::TooMany { held }) } else { Ok(()) }
+    if held < most {
+        return Ok(());
+    }
+    judge(server, watched, decided, Judgement::TooMany { held })
 }
 
 /// Whether limits apply to the client, as far as its address tells.

@@ -52,7 +52,7 @@ impl Drop for SessionPlace<'_> {
 pub(in crate::connection) fn take<'a>(
     server: Server<'a>,
     watched: &mut Watched,
-    decided: &Decided,
+    decided: &mut Decided,
 ) -> Result<SessionPlace<'a>, Verdict> {
     let places = server.acceptor.places;
     let _turn = Turn(places);
@@ -62,7 +62,7 @@ pub(in crate::connection) fn take<'a>(
     Ok(SessionPlace(places))
 }
 
-fn wait(server: Server<'_>, watched: &mut Watched, decided: &Decided) -> Result<(), Verdict> {
+fn wait(server: Server<'_>, watched: &mut Watched, decided: &mut Decided) -> Result<(), Verdict> {
     // A signal between the check and the wait ends the wait.
     let _wakes = sys::Blocked::block(Signal::SIGURG);
     let patience = Instant::now() + PATIENCE;

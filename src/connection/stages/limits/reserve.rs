@@ -8,23 +8,25 @@ use crate::class::Class;
 use crate::connection::client::Client;
 use crate::connection::decided::exemptions::{DelayBy, Exemptions};
 use crate::connection::decided::load::{Admission, Load};
-use crate::connection::decided::verdict::Verdict;
+use crate::connection::decided::verdict::{Judgement, Verdict};
 use crate::connection::decided::{Decided, Delay, Wait};
 use crate::connection::service::Server;
 use crate::connection::stages::Step;
+use crate::connection::stages::judge::judge;
 use crate::connection::stages::known::is_known_host;
 use crate::connection::stages::look_up::name_servers::{is_our_fault, may_be_dead_by, note_answer};
 use crate::connection::watched::Watched;
 
 /// A client that was refused for the reserve a moment ago, and would be again, is not
-/// looked up.
+/// looked up.  A dry run has refused none, and looks all of them up.
 pub(in crate::connection) fn refuse_again(
     server: Server<'_>,
     client: &Client,
     decided: &mut Decided,
 ) -> Step {
     let exemptions = decided.exemptions();
-    if exemptions.delay_source != DelayBy::Class
+    if server.options().dry_run
+        || exemptions.delay_source != DelayBy::Class
         || !is_bound_by_reserve(server.options(), client, exemptions)
     {
         return Ok(());
@@ -37,7 +39,7 @@ pub(in crate::connection) fn refuse_again(
     };
     decided.assume(class);
     server.acceptor.counts.count_class(class);
-    Err(Verdict::NoRoom)
+    Err(Verdict::Refused(Judgement::NoRoom))
 }
 
 /// Whether there is room for a client of `class`, and which part of its delay
@@ -65,7 +67,8 @@ pub(in crate::connection::stages) fn admission(
 }
 
 /// Once the class is known: whether there is room for it, and which part of its
-/// delay the load leaves.
+/// delay the load leaves.  In a dry run that goes for all clients: delays shrink to
+/// nothing before the reserve is reached, so that it is not taken by waiting ones.
 pub(in crate::connection) fn admit(
     server: Server<'_>,
     watched: &mut Watched,
@@ -73,18 +76,19 @@ pub(in crate::connection) fn admit(
     class: Class,
     delay: Delay,
 ) -> Result<Wait, Verdict> {
-    match admission(server, watched, decided, class) {
+    let part = match admission(server, watched, decided, class) {
         Admission::Refuse => {
             note_answer(server, watched);
-            server.acceptor.limits.remember_refusal(watched.client().ip(), class);
-            Err(Verdict::NoRoom)
+            judge(server, watched, decided, Judgement::NoRoom).inspect_err(|_| {
+                server.acceptor.limits.remember_refusal(watched.client().ip(), class);
+            })?;
+            server.acceptor.limits.load().factor()
         }
-        Admission::Wait(part) => {
-            let wait = decided.admit(delay, part);
-            watched.apply(decided.early_talk_rule());
-            Ok(wait)
-        }
-    }
+        Admission::Wait(part) => part,
+    };
+    let wait = decided.admit(delay, part);
+    watched.apply(decided.early_talk_rule());
+    Ok(wait)
 }
 
 /// How long a look-up may take if only the reserve is left.

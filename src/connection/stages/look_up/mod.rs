@@ -33,7 +33,7 @@ const PROBE_TIME: Duration = Duration::from_secs(1);
 pub(in crate::connection) fn look_up(
     server: Server<'_>,
     watched: &mut Watched,
-    decided: &Decided,
+    decided: &mut Decided,
 ) -> Result<Option<Duration>, Verdict> {
     let name = name_without_asking(server.options(), watched.client(), decided);
     let asked = name.is_none();
@@ -50,7 +50,7 @@ pub(in crate::connection) fn look_up(
 fn wait_for_names(
     server: Server<'_>,
     watched: &mut Watched,
-    decided: &Decided,
+    decided: &mut Decided,
     asked: bool,
     limit: Duration,
 ) -> Step {
@@ -87,10 +87,10 @@ fn log_shortage(server: Server<'_>, lookup: &Lookup) {
     }
 }
 
-/// The deadline of the look-up for a client that has talked.  With `--early log`
-/// talk changes nothing.
+/// The deadline of the look-up for a client that has talked.  Talk that is only logged
+/// changes nothing.
 fn end_of_grace(options: &Options, watched: &Watched) -> Option<Instant> {
-    let talked = watched.open_talk().filter(|_| options.early != EarlyTalk::Log);
+    let talked = watched.open_talk().filter(|_| options.early_talk() != EarlyTalk::Log);
     talked.map(|at| at + GRACE)
 }
 

@@ -14,6 +14,7 @@ use crate::connection::stages::lists::log_failed;
 use crate::connection::stages::tell::{View, log_early, tell};
 use crate::connection::watched::Watched;
 use crate::known::asking::message::Why as Forgotten;
+use crate::log::Action;
 use crate::options::RefuseBy;
 
 /// Notes an early talker that the program is going to refuse, and holds it.
@@ -28,7 +29,7 @@ pub(in crate::connection) fn leave_to_program(
     log_failed(server, watched, decided, Late::MayYetAnswer);
     known::forget(server, watched, Forgotten::Early);
     let view = View { server, watched, decided };
-    tell(server, Counter::Early, |_| log_early(view, "rblsmtpd", None));
+    tell(server, Counter::Early, |_| log_early(view, Action::Rblsmtpd));
     if hold(server, watched) == Held::Gone {
         return Err(Verdict::LeftWhileHeld);
     }
@@ -49,7 +50,7 @@ pub(in crate::connection::stages) fn refuse(
     match refuse_by(options.refuse, server.acceptor.limits.is_under_pressure()) {
         RefuseBy::Drop => {
             let view = View { server, watched, decided };
-            tell(server, Counter::Early, |_| log_early(view, "refuse", None));
+            tell(server, Counter::Early, |_| log_early(view, Action::Refuse));
             hold(server, watched);
             View { server, watched, decided }.close(&refusal);
         }
@@ -57,7 +58,7 @@ pub(in crate::connection::stages) fn refuse(
             hold(server, watched);
             let view = View { server, watched, decided };
             let said = talk(watched.client(), &view.our_name(), &refusal);
-            tell(server, Counter::Early, |_| log_early(view, "talk", Some(&said)));
+            tell(server, Counter::Early, |_| log_early(view, Action::Talk(&said)));
         }
     }
 }

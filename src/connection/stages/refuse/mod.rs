@@ -8,16 +8,17 @@ use super::known;
 use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
 use crate::connection::decided::load::refuse_by;
-use crate::connection::decided::verdict::Verdict;
+use crate::connection::decided::verdict::{Judgement, Verdict};
 use crate::connection::lookup::lists::Late;
 use crate::connection::refusal::talk::talk;
 use crate::connection::refusal::{Refusal, Why};
 use crate::connection::service::Server;
 use crate::connection::stages::lists::log_failed;
-use crate::connection::stages::tell::{View, tell};
+use crate::connection::stages::tell::{View, log_refusal, tell};
 use crate::connection::watched::Watched;
 use crate::error::{TROUBLE, USAGE};
 use crate::known::asking::message::Why as Forgotten;
+use crate::log::{Action, Log};
 use crate::options::RefuseBy;
 
 /// Does what `verdict` says; returns the exit code that tcpserver's child would
@@ -33,16 +34,9 @@ pub(in crate::connection) fn refuse(
     match verdict {
         // These were logged before they were held.
         Verdict::EarlyToProgram | Verdict::LeftWhileHeld => (),
-        Verdict::Early => early::refuse(server, watched, decided),
-        Verdict::Listed => refuse_listed(view),
+        Verdict::Refused(judgement) => refuse_judged(server, watched, decided, judgement),
         Verdict::HangUp => note_hangup(view),
-        Verdict::NoPlace => {
-            limit(view, "max-prog", server.acceptor.places.sessions(), Why::AllBusy);
-        }
-        Verdict::NoRoom => {
-            limit(view, "reserve", server.acceptor.limits.load().others, Why::AllBusy);
-        }
-        Verdict::TooMany { held } => limit(view, "per-ip", held, Why::TooMany),
+        Verdict::NoPlace => refuse_for_lack_of_a_place(view),
         Verdict::Denied => deny(view),
         Verdict::Dropped => drop_for_lack_of_rules(view),
     }
@@ -50,6 +44,22 @@ pub(in crate::connection) fn refuse(
         Verdict::Denied => USAGE,
         Verdict::Dropped => TROUBLE,
         _ => 0,
+    }
+}
+
+fn refuse_judged(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &Decided,
+    judgement: Judgement,
+) {
+    let view = View { server, watched, decided };
+    let write = |_: &Log| log_refusal(view, judgement, view.waited(), Action::Refuse);
+    match judgement {
+        Judgement::Early => early::refuse(server, watched, decided),
+        Judgement::Listed => refuse_listed(view),
+        Judgement::TooMany { .. } => refuse_over_limit(view, Why::TooMany, write),
+        Judgement::NoRoom => refuse_over_limit(view, Why::AllBusy, write),
     }
 }
 
@@ -77,8 +87,15 @@ fn drop_for_lack_of_rules(view: View<'_>) {
     });
 }
 
-fn limit(view: View<'_>, kind: &str, held: usize, why: Why) {
-    tell(view.server, Counter::Limit, |log| log.limit(&view.subject_now(), kind, held));
+fn refuse_for_lack_of_a_place(view: View<'_>) {
+    let sessions = view.server.acceptor.places.sessions();
+    refuse_over_limit(view, Why::AllBusy, |log| {
+        log.limit(&view.subject_now(), "max-prog", sessions, Action::Refuse);
+    });
+}
+
+fn refuse_over_limit(view: View<'_>, why: Why, write: impl FnOnce(&Log)) {
+    tell(view.server, Counter::Limit, write);
     let options = view.server.options();
     let words = match why {
         Why::TooMany => &options.text_limit,
@@ -90,18 +107,18 @@ fn limit(view: View<'_>, kind: &str, held: usize, why: Why) {
 fn refuse_listed(view: View<'_>) {
     let View { server, watched, .. } = view;
     known::forget(server, watched, Forgotten::Listed);
-    let lists = watched.lookup().lists();
-    let (zones, score, subject) = (lists.zones(), lists.score(), view.subject_now());
+    let waited = view.waited();
+    let write = |action| log_refusal(view, Judgement::Listed, waited, action);
     let refusal = listed(view);
     server.acceptor.counts.note_refusal();
     match refuse_by(server.options().refuse, server.acceptor.limits.is_under_pressure()) {
         RefuseBy::Drop => {
-            tell(server, Counter::Listed, |log| log.listed(&subject, &zones, score, None));
+            tell(server, Counter::Listed, |_| write(Action::Refuse));
             view.close(&refusal);
         }
         RefuseBy::Talk => {
             let said = talk(watched.client(), &view.our_name(), &refusal);
-            tell(server, Counter::Listed, |log| log.listed(&subject, &zones, score, Some(&said)));
+            tell(server, Counter::Listed, |_| write(Action::Talk(&said)));
         }
     }
 }
