@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::daemon::scoreboard::keeper::{KeeperRecord, KeeperState};
-use crate::daemon::scoreboard::layout::{Header, Identity, NoScoreboard, Parts, Slot};
+use crate::daemon::scoreboard::layout::{Columns, Header, Identity, NoScoreboard, Parts, Slot};
 use crate::daemon::scoreboard::stage::{SlotId, SlotSet, Stage, Stages};
+use crate::daemon::scoreboard::words::ClaimedBy;
 use crate::sys::{self, monotonic_micros as now};
-
-/// The supervisor as the owner of slots.
-pub(super) const SUPERVISOR: u64 = u64::MAX;
 
 /// A scoreboard, by its parts.
 pub struct Scoreboard<'a> {
@@ -19,16 +17,7 @@ pub struct Scoreboard<'a> {
     pub(super) stages: Stages<'a>,
     /// The slots whose child is moving a client to another slot.
     pub(super) movers: SlotSet<'a>,
-    /// The slot of the process that took each, and 1; [`SUPERVISOR`], or 0.
-    pub(super) owners: &'a [AtomicU64],
-    /// The process that has each.
-    pub(super) pids: &'a [AtomicU64],
-    /// The address or network that its client counts for.
-    pub(super) networks: &'a [AtomicU64],
-    /// Since when its client has been queued for a place.
-    pub(super) queue: &'a [AtomicU64],
-    /// Since when its child has been waiting for a program to start, until that is logged.
-    pub(super) starts: &'a [AtomicU64],
+    pub(super) columns: Columns<'a>,
     pub(super) slots: &'a [Slot],
     pub(super) counters: &'a [AtomicU32],
 }
@@ -121,19 +110,17 @@ impl<'a> Scoreboard<'a> {
 
     /// The process that has `slot`, if there is one.
     pub(super) fn pid(&self, slot: SlotId) -> Option<u32> {
-        Some(sys::pid_in(&self.pids[slot.0])).filter(|pid| *pid > 0)
+        Some(sys::pid_in(&self.columns.pids[slot.0])).filter(|pid| *pid > 0)
     }
 
-    /// The child that took `slot` for its program process, if one did.
-    pub(super) fn owner(&self, slot: SlotId) -> Option<SlotId> {
-        let owner = self.owners[slot.0].load(Ordering::SeqCst);
-        let child = owner.checked_sub(1).filter(|_| owner != SUPERVISOR)?;
-        usize::try_from(child).ok().map(SlotId)
+    /// Who has claimed `slot`.
+    pub(super) fn claimed_by(&self, slot: SlotId) -> ClaimedBy {
+        self.columns.claimed_by[slot.0].load(Ordering::SeqCst)
     }
 
-    /// The slots that the child of `child` took for program processes.
-    pub(super) fn owned_by(&self, child: SlotId) -> impl Iterator<Item = SlotId> {
-        self.ids().filter(move |slot| self.owner(*slot) == Some(child))
+    /// The slots that the child of `child` has claimed for program processes.
+    pub(super) fn claims_of(&self, child: SlotId) -> impl Iterator<Item = SlotId> {
+        self.ids().filter(move |slot| self.claimed_by(*slot) == ClaimedBy::Child(child))
     }
 
     /// The client that the child of `slot` has accepted, and how long ago.
@@ -152,9 +139,8 @@ impl<'a> Scoreboard<'a> {
 impl<'a> From<Parts<'a>> for Scoreboard<'a> {
     fn from(Parts { header, sets, columns, slots, counters }: Parts<'a>) -> Self {
         let [idle, busy, prog, movers] = sets.map(SlotSet);
-        let [owners, pids, networks, queue, starts] = columns;
         let stages = Stages::new([idle, busy, prog]);
-        Self { header, stages, movers, owners, pids, networks, queue, starts, slots, counters }
+        Self { header, stages, movers, columns, slots, counters }
     }
 }
 

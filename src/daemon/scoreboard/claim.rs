@@ -2,27 +2,27 @@
 //! the process from being there, the slot is free again, and its client is where it was.
 
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use crate::daemon::scoreboard::board::SUPERVISOR;
 use crate::daemon::scoreboard::slots::Slots;
 use crate::daemon::scoreboard::stage::SlotId;
+use crate::daemon::scoreboard::words::{ClaimedBy, Word};
 
 impl<'a> Slots<'a> {
-    /// Takes a free slot, the first after `from` if there is one, for the supervisor or
+    /// Claims a free slot, the first after `from` if there is one, for the supervisor or
     /// for the program process of a child.
     #[must_use]
     pub fn claim(self, child: Option<SlotId>, from: usize) -> Option<Claim<'a>> {
-        let owner = child.map_or(SUPERVISOR, |child| child.0 as u64 + 1);
-        let take = |word: &AtomicU64| {
-            let free = 0;
-            word.load(Ordering::Relaxed) == free
-                && word.compare_exchange(free, owner, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        let (nobody, us) =
+            (ClaimedBy::Nobody, child.map_or(ClaimedBy::Supervisor, ClaimedBy::Child));
+        let claim = |word: &Word<ClaimedBy>| {
+            word.load(Ordering::Relaxed) == nobody
+                && word.compare_exchange(nobody, us, Ordering::SeqCst, Ordering::Relaxed).is_ok()
         };
-        let owners = self.0.owners;
-        let (before, behind) = owners.split_at(from.min(owners.len()));
-        let found = behind.iter().position(take).map(|number| before.len() + number);
-        let found = found.or_else(|| before.iter().position(take));
+        let words = self.0.columns.claimed_by;
+        let (before, behind) = words.split_at(from.min(words.len()));
+        let found = behind.iter().position(claim).map(|number| before.len() + number);
+        let found = found.or_else(|| before.iter().position(claim));
         found.map(|number| Claim { slots: self, slot: SlotId(number) })
     }
 

@@ -5,23 +5,49 @@ use std::time::Duration;
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
+use crate::daemon::scoreboard::words::{Packed, Word};
 use crate::known::asking::message::Where;
 use crate::sys::monotonic_micros as now;
 
 /// A keeper that has said nothing for so long does not answer: it does so once a second.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// No keeper was asked for.
-const OFF: u64 = 0;
-const EXPECTED: u64 = 1;
-const ON_DISK: u64 = 2;
-const IN_MEMORY: u64 = 3;
+/// What was last said about the keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::daemon) enum Said {
+    /// Nothing: none was asked for.
+    Nothing,
+    /// By the supervisor: there is to be one.
+    Expected,
+    /// By the keeper: it keeps clients here.
+    Knows(Where),
+}
+
+impl Packed for Said {
+    fn encode(self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Expected => 1,
+            Self::Knows(Where::Disk) => 2,
+            Self::Knows(Where::Memory) => 3,
+        }
+    }
+
+    fn decode(word: u64) -> Self {
+        match word {
+            0 => Self::Nothing,
+            2 => Self::Knows(Where::Disk),
+            3 => Self::Knows(Where::Memory),
+            _ => Self::Expected,
+        }
+    }
+}
 
 /// The words of a scoreboard about the keeper.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub(in crate::daemon) struct KeeperRecord {
-    state: AtomicU64,
+    said: Word<Said>,
     clients: AtomicU64,
     said_at: AtomicU64,
 }
@@ -62,24 +88,22 @@ impl KeeperState {
 impl KeeperRecord {
     /// There is to be a keeper.
     pub(in crate::daemon) fn expect(&self) {
-        self.state.store(EXPECTED, Ordering::Relaxed);
+        self.said.store(Said::Expected, Ordering::Relaxed);
     }
 
     /// The keeper knows so many clients.
     pub(in crate::daemon) fn knows(&self, clients: u64, place: Where) {
-        let state = if place == Where::Disk { ON_DISK } else { IN_MEMORY };
         self.clients.store(clients, Ordering::Relaxed);
         self.said_at.store(now(), Ordering::Relaxed);
-        self.state.store(state, Ordering::Release);
+        self.said.store(Said::Knows(place), Ordering::Release);
     }
 
     /// The state of the keeper.
     pub(super) fn get(&self) -> KeeperState {
-        let place = match self.state.load(Ordering::Acquire) {
-            OFF => return KeeperState::Off,
-            ON_DISK => Where::Disk,
-            IN_MEMORY => Where::Memory,
-            _ => return KeeperState::Silent,
+        let place = match self.said.load(Ordering::Acquire) {
+            Said::Nothing => return KeeperState::Off,
+            Said::Expected => return KeeperState::Silent,
+            Said::Knows(place) => place,
         };
         let silence = now().saturating_sub(self.said_at.load(Ordering::Relaxed));
         if Duration::from_micros(silence) > SILENCE {
@@ -94,6 +118,13 @@ mod tests {
     use zerocopy::FromZeros;
 
     use super::*;
+    use crate::daemon::scoreboard::words::assert_packs;
+
+    #[test]
+    fn every_value_has_a_word_of_its_own() {
+        let [disk, memory] = [Where::Disk, Where::Memory].map(Said::Knows);
+        assert_packs(&[Said::Nothing, Said::Expected, disk, memory]);
+    }
 
     #[test]
     fn a_keeper_that_says_nothing_is_silent() {

@@ -9,12 +9,14 @@ use std::{error, fmt};
 use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
 
 use crate::class::Class;
+use crate::daemon::scoreboard::address::Network;
 use crate::daemon::scoreboard::client::ClientRecord;
 use crate::daemon::scoreboard::keeper::KeeperRecord;
 use crate::daemon::scoreboard::local_names::NameTable;
 use crate::daemon::scoreboard::refusals::RefusalTable;
 use crate::daemon::scoreboard::stage::{SlotSet, Stage};
 use crate::daemon::scoreboard::tally::Tally;
+use crate::daemon::scoreboard::words::{ClaimedBy, QueueState, StartState, Word};
 use crate::options::daemon::MOST_SLOTS;
 use crate::sys::monotonic_micros as now;
 
@@ -25,7 +27,7 @@ pub const VERSION: u64 = 13;
 
 /// Sets of slots: one for each stage, and the slots that move a client.
 const SETS: usize = Stage::ALL.len() + 1;
-/// Columns: owners, process ids, networks, the queue for places, and starts.
+/// Columns: those of [`Columns`].
 const COLUMNS: usize = 5;
 /// Counters of networks for each slot: so many that with all slots taken one client in 16
 /// shares its counter with another network, and causes a needless search.
@@ -82,8 +84,8 @@ pub(super) struct Header {
     pub(super) lost_lines: AtomicU64,
     pub(super) losing_since: AtomicU64,
     /// Whether a process has woken the supervisor, which has not taken note yet.
-    pub(super) is_woken: AtomicU64,
-    pub(super) is_stopping: AtomicU64,
+    pub(super) is_woken: Word<bool>,
+    pub(super) is_stopping: Word<bool>,
     /// Which set of files new children have.
     pub(super) generation: AtomicU64,
     /// When a name server last answered.
@@ -107,7 +109,7 @@ pub(super) struct Header {
     /// How many clients are queued for a place, or were killed as they joined or left.
     pub(super) waiting: AtomicU64,
     /// Whether a client in that queue has ever been passed over.
-    pub(super) ever_passed_over: AtomicU64,
+    pub(super) ever_passed_over: Word<bool>,
     pub(super) keeper: KeeperRecord,
     pub(super) local_names: NameTable,
     pub(super) refusals: RefusalTable,
@@ -177,11 +179,26 @@ impl Header {
     }
 }
 
+/// What is searched for among all slots: a word for each of them.
+#[derive(Clone, Copy)]
+pub(super) struct Columns<'a> {
+    /// Who has claimed it.
+    pub(super) claimed_by: &'a [Word<ClaimedBy>],
+    /// The process that has it: a process id, which the kernel writes, or 0.
+    pub(super) pids: &'a [AtomicU64],
+    /// The network that its client counts for.
+    pub(super) networks: &'a [Word<Option<Network>>],
+    /// Whether its client is queued for a place.
+    pub(super) queue: &'a [Word<QueueState>],
+    /// Whether its child waits for a program to start.
+    pub(super) starts: &'a [Word<StartState>],
+}
+
 /// The parts of a scoreboard's memory.
 pub(super) struct Parts<'a> {
     pub(super) header: &'a Header,
     pub(super) sets: [&'a [AtomicU64]; SETS],
-    pub(super) columns: [&'a [AtomicU64]; COLUMNS],
+    pub(super) columns: Columns<'a>,
     pub(super) slots: &'a [Slot],
     pub(super) counters: &'a [AtomicU32],
 }
@@ -195,10 +212,12 @@ impl<'a> Parts<'a> {
         for set in &mut sets {
             (*set, rest) = split(rest, SlotSet::words(slots))?;
         }
-        let mut columns: [&[AtomicU64]; COLUMNS] = [&[]; COLUMNS];
-        for column in &mut columns {
-            (*column, rest) = split(rest, slots)?;
-        }
+        let (claimed_by, rest) = split(rest, slots)?;
+        let (pids, rest) = split(rest, slots)?;
+        let (networks, rest) = split(rest, slots)?;
+        let (queue, rest) = split(rest, slots)?;
+        let (starts, rest) = split(rest, slots)?;
+        let columns = Columns { claimed_by, pids, networks, queue, starts };
         let (slot_records, rest) = split(rest, slots)?;
         let (counters, _) = split(rest, COUNTERS * slots)?;
         Some(Self { header, sets, columns, slots: slot_records, counters })

@@ -10,10 +10,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::yield_now;
 
-use crate::daemon::scoreboard::address::network;
+use crate::daemon::scoreboard::address::Network;
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::client::Accepted;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::words::Word;
 
 /// How many times to wait for a client that has no place in the order yet, or that is
 /// being handed over.
@@ -24,24 +25,24 @@ const TURNS: u32 = 100;
 pub struct Networks<'a>(pub(super) &'a Scoreboard<'a>);
 
 impl<'a> Networks<'a> {
-    fn counter(self, network: u64) -> &'a AtomicU32 {
-        let counters = self.0.counters;
-        // Fibonacci hashing: adjacent networks are spread.
-        let mixed = network.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        &counters[usize::try_from(mixed).unwrap_or_default() % counters.len()]
+    fn counter(self, network: Network) -> &'a AtomicU32 {
+        &self.0.counters[network.index(self.0.counters.len())]
+    }
+
+    fn word(self, slot: SlotId) -> &'a Word<Option<Network>> {
+        &self.0.columns.networks[slot.0]
     }
 
     /// The client of `slot` counts for its network from now on.
     pub(super) fn count_in(self, slot: SlotId, ip: IpAddr) {
-        let network = network(ip);
+        let network = Network::of(ip);
         self.counter(network).fetch_add(1, Ordering::SeqCst);
-        self.0.networks[slot.0].store(network, Ordering::SeqCst);
+        self.word(slot).store(Some(network), Ordering::SeqCst);
     }
 
     /// It no longer counts.
     pub(super) fn count_out(self, slot: SlotId) {
-        let network = self.0.networks[slot.0].swap(0, Ordering::SeqCst);
-        if network != 0 {
+        if let Some(network) = self.word(slot).swap(None, Ordering::SeqCst) {
             self.counter(network).fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -49,9 +50,9 @@ impl<'a> Networks<'a> {
     /// The child of `mover` moves the client of one slot to another, and `change` does
     /// the rest.  Processes that count meanwhile count again.
     pub(super) fn move_count(self, mover: SlotId, from: SlotId, to: SlotId, change: impl FnOnce()) {
-        let networks = self.0.networks;
         self.0.movers.add(mover);
-        networks[to.0].store(networks[from.0].swap(0, Ordering::SeqCst), Ordering::SeqCst);
+        let network = self.word(from).swap(None, Ordering::SeqCst);
+        self.word(to).store(network, Ordering::SeqCst);
         change();
         self.0.header.moves.fetch_add(1, Ordering::SeqCst);
         // A process that is killed before that leaves its mark until its slot is freed.
@@ -69,7 +70,7 @@ impl<'a> Networks<'a> {
     /// are still there, except those that are being refused.
     #[must_use]
     pub(in crate::daemon) fn earlier_from(self, slot: SlotId, ip: IpAddr) -> usize {
-        let wanted = network(ip);
+        let wanted = Network::of(ip);
         // The counter includes the client itself.
         if self.counter(wanted).load(Ordering::SeqCst) <= 1 {
             return 0;
@@ -79,7 +80,7 @@ impl<'a> Networks<'a> {
 
     /// Counts again as long as a client is about to get its place, or is being moved,
     /// up to a limit.
-    fn count_earlier(self, slot: SlotId, wanted: u64, most: u32) -> usize {
+    fn count_earlier(self, slot: SlotId, wanted: Network, most: u32) -> usize {
         let mut turns = 0;
         loop {
             let before = self.moves();
@@ -95,19 +96,21 @@ impl<'a> Networks<'a> {
 
     /// The clients that came before that of `slot`, and those whose place in the order
     /// is not known yet.
-    fn others_from(self, slot: SlotId, wanted: u64) -> [usize; 2] {
+    fn others_from(self, slot: SlotId, wanted: Network) -> [usize; 2] {
         let client = |slot: SlotId| &self.0.slot(slot).client;
         let mine = (client(slot).accepted(), slot);
         let [busy, prog] = [Stage::Busy, Stage::Prog].map(|stage| self.0.stages.at(stage));
         let there =
             |other: &SlotId| (busy.has(*other) || prog.has(*other)) && !client(*other).is_refused();
-        let networks = self.0.networks.iter().enumerate();
-        let same = networks.filter(|(_, word)| word.load(Ordering::SeqCst) == wanted);
+        let networks = self.0.columns.networks.iter().enumerate();
+        let same = networks.filter(|(_, word)| word.load(Ordering::SeqCst) == Some(wanted));
         let mut found = [0, 0];
         for other in same.map(|(number, _)| SlotId(number)).filter(there) {
             match client(other).accepted() {
                 Accepted::Unplaced => found[1] += 1,
-                time @ Accepted::At(_) => found[0] += usize::from((time, other) < mine),
+                time @ (Accepted::Never | Accepted::At(_)) => {
+                    found[0] += usize::from((time, other) < mine);
+                }
             }
         }
         found
@@ -120,7 +123,7 @@ mod tests {
     use crate::daemon::scoreboard::pool::{Pool, test_pool};
 
     fn counter(pool: &Pool, ip: &str) -> u32 {
-        pool.networks().counter(network(ip.parse().unwrap())).load(Ordering::SeqCst)
+        pool.networks().counter(Network::of(ip.parse().unwrap())).load(Ordering::SeqCst)
     }
 
     #[test]
@@ -190,8 +193,9 @@ mod tests {
             });
             let (mut counts, mut wrong) = (0, 0);
             while counts < 20_000 || moved() < 3000 {
-                wrong +=
-                    u32::from(pool.networks().count_earlier(SlotId(2), network(ip), u32::MAX) != 1);
+                wrong += u32::from(
+                    pool.networks().count_earlier(SlotId(2), Network::of(ip), u32::MAX) != 1,
+                );
                 counts += 1;
             }
             over.store(true, Ordering::Relaxed);
@@ -201,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_killed_while_he_moves_a_client_is_waited_for_until_he_is_buried() {
+    fn a_child_that_is_killed_while_it_moves_a_client_is_waited_for_until_its_slot_is_freed() {
         let pool = test_pool(4, 1);
         let ip = "192.0.2.7".parse().unwrap();
         pool.slots().set_client(SlotId(1), ip);
@@ -215,14 +219,6 @@ mod tests {
         assert_eq!(pool.networks().moves(), None);
         pool.slots().vacate(SlotId(1));
         assert!(pool.networks().moves().is_some());
-    }
-
-    #[test]
-    fn an_ipv4_address_is_the_same_where_it_is_mapped_into_ipv6() {
-        let of = |ip: &str| network(ip.parse().unwrap());
-        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
-        assert_ne!(of("::ffff:192.0.2.7"), of("::ffff:192.0.2.8"));
-        assert_ne!(of("::ffff:192.0.2.7"), of("::1"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The scoreboard: what each child is doing, in memory that the supervisor and
 //! all children share.  A child changes only the bits and words of its own slot and
-//! of one that it has taken for a program process, each with one atomic operation, so that
+//! of one that it has claimed for a program process, each with one atomic operation, so that
 //! a child that is killed at any point leaves nothing that the supervisor cannot repair
 //! when it reaps.
 
@@ -178,7 +178,7 @@ impl Pool {
 
     /// Wakes the supervisor, unless it has been woken already.
     pub fn wake(&self) {
-        if self.board.header.is_woken.swap(1, Ordering::SeqCst) == 0 {
+        if !self.board.header.is_woken.swap(true, Ordering::SeqCst) {
             let _ = self.wake.write(1);
         }
     }
@@ -192,7 +192,7 @@ impl Pool {
     /// Clears the wake-up, even if the child that was about to wake it was killed.
     pub fn awake(&self) {
         let _ = self.wake.read();
-        self.board.header.is_woken.store(0, Ordering::SeqCst);
+        self.board.header.is_woken.store(false, Ordering::SeqCst);
     }
 
     /// The set of files of new children; idle ones with an older set end.
@@ -203,13 +203,13 @@ impl Pool {
 
     /// The supervisor has shut the listener down.
     pub fn set_stopping(&self) {
-        self.board.header.is_stopping.store(1, Ordering::SeqCst);
+        self.board.header.is_stopping.store(true, Ordering::SeqCst);
     }
 
     /// Whether it is.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.board.header.is_stopping.load(Ordering::SeqCst) != 0
+        self.board.header.is_stopping.load(Ordering::SeqCst)
     }
 
     /// Starts a new generation.

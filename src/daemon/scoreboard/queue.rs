@@ -6,17 +6,14 @@
 //! all that come after it.  A process that may have made a place free, or should have taken
 //! one and does not, wakes the next.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::process_state::{is_stopped, wake_child};
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::words::{QueueState, Word};
 use crate::sys::monotonic_micros as now;
-
-/// Stored as the time since when a client has been waiting: its process was stopped when it
-/// was its turn.  It has no place then, even if its bit says that it reaches for one.
-const PASSED_OVER: u64 = 1 << 63;
 
 /// How long a client that was woken may take before it is checked whether it is stopped.
 const PATIENCE: Duration = Duration::from_millis(75);
@@ -104,29 +101,35 @@ impl<'a> Queue<'a> {
         // which costs a search, and never too low.
         self.0.header.waiting.fetch_add(1, Ordering::SeqCst);
         let now = now();
-        let joined = word.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
-        if joined.is_err() {
-            self.0.header.waiting.fetch_sub(1, Ordering::SeqCst);
-            self.clear_passed_over(slot);
-        }
-        let since = joined.map_or_else(|since| since & !PASSED_OVER, |_| now);
+        let (not_queued, joined) = (QueueState::NotQueued, QueueState::Since(now));
+        let since =
+            match word.compare_exchange(not_queued, joined, Ordering::SeqCst, Ordering::SeqCst) {
+                Err(QueueState::Since(since) | QueueState::PassedOver(since)) => {
+                    self.0.header.waiting.fetch_sub(1, Ordering::SeqCst);
+                    self.clear_passed_over(slot);
+                    since
+                }
+                Ok(()) | Err(QueueState::NotQueued) => now,
+            };
         Waiter { since, slot }
     }
 
     /// A client that was passed over, and does not reach for a place now, is in the queue
     /// again.
     fn clear_passed_over(self, slot: SlotId) {
-        self.word(slot).fetch_and(!PASSED_OVER, Ordering::SeqCst);
+        self.word(slot).update(|state| match state {
+            QueueState::PassedOver(since) => Some(QueueState::Since(since)),
+            QueueState::NotQueued | QueueState::Since(_) => None,
+        });
     }
 
     /// Those that wait, except those that were passed over.
     fn waiters(self) -> impl Iterator<Item = Waiter> + 'a {
-        let queue = self.0.queue.iter().enumerate();
-        let waiters = queue.map(|(number, word)| Waiter {
-            since: word.load(Ordering::SeqCst),
-            slot: SlotId(number),
-        });
-        waiters.filter(|waiter| waiter.since > 0 && waiter.since & PASSED_OVER == 0)
+        let queue = self.0.columns.queue.iter().enumerate();
+        queue.filter_map(|(number, word)| match word.load(Ordering::SeqCst) {
+            QueueState::Since(since) => Some(Waiter { since, slot: SlotId(number) }),
+            QueueState::NotQueued | QueueState::PassedOver(_) => None,
+        })
     }
 
     /// The one that has waited for longest.
@@ -137,7 +140,7 @@ impl<'a> Queue<'a> {
     /// It has a place, unless it was passed over meanwhile.
     fn take_turn(self, waiter: Waiter) -> bool {
         let word = self.word(waiter.slot);
-        let (waits, over) = (waiter.since, 0);
+        let (waits, over) = (QueueState::Since(waiter.since), QueueState::NotQueued);
         let won = word.compare_exchange(waits, over, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if won {
             self.0.header.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -146,17 +149,18 @@ impl<'a> Queue<'a> {
     }
 
     fn pass_over(self, Waiter { since, slot }: Waiter) {
-        self.0.header.ever_passed_over.store(1, Ordering::SeqCst);
-        let (word, passed_over) = (self.word(slot), since | PASSED_OVER);
-        let _ = word.compare_exchange(since, passed_over, Ordering::SeqCst, Ordering::SeqCst);
+        self.0.header.ever_passed_over.store(true, Ordering::SeqCst);
+        let (waits, passed) = (QueueState::Since(since), QueueState::PassedOver(since));
+        let word = self.word(slot);
+        let _ = word.compare_exchange(waits, passed, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Places that are taken, or reached for by a client that is not stopped.
     fn places_taken(self) -> usize {
-        if self.0.header.ever_passed_over.load(Ordering::SeqCst) == 0 {
+        if !self.0.header.ever_passed_over.load(Ordering::SeqCst) {
             return self.0.count(Stage::Prog);
         }
-        let queue = self.0.queue.chunks(64);
+        let queue = self.0.columns.queue.chunks(64);
         let words = self.0.stages.at(Stage::Prog).0.iter().zip(queue);
         // Those that were passed over are checked first: one may reach for a place again,
         // and sees by then which others do.
@@ -170,7 +174,8 @@ impl<'a> Queue<'a> {
     /// The child of `slot` does not wait for a place any more; whether it did.
     #[allow(clippy::must_use_candidate)]
     pub fn leave(self, slot: SlotId) -> bool {
-        let waited = self.word(slot).swap(0, Ordering::SeqCst) != 0;
+        let state = self.word(slot).swap(QueueState::NotQueued, Ordering::SeqCst);
+        let waited = state != QueueState::NotQueued;
         if waited {
             self.0.header.waiting.fetch_sub(1, Ordering::SeqCst);
         }
@@ -223,15 +228,17 @@ impl<'a> Queue<'a> {
         self.0.header.waiting.load(Ordering::SeqCst)
     }
 
-    fn word(self, slot: SlotId) -> &'a AtomicU64 {
-        &self.0.queue[slot.0]
+    fn word(self, slot: SlotId) -> &'a Word<QueueState> {
+        &self.0.columns.queue[slot.0]
     }
 }
 
 /// The slots of a part of the queue that were passed over, a bit each.
-fn passed_over(queue: &[AtomicU64]) -> u64 {
-    let marks = queue.iter().map(|word| word.load(Ordering::SeqCst) >> 63);
-    marks.enumerate().fold(0, |bits, (number, mark)| bits | mark << number)
+fn passed_over(queue: &[Word<QueueState>]) -> u64 {
+    let states = queue.iter().map(|word| word.load(Ordering::SeqCst));
+    states.enumerate().fold(0, |bits, (number, state)| {
+        bits | u64::from(matches!(state, QueueState::PassedOver(_))) << number
+    })
 }
 
 #[cfg(test)]

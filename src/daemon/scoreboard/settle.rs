@@ -7,6 +7,7 @@ use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::daemon::scoreboard::starts::Starts;
+use crate::daemon::scoreboard::words::ClaimedBy;
 
 /// What the supervisor has to log about a child that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +41,14 @@ pub(in crate::daemon) fn settle(board: &Scoreboard<'_>, slot: SlotId) -> Unlogge
 /// Whether the process of `slot` is a session: it was made for one, or was about to become
 /// the program itself.  One that has no more than a place is not.
 pub(in crate::daemon) fn is_session(board: &Scoreboard<'_>, slot: SlotId) -> bool {
-    let becomes = board.owner(slot).is_some() || board.slot(slot).client.becomes_program();
+    let is_program_slot = matches!(board.claimed_by(slot), ClaimedBy::Child(_));
+    let becomes = is_program_slot || board.slot(slot).client.becomes_program();
     board.stages.at(Stage::Prog).has(slot) && becomes
 }
 
 /// Whether the last client of the child of `slot` has a session in a process of its own.
 fn has_session(board: &Scoreboard<'_>, slot: SlotId) -> bool {
-    board.owned_by(slot).any(|program_slot| {
+    board.claims_of(slot).any(|program_slot| {
         is_session(board, program_slot)
             && board.pid(program_slot).is_some()
             && board.is_about_client_of(program_slot, slot)

@@ -1,12 +1,12 @@
 //! The slots of the scoreboard: which process has one, what it is doing, and for which
 //! client.
 //!
-//! A slot is taken by the supervisor for a child that it forks, or by a child for
-//! the process that execs the program in its place.  The taker of a slot marks it as
-//! taken by itself with one atomic operation, so that the slot of a program that never
-//! started can be found; only the supervisor frees a slot that a process has had.
+//! A slot is claimed by the supervisor for a child that it forks, or by a child for
+//! the process that execs the program in its place.  The claim names the claimant with one
+//! atomic operation, so that the slot of a program that never started can be found; only
+//! the supervisor frees a slot that a process has had.
 //!
-//! A child changes only what is its own slot's and that of one that it has taken for a
+//! A child changes only what is its own slot's and that of one that it has claimed for a
 //! program process, so that a child that is killed at any point leaves nothing that the
 //! supervisor cannot repair when it reaps.
 
@@ -17,10 +17,12 @@ use std::time::Duration;
 use crate::class::Class;
 use crate::connection::acceptor::Counter;
 use crate::daemon::scoreboard::board::Scoreboard;
+use crate::daemon::scoreboard::layout::Columns;
 use crate::daemon::scoreboard::per_network::Networks;
 use crate::daemon::scoreboard::queue::Queue;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
 use crate::daemon::scoreboard::starts::Starts;
+use crate::daemon::scoreboard::words::{ClaimedBy, StartState};
 use crate::sys;
 
 /// The slots of a scoreboard.
@@ -31,7 +33,8 @@ impl<'a> Slots<'a> {
     /// How many slots are taken.
     #[must_use]
     pub fn taken(self) -> usize {
-        self.0.owners.iter().filter(|word| word.load(Ordering::Relaxed) != 0).count()
+        let claims = self.0.columns.claimed_by.iter().map(|word| word.load(Ordering::Relaxed));
+        claims.filter(|claimed_by| *claimed_by != ClaimedBy::Nobody).count()
     }
 
     /// Frees a slot.
@@ -41,15 +44,17 @@ impl<'a> Slots<'a> {
         self.0.slot(slot).client.clear();
         Networks(self.0).count_out(slot);
         Queue(self.0).leave(slot);
-        for column in [self.0.pids, self.0.starts, self.0.owners] {
-            column[slot.0].store(0, Ordering::SeqCst);
-        }
+        let Columns { claimed_by, pids, networks: _, queue: _, starts } = self.0.columns;
+        pids[slot.0].store(0, Ordering::SeqCst);
+        starts[slot.0].store(StartState::NotStarting, Ordering::SeqCst);
+        // Last: the slot may be claimed again from now on.
+        claimed_by[slot.0].store(ClaimedBy::Nobody, Ordering::SeqCst);
     }
 
-    /// Frees the slots that the child of `slot`, which has ended, had taken for
+    /// Frees the slots that the child of `slot`, which has ended, had claimed for
     /// processes that never started.
     pub fn vacate_unstarted_of(self, slot: SlotId) {
-        let unstarted = self.0.owned_by(slot).filter(|slot| self.0.pid(*slot).is_none());
+        let unstarted = self.0.claims_of(slot).filter(|slot| self.0.pid(*slot).is_none());
         unstarted.for_each(|slot| self.vacate(slot));
     }
 
@@ -62,13 +67,13 @@ impl<'a> Slots<'a> {
     /// The word for the process id of `slot`.
     #[must_use]
     pub fn pid_word(self, slot: SlotId) -> &'a AtomicU64 {
-        &self.0.pids[slot.0]
+        &self.0.columns.pids[slot.0]
     }
 
     /// The slot of a process.
     #[must_use]
     pub fn of(self, pid: u32) -> Option<SlotId> {
-        self.0.pids.iter().position(|word| sys::pid_in(word) == pid).map(SlotId)
+        self.0.columns.pids.iter().position(|word| sys::pid_in(word) == pid).map(SlotId)
     }
 
     /// Writes which set of files the child of `slot` is started with.
@@ -172,7 +177,7 @@ impl<'a> Slots<'a> {
     pub fn set_client(self, slot: SlotId, ip: IpAddr) {
         let record = self.0.slot(slot);
         record.client.begin(ip, record.tally.accepted());
-        self.0.starts[slot.0].store(0, Ordering::Relaxed);
+        self.0.columns.starts[slot.0].store(StartState::NotStarting, Ordering::Relaxed);
         Networks(self.0).count_out(slot);
         Networks(self.0).count_in(slot, ip);
         self.enter(slot, Stage::Busy);
@@ -211,8 +216,15 @@ mod tests {
     use crate::daemon::scoreboard::stuck::Start;
 
     fn words_of(pool: &Pool, slot: SlotId) -> impl Iterator<Item = &AtomicU64> {
-        let Scoreboard { owners, pids, networks, queue, starts, .. } = &pool.board;
-        let columns = [owners, pids, networks, queue, starts].map(|column| &column[slot.0]);
+        let (number, columns) = (slot.0, pool.board.columns);
+        let Columns { claimed_by, pids, networks, queue, starts } = columns;
+        let columns = [
+            claimed_by[number].bits(),
+            &pids[number],
+            networks[number].bits(),
+            queue[number].bits(),
+            starts[number].bits(),
+        ];
         // The tally outlives the process.
         let Slot { files, client, tally: _ } = pool.board.slot(slot);
         client.words().chain(columns).chain([files])

@@ -1,19 +1,15 @@
-//! Children that wait for a program to start: since when, and which of them cannot be
-//! counted on.
+//! Children that wait for a program to start: since when, and which of them accept no
+//! client meanwhile.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::client::Accepted;
 use crate::daemon::scoreboard::process_state::is_stopped;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};
+use crate::daemon::scoreboard::words::{ClaimedBy, StartState, Word};
 use crate::sys::monotonic_micros as now;
-
-/// In the time since when a child waits: the supervisor waits to be woken at the end of it.
-const AWAITED: u64 = 1 << 63;
-/// Written as the time since when a child waits that is stopped: it is not available.
-const FOR_EVER: u64 = 1;
 
 /// A start that has not been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,36 +25,37 @@ pub(in crate::daemon) struct Starts<'a>(pub(super) &'a Scoreboard<'a>);
 impl<'a> Starts<'a> {
     /// The child of `slot` waits for a program to start from now on.
     pub(super) fn begin(self, slot: SlotId) {
-        self.word(slot).store(now(), Ordering::SeqCst);
+        self.word(slot).store(StartState::Since(now()), Ordering::SeqCst);
     }
 
     /// It does not any more; whether the supervisor waits to be woken.
     pub(super) fn end(self, slot: SlotId) -> bool {
-        self.word(slot).swap(0, Ordering::SeqCst) & AWAITED != 0
+        let state = self.word(slot).swap(StartState::NotStarting, Ordering::SeqCst);
+        matches!(state, StartState::AwaitedSince(_))
     }
 
     /// Whether the child that started the program of `slot` has still to log it; then
     /// it wakes the supervisor.
     pub(in crate::daemon) fn unlogged(self, slot: SlotId) -> Option<UnloggedStart> {
-        let child = self.0.owner(slot)?;
-        let since = self.since(child);
-        if since == 0 || !self.0.is_about_client_of(slot, child) {
+        let ClaimedBy::Child(child) = self.0.claimed_by(slot) else { return None };
+        let since = self.since(child)?;
+        if !self.0.is_about_client_of(slot, child) {
             return None;
         }
-        let marked = self.word(child).fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-            (now & !AWAITED == since).then_some(now | AWAITED)
+        let is_marked = self.word(child).update(|state| {
+            (state.since() == Some(since)).then_some(StartState::AwaitedSince(since))
         });
-        marked.is_ok().then_some(UnloggedStart { child, since })
+        is_marked.then_some(UnloggedStart { child, since })
     }
 
     /// Whether that is still so.
     pub(in crate::daemon) fn is_unlogged(self, start: UnloggedStart) -> bool {
-        self.since(start.child) == start.since
+        self.since(start.child) == Some(start.since)
     }
 
     /// Whether the client of `slot`, whose child is gone, had a session that has ended.
     pub(super) fn had_session(self, slot: SlotId) -> bool {
-        self.word(slot).load(Ordering::SeqCst) & AWAITED != 0
+        matches!(self.word(slot).load(Ordering::SeqCst), StartState::AwaitedSince(_))
     }
 
     /// Idle children that can accept, according to the last check.
@@ -71,10 +68,15 @@ impl<'a> Starts<'a> {
     pub(super) fn note_stuck(self, patience: Duration) {
         let now = now();
         let is_old = |since| Duration::from_micros(now.saturating_sub(since)) > patience;
-        let since = self.0.starts.iter().map(|word| word.load(Ordering::Relaxed) & !AWAITED);
-        let old = since.enumerate().filter(|(_, since)| *since > 0 && is_old(*since));
+        let is_stuck = |state| match state {
+            StartState::NotStarting => false,
+            StartState::Stopped => true,
+            StartState::Since(since) | StartState::AwaitedSince(since) => is_old(since),
+        };
+        let starts = self.0.columns.starts.iter().enumerate();
+        let stuck = starts.filter(|(_, word)| is_stuck(word.load(Ordering::Relaxed)));
         let idle = self.0.stages.at(Stage::Idle);
-        let stuck = old.filter(|(number, _)| idle.has(SlotId(*number))).count();
+        let stuck = stuck.filter(|(number, _)| idle.has(SlotId(*number))).count();
         self.0.header.stuck.store(stuck as u64, Ordering::Relaxed);
     }
 
@@ -87,10 +89,10 @@ impl<'a> Starts<'a> {
         }
         let idle = self.0.stages.at(Stage::Idle).iter();
         for slot in idle.filter(|slot| self.0.pid(*slot).is_some_and(is_stopped)) {
-            let (free, gone) = (0, FOR_EVER);
             // A child that waits for a program to start is found by that.
-            let word = self.word(slot);
-            let _ = word.compare_exchange(free, gone, Ordering::SeqCst, Ordering::Relaxed);
+            let (word, idle) = (self.word(slot), StartState::NotStarting);
+            let stopped = StartState::Stopped;
+            let _ = word.compare_exchange(idle, stopped, Ordering::SeqCst, Ordering::Relaxed);
         }
     }
 
@@ -99,16 +101,41 @@ impl<'a> Starts<'a> {
         let accepted = self.0.slots.iter().map(|slot| slot.client.accepted());
         let times = accepted.map(|accepted| match accepted {
             Accepted::At(time) => time,
-            Accepted::Unplaced => 0,
+            Accepted::Never | Accepted::Unplaced => 0,
         });
         Duration::from_micros(now().saturating_sub(times.max().unwrap_or_default()))
     }
 
-    fn since(self, slot: SlotId) -> u64 {
-        self.word(slot).load(Ordering::SeqCst) & !AWAITED
+    fn since(self, slot: SlotId) -> Option<u64> {
+        self.word(slot).load(Ordering::SeqCst).since()
     }
 
-    fn word(self, slot: SlotId) -> &'a AtomicU64 {
-        &self.0.starts[slot.0]
+    fn word(self, slot: SlotId) -> &'a Word<StartState> {
+        &self.0.columns.starts[slot.0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::scoreboard::pool::test_pool;
+
+    const CHILD: SlotId = SlotId(0);
+
+    #[test]
+    fn a_child_that_is_stopped_after_it_has_logged_a_start_has_none_to_log() {
+        let pool = test_pool(2, 1);
+        pool.slots().note_accepted(CHILD);
+        pool.slots().set_client(CHILD, "192.0.2.7".parse().unwrap());
+        assert!(pool.queue().claim(CHILD, 1));
+        let program_slot = pool.slots().occupy(Some(CHILD), 1).unwrap();
+        pool.slots().transfer(CHILD, program_slot);
+        pool.starts().begin(CHILD);
+        assert!(pool.starts().unlogged(program_slot).is_some());
+        assert!(pool.starts().end(CHILD), "the supervisor waits to be woken");
+        let word = pool.starts().word(CHILD);
+        word.store(StartState::Stopped, Ordering::SeqCst);
+        assert_eq!(pool.starts().unlogged(program_slot), None);
+        assert_eq!(word.load(Ordering::SeqCst), StartState::Stopped);
     }
 }

@@ -73,6 +73,7 @@ mod tests {
     use super::*;
     use crate::daemon::scoreboard::pool::test_pool;
     use crate::daemon::scoreboard::stage::Stage;
+    use crate::daemon::scoreboard::words::StartState;
 
     #[test]
     fn who_waits_for_a_program_for_long_is_not_counted_on() {
@@ -82,7 +83,8 @@ mod tests {
         }
         let _stuck = Start::begin(&pool, SlotId(0));
         drop(Start::begin(&pool, SlotId(1)));
-        pool.board.starts[0].fetch_sub(2_000_000, Ordering::Relaxed);
+        pool.board.columns.starts[0]
+            .update(|state| state.since().map(|since| StartState::Since(since - 2_000_000)));
         assert_eq!(pool.starts().ready(), 3, "no check yet");
         let ready = |seconds| {
             pool.starts().note_stuck(Duration::from_secs(seconds));
@@ -102,7 +104,7 @@ mod tests {
     fn looks_are_rare() {
         let pool = test_pool(1, 1);
         pool.slots().enter(SlotId(0), Stage::Idle);
-        pool.board.starts[0].store(1, Ordering::Relaxed);
+        pool.board.columns.starts[0].store(StartState::Stopped, Ordering::Relaxed);
         let mut stuck_check = StuckCheck { next: Instant::now() + INTERVAL };
         stuck_check.look(&pool, || false);
         assert_eq!(pool.starts().ready(), 1);
