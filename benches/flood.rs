@@ -20,9 +20,6 @@
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
-#[allow(dead_code)]
-mod support;
-
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -211,7 +208,7 @@ fn measure(name: &str, flood: &Flood, times: &Times) -> bool {
         for instead in lost.iter().take(SHOWN) {
             println!("    no banner after {instead}");
         }
-        figures.len() > 0
+        !figures.is_empty()
     })
 }
 

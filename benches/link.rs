@@ -6,9 +6,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
-mod support;
-
 use lab::command;
 use support::cgroup::{Cgroup, Kind};
 use support::memory::of_held;

@@ -18,9 +18,6 @@
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
-#[allow(dead_code)]
-mod support;
-
 use std::fmt::Write as _;
 use std::process::{ExitCode, exit};
 use std::thread;

@@ -5,9 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::similar_names, unsafe_code)]
 
-#[allow(dead_code)]
-mod support;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::net::IpAddr;

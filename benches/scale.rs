@@ -10,9 +10,6 @@
 
 #![allow(clippy::unwrap_used, clippy::similar_names)]
 
-#[allow(dead_code)]
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};

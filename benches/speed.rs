@@ -11,9 +11,6 @@
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
-#[allow(dead_code)]
-mod support;
-
 use std::net::SocketAddr;
 use std::process::exit;
 use std::thread;

@@ -17,15 +17,21 @@ const PATIENCE: f64 = 300.0;
 const DIALOGUE: &str =
     "HELO me.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nQUIT\r\n";
 
+/// What a client is like.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A DNS list has it; it waits for the greeting.
     Listed,
+    /// It talks before the greeting.
     Early,
+    /// It leaves after 3 to 15 s without a greeting.
     Impatient,
+    /// It waits, and has a mail server's name.
     Good,
 }
 
-pub(crate) const KINDS: [(Kind, &str); 4] = [
+/// All kinds, and what they are called.
+pub const KINDS: [(Kind, &str); 4] = [
     (Kind::Listed, "listed"),
     (Kind::Early, "early"),
     (Kind::Impatient, "impatient"),
@@ -41,22 +47,28 @@ struct PlannedClient {
 }
 
 /// Its outcome.
-pub(crate) struct Outcome {
-    pub(crate) kind: Kind,
-    pub(crate) served: bool,
+pub struct Outcome {
+    /// What it was like.
+    pub kind: Kind,
+    /// Whether its recipient was accepted.
+    pub served: bool,
     /// How long it waited for its greeting, in seconds.
-    pub(crate) greeted: f64,
+    pub greeted: f64,
     /// When it came and when its connection ended, in seconds since the start.
-    pub(crate) held: (f64, f64),
+    pub held: (f64, f64),
 }
 
-pub(crate) struct Mix {
+/// Clients that are planned, each with its time.
+pub struct Mix {
     planned: Vec<PlannedClient>,
     speed: f64,
 }
 
 impl Mix {
-    pub(crate) fn new(
+    /// Plans so many clients, which come at random (`seed`), so many a minute on average.
+    /// `shares` are the percentages of the first three [`KINDS`]; the rest are good.  Time
+    /// passes `speed` times as fast as planned.
+    pub fn new(
         clients: u32,
         per_minute: u32,
         shares: [u32; 3],
@@ -75,12 +87,13 @@ impl Mix {
         Self { planned: planned.collect(), speed }
     }
 
-    pub(crate) fn last_arrival(&self) -> f64 {
+    /// When the last one comes, in seconds as planned.
+    pub fn last_arrival(&self) -> f64 {
         self.planned.last().map_or(0.0, |planned_client| planned_client.arrival)
     }
 
-    /// Sends all planned to `server` at their times.
-    pub(crate) fn replay(&self, server: &Chain) -> Vec<Outcome> {
+    /// Sends all of them to `server` at their times, and waits for the outcome of each.
+    pub fn replay(&self, server: &Chain) -> Vec<Outcome> {
         let start = Instant::now();
         thread::scope(|scope| {
             let visits = self.planned.iter().map(|planned_client| {

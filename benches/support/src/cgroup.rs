@@ -9,14 +9,15 @@ use std::time::Duration;
 
 /// What it counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Bytes of memory.
     Memory,
     /// Nanoseconds of processor time, of the kernel's scheduler and not by its ticks.
     Time,
 }
 
-pub(crate) struct Cgroup {
+/// A control group, which is removed when this is dropped; no process may be in it then.
+pub struct Cgroup {
     path: PathBuf,
     usage: &'static str,
 }
@@ -33,8 +34,12 @@ impl Kind {
 }
 
 impl Cgroup {
-    /// Makes one, in version 1 or 2 of the interface.  Needs root.
-    pub(crate) fn new(name: &str, kind: Kind) -> io::Result<Self> {
+    /// Makes one that counts this, with `name` as the beginning of its name, in version 1 or
+    /// 2 of the interface.
+    ///
+    /// # Errors
+    /// Without root, or without the controller.
+    pub fn new(name: &str, kind: Kind) -> io::Result<Self> {
         let (root, usage) = kind.place();
         if usage == "memory.current" {
             fs::write(Path::new(root).join("cgroup.subtree_control"), "+memory")?;
@@ -45,20 +50,20 @@ impl Cgroup {
     }
 
     /// Moves a process into it; those that it forks follow.
-    pub(crate) fn enter(&self, pid: i32) {
+    pub fn enter(&self, pid: i32) {
         fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("a process moves");
     }
 
     /// Moves a process out of it, to the root of all groups.
-    pub(crate) fn leave(&self, pid: i32) {
+    pub fn leave(&self, pid: i32) {
         let root = self.path.parent().unwrap_or(&self.path);
         if let Err(why) = fs::write(root.join("cgroup.procs"), pid.to_string()) {
             eprintln!("unable to leave {}: {why}", self.path.display());
         }
     }
 
-    /// What is charged to it.
-    pub(crate) fn usage(&self) -> f64 {
+    /// What is charged to it: bytes, or nanoseconds.
+    pub fn usage(&self) -> f64 {
         let text = fs::read_to_string(self.path.join(self.usage)).expect("usage is told");
         // Version 2 has time in microseconds.
         let micros = text.strip_prefix("usage_usec ").and_then(|rest| rest.lines().next());

@@ -8,14 +8,17 @@ use std::process::{Command, Stdio};
 
 use lab::{directory, wait_until};
 
-pub(crate) struct Postscreen {
+/// A postfix that runs, and is stopped when this is dropped.
+pub struct Postscreen {
     config: PathBuf,
-    pub(crate) address: SocketAddr,
+    /// Where postscreen listens.
+    pub address: SocketAddr,
 }
 
 impl Postscreen {
-    /// `None` if there is no postfix, or if it does not start.
-    pub(crate) fn start() -> Option<Self> {
+    /// Starts it on a free port of 127.0.0.1; `None` if there is no postfix, or if it does not
+    /// start.
+    pub fn start() -> Option<Self> {
         Command::new("postconf").arg("-h").stdout(Stdio::null()).status().ok()?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = port.expect("a free port");

@@ -7,10 +7,10 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::Socket;
 
-use super::load::{AT_ONCE, Load, Manner, Outcome, address, visit_from};
-use super::memory::settle;
-use super::processor::Meter;
-use super::server::Server;
+use crate::load::{AT_ONCE, Load, Manner, Outcome, address, visit_from};
+use crate::memory::settle;
+use crate::processor::Meter;
+use crate::server::Server;
 use lab::command::{self, clean_command};
 use lab::directory;
 
@@ -21,7 +21,7 @@ const ROOM: usize = 60;
 const HOUR: &str = "3600000";
 
 /// A server, with clients that wait there as long as this lives.
-pub(crate) struct LoadedServer {
+pub struct LoadedServer {
     server: Server,
     others: Manner,
     /// A client that fails is an error if the server is ours, and only reported if it
@@ -33,7 +33,7 @@ pub(crate) struct LoadedServer {
 impl LoadedServer {
     /// smtp-delayd, which holds `held` clients for an hour.  Others are handed over to
     /// `program` at once if they wait, and refused if they talk early.
-    pub(crate) fn of(held: usize, program: &str, others: Manner) -> Self {
+    pub fn of(held: usize, program: &str, others: Manner) -> Self {
         let rules = directory().join("rules");
         let exempt = "127.5.:allow,SMTPDELAY=\"0\"\n";
         fs::write(&rules, if others == Manner::Waiting { exempt } else { "" }).expect("rules");
@@ -46,7 +46,7 @@ impl LoadedServer {
 
     /// The same with a C loop of one of `prefork`'s kinds: it hands over to `program`,
     /// or refuses clients that talk.
-    pub(crate) fn of_loop(held: usize, prefork: &str, kind: &str, program: &str) -> Self {
+    pub fn of_loop(held: usize, prefork: &str, kind: &str, program: &str) -> Self {
         let slots = (held + ROOM).to_string();
         let accepts = kind == "accept";
         let last = if accepts { HOUR } else { program };
@@ -55,7 +55,7 @@ impl LoadedServer {
     }
 
     /// The same with tcpserver and a plug-in in C, which hands over to `program`.
-    pub(crate) fn of_chain(held: usize, plugin: &str, program: &str) -> Self {
+    pub fn of_chain(held: usize, plugin: &str, program: &str) -> Self {
         let [rules, cdb, new] =
             ["rules", "rules.cdb", "rules.new"].map(|name| directory().join(name));
         fs::write(&rules, "127.5.:allow,DELAY=\"0\"\n").expect("rules");
@@ -83,12 +83,13 @@ impl LoadedServer {
     }
 
     /// The load of others, `at_once` at a time.
-    pub(crate) fn others(&self, at_once: usize) -> Load {
+    pub fn others(&self, at_once: usize) -> Load {
         Load { server: self.server.address, at_once, manner: self.others }
     }
 
-    /// Runs that load.
-    pub(crate) fn press(&self, at_once: usize, time: Duration) -> Outcome {
+    /// Runs that load for `time`, after a warm-up.  Panics if a client of smtp-delayd is not
+    /// answered as expected.
+    pub fn press(&self, at_once: usize, time: Duration) -> Outcome {
         self.judged(self.others(at_once).press_warm(time))
     }
 
@@ -101,8 +102,8 @@ impl LoadedServer {
         outcome
     }
 
-    /// The same with [`AT_ONCE`] clients, and the processor time that it took.
-    pub(crate) fn press_metered(&self, time: Duration, meter: &Meter) -> (Outcome, Duration) {
+    /// The same with [`AT_ONCE`] clients, and the processor time that it took, by `meter`.
+    pub fn press_metered(&self, time: Duration, meter: &Meter) -> (Outcome, Duration) {
         self.press(AT_ONCE, time / 5);
         let before = meter.time();
         let outcome = self.judged(self.others(AT_ONCE).press(time));
@@ -110,13 +111,13 @@ impl LoadedServer {
     }
 }
 
-/// The address of a client that is held.
-pub(crate) fn source(number: usize) -> [u8; 4] {
+/// The address of the client with this number that is held.
+pub fn source(number: usize) -> [u8; 4] {
     address(6, number)
 }
 
-/// Raises the limit of open files as far as allowed.
-pub(crate) fn raise_file_limit() {
+/// Raises this process's limit of open files as far as allowed.
+pub fn raise_file_limit() {
     let limits = getrlimit(Resource::RLIMIT_NOFILE);
     let raised = limits.and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
     raised.expect("a file limit");

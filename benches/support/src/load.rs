@@ -12,14 +12,14 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Figures;
+use crate::Figures;
 
 /// Clients at once, by default.
-pub(crate) const AT_ONCE: usize = 20;
+pub const AT_ONCE: usize = 20;
 
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// It waits for the greeting, and leaves.
     Waiting,
     /// It talks at once, and reads until the server closes.
@@ -28,19 +28,21 @@ pub(crate) enum Manner {
 
 /// The result of a load.
 #[derive(Default)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Clients that were answered as expected.
-    pub(crate) answered: usize,
+    pub answered: usize,
     /// Clients that were not.
-    pub(crate) failed: usize,
-    pub(crate) time: Duration,
+    pub failed: usize,
+    /// How long it took.
+    pub time: Duration,
     /// Microseconds from the connect to the first byte.
-    pub(crate) first_byte: Figures,
+    pub first_byte: Figures,
 }
 
 impl Outcome {
+    /// Clients that were answered as expected, a second.
     #[allow(clippy::cast_precision_loss)]
-    pub(crate) fn per_second(&self) -> f64 {
+    pub fn per_second(&self) -> f64 {
         self.answered as f64 / self.time.as_secs_f64()
     }
 }
@@ -61,10 +63,13 @@ enum State {
 }
 
 /// A load on one server.
-pub(crate) struct Load {
-    pub(crate) server: SocketAddr,
-    pub(crate) at_once: usize,
-    pub(crate) manner: Manner,
+pub struct Load {
+    /// Where it listens, in IPv4.
+    pub server: SocketAddr,
+    /// How many clients there are at any time.
+    pub at_once: usize,
+    /// What each of them does.
+    pub manner: Manner,
 }
 
 const EARLY: &[u8] = b"EHLO me.example\r\nMAIL FROM:<a@b.example>\r\n";
@@ -72,14 +77,15 @@ const EARLY: &[u8] = b"EHLO me.example\r\nMAIL FROM:<a@b.example>\r\n";
 const PATIENCE: u16 = 20_000;
 
 impl Load {
-    /// The same after a warm-up.
-    pub(crate) fn press_warm(&self, time: Duration) -> Outcome {
+    /// As [`press`](Self::press), after a warm-up that takes a fifth of `time`.
+    pub fn press_warm(&self, time: Duration) -> Outcome {
         self.press(time / 5);
         self.press(time)
     }
 
-    /// Runs for `time`; clients that are connected at its end are not counted.
-    pub(crate) fn press(&self, time: Duration) -> Outcome {
+    /// Runs for `time`; clients that are connected at its end are not counted.  Panics if
+    /// none is answered for 20 s.
+    pub fn press(&self, time: Duration) -> Outcome {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll");
         let mut outcome = Outcome::default();
         let mut number = 0;
@@ -106,7 +112,7 @@ impl Load {
 
     /// `times` bursts with a pause between: all clients come at once, and leave once all
     /// were greeted; returns microseconds to the first byte.
-    pub(crate) fn burst(&self, times: u32, pause: Duration) -> Figures {
+    pub fn burst(&self, times: u32, pause: Duration) -> Figures {
         let mut first_byte = Figures::default();
         for burst in 0..times {
             let numbers = 0..self.at_once;
@@ -149,8 +155,9 @@ fn visit(server: SocketAddr, number: usize) -> Socket {
     visit_from(address(5, number), server)
 }
 
-/// A connection in progress, from `source`.
-pub(crate) fn visit_from(source: [u8; 4], server: SocketAddr) -> Socket {
+/// A connection to `server` in progress, from `source`, with a socket that does not block and
+/// is reset when it is dropped.
+pub fn visit_from(source: [u8; 4], server: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP));
     let socket = socket.expect("a socket");
     socket.set_linger(Some(Duration::ZERO)).expect("a linger time");
@@ -161,8 +168,8 @@ pub(crate) fn visit_from(source: [u8; 4], server: SocketAddr) -> Socket {
     socket
 }
 
-/// One of 62,500 addresses of 127.NETWORK.0.0/16.
-pub(crate) fn address(network: u8, number: usize) -> [u8; 4] {
+/// One of 62,500 addresses of 127.NETWORK.0.0/16, which `number` counts.
+pub fn address(network: u8, number: usize) -> [u8; 4] {
     let byte = |value: usize| u8::try_from(value % 250 + 1).expect("a byte");
     [127, network, byte(number / 250), byte(number)]
 }

@@ -12,19 +12,24 @@ use domain::rdata::Ptr;
 
 /// How it answers for clients that have no name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
+pub enum Patience {
+    /// Without delay.
     AtOnce,
+    /// After this time.
     Late(Duration),
+    /// Not at all.
     Never,
 }
 
-pub(crate) struct Names {
-    pub(crate) address: SocketAddr,
+/// The name server.
+pub struct Names {
+    /// Where it answers, by UDP.
+    pub address: SocketAddr,
 }
 
 impl Names {
-    /// Runs as long as the benchmark does.
-    pub(crate) fn start(patience: Patience) -> Self {
+    /// Starts it on a free port of 127.0.0.1; it runs as long as the benchmark does.
+    pub fn start(patience: Patience) -> Self {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("a socket"));
         let address = socket.local_addr().expect("an address");
         thread::spawn(move || {

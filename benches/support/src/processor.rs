@@ -4,16 +4,19 @@
 use std::io;
 use std::time::Duration;
 
-use super::cgroup::{Cgroup, Kind};
+use crate::cgroup::{Cgroup, Kind};
 
 /// Counts for as long as it lives.
-pub(crate) struct Meter {
+pub struct Meter {
     group: Cgroup,
 }
 
 impl Meter {
-    /// From now on.  Needs root.
-    pub(crate) fn start() -> io::Result<Self> {
+    /// Counts from now on.
+    ///
+    /// # Errors
+    /// Those of [`Cgroup::new`].
+    pub fn start() -> io::Result<Self> {
         let group = Cgroup::new("smtp-delay-bench-time", Kind::Time)?;
         group.enter(own_pid());
         Ok(Self { group })
@@ -21,7 +24,7 @@ impl Meter {
 
     /// Processor time since then, including processes that have ended.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub(crate) fn time(&self) -> Duration {
+    pub fn time(&self) -> Duration {
         Duration::from_nanos(self.group.usage() as u64)
     }
 }

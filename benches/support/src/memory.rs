@@ -9,8 +9,8 @@ use std::time::Duration;
 use nix::unistd::Pid;
 use socket2::Socket;
 
-use super::cgroup::Cgroup;
-use super::load::visit_from;
+use crate::cgroup::Cgroup;
+use crate::load::visit_from;
 use lab::daemon::children_of;
 
 /// Clients that are there before the counting starts.
@@ -19,10 +19,11 @@ const FEW: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 const REST: Duration = Duration::from_millis(500);
 
-/// KiB that each of `held` clients costs `server`, which lets them wait in poll(2)
-/// in a process each; client number N comes from the address `source` has for it.
+/// KiB that each of `held` clients costs `server` (its process and its address), which lets
+/// them wait in poll(2) in a process each, and is moved into `cgroup`; client number N comes
+/// from the address `source` has for it.
 #[allow(clippy::cast_precision_loss)]
-pub(crate) fn of_held(
+pub fn of_held(
     cgroup: &Cgroup,
     server: (Pid, SocketAddr),
     held: usize,
@@ -44,8 +45,9 @@ pub(crate) fn of_held(
     (after - before) / 1024.0 / held as f64
 }
 
-/// Waits until so many of its children block in poll(2).
-pub(crate) fn settle(pid: Pid, count: usize) {
+/// Waits until so many children of the process block in poll(2), and half a second longer.
+/// Panics after two minutes.
+pub fn settle(pid: Pid, count: usize) {
     let until = std::time::Instant::now() + PATIENCE;
     while children_of(pid).iter().filter(|pid| polls(**pid)).count() != count {
         assert!(std::time::Instant::now() < until, "{count} clients are not held");
@@ -54,13 +56,13 @@ pub(crate) fn settle(pid: Pid, count: usize) {
     thread::sleep(REST);
 }
 
-/// Whether it is sleeping in poll(2), and not on its way there.
-pub(crate) fn polls(pid: Pid) -> bool {
+/// Whether the process is sleeping in poll(2), and not on its way there.
+pub fn polls(pid: Pid) -> bool {
     sleeps_in(pid, &[libc::SYS_ppoll, POLL])
 }
 
-/// Whether it is sleeping in accept(2).
-pub(crate) fn accepts(pid: Pid) -> bool {
+/// Whether the process is sleeping in accept(2).
+pub fn accepts(pid: Pid) -> bool {
     sleeps_in(pid, &[libc::SYS_accept4])
 }
 

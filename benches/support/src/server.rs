@@ -17,21 +17,23 @@ use lab::command::clean_command;
 /// How long all its processes may take to be gone once they are killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) struct Server {
+/// A server, which is killed with all its processes when this is dropped.
+pub struct Server {
     child: Child,
-    pub(crate) address: SocketAddr,
+    /// Where it listens.
+    pub address: SocketAddr,
 }
 
 impl Server {
     /// Starts `words`, which prints its port on 127.0.0.1.
-    pub(crate) fn start(words: &[&str]) -> Self {
+    pub fn start(words: &[&str]) -> Self {
         let mut command = clean_command(words[0]);
         command.args(&words[1..]);
         Self::spawn(command)
     }
 
     /// Starts `command`, which prints its port on 127.0.0.1.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub fn spawn(mut command: Command) -> Self {
         set_child_subreaper(true).expect("to wait for the children of a server");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|why| panic!("{command:?}: {why}"));
@@ -42,7 +44,8 @@ impl Server {
         Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// Its first process.
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
     }
 }

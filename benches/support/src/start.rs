@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 
 use nix::unistd::Pid;
 
-use super::Figures;
-use super::memory::polls;
+use crate::Figures;
+use crate::memory::polls;
 use lab::wait_until;
 
-/// What tcpserver says of a client whose name has to be judged.
-pub(crate) const CLIENT: [(&str, &str); 6] = [
+/// What tcpserver's variables say of a client whose name has to be judged.
+pub const CLIENT: [(&str, &str); 6] = [
     ("PROTO", "TCP"),
     ("TCPREMOTEIP", "192.0.2.7"),
     ("TCPREMOTEPORT", "40112"),
@@ -21,9 +21,9 @@ pub(crate) const CLIENT: [(&str, &str); 6] = [
     ("TCPLOCALPORT", "25"),
 ];
 
-/// Microseconds that a process has run by the time that it blocks in its poll;
-/// the median of so many starts.
-pub(crate) fn cpu_to_poll(words: &[&str], starts: u32) -> f64 {
+/// Microseconds that a process has run by the time that it blocks in its poll(2), where
+/// `words` and a program are its command; the median of so many starts.
+pub fn cpu_to_poll(words: &[&str], starts: u32) -> f64 {
     let mut figures = Figures::default();
     for _ in 0..starts {
         let (server, _client) = UnixStream::pair().expect("a pair of sockets");

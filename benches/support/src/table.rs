@@ -1,12 +1,14 @@
 //! The table that a benchmark prints: a figure of ours and of a peer, their ratio
 //! round by round, and whether that meets its goal.
 
-use super::Figures;
+use crate::Figures;
 
 /// The goal of a ratio.
 #[derive(Clone, Copy)]
-pub(crate) enum Bound {
+pub enum Bound {
+    /// At least so much.
     AtLeast(f64),
+    /// At most so much.
     AtMost(f64),
     /// No goal.
     Open,
@@ -24,12 +26,12 @@ impl Bound {
 }
 
 /// Prints the heads of the columns.
-pub(crate) fn head() {
+pub fn head() {
     println!("{:<66} {:>9} {:>9}   ratio (least to most)", "", "ours", "theirs");
 }
 
-/// Prints a row.
-pub(crate) fn row(what: &str, ours: &Figures, theirs: &Figures, bound: Bound) {
+/// Prints a row: medians, and the ratio of ours to theirs, with whether it meets `bound`.
+pub fn row(what: &str, ours: &Figures, theirs: &Figures, bound: Bound) {
     let ratio = ours.ratio_to(theirs);
     let told = bound.told(ratio.median());
     let ratio = format!("{ratio:.2}");

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, poll};
 use socket2::Socket;
 
-use super::Figures;
-use super::load::visit_from;
-use super::loaded_server::{raise_file_limit, source};
-use super::server::Server;
+use crate::Figures;
+use crate::load::visit_from;
+use crate::loaded_server::{raise_file_limit, source};
+use crate::server::Server;
 use lab::command;
 use lab::{directory, wait_until};
 
@@ -32,9 +32,10 @@ const PATIENCE: u16 = 60_000;
 /// A client, and since when it is there.
 type Visit = (Socket, Instant);
 
-/// So many come, some talk early, some hang up, which is noticed while they would have
-/// to wait, and all others are greeted.  Prints how late.
-pub(crate) fn come(count: usize, program: &str) {
+/// Starts smtp-delayd before `program`, to which `count` clients come: some talk early, some
+/// hang up, which is noticed while they would have to wait, and all others are greeted.
+/// Prints how much later than their delay.  Panics if one of them is treated otherwise.
+pub fn come(count: usize, program: &str) {
     raise_file_limit();
     let board = directory().join("board");
     let (slots, delay) = ((count + 60).to_string(), DELAY.as_secs().to_string());
@@ -89,7 +90,7 @@ fn wait_for(board: &Path, pointer: &str, number: usize) {
 
 /// A number from the daemon's status, by its JSON pointer (RFC 6901).
 fn status(board: &Path, pointer: &str) -> usize {
-    let mut status = Command::new(env!("CARGO_BIN_EXE_smtp-delayctl"));
+    let mut status = Command::new(command::ctl());
     let output = status.args(["status", "--json", "--scoreboard"]).arg(board).output();
     let output = output.expect("smtp-delayctl");
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("its JSON");

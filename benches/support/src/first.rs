@@ -4,12 +4,13 @@
 
 use std::process::{Command, Stdio, id};
 
-/// While it lives this thread runs as soon as it can; what it starts does not.
-pub(crate) struct First(());
+/// While this lives the calling thread is scheduled before all others (`SCHED_FIFO`,
+/// sched(7)); what it starts is not.
+pub struct First(());
 
 impl First {
-    /// `None` if that is not allowed.
-    pub(crate) fn take() -> Option<Self> {
+    /// From now on; `None` without `CAP_SYS_NICE`, or without chrt(1).
+    pub fn take() -> Option<Self> {
         schedule(&["--reset-on-fork", "--fifo"], "1").then_some(Self(()))
     }
 }
@@ -17,7 +18,7 @@ impl First {
 impl Drop for First {
     fn drop(&mut self) {
         if !schedule(&["--other"], "0") {
-            eprintln!("unable to let others go first again");
+            eprintln!("unable to restore the scheduling policy");
         }
     }
 }

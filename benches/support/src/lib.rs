@@ -1,34 +1,46 @@
 //! What the benchmarks share: figures and their spread, arguments, programs
 //! in C to compare with, and what is charged to a group of processes.
 
-pub(crate) mod at_once;
-pub(crate) mod calls;
-pub(crate) mod cgroup;
-pub(crate) mod first;
-pub(crate) mod load;
-pub(crate) mod loaded_server;
-pub(crate) mod memory;
-pub(crate) mod names;
-pub(crate) mod planned_clients;
-pub(crate) mod postscreen;
-pub(crate) mod processor;
-pub(crate) mod server;
-pub(crate) mod start;
-pub(crate) mod table;
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a panic is how a benchmark ends that cannot go on"
+)]
+#![allow(clippy::must_use_candidate, reason = "nothing is measured to be ignored")]
+
+pub mod at_once;
+pub mod calls;
+pub mod cgroup;
+pub mod first;
+pub mod load;
+pub mod loaded_server;
+pub mod memory;
+pub mod names;
+pub mod planned_clients;
+pub mod postscreen;
+pub mod processor;
+pub mod server;
+pub mod start;
+pub mod table;
 
 use std::fmt;
 use std::process::{Command, exit};
 
+/// The root of the repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// Measured values.
 #[derive(Clone, Default)]
-pub(crate) struct Figures(Vec<f64>);
+pub struct Figures(Vec<f64>);
 
 impl Figures {
-    pub(crate) fn add(&mut self, value: f64) {
+    /// Adds one.
+    pub fn add(&mut self, value: f64) {
         self.0.push(value);
     }
 
-    pub(crate) fn append(&mut self, mut other: Self) {
+    /// Adds all of `other`.
+    pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
@@ -38,25 +50,33 @@ impl Figures {
         sorted
     }
 
-    pub(crate) fn median(&self) -> f64 {
+    /// The value in the middle, of an even number the upper one.  There has to be one.
+    pub fn median(&self) -> f64 {
         let sorted = self.sorted();
         sorted[sorted.len() / 2]
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The value below which this part of them lies.
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value below which this part of them lies, from 0 to 1; `None` if there are none.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub(crate) fn percentile(&self, part: f64) -> Option<f64> {
+    pub fn percentile(&self, part: f64) -> Option<f64> {
         let sorted = self.sorted();
         let index = (part * sorted.len() as f64).ceil() as usize;
         sorted.get(index.saturating_sub(1)).copied()
     }
 
-    /// Round by round.
-    pub(crate) fn ratio_to(&self, other: &Self) -> Self {
+    /// The ratios of these to those of `other`, round by round.
+    #[must_use]
+    pub fn ratio_to(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
     }
 }
@@ -70,10 +90,11 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Reads `--name value` pairs of whole numbers; `called` is how the benchmark is
-/// called.
+/// The values of the options `known`, which have defaults: `--name value` pairs of whole
+/// numbers on the command line.  Anything else there ends the process with 100, after the
+/// usage; `called` is how the benchmark is called.
 #[allow(clippy::exit)]
-pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -> [u32; N] {
+pub fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -> [u32; N] {
     let mut values = known.map(|(_, default)| default);
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
@@ -90,19 +111,18 @@ pub(crate) fn arguments<const N: usize>(known: [(&str, u32); N], called: &str) -
 }
 
 /// Measures, from now on, what `init/install` would install: it is linked statically.
-pub(crate) fn measure_what_is_installed() {
+pub fn measure_what_is_installed() {
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let root = env!("CARGO_MANIFEST_DIR");
-    let built = Command::new(format!("{root}/init/build")).arg(profile).status();
+    let built = Command::new(format!("{ROOT}/init/build")).arg(profile).status();
     assert!(built.expect("init/build runs").success());
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or(format!("{root}/target"));
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or(format!("{ROOT}/target"));
     lab::command::take_programs_from(format!("{target}/static/{profile}"));
 }
 
-/// Compiles a program of `benches/peers`; returns its path.
-pub(crate) fn compile(source: &str, flags: &[&str]) -> String {
+/// Compiles a program of `benches/peers` with the C compiler's `flags`; returns its path.
+pub fn compile(source: &str, flags: &[&str]) -> String {
     let program = lab::directory().join(source.trim_end_matches(".c"));
-    let source = format!("{}/benches/peers/{source}", env!("CARGO_MANIFEST_DIR"));
+    let source = format!("{ROOT}/benches/peers/{source}");
     let done = Command::new("cc").args(flags).arg("-o").arg(&program).arg(source).status();
     assert!(done.expect("a C compiler").success());
     program.to_str().expect("a path in UTF-8").into()

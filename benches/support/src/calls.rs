@@ -6,8 +6,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use super::names::{Names, Patience};
-use super::server::Server;
+use crate::names::{Names, Patience};
+use crate::server::Server;
 use lab::Client;
 use lab::command::{self, clean_command};
 use lab::{directory, wait_until};
@@ -44,9 +44,10 @@ const TIMEOUT: &str = "(Timeout)";
 /// It has a mail server's name.
 const SOURCE: &str = "127.10.0.1";
 
-/// Prints the calls of a client that talks early, and of two that are handed over to
-/// `program`, if there is an strace.  benches/README.md has the reasons.
-pub(crate) fn print(program: &str) {
+/// Prints the system calls that smtp-delayd makes for a client that talks early, and for two
+/// that are handed over to `program`, if there is an strace.  benches/README.md has the
+/// reasons for them.
+pub fn print(program: &str) {
     let version = Command::new("strace").arg("-V").output();
     if !version.is_ok_and(|told| told.status.success()) {
         return println!("no system calls are listed: there is no strace");
