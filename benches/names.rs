@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use smtp_delay::class::Class;
-use smtp_delay::connection::decided::class::classify;
+use smtp_delay::connection::decided::class::class_of;
 use smtp_delay::connection::lookup::HostName;
 use smtp_delay::names::{Names, Patterns};
 use support::{Figures, arguments};
@@ -104,12 +104,12 @@ fn judge(
     rounds: u32,
     times: u32,
 ) -> (f64, usize, Class) {
-    let mut class = classify(host, ip, names, &[]);
+    let mut class = class_of(host, ip, names, &[]);
     let (mut figures, mut allocations) = (Figures::default(), 0);
     for _ in 0..rounds {
         let (before, start) = (ALLOCATED.load(Ordering::Relaxed), Instant::now());
         for _ in 0..times {
-            class = classify(black_box(host), ip, names, &[]);
+            class = class_of(black_box(host), ip, names, &[]);
         }
         allocations += ALLOCATED.load(Ordering::Relaxed) - before;
         figures.add(start.elapsed().as_secs_f64() * 1e9 / f64::from(times));

@@ -11,7 +11,7 @@ use crate::names::{Judgement, Names};
 /// The class of `ip`, known by `host`.  A client without a name in one of `local_nets`
 /// is `static`; of several names one that is not dynamic is enough.
 #[must_use]
-pub fn classify(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]) -> Class {
+pub fn class_of(host: &HostName, ip: IpAddr, names: &Names, local_nets: &[IpNet]) -> Class {
     let is_local = || local_nets.iter().any(|net| net.contains(&ip));
     match host {
         HostName::NotAsked => Class::NotLookedUp,
@@ -38,7 +38,7 @@ mod tests {
     fn class(host: &HostName, local_nets: &str) -> Class {
         let names = Names::new(true, Vec::new(), Vec::new());
         let nets: Vec<IpNet> = local_nets.split_whitespace().map(|n| n.parse().unwrap()).collect();
-        classify(host, "192.0.2.7".parse().unwrap(), &names, &nets)
+        class_of(host, "192.0.2.7".parse().unwrap(), &names, &nets)
     }
 
     fn found(names: &[&str]) -> HostName {

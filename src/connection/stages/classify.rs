@@ -2,7 +2,7 @@
 
 use super::lists::apply_allowlists;
 use crate::class::Class;
-use crate::connection::decided::class::classify as class_of;
+use crate::connection::decided::class::class_of;
 use crate::connection::decided::exemptions::EarlyTalkRule;
 use crate::connection::decided::verdict::Verdict;
 use crate::connection::decided::{Decided, Delay};

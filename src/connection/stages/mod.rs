@@ -8,6 +8,7 @@ mod known;
 pub(super) mod limits;
 pub(super) mod lists;
 pub(super) mod look_up;
+mod name_server_health;
 pub(super) mod proxy;
 pub(super) mod refuse;
 pub(super) mod rules;

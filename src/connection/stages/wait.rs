@@ -1,6 +1,6 @@
 //! The stage of the delay.
 
-use super::look_up::name_servers::note_answer;
+use super::name_server_health::NameServerHealth;
 use super::watching::{look_once, watch_until};
 use super::{Step, known, lists};
 use crate::connection::decided::verdict::Verdict;
@@ -66,6 +66,6 @@ fn wait_for_late_answer(
         let deadline = deadline.min(wait.until(client.accepted));
         watch_until(server, watched, decided, deadline, Until::Answer)?;
     }
-    note_answer(server, watched);
+    NameServerHealth::of(server).note_answer(watched);
     Ok(())
 }

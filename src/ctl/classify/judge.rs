@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::answer::Answer;
 use super::remembered::Keeper;
-use crate::connection::decided::class::classify;
+use crate::connection::decided::class::class_of;
 use crate::connection::lookup::host_name::{HostName, host_name_of};
 use crate::ctl::failure::Failure;
 use crate::dns::{Question, ask};
@@ -31,7 +31,7 @@ impl<'o> Judge<'o> {
     /// The class of the client with this address and name, and what decides it.
     pub(super) fn answer<'a>(&'a self, ip: IpAddr, host: &'a HostName) -> Answer<'a> {
         let ip = ip.to_canonical();
-        let class = classify(host, ip, &self.names, &self.options.local_nets);
+        let class = class_of(host, ip, &self.names, &self.options.local_nets);
         let remembered = self.keeper.as_ref().and_then(|keeper| keeper.remembered(ip, class));
         Answer { ip, host, names: &self.names, class, remembered }
     }

@@ -14,7 +14,7 @@ use crate::connection::service::Server;
 use crate::connection::stages::Step;
 use crate::connection::stages::judge::judge;
 use crate::connection::stages::known::is_known_host;
-use crate::connection::stages::look_up::name_servers::{is_our_fault, may_be_dead_by, note_answer};
+use crate::connection::stages::name_server_health::NameServerHealth;
 use crate::connection::watched::Watched;
 
 /// A client that was refused for the reserve a moment ago, and would be again, is not
@@ -33,7 +33,7 @@ pub(in crate::connection) fn refuse_again(
     }
     let (limits, load) = (server.acceptor.limits, server.acceptor.limits.load());
     let class = load.is_down_to_reserve().then(|| limits.recently_refused(client.ip())).flatten();
-    let dead = may_be_dead_by(server, Instant::now());
+    let dead = NameServerHealth::of(server).may_be_dead_by(Instant::now());
     let Some(class) = class.filter(|class| load.refuses_again(*class, dead)) else {
         return Ok(());
     };
@@ -61,8 +61,8 @@ pub(in crate::connection::stages) fn admission(
     if !is_bound_by_reserve(server.options(), watched.client(), exemptions) {
         return Admission::Wait(1.0);
     }
-    let trusts_unknown =
-        is_known_host(watched, decided, class) || is_our_fault(server, watched, class);
+    let trusts_unknown = is_known_host(watched, decided, class)
+        || NameServerHealth::of(server).is_our_fault(watched, class);
     server.acceptor.limits.load().admit(class, trusts_unknown)
 }
 
@@ -78,7 +78,7 @@ pub(in crate::connection) fn admit(
 ) -> Result<Wait, Verdict> {
     let part = match admission(server, watched, decided, class) {
         Admission::Refuse => {
-            note_answer(server, watched);
+            NameServerHealth::of(server).note_answer(watched);
             judge(server, watched, decided, Judgement::NoRoom).inspect_err(|_| {
                 server.acceptor.limits.remember_refusal(watched.client().ip(), class);
             })?;

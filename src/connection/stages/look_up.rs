@@ -1,7 +1,5 @@
 //! The stage of the look-up: what is asked about a client, and for how long.
 
-pub(super) mod name_servers;
-
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -14,13 +12,14 @@ use crate::connection::lookup::wanted::Wanted;
 use crate::connection::lookup::{HostName, Lookup};
 use crate::connection::service::Server;
 use crate::connection::stages::arrive::known_local_name;
+use crate::connection::stages::limits::per_ip::is_bound_by_reserve;
 use crate::connection::stages::limits::reserve::look_up_limit;
+use crate::connection::stages::name_server_health::NameServerHealth;
 use crate::connection::stages::watching::act_on;
 use crate::connection::watched::Watched;
 use crate::connection::watched::watch::{Seen, Until};
 use crate::error::Reason;
 use crate::options::{EarlyTalk, Options};
-use name_servers::{note_answer, probe};
 
 /// How long the look-up goes on for a client that has talked, if its class decides
 /// whether that counts.
@@ -43,7 +42,7 @@ pub(in crate::connection) fn look_up(
     let answered = wait_for_names(server, watched, decided, asked, limit);
     log_shortage(server, watched.lookup());
     answered?;
-    note_answer(server, watched);
+    NameServerHealth::of(server).note_answer(watched);
     Ok(asked.then(|| watched.client().received.elapsed()))
 }
 
@@ -76,6 +75,15 @@ fn wait_for_names(
         }
     }
     Ok(())
+}
+
+/// Probes the name servers, if that may matter to the look-up, which ends at `end`.
+fn probe(server: Server<'_>, watched: &mut Watched, decided: &Decided, end: Instant) {
+    let matters = is_bound_by_reserve(server.options(), watched.client(), decided.exemptions());
+    let health = NameServerHealth::of(server);
+    if matters && !watched.lookup().has_heard() && health.may_be_dead_by(end) {
+        watched.probe_name_servers();
+    }
 }
 
 /// Without sockets every client is `unknown`, through no fault of a name server.
