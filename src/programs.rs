@@ -9,9 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::ctl;
+use crate::daemon::process::signals;
 use crate::daemon::startup::background::{self, Readiness};
 use crate::daemon::startup::check::{self, Remark};
-use crate::daemon::startup::{signals, start};
+use crate::daemon::startup::start;
 use crate::demo;
 use crate::error::{Fatal, TROUBLE, USAGE, Usage};
 use crate::log::{Log, Syslog};

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use super::failure::Failure;
-use crate::daemon::startup::pidfile::{Content, content};
+use crate::daemon::process::pidfile::{Content, content};
 use crate::error::{Fatal, Usage};
 use crate::file;
 use crate::file::lock::{Holder, owner};

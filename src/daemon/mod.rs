@@ -1,8 +1,11 @@
-//! The daemon, in five parts: the start, the supervisor of the pool, the memory that
-//! all processes share, one process of the pool, and the relay of what programs write
-//! on standard error.
+//! The daemon.  From the top: the start, the supervisor of the pool, one process of the
+//! pool, the files that the options name, the relay of what programs write on standard
+//! error, the memory that all processes share, and what the daemon is to the system.  Each
+//! uses those after it alone.
 
 pub mod child;
+mod files;
+pub mod process;
 pub mod relay;
 pub mod scoreboard;
 pub mod startup;

@@ -2,7 +2,6 @@
 //! returns to accept(2), unless it execed the program.
 
 mod acceptor;
-pub(in crate::daemon) mod oom;
 pub mod processors;
 mod spawn;
 
@@ -21,7 +20,7 @@ use socket2::{SockAddr, Socket};
 use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
-use crate::daemon::child::oom::ChildScore;
+use crate::daemon::process::oom::ChildScore;
 use crate::daemon::child::processors::Binding;
 use crate::daemon::relay::StandardError;
 use crate::daemon::scoreboard::pool::{Pool, Throttled};

@@ -15,7 +15,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2, setsid};
 
-use crate::daemon::startup::signals;
+use crate::daemon::process::signals;
 use crate::error::{Fatal, NotForked, TROUBLE};
 use crate::log::Log;
 use crate::sys;

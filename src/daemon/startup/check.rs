@@ -6,13 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::connection::decided::exemptions::exemptions;
+use crate::daemon::files::{checker, compile};
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::startup::listen::Place;
-use crate::daemon::startup::pidfile::Pidfile;
-use crate::daemon::startup::privileges::{Identity, identity};
+use crate::daemon::process::pidfile::Pidfile;
+use crate::daemon::process::privileges::{Identity, identity};
 use crate::daemon::startup::start::program;
 use crate::daemon::startup::warnings::{warn, warn_of_open_files};
-use crate::daemon::supervisor::{checker, files};
 use crate::error::{Fatal, USAGE};
 use crate::file::entry::Entry;
 use crate::findings::{Extent, Finding};
@@ -130,8 +130,8 @@ fn examine_each(options: &Options) -> Vec<Remark> {
         let text = read(options, "rules", path, List::LARGEST_FILE);
         examine(text, |text| examine_rules(options, path, text), &mut remarks);
     }
-    if let Some(path) = files::cdb_to_check(options) {
-        match files::check_cdb(options, path, Extent::All) {
+    if let Some(path) = compile::cdb_to_check(options) {
+        match compile::check_cdb(options, path, Extent::All) {
             Ok(warnings) => remarks.extend(warnings.into_iter().map(Remark::Warning)),
             Err(why) => remarks.push(Remark::Mistake(why)),
         }
@@ -141,7 +141,7 @@ fn examine_each(options: &Options) -> Vec<Remark> {
 
 fn examine_rules(options: &Options, path: &Path, text: &[u8]) -> Vec<Finding> {
     let (list, mut findings) = List::examine(&name_of(path), text);
-    findings.extend(files::ident_warning(options, path, &list).map(Finding::Warning));
+    findings.extend(compile::ident_warning(options, path, &list).map(Finding::Warning));
     findings
 }
 

@@ -10,7 +10,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2};
 
 use crate::daemon::scoreboard::file::Storage;
-use crate::daemon::startup::pidfile::Pidfile;
+use crate::daemon::process::pidfile::Pidfile;
 use crate::sys;
 
 /// The process that cleans up.  A start that ends without

@@ -6,8 +6,5 @@ mod cleanup;
 mod descriptors;
 pub mod host_name;
 pub mod listen;
-pub mod pidfile;
-pub mod privileges;
-pub mod signals;
 pub mod start;
 mod warnings;

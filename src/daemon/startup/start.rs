@@ -15,19 +15,20 @@ use crate::connection::decided::exemptions::exemptions;
 use crate::connection::program::Program;
 use crate::connection::program::environment::Environment;
 use crate::connection::serve::Service;
+use crate::daemon::files::checker;
+use crate::daemon::files::compile::{self, Files};
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::cleanup::Cleanup;
 use crate::daemon::startup::listen::{Place, bind, listen, source_routes};
-use crate::daemon::startup::pidfile::Pidfile;
-use crate::daemon::startup::privileges::{Identity, identity};
-use crate::daemon::startup::signals::{self, told_to_stop};
+use crate::daemon::process::pidfile::Pidfile;
+use crate::daemon::process::privileges::{Identity, identity};
+use crate::daemon::process::signals::{self, told_to_stop};
 use crate::daemon::startup::warnings::{warn, warn_of_open_files};
-use crate::daemon::supervisor::files::{self, Files};
 use crate::daemon::supervisor::keeper::KeeperProcess;
-use crate::daemon::supervisor::{Keeps, Supervisor, checker};
+use crate::daemon::supervisor::{Keeps, Supervisor};
 use crate::error::{Fatal, NotForked};
 use crate::known::directory;
 use crate::log::Log;
@@ -53,7 +54,7 @@ pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
 /// The contents of the files, unless the daemon is told to stop meanwhile.
 fn read_files(options: &Options, log: &Log) -> Result<Option<Files>, Fatal> {
     let Some(texts) = checker::check(options)? else { return Ok(None) };
-    let files = files::compile(options, &texts)?;
+    let files = compile::compile(options, &texts)?;
     texts.warnings().for_each(|warning| log.warning(warning));
     Ok(Some(files).filter(|_| told_to_stop() == 0))
 }

@@ -2,16 +2,13 @@
 //! never touches a client.
 
 pub mod backoff;
-pub(in crate::daemon) mod checker;
 mod ends;
-pub(in crate::daemon) mod files;
 pub mod keeper;
 mod reap;
 mod reap_schedule;
 mod reload;
 mod spawn;
 pub mod spawn_rate;
-pub(in crate::daemon) mod texts;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -25,7 +22,7 @@ use nix::unistd::getpid;
 use socket2::Socket;
 
 use crate::connection::serve::Service;
-use crate::daemon::child::oom::Scores;
+use crate::daemon::process::oom::Scores;
 use crate::daemon::child::processors::Processors;
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::pool::Pool;
@@ -34,10 +31,10 @@ use crate::daemon::scoreboard::queue::QueueCheck;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::starts::UnloggedStart;
 use crate::daemon::scoreboard::stuck::StuckCheck;
-use crate::daemon::startup::pidfile::Pidfile;
-use crate::daemon::startup::signals::told_to_stop;
+use crate::daemon::process::pidfile::Pidfile;
+use crate::daemon::process::signals::told_to_stop;
 use crate::daemon::supervisor::backoff::Backoff;
-use crate::daemon::supervisor::checker::Checker;
+use crate::daemon::files::checker::Checker;
 use crate::daemon::supervisor::ends::{Crashes, End};
 use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::reap_schedule::Rounds;

@@ -5,10 +5,10 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crate::daemon::supervisor::Supervisor;
-use crate::daemon::supervisor::checker::{Checker, Outcome};
-use crate::daemon::supervisor::files::{self, Files, Settings};
+use crate::daemon::files::checker::{Checker, Outcome};
+use crate::daemon::files::compile::{self, Files, Settings};
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
-use crate::daemon::supervisor::texts::Texts;
+use crate::daemon::files::texts::Texts;
 use crate::error::Fatal;
 use crate::options::Options;
 
@@ -85,8 +85,8 @@ impl Supervisor {
 }
 
 fn compile(options: &Options, texts: &Texts) -> Result<(Options, Files), Fatal> {
-    let options = files::options_again(options, texts)?;
-    let files = files::compile(&options, texts)?;
+    let options = compile::options_again(options, texts)?;
+    let files = compile::compile(&options, texts)?;
     Ok((options, files))
 }
 

@@ -11,7 +11,7 @@ use std::{error, fmt, process, thread};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::daemon::startup::privileges::Identity;
+use crate::daemon::process::privileges::Identity;
 use crate::error::Fatal;
 use crate::file::entry::Entry;
 use crate::file::lock::{Holder, lock, obstacle, owner};

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::daemon::supervisor::texts::Texts;
+use crate::daemon::files::texts::Texts;
 use crate::error::Fatal;
 use crate::file::{self, Refused};
 use crate::findings::Extent;

@@ -11,10 +11,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
-use crate::daemon::child::oom::Scores;
-use crate::daemon::startup::signals::told_to_stop;
-use crate::daemon::supervisor::files::{Settings, cdb_to_check, read};
-use crate::daemon::supervisor::texts::{Handover, Texts};
+use crate::daemon::process::oom::Scores;
+use crate::daemon::process::signals::told_to_stop;
+use crate::daemon::files::compile::{Settings, cdb_to_check, read};
+use crate::daemon::files::texts::{Handover, Texts};
 use crate::error::{Fatal, NotForked, TROUBLE};
 use crate::options::Options;
 use crate::sys::{self, OnRefusal};
