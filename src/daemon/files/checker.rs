@@ -1,11 +1,14 @@
 //! The process that reads the files at the start and on SIGHUP: a child, which compiles
-//! them and hands over what it has read.  A list that takes too much memory or time to compile ends the child, and not the
-//! daemon; so does a file system that does not answer.
+//! them and hands over what it has read.  A list that takes too much memory or time to
+//! compile ends the child, and not the daemon; so does a file system that does not answer.
+//!
+//! A start and `--check` wait for it ([`check`]); the supervisor goes on meanwhile, and
+//! asks for the [`outcome`](Checker::outcome) once it has reaped it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-use std::{error, fmt, thread};
+use std::{error, fmt, io, thread};
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -13,7 +16,7 @@ use nix::unistd::{Pid, getpid, getppid};
 
 use crate::daemon::process::oom::Scores;
 use crate::daemon::process::signals::told_to_stop;
-use crate::daemon::files::compile::{Settings, cdb_to_check, read};
+use crate::daemon::files::compile::{Checked, Settings, cdb_to_check, read};
 use crate::daemon::files::texts::{Handover, Texts};
 use crate::error::{Fatal, NotForked, TROUBLE};
 use crate::options::Options;
@@ -26,13 +29,14 @@ pub(in crate::daemon) const PATIENCE: Duration = Duration::from_secs(15);
 pub(in crate::daemon) struct Checker {
     pub(in crate::daemon) pid: Pid,
     started: Instant,
+    settings: Settings,
     handover: Handover,
 }
 
 /// The result of a checker.
 pub(in crate::daemon) enum Outcome {
     /// Files that can be used.
-    Usable(Texts),
+    Usable(Box<Checked>),
     /// A mistake.
     Mistake(Fatal),
     /// It could not finish, for this reason.
@@ -74,7 +78,7 @@ impl Checker {
         let (supervisor, handover) = (getpid(), Handover::new()?);
         let read = || read(options, settings);
         let pid = sys::spawn(|| hand_over(read, &handover, supervisor))?;
-        Ok(Self { pid, started: Instant::now(), handover })
+        Ok(Self { pid, started: Instant::now(), settings, handover })
     }
 
     /// How much time it has left.
@@ -101,21 +105,34 @@ impl Checker {
         (!stopped).then(|| ExitStatus::from_raw(status))
     }
 
-    /// Its result, after it has ended with `status`.
-    pub(in crate::daemon) fn outcome(&self, status: ExitStatus) -> Outcome {
-        let unable = |why| Outcome::Mistake(Fatal::unable("take over what was read", why));
+    /// Its result, after it was started with `options` and has ended with `status`.
+    pub(in crate::daemon) fn outcome(&self, options: &Options, status: ExitStatus) -> Outcome {
         match (status.code(), status.signal()) {
-            (Some(0), _) => self.handover.take().map_or_else(unable, Outcome::Usable),
-            (Some(code), _) => self.handover.take_mistake().map_or_else(unable, |message| {
-                let code = u8::try_from(code).unwrap_or(TROUBLE);
-                Outcome::Mistake(Fatal::Reported { code, message })
-            }),
+            (Some(0), _) => self
+                .take(options)
+                .map_or_else(Outcome::Mistake, |checked| Outcome::Usable(Box::new(checked))),
+            (Some(code), _) => Outcome::Mistake(self.take_mistake(code)),
             (None, Some(libc::SIGABRT)) => Outcome::Died(Death::NoMemory),
             (None, Some(libc::SIGKILL)) if self.left().is_zero() => Outcome::Died(Death::TimeOut),
             (None, Some(libc::SIGKILL)) => Outcome::Died(Death::Killed),
             (None, _) => Outcome::Died(Death::Crashed),
         }
     }
+
+    fn take(&self, options: &Options) -> Result<Checked, Fatal> {
+        let texts = self.handover.take().map_err(unable_to_take_over)?;
+        Checked::compile(options, self.settings, &texts)
+    }
+
+    fn take_mistake(&self, code: i32) -> Fatal {
+        let code = u8::try_from(code).unwrap_or(TROUBLE);
+        let message = self.handover.take_mistake();
+        message.map_or_else(unable_to_take_over, |message| Fatal::Reported { code, message })
+    }
+}
+
+fn unable_to_take_over(why: io::Error) -> Fatal {
+    Fatal::unable("take over what was read", why)
 }
 
 /// Waits until `ended` returns a value; `meanwhile` is called a thousand times a second at
@@ -152,20 +169,21 @@ fn hand_over(
     handover.put_mistake(&mistake).map_or(TROUBLE, |()| mistake.exit_code())
 }
 
-/// Has a child read the files, and waits for it; `None` if we are told to stop
-/// meanwhile.
+/// Has a child read the files that `options` name, and waits for it; `None` if we are told
+/// to stop meanwhile.
 ///
 /// # Errors
 /// A file that cannot be used: 100; files that cannot be read within the limits: 111.
-pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Texts>, Fatal> {
+pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Checked>, Fatal> {
+    let settings = Settings::AsTheyAre;
     if !Texts::are_named_by(options) && cdb_to_check(options).is_none() {
-        return Ok(Some(Texts::default()));
+        return Checked::compile(options, settings, &Texts::default()).map(Some);
     }
-    let checker = Checker::start(options, Settings::AsTheyAre);
+    let checker = Checker::start(options, settings);
     let checker = checker.map_err(|why| Fatal::because("fork", NotForked::from(why)))?;
     let Some(status) = checker.wait() else { return Ok(None) };
-    match checker.outcome(status) {
-        Outcome::Usable(texts) => Ok(Some(texts)),
+    match checker.outcome(options, status) {
+        Outcome::Usable(checked) => Ok(Some(*checked)),
         Outcome::Mistake(fatal) => Err(fatal),
         Outcome::Died(why) => Err(Fatal::because("read expressions and rules", why)),
     }

@@ -27,35 +27,63 @@ pub(in crate::daemon) enum Settings {
     ReadAgain,
 }
 
+impl Settings {
+    /// The options that name the files, where `texts` has that of `--config`.
+    fn options(self, present: &Options, texts: &Texts) -> Result<Options, Fatal> {
+        match self {
+            Self::AsTheyAre => Ok(present.clone()),
+            Self::ReadAgain => options_again(present, texts),
+        }
+    }
+}
+
 /// Reads the files, compiles them, and looks for what is worth a warning.
 ///
 /// # Errors
 /// A file that cannot be read, and a mistake in one: 100; a cdb that may not be read: 111.
 pub(super) fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
     let mut texts = Texts::read_config(options)?;
-    let options = match settings {
-        Settings::AsTheyAre => options.clone(),
-        Settings::ReadAgain => options_again(options, &texts)?,
-    };
+    let options = settings.options(options, &texts)?;
     texts.read_others(&options)?;
-    let Files { names, .. } = compile(&options, &texts)?;
+    let (names, _) = compile(&options, &texts)?;
     texts.set_warnings(&warnings(&options, &texts, &names)?);
     let tables = |list: &[Patterns]| list.iter().map(Patterns::tables).collect();
     let [dynamic_tables, exceptions_tables] = names.lists().map(tables);
     Ok(Texts { dynamic_tables, exceptions_tables, ..texts })
 }
 
-/// What was read, ready for use.
-pub(in crate::daemon) struct Files {
+/// What was read and accepted, ready for use.
+pub(in crate::daemon) struct Checked {
+    /// The options that named the files.
+    pub(in crate::daemon) options: Options,
+    /// The built-in patterns, and the expressions.
     pub(in crate::daemon) names: Names,
     pub(in crate::daemon) rules: Rules,
+    /// What is to be logged about the files.
+    pub(in crate::daemon) warnings: Vec<String>,
+}
+
+impl Checked {
+    /// Compiles `texts`, which were read with the same `settings`.
+    ///
+    /// # Errors
+    /// A mistake in them: 100.
+    pub(super) fn compile(
+        options: &Options,
+        settings: Settings,
+        texts: &Texts,
+    ) -> Result<Self, Fatal> {
+        let options = settings.options(options, texts)?;
+        let (names, rules) = compile(&options, texts)?;
+        Ok(Self { options, names, rules, warnings: texts.warnings().collect() })
+    }
 }
 
 /// The options, combined with the text of the file of `--config` in `texts`.
 ///
 /// # Errors
 /// A mistake in it: 100.
-pub(in crate::daemon) fn options_again(options: &Options, texts: &Texts) -> Result<Options, Fatal> {
+fn options_again(options: &Options, texts: &Texts) -> Result<Options, Fatal> {
     let Some(config) = texts.config.as_deref().filter(|_| !options.demo) else {
         return Ok(options.clone());
     };
@@ -70,7 +98,7 @@ pub(in crate::daemon) fn options_again(options: &Options, texts: &Texts) -> Resu
 ///
 /// # Errors
 /// A mistake in it: 100.
-pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Files, Fatal> {
+fn compile(options: &Options, texts: &Texts) -> Result<(Names, Rules), Fatal> {
     let dynamic = patterns(&options.dynamic_files, &texts.dynamic, &texts.dynamic_tables)?;
     let exceptions = patterns(&options.static_files, &texts.exceptions, &texts.exceptions_tables)?;
     let names = Names::new(options.builtin_patterns, dynamic, exceptions);
@@ -81,7 +109,7 @@ pub(in crate::daemon) fn compile(options: &Options, texts: &Texts) -> Result<Fil
         }
         (None, None) => Rules::None,
     };
-    Ok(Files { names, rules })
+    Ok((names, rules))
 }
 
 /// Warnings about the files, in order.

@@ -16,7 +16,7 @@ use crate::connection::program::Program;
 use crate::connection::program::environment::Environment;
 use crate::connection::serve::Service;
 use crate::daemon::files::checker;
-use crate::daemon::files::compile::{self, Files};
+use crate::daemon::files::compile::Checked;
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
@@ -51,12 +51,11 @@ pub(in crate::daemon) fn program(options: &Options) -> Result<Program, Fatal> {
     program.map_err(|why| Fatal::Program { name: "prog".into(), why: why.into() })
 }
 
-/// The contents of the files, unless the daemon is told to stop meanwhile.
-fn read_files(options: &Options, log: &Log) -> Result<Option<Files>, Fatal> {
-    let Some(texts) = checker::check(options)? else { return Ok(None) };
-    let files = compile::compile(options, &texts)?;
-    texts.warnings().for_each(|warning| log.warning(warning));
-    Ok(Some(files).filter(|_| told_to_stop() == 0))
+/// What the files have, unless the daemon is told to stop meanwhile.
+fn read_files(options: &Options, log: &Log) -> Result<Option<Checked>, Fatal> {
+    let Some(checked) = checker::check(options)? else { return Ok(None) };
+    checked.warnings.iter().for_each(|warning| log.warning(warning));
+    Ok(Some(checked).filter(|_| told_to_stop() == 0))
 }
 
 /// Runs the daemon until it is told to stop.
@@ -86,7 +85,7 @@ pub fn run(
     }
     identity.assume()?;
     warn(&options, local, &watched);
-    let Some(Files { names, rules }) = read_files(&options, &watched)? else {
+    let Some(Checked { options, names, rules, .. }) = read_files(&options, &watched)? else {
         watched.warning("stopped during the start");
         return Ok(());
     };

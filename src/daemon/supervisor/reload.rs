@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::files::checker::{Checker, Outcome};
-use crate::daemon::files::compile::{self, Files, Settings};
+use crate::daemon::files::compile::{Checked, Settings};
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
-use crate::daemon::files::texts::Texts;
-use crate::error::Fatal;
 use crate::options::Options;
 
 /// The interval between attempts to fork a child for a reload.
@@ -40,28 +38,19 @@ impl Supervisor {
     pub(super) fn finish_reload(&mut self, status: ExitStatus) {
         let Some(checker) = self.checker.take() else { return };
         let log = &self.service.log;
-        let mistake = match checker.outcome(status) {
-            Outcome::Usable(texts) => match compile(&self.service.options, &texts) {
-                Ok((options, files)) => {
-                    return self.use_files(options, files, texts.warnings());
-                }
-                Err(mistake) => mistake,
-            },
-            Outcome::Mistake(mistake) => mistake,
-            Outcome::Died(why) => {
-                return log.error(format_args!("unable to reload: {why}: the old files stay"));
+        match checker.outcome(&self.service.options, status) {
+            Outcome::Usable(checked) => self.use_files(*checked),
+            Outcome::Mistake(mistake) => {
+                log.error(&mistake);
+                log.error("unable to reload: the old files stay");
             }
-        };
-        log.error(&mistake);
-        log.error("unable to reload: the old files stay");
+            Outcome::Died(why) => {
+                log.error(format_args!("unable to reload: {why}: the old files stay"));
+            }
+        }
     }
 
-    fn use_files(
-        &mut self,
-        mut options: Options,
-        Files { names, rules }: Files,
-        warnings: impl Iterator<Item = String>,
-    ) {
+    fn use_files(&mut self, Checked { mut options, names, rules, warnings }: Checked) {
         let service = &mut self.service;
         let kept = keep_what_needs_restart(&service.options, &mut options);
         for name in kept {
@@ -82,12 +71,6 @@ impl Supervisor {
         }
         service.log.reload();
     }
-}
-
-fn compile(options: &Options, texts: &Texts) -> Result<(Options, Files), Fatal> {
-    let options = compile::options_again(options, texts)?;
-    let files = compile::compile(&options, texts)?;
-    Ok((options, files))
 }
 
 /// Changed options that need a restart, those with that mark in the table; they keep
