@@ -17,7 +17,7 @@ use super::scoreboard::{Reading, locate, unreadable};
 use crate::daemon::scoreboard::board::Scoreboard;
 use crate::daemon::scoreboard::keeper::KeeperState;
 use crate::daemon::scoreboard::stage::Stage;
-use crate::daemon::scoreboard::status::{self, Child};
+use crate::daemon::scoreboard::status::{self, ChildStatus};
 use crate::error::Usage;
 use crate::file::lock::Holder;
 use crate::known::asking::message::Where;
@@ -98,13 +98,13 @@ fn show(text: &str, watch: bool) -> io::Result<()> {
 }
 
 /// Clients in the order of their arrival, then idle children.
-fn children(board: &Scoreboard<'_>) -> Vec<Child> {
-    let mut children: Vec<Child> = status::children(board).collect();
+fn children(board: &Scoreboard<'_>) -> Vec<ChildStatus> {
+    let mut children: Vec<ChildStatus> = status::children(board).collect();
     children.sort_by_key(|child| std::cmp::Reverse(child.client.map(|client| client.1)));
     children
 }
 
-fn host(child: &Child) -> Option<String> {
+fn host(child: &ChildStatus) -> Option<String> {
     child.host.as_ref().map(|host| host.escape_ascii().to_string())
 }
 
@@ -220,7 +220,7 @@ fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     format!("{shown}\n")
 }
 
-fn child_in_json(child: &Child) -> Value {
+fn child_in_json(child: &ChildStatus) -> Value {
     json!({
         "state": child.stage.word(),
         "class": child.class.map(|class| class.to_string()),

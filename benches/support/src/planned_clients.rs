@@ -68,13 +68,7 @@ impl Mix {
     /// Plans so many clients, which come at random (`seed`), so many a minute on average.
     /// `shares` are the percentages of the first three [`KINDS`]; the rest are good.  Time
     /// passes `speed` times as fast as planned.
-    pub fn new(
-        clients: u32,
-        per_minute: u32,
-        shares: [u32; 3],
-        seed: u32,
-        speed: f64,
-    ) -> Self {
+    pub fn new(clients: u32, per_minute: u32, shares: [u32; 3], seed: u32, speed: f64) -> Self {
         let mut random = Random::new(seed.into());
         let mut arrival = 0.0;
         let planned = (0..clients).map(|number| {

@@ -20,8 +20,8 @@ use socket2::{SockAddr, Socket};
 use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
-use crate::daemon::process::oom::ChildScore;
 use crate::daemon::child::processors::Binding;
+use crate::daemon::process::oom::ChildScore;
 use crate::daemon::relay::StandardError;
 use crate::daemon::scoreboard::pool::{Pool, Throttled};
 use crate::daemon::scoreboard::process_state::is_stopped;
@@ -69,7 +69,7 @@ pub struct Child<'a> {
 }
 
 /// The result of one accept(2).
-enum Turn {
+enum AcceptOutcome {
     Again,
     Finished,
     Failed,
@@ -89,10 +89,10 @@ impl Child<'_> {
         }
         self.score.raise();
         while self.is_wanted() {
-            match self.turn() {
-                Turn::Again => (),
-                Turn::Finished => break,
-                Turn::Failed => return TROUBLE,
+            match self.accept() {
+                AcceptOutcome::Again => (),
+                AcceptOutcome::Finished => break,
+                AcceptOutcome::Failed => return TROUBLE,
             }
         }
         0
@@ -120,22 +120,22 @@ impl Child<'_> {
         SigSet::empty().thread_set_mask()
     }
 
-    fn turn(&self) -> Turn {
+    fn accept(&self) -> AcceptOutcome {
         match self.listener.accept() {
             Ok((socket, peer)) => {
                 // First of all, so that every client that was accepted is counted.
                 self.pool.slots().note_accepted(self.slot);
                 let code = self.serve_peer(socket, &peer);
                 self.become_idle(code);
-                Turn::Again
+                AcceptOutcome::Again
             }
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => self.shut_out(),
             Err(error) if sys::is_shortage(&error) => {
                 self.log_accept_error(&error);
                 thread::sleep(SHORTAGE_PAUSE);
-                if self.is_over() { Turn::Finished } else { Turn::Again }
+                if self.is_over() { AcceptOutcome::Finished } else { AcceptOutcome::Again }
             }
-            Err(_) => Turn::Again,
+            Err(_) => AcceptOutcome::Again,
         }
     }
 
@@ -157,12 +157,12 @@ impl Child<'_> {
 
     /// The listener was shut down: by the supervisor, because of its death, or by
     /// another process that shares the socket.
-    fn shut_out(&self) -> Turn {
+    fn shut_out(&self) -> AcceptOutcome {
         if self.is_over() {
-            return Turn::Finished;
+            return AcceptOutcome::Finished;
         }
         self.log_accept_error(&Errno::EINVAL.into());
-        Turn::Failed
+        AcceptOutcome::Failed
     }
 
     /// The exit code that tcpserver's child would have had.

@@ -12,7 +12,7 @@ use crate::daemon::child::Child;
 use crate::daemon::scoreboard::claim::Claim;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::scoreboard::stage::Stage;
-use crate::daemon::scoreboard::stuck::Start;
+use crate::daemon::scoreboard::stuck::ProgramStart;
 use crate::error::TROUBLE;
 use crate::sys::{self, Spawned, Stack};
 
@@ -58,7 +58,7 @@ impl Child<'_> {
         // In a burst a client would wait longer for its child's processor than the caches of
         // that processor save.
         let stay = is_alone(pool, since_last).then(|| self.binding.stay());
-        let start = Start::begin(pool, self.slot);
+        let start = ProgramStart::begin(pool, self.slot);
         let spawned = sys::spawn_program(stack, pool.slots().pid_word(program_slot), &mut work);
         let Ok(spawned) = spawned else {
             // The client is ours again before the start is over.
@@ -87,7 +87,7 @@ impl Child<'_> {
     /// The process that shares our memory was killed while it used it: only memory that
     /// is shared with all processes is known to be consistent.  The client is ours again,
     /// so that the supervisor logs it.
-    fn end_at_once(&self, start: Start<'_>) -> ! {
+    fn end_at_once(&self, start: ProgramStart<'_>) -> ! {
         self.pool.slots().count_verdict(self.slot, Counter::Error);
         self.pool.slots().enter(self.slot, Stage::Busy);
         drop(start);

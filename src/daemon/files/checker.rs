@@ -14,10 +14,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
+use crate::daemon::files::compile::{Checked, OptionSource, cdb_to_check, read};
+use crate::daemon::files::texts::{Handover, Texts};
 use crate::daemon::process::oom::Scores;
 use crate::daemon::process::signals::told_to_stop;
-use crate::daemon::files::compile::{Checked, Settings, cdb_to_check, read};
-use crate::daemon::files::texts::{Handover, Texts};
 use crate::error::{Fatal, NotForked, TROUBLE};
 use crate::options::Options;
 use crate::sys::{self, OnRefusal};
@@ -29,12 +29,12 @@ pub(in crate::daemon) const PATIENCE: Duration = Duration::from_secs(15);
 pub(in crate::daemon) struct Checker {
     pub(in crate::daemon) pid: Pid,
     started: Instant,
-    settings: Settings,
+    source: OptionSource,
     handover: Handover,
 }
 
 /// The result of a checker.
-pub(in crate::daemon) enum Outcome {
+pub(in crate::daemon) enum CheckOutcome {
     /// Files that can be used.
     Usable(Box<Checked>),
     /// A mistake.
@@ -74,11 +74,11 @@ impl Checker {
     ///
     /// # Errors
     /// Errors of `memfd_create(2)` and fork(2).
-    pub(in crate::daemon) fn start(options: &Options, settings: Settings) -> nix::Result<Self> {
+    pub(in crate::daemon) fn start(options: &Options, source: OptionSource) -> nix::Result<Self> {
         let (supervisor, handover) = (getpid(), Handover::new()?);
-        let read = || read(options, settings);
+        let read = || read(options, source);
         let pid = sys::spawn(|| hand_over(read, &handover, supervisor))?;
-        Ok(Self { pid, started: Instant::now(), settings, handover })
+        Ok(Self { pid, started: Instant::now(), source, handover })
     }
 
     /// How much time it has left.
@@ -106,22 +106,24 @@ impl Checker {
     }
 
     /// Its result, after it was started with `options` and has ended with `status`.
-    pub(in crate::daemon) fn outcome(&self, options: &Options, status: ExitStatus) -> Outcome {
+    pub(in crate::daemon) fn outcome(&self, options: &Options, status: ExitStatus) -> CheckOutcome {
         match (status.code(), status.signal()) {
-            (Some(0), _) => self
-                .take(options)
-                .map_or_else(Outcome::Mistake, |checked| Outcome::Usable(Box::new(checked))),
-            (Some(code), _) => Outcome::Mistake(self.take_mistake(code)),
-            (None, Some(libc::SIGABRT)) => Outcome::Died(Death::NoMemory),
-            (None, Some(libc::SIGKILL)) if self.left().is_zero() => Outcome::Died(Death::TimeOut),
-            (None, Some(libc::SIGKILL)) => Outcome::Died(Death::Killed),
-            (None, _) => Outcome::Died(Death::Crashed),
+            (Some(0), _) => self.take(options).map_or_else(CheckOutcome::Mistake, |checked| {
+                CheckOutcome::Usable(Box::new(checked))
+            }),
+            (Some(code), _) => CheckOutcome::Mistake(self.take_mistake(code)),
+            (None, Some(libc::SIGABRT)) => CheckOutcome::Died(Death::NoMemory),
+            (None, Some(libc::SIGKILL)) if self.left().is_zero() => {
+                CheckOutcome::Died(Death::TimeOut)
+            }
+            (None, Some(libc::SIGKILL)) => CheckOutcome::Died(Death::Killed),
+            (None, _) => CheckOutcome::Died(Death::Crashed),
         }
     }
 
     fn take(&self, options: &Options) -> Result<Checked, Fatal> {
         let texts = self.handover.take().map_err(unable_to_take_over)?;
-        Checked::compile(options, self.settings, &texts)
+        Checked::compile(options, self.source, &texts)
     }
 
     fn take_mistake(&self, code: i32) -> Fatal {
@@ -175,17 +177,17 @@ fn hand_over(
 /// # Errors
 /// A file that cannot be used: 100; files that cannot be read within the limits: 111.
 pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Checked>, Fatal> {
-    let settings = Settings::AsTheyAre;
+    let source = OptionSource::AsTheyAre;
     if !Texts::are_named_by(options) && cdb_to_check(options).is_none() {
-        return Checked::compile(options, settings, &Texts::default()).map(Some);
+        return Checked::compile(options, source, &Texts::default()).map(Some);
     }
-    let checker = Checker::start(options, settings);
+    let checker = Checker::start(options, source);
     let checker = checker.map_err(|why| Fatal::because("fork", NotForked::from(why)))?;
     let Some(status) = checker.wait() else { return Ok(None) };
     match checker.outcome(options, status) {
-        Outcome::Usable(checked) => Ok(Some(*checked)),
-        Outcome::Mistake(fatal) => Err(fatal),
-        Outcome::Died(why) => Err(Fatal::because("read expressions and rules", why)),
+        CheckOutcome::Usable(checked) => Ok(Some(*checked)),
+        CheckOutcome::Mistake(fatal) => Err(fatal),
+        CheckOutcome::Died(why) => Err(Fatal::because("read expressions and rules", why)),
     }
 }
 

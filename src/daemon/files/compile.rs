@@ -19,7 +19,7 @@ use crate::rules::list::List;
 
 /// The source of the options that name the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) enum Settings {
+pub(in crate::daemon) enum OptionSource {
     /// The present ones.  The file of `--config` was read before the privileges were
     /// dropped; now it is read as the user that will have to read it on SIGHUP.
     AsTheyAre,
@@ -27,7 +27,7 @@ pub(in crate::daemon) enum Settings {
     ReadAgain,
 }
 
-impl Settings {
+impl OptionSource {
     /// The options that name the files, where `texts` has that of `--config`.
     fn options(self, present: &Options, texts: &Texts) -> Result<Options, Fatal> {
         match self {
@@ -41,9 +41,9 @@ impl Settings {
 ///
 /// # Errors
 /// A file that cannot be read, and a mistake in one: 100; a cdb that may not be read: 111.
-pub(super) fn read(options: &Options, settings: Settings) -> Result<Texts, Fatal> {
+pub(super) fn read(options: &Options, source: OptionSource) -> Result<Texts, Fatal> {
     let mut texts = Texts::read_config(options)?;
-    let options = settings.options(options, &texts)?;
+    let options = source.options(options, &texts)?;
     texts.read_others(&options)?;
     let (names, _) = compile(&options, &texts)?;
     texts.set_warnings(&warnings(&options, &texts, &names)?);
@@ -64,16 +64,16 @@ pub(in crate::daemon) struct Checked {
 }
 
 impl Checked {
-    /// Compiles `texts`, which were read with the same `settings`.
+    /// Compiles `texts`, which were read with the same `source`.
     ///
     /// # Errors
     /// A mistake in them: 100.
     pub(super) fn compile(
         options: &Options,
-        settings: Settings,
+        source: OptionSource,
         texts: &Texts,
     ) -> Result<Self, Fatal> {
-        let options = settings.options(options, texts)?;
+        let options = source.options(options, texts)?;
         let (names, rules) = compile(&options, texts)?;
         Ok(Self { options, names, rules, warnings: texts.warnings().collect() })
     }

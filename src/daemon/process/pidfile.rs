@@ -236,14 +236,14 @@ fn make_way(entry: &Entry, file: &File) {
 
 /// Who keeps the file locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+enum LockedBy {
     /// A daemon that owns it.
     Owned(Holder),
     /// A process that only reads it.
     Read(Holder),
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for LockedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Owned(holder) => write!(f, "{holder} runs already and holds it"),
@@ -254,14 +254,14 @@ impl fmt::Display for Held {
     }
 }
 
-impl error::Error for Held {}
+impl error::Error for LockedBy {}
 
 fn held(path: &Path, file: &File, why: Errno) -> Fatal {
     let [owner, reader] = [owner(file), obstacle(file)].map(|who| who.unwrap_or(Holder::NoProcess));
     let held = match (owner, reader) {
         (Holder::NoProcess, Holder::NoProcess) => None,
-        (Holder::NoProcess, reader) => Some(Held::Read(reader)),
-        (owner, _) => Some(Held::Owned(owner)),
+        (Holder::NoProcess, reader) => Some(LockedBy::Read(reader)),
+        (owner, _) => Some(LockedBy::Owned(owner)),
     };
     let why = held.map_or_else(|| why.into(), io::Error::other);
     Fatal::unable(format_args!("lock {}", path.display()), why)

@@ -5,11 +5,11 @@ const LONGEST: usize = 2000;
 
 /// The beginning of a line that has not ended.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct LineSplitter {
     begun: Vec<u8>,
 }
 
-impl Lines {
+impl LineSplitter {
     /// Takes the next bytes, and passes on each line that they end.  A long one is passed
     /// on in pieces, an empty one not at all.
     pub(super) fn take(&mut self, bytes: &[u8], mut tell: impl FnMut(&[u8])) {
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn lines_are_passed_on_once_they_end_or_are_long() {
-        let (mut lines, mut told) = (Lines::default(), Vec::new());
-        let mut take = |lines: &mut Lines, bytes: &[u8]| {
+        let (mut lines, mut told) = (LineSplitter::default(), Vec::new());
+        let mut take = |lines: &mut LineSplitter, bytes: &[u8]| {
             lines.take(bytes, |line| told.push(String::from_utf8_lossy(line).into_owned()));
             std::mem::take(&mut told)
         };

@@ -6,7 +6,7 @@
 //! there is no room for another pipe the program gets one that all share, and the client of
 //! its lines is not known.
 
-mod held;
+mod held_pipes;
 mod lines;
 mod reader;
 mod session;
@@ -27,8 +27,8 @@ use crate::log::Log;
 use crate::options::{LogTo, Options};
 use crate::sys;
 
-use held::Held;
-use reader::Reader;
+use held_pipes::HeldPipes;
+use reader::PipeReader;
 pub use standard_error::StandardError;
 use standard_error::{Room, open_for_both};
 
@@ -47,7 +47,7 @@ const DEAF_TO: [Signal; 5] =
 pub struct Relay {
     pid: Option<Pid>,
     started: Instant,
-    held: Held,
+    held: HeldPipes,
     /// Where the process that reads pipes receives them.
     for_reader: OwnedFd,
     standard_error: StandardError,
@@ -72,7 +72,7 @@ impl Relay {
         let ((to_relay, for_reader), (to_supervisor, for_held)) = (pair()?, pair()?);
         let room = sys::shared_words(1)?.first().map(Room).ok_or(Errno::ENOMEM)?;
         let standard_error = StandardError { shared: shared.into(), to_relay, to_supervisor, room };
-        let (pid, started, held) = (None, Instant::now(), Held::new(for_held));
+        let (pid, started, held) = (None, Instant::now(), HeldPipes::new(for_held));
         let mut relay = Self { pid, started, held, for_reader, standard_error };
         relay.fork(log)?;
         dup2_stderr(&own)?;
@@ -149,7 +149,7 @@ impl Relay {
     fn read(&mut self, log: &Log) -> io::Result<()> {
         let held = self.held.take_all();
         let StandardError { shared, room, .. } = &self.standard_error;
-        let mut reader = Reader::new(shared.try_clone()?, self.for_reader.as_fd(), *room, log)?;
+        let mut reader = PipeReader::new(shared.try_clone()?, self.for_reader.as_fd(), *room, log)?;
         for pipe in held.into_values() {
             reader.adopt(pipe);
         }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::lines::Lines;
+use super::lines::LineSplitter;
 use super::session::{PipeId, Received, Session, SessionPipe, pipe_id, receive};
 use super::standard_error::Room;
 use crate::log::Log;
@@ -35,13 +35,13 @@ struct Source {
     pipe: File,
     /// The session that it belongs to; `None` for the one that all share.
     session: Option<Session>,
-    lines: Lines,
+    lines: LineSplitter,
     /// When a line that has begun is no longer waited for.
     due: Option<Instant>,
 }
 
 /// All that is read.
-pub(super) struct Reader<'a> {
+pub(super) struct PipeReader<'a> {
     log: &'a Log,
     epoll: Epoll,
     /// Where pipes are received, as long as a process may pass one on.
@@ -53,7 +53,7 @@ pub(super) struct Reader<'a> {
     unended: BTreeSet<(Instant, PipeId)>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PipeReader<'a> {
     /// With the pipe that all share, to begin with, and those that are received by
     /// `socket`.
     ///
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         let id = pipe_id(&pipe)?;
         if !self.sources.contains_key(&id) {
             self.epoll.add(&pipe, EpollEvent::new(EpollFlags::EPOLLIN, id))?;
-            let lines = Lines::default();
+            let lines = LineSplitter::default();
             self.sources.insert(id, Source { pipe, session, lines, due: None });
         }
         Ok(())
@@ -269,7 +269,7 @@ mod tests {
         writing
     }
 
-    fn turn_until(reader: &mut Reader<'_>, is_done: impl Fn(&Reader<'_>) -> bool) {
+    fn turn_until(reader: &mut PipeReader<'_>, is_done: impl Fn(&PipeReader<'_>) -> bool) {
         while !is_done(reader) {
             reader.turn().unwrap();
         }
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_program_that_writes_without_end_does_not_delay_others() {
         let (lab, (theirs, ours), (shared, _writing)) = (Lab::new("fair"), pair().unwrap(), pipe());
-        let mut reader = Reader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
+        let mut reader = PipeReader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
         let (mut endless, mut brief) = (pass(&theirs, 1), pass(&theirs, 2));
         reader.turn().unwrap();
         let line = [b"x".repeat(TURN - 1), b"\n".to_vec()].concat();
@@ -298,7 +298,7 @@ mod tests {
     fn it_ends_with_the_last_writer() {
         let (lab, (theirs, ours), (shared, mut writing)) =
             (Lab::new("end"), pair().unwrap(), pipe());
-        let mut reader = Reader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
+        let mut reader = PipeReader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
         let (mut first, mut second) = (pass(&theirs, 1), pass(&theirs, 2));
         writing.write_all(b"shared").unwrap();
         first.write_all(b"one\nhalf").unwrap();
@@ -322,7 +322,7 @@ mod tests {
     fn a_pipe_that_arrives_twice_is_read_once() {
         let (lab, (theirs, ours), (shared, _writing)) =
             (Lab::new("twice"), pair().unwrap(), pipe());
-        let mut reader = Reader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
+        let mut reader = PipeReader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
         let session = Session { client: ([192, 0, 2, 7], 1).into(), pid: Pid::from_raw(9) };
         let (reading, _writing) = pipe();
         session.pass(theirs.as_fd(), reading.as_fd()).unwrap();
@@ -334,8 +334,8 @@ mod tests {
     #[test]
     fn no_more_are_asked_for_than_can_be_taken() {
         let (lab, (theirs, ours), (shared, _writing)) = (Lab::new("room"), pair().unwrap(), pipe());
-        let reader = Reader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
-        let mut reader = Reader { most: 3, ..reader };
+        let reader = PipeReader::new(shared, ours.as_fd(), lab.room, &lab.log).unwrap();
+        let mut reader = PipeReader { most: 3, ..reader };
         let writing = [1, 2].map(|port| pass(&theirs, port));
         turn_until(&mut reader, |reader| reader.sources.len() == 3);
         assert!(!lab.room.is_there());

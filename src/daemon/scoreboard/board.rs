@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::daemon::scoreboard::keeper::{KeeperRecord, KeeperState};
-use crate::daemon::scoreboard::layout::{Columns, Header, Identity, NoScoreboard, Parts, Slot};
+use crate::daemon::scoreboard::layout::{Columns, Header, NoScoreboard, Parts, Signature, Slot};
 use crate::daemon::scoreboard::stage::{SlotId, SlotSet, Stage, Stages};
 use crate::daemon::scoreboard::words::ClaimedBy;
 use crate::sys::{self, monotonic_micros as now};
@@ -40,7 +40,7 @@ impl<'a> Scoreboard<'a> {
     /// # Errors
     /// Memory that is no scoreboard, or one of another version.
     pub fn open(memory: &'a mut [u8]) -> Result<Self, NoScoreboard> {
-        let slots = Identity::slots_of(memory)?;
+        let slots = Signature::slots_of(memory)?;
         Ok(Self::from(Parts::of(memory, slots).ok_or(NoScoreboard::CutOff)?))
     }
 
@@ -156,7 +156,7 @@ mod tests {
     use crate::daemon::scoreboard::client::ClientRecord;
     use crate::daemon::scoreboard::layout::{VERSION, size};
     use crate::daemon::scoreboard::slots::Slots;
-    use crate::daemon::scoreboard::status::{Child, children};
+    use crate::daemon::scoreboard::status::{ChildStatus, children};
 
     /// Aligned as the memory of a scoreboard is.
     fn memory(bytes: usize) -> Vec<u64> {
@@ -178,7 +178,7 @@ mod tests {
         slots.describe(slot, Class::Dynamic, Some(&long));
         let read = Scoreboard::open(bytes(&mut memory)).unwrap();
         assert_eq!((read.size(), read.port(), read.clients()), (70, 2525, 1));
-        let children: Vec<Child> = children(&read).collect();
+        let children: Vec<ChildStatus> = children(&read).collect();
         let [child] = children.as_slice() else { panic!("{children:?}") };
         assert_eq!(
             (child.stage, child.pid, child.class),

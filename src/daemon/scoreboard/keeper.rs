@@ -14,7 +14,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// What was last said about the keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) enum Said {
+pub(in crate::daemon) enum LastReport {
     /// Nothing: none was asked for.
     Nothing,
     /// By the supervisor: there is to be one.
@@ -23,7 +23,7 @@ pub(in crate::daemon) enum Said {
     Knows(Where),
 }
 
-impl Packed for Said {
+impl Packed for LastReport {
     fn encode(self) -> u64 {
         match self {
             Self::Nothing => 0,
@@ -47,7 +47,7 @@ impl Packed for Said {
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub(in crate::daemon) struct KeeperRecord {
-    said: Word<Said>,
+    last_report: Word<LastReport>,
     clients: AtomicU64,
     said_at: AtomicU64,
 }
@@ -88,22 +88,22 @@ impl KeeperState {
 impl KeeperRecord {
     /// There is to be a keeper.
     pub(in crate::daemon) fn expect(&self) {
-        self.said.store(Said::Expected, Ordering::Relaxed);
+        self.last_report.store(LastReport::Expected, Ordering::Relaxed);
     }
 
     /// The keeper knows so many clients.
     pub(in crate::daemon) fn knows(&self, clients: u64, place: Where) {
         self.clients.store(clients, Ordering::Relaxed);
         self.said_at.store(now(), Ordering::Relaxed);
-        self.said.store(Said::Knows(place), Ordering::Release);
+        self.last_report.store(LastReport::Knows(place), Ordering::Release);
     }
 
     /// The state of the keeper.
     pub(super) fn get(&self) -> KeeperState {
-        let place = match self.said.load(Ordering::Acquire) {
-            Said::Nothing => return KeeperState::Off,
-            Said::Expected => return KeeperState::Silent,
-            Said::Knows(place) => place,
+        let place = match self.last_report.load(Ordering::Acquire) {
+            LastReport::Nothing => return KeeperState::Off,
+            LastReport::Expected => return KeeperState::Silent,
+            LastReport::Knows(place) => place,
         };
         let silence = now().saturating_sub(self.said_at.load(Ordering::Relaxed));
         if Duration::from_micros(silence) > SILENCE {
@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn every_value_has_a_word_of_its_own() {
-        let [disk, memory] = [Where::Disk, Where::Memory].map(Said::Knows);
-        assert_packs(&[Said::Nothing, Said::Expected, disk, memory]);
+        let [disk, memory] = [Where::Disk, Where::Memory].map(LastReport::Knows);
+        assert_packs(&[LastReport::Nothing, LastReport::Expected, disk, memory]);
     }
 
     #[test]

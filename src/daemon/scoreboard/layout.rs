@@ -66,7 +66,7 @@ impl error::Error for NoScoreboard {}
 /// What identifies a scoreboard, at its start: the same in all versions.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
-pub struct Identity {
+pub struct Signature {
     magic: AtomicU64,
     version: AtomicU64,
     slots: AtomicU64,
@@ -76,7 +76,7 @@ pub struct Identity {
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub(super) struct Header {
-    identity: Identity,
+    signature: Signature,
     pub(super) started_at: AtomicU64,
     supervisor: AtomicU64,
     pub(super) port: AtomicU64,
@@ -137,17 +137,17 @@ pub fn size(slots: usize) -> usize {
     size_of::<Header>() + size_of::<AtomicU64>() * words + of_slots * slots
 }
 
-impl Identity {
+impl Signature {
     /// The number of slots of a scoreboard that starts with these bytes.
     ///
     /// # Errors
     /// What is no scoreboard, or one of another version.
     pub fn slots_of(start: &[u8]) -> Result<usize, NoScoreboard> {
-        let mut identity = Self::new_zeroed();
+        let mut signature = Self::new_zeroed();
         // What is cut off is told by what there is of it.
         let length = start.len().min(size_of::<Self>());
-        identity.as_mut_bytes()[..length].copy_from_slice(&start[..length]);
-        identity.slots()
+        signature.as_mut_bytes()[..length].copy_from_slice(&start[..length]);
+        signature.slots()
     }
 
     fn slots(&self) -> Result<usize, NoScoreboard> {
@@ -173,9 +173,9 @@ impl Header {
         self.answered_at.store(now(), Ordering::Release);
         self.supervisor.store(std::process::id().into(), Ordering::Release);
         self.port.store(port.into(), Ordering::Release);
-        self.identity.slots.store(slots as u64, Ordering::Release);
-        self.identity.version.store(VERSION, Ordering::Release);
-        self.identity.magic.store(MAGIC, Ordering::Release);
+        self.signature.slots.store(slots as u64, Ordering::Release);
+        self.signature.version.store(VERSION, Ordering::Release);
+        self.signature.magic.store(MAGIC, Ordering::Release);
     }
 }
 

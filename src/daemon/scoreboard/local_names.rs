@@ -19,7 +19,7 @@ const NAME_WORDS: usize = 32;
 /// The name of one address.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
-pub(super) struct Entry {
+pub(super) struct NameEntry {
     sequence: AtomicU64,
     address: [AtomicU64; 2],
     /// When it was written, in milliseconds.
@@ -33,7 +33,7 @@ pub(super) struct Entry {
 /// The table in the scoreboard.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
-pub(super) struct NameTable([Entry; ENTRIES]);
+pub(super) struct NameTable([NameEntry; ENTRIES]);
 
 /// Milliseconds for which an answer is valid.
 const KEPT: u64 = 600_000;
@@ -54,7 +54,7 @@ impl<'a> LocalNames<'a> {
         Self { table, epoch }
     }
 
-    fn entry(&self, ip: IpAddr) -> &'a Entry {
+    fn entry(&self, ip: IpAddr) -> &'a NameEntry {
         let [high, low] = address_words(ip);
         let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
         &self.table.0[mixed as usize % ENTRIES]
@@ -113,7 +113,7 @@ impl<'a> LocalNames<'a> {
     }
 }
 
-impl Entry {
+impl NameEntry {
     fn write_name(&self, name: &[u8]) {
         let name = &name[..name.len().min(8 * NAME_WORDS)];
         self.length.store(name.len() as u64, Ordering::Release);

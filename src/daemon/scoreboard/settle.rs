@@ -59,7 +59,7 @@ fn has_session(board: &Scoreboard<'_>, slot: SlotId) -> bool {
 mod tests {
     use super::*;
     use crate::daemon::scoreboard::pool::{Pool, test_pool};
-    use crate::daemon::scoreboard::stuck::Start;
+    use crate::daemon::scoreboard::stuck::ProgramStart;
     use crate::sys;
 
     /// Steps of a child from the accept on.
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn start(pool: &Pool, child: SlotId) {
-        std::mem::forget(Start::begin(pool, child));
+        std::mem::forget(ProgramStart::begin(pool, child));
         sys::put_pid(pool.slots().pid_word(PROGRAM), 4711);
     }
 

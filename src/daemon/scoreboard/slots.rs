@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::daemon::scoreboard::layout::Slot;
     use crate::daemon::scoreboard::pool::{Pool, test_pool};
-    use crate::daemon::scoreboard::stuck::Start;
+    use crate::daemon::scoreboard::stuck::ProgramStart;
 
     fn words_of(pool: &Pool, slot: SlotId) -> impl Iterator<Item = &AtomicU64> {
         let (number, columns) = (slot.0, pool.board.columns);
@@ -291,7 +291,7 @@ mod tests {
             pool.slots().set_client(mine, "2001:db8::1".parse().unwrap());
             pool.slots().describe(mine, Class::Dynamic, Some(&long));
             pool.slots().note_refusal(mine);
-            std::mem::forget(Start::begin(&pool, mine));
+            std::mem::forget(ProgramStart::begin(&pool, mine));
             pool.slots().enter(mine, stage);
             let _ = pool.queue().claim(mine, 3);
             pool.queue().leave(mine);

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use zerocopy::IntoBytes;
 
 use crate::daemon::scoreboard::board::Scoreboard;
-use crate::daemon::scoreboard::layout::{Identity, NoScoreboard, size};
+use crate::daemon::scoreboard::layout::{NoScoreboard, Signature, size};
 
 /// The contents of a file, or as much as there is to a scoreboard.
 pub struct Snapshot {
@@ -22,8 +22,8 @@ impl Snapshot {
     /// A file that cannot be read.
     pub fn read(file: &File) -> io::Result<Self> {
         let mut snapshot = Self { words: Vec::new(), length: 0 };
-        snapshot.read_up_to(file, size_of::<Identity>())?;
-        if let Ok(slots) = Identity::slots_of(snapshot.bytes()) {
+        snapshot.read_up_to(file, size_of::<Signature>())?;
+        if let Ok(slots) = Signature::slots_of(snapshot.bytes()) {
             snapshot.read_up_to(file, size(slots))?;
         }
         Ok(snapshot)

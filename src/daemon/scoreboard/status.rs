@@ -14,7 +14,7 @@ use crate::log::Stats;
 
 /// A child, as the scoreboard shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Child {
+pub struct ChildStatus {
     /// What it is doing.
     pub stage: Stage,
     /// Its process id.
@@ -28,16 +28,16 @@ pub struct Child {
 }
 
 /// All children.
-pub fn children(board: &Scoreboard<'_>) -> impl Iterator<Item = Child> {
+pub fn children(board: &Scoreboard<'_>) -> impl Iterator<Item = ChildStatus> {
     board.ids().filter_map(|slot| child(board, slot))
 }
 
-fn child(board: &Scoreboard<'_>, slot: SlotId) -> Option<Child> {
+fn child(board: &Scoreboard<'_>, slot: SlotId) -> Option<ChildStatus> {
     let stage = board.stages.of(slot)?;
     let record = &board.slot(slot).client;
     let client = record.get().filter(|_| stage != Stage::Idle);
     let known = client.and(Some(record));
-    Some(Child {
+    Some(ChildStatus {
         stage,
         pid: board.pid(slot).unwrap_or_default().into(),
         class: known.and_then(ClientRecord::class),

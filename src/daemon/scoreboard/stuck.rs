@@ -44,12 +44,12 @@ impl StuckCheck {
 
 /// The time in which a child waits for a program to start, and logs it.  Until it is
 /// over the supervisor does not log that the program has ended.
-pub(in crate::daemon) struct Start<'a> {
+pub(in crate::daemon) struct ProgramStart<'a> {
     pool: &'a Pool,
     slot: SlotId,
 }
 
-impl<'a> Start<'a> {
+impl<'a> ProgramStart<'a> {
     /// The child of `slot`, which is idle, waits for a program to start: usually that
     /// takes no noticeable time.
     pub(in crate::daemon) fn begin(pool: &'a Pool, slot: SlotId) -> Self {
@@ -58,7 +58,7 @@ impl<'a> Start<'a> {
     }
 }
 
-impl Drop for Start<'_> {
+impl Drop for ProgramStart<'_> {
     fn drop(&mut self) {
         if self.pool.starts().end(self.slot) {
             self.pool.wake();
@@ -81,8 +81,8 @@ mod tests {
         for slot in (0..3).map(SlotId) {
             pool.slots().enter(slot, Stage::Idle);
         }
-        let _stuck = Start::begin(&pool, SlotId(0));
-        drop(Start::begin(&pool, SlotId(1)));
+        let _stuck = ProgramStart::begin(&pool, SlotId(0));
+        drop(ProgramStart::begin(&pool, SlotId(1)));
         pool.board.columns.starts[0]
             .update(|state| state.since().map(|since| StartState::Since(since - 2_000_000)));
         assert_eq!(pool.starts().ready(), 3, "no check yet");

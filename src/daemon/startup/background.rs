@@ -138,7 +138,7 @@ fn unable_to_fork(why: Errno) -> Fatal {
 
 /// What comes through the pipe; if nothing comes, the daemon has died.
 fn wait_for(mut pipe: File, leader: Pid) -> (u8, String) {
-    if pass_stopping_on(&pipe, leader) == Start::Stopped {
+    if pass_stopping_on(&pipe, leader) == Launch::Stopped {
         return (TROUBLE, "told to stop before the daemon was up".into());
     }
     let mut buffer = [0; LONGEST + 1];
@@ -152,7 +152,7 @@ fn wait_for(mut pipe: File, leader: Pid) -> (u8, String) {
 
 /// Whether a start was completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
+enum Launch {
     Undisturbed,
     Stopped,
 }
@@ -160,19 +160,19 @@ enum Start {
 /// Waits until something comes through the pipe, or its last writer has ended.  TERM
 /// and INT to this process are meant for the daemon, which is in the leader's process
 /// group; they are sent repeatedly, since the group may not exist yet.
-fn pass_stopping_on(pipe: &File, leader: Pid) -> Start {
-    let mut start = Start::Undisturbed;
+fn pass_stopping_on(pipe: &File, leader: Pid) -> Launch {
+    let mut launch = Launch::Undisturbed;
     loop {
-        let time = (start == Start::Stopped).then(|| TimeSpec::from(INTERVAL));
+        let time = (launch == Launch::Stopped).then(|| TimeSpec::from(INTERVAL));
         let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
         match ppoll(&mut fds, time, Some(signals::deferred())) {
             Ok(0) | Err(Errno::EINTR) => (),
-            _ => return start,
+            _ => return launch,
         }
         if signals::told_to_stop() > 0 {
-            start = Start::Stopped;
+            launch = Launch::Stopped;
         }
-        if start == Start::Stopped {
+        if launch == Launch::Stopped {
             let _ = killpg(leader, Signal::SIGTERM);
         }
     }

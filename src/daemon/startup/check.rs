@@ -7,10 +7,10 @@ use std::path::Path;
 
 use crate::connection::decided::exemptions::exemptions;
 use crate::daemon::files::{checker, compile};
-use crate::daemon::scoreboard::file::Storage;
-use crate::daemon::startup::listen::Place;
 use crate::daemon::process::pidfile::Pidfile;
 use crate::daemon::process::privileges::{Identity, identity};
+use crate::daemon::scoreboard::file::Storage;
+use crate::daemon::startup::listen::ListenAddress;
 use crate::daemon::startup::start::program;
 use crate::daemon::startup::warnings::{warn, warn_of_open_files};
 use crate::error::{Fatal, USAGE};
@@ -42,7 +42,7 @@ pub fn check(options: &Options, log: &Log) -> Vec<Remark> {
     let identity = keep(identity(options, variable), &mut mistakes);
     // Missing operands are reported already.
     let has_operands = options.demo || !options.program.is_empty();
-    let place = has_operands.then(|| keep(Place::find(options), &mut mistakes)).flatten();
+    let place = has_operands.then(|| keep(ListenAddress::find(options), &mut mistakes)).flatten();
     if let Some(place) = &place {
         keep(place.check(), &mut mistakes);
     }

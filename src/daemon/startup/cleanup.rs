@@ -9,8 +9,8 @@ use nix::fcntl::OFlag;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2};
 
-use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::process::pidfile::Pidfile;
+use crate::daemon::scoreboard::file::Storage;
 use crate::sys;
 
 /// The process that cleans up.  A start that ends without

@@ -35,12 +35,12 @@ enum Host {
 }
 
 /// Where to listen, with all names looked up.
-pub struct Place {
+pub struct ListenAddress {
     host: Host,
     port: u16,
 }
 
-impl Place {
+impl ListenAddress {
     /// Looks up where the options say.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ fn may_bind_all() -> bool {
 ///
 /// # Errors
 /// An address that is not ours, a port in use: 111.
-pub fn bind(place: &Place, log: &Log) -> Result<Socket, Fatal> {
+pub fn bind(place: &ListenAddress, log: &Log) -> Result<Socket, Fatal> {
     match place.host {
         Host::One(..) => bind_to_one(place.address()),
         Host::Any => bind_to_both(place.port, log),

@@ -17,15 +17,15 @@ use crate::connection::program::environment::Environment;
 use crate::connection::serve::Service;
 use crate::daemon::files::checker;
 use crate::daemon::files::compile::Checked;
+use crate::daemon::process::pidfile::Pidfile;
+use crate::daemon::process::privileges::{Identity, identity};
+use crate::daemon::process::signals::{self, told_to_stop};
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::cleanup::Cleanup;
-use crate::daemon::startup::listen::{Place, bind, listen, source_routes};
-use crate::daemon::process::pidfile::Pidfile;
-use crate::daemon::process::privileges::{Identity, identity};
-use crate::daemon::process::signals::{self, told_to_stop};
+use crate::daemon::startup::listen::{ListenAddress, bind, listen, source_routes};
 use crate::daemon::startup::warnings::{warn, warn_of_open_files};
 use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::{Keeps, Supervisor};
@@ -153,7 +153,7 @@ struct Acquired {
 /// Makes the files and binds the port.  Signals stay blocked until a process exists
 /// that would remove the files.
 fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired, Fatal> {
-    let place = Place::find(options)?;
+    let place = ListenAddress::find(options)?;
     let _blocked = Blocked::block(SigSet::all());
     let pidfile = options.pidfile.as_deref();
     let pidfile = pidfile.map(|path| Pidfile::claim(path, identity)).transpose();

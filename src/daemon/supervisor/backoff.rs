@@ -14,19 +14,19 @@ const CALM: Duration = Duration::from_secs(10);
 /// The failures so far.
 #[derive(Default)]
 pub struct Backoff {
-    crashes: Row,
-    forks: Row,
+    crashes: FailureStreak,
+    forks: FailureStreak,
 }
 
 /// Consecutive failures of one kind.
 #[derive(Default)]
-struct Row {
+struct FailureStreak {
     failures: u32,
     last: Option<Instant>,
     until: Option<Instant>,
 }
 
-impl Row {
+impl FailureStreak {
     /// Counts one; the first `free` cost no wait.
     fn fail(&mut self, now: Instant, free: u32) {
         if self.last.is_some_and(|last| now.duration_since(last) >= CALM) {
@@ -58,7 +58,7 @@ impl Backoff {
 
     /// A fork succeeded: the limit that made others fail leaves room.
     pub fn fork_succeeded(&mut self) {
-        self.forks = Row::default();
+        self.forks = FailureStreak::default();
     }
 
     /// A process has ended, which may leave room for another.

@@ -40,13 +40,13 @@ const DEAF_TO: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGQUIT];
 
 /// Where it stores what it knows.
-enum Home {
+enum KeeperStorage {
     Directory(PathBuf),
     /// In memory; this is the socket by which it is asked.
     Memory(UnixDatagram),
 }
 
-impl Home {
+impl KeeperStorage {
     /// The directory at `path`, if it can be used.
     fn of(path: &Path, log: &Log) -> io::Result<Self> {
         let Err(why) = Directory::open(path) else { return Ok(Self::Directory(path.into())) };
@@ -60,7 +60,7 @@ impl Home {
 
 /// The keeper of a supervisor.
 pub struct KeeperProcess {
-    home: Home,
+    home: KeeperStorage,
     limits: Limits,
     pid: Option<Pid>,
     /// A byte that is written to it tells the keeper to end.
@@ -82,8 +82,8 @@ impl KeeperProcess {
         shown: &KeeperRecord,
     ) -> io::Result<Option<Self>> {
         let home = match &options.known {
-            Some(path) => Home::of(path, log)?,
-            None if options.demo => Home::Memory(nameless_socket()?),
+            Some(path) => KeeperStorage::of(path, log)?,
+            None if options.demo => KeeperStorage::Memory(nameless_socket()?),
             None => return Ok(None),
         };
         let limits =
@@ -102,8 +102,8 @@ impl KeeperProcess {
     /// ENAMETOOLONG.
     pub fn asker(&self) -> nix::Result<Asker> {
         match &self.home {
-            Home::Directory(path) => Asker::of_directory(path),
-            Home::Memory(socket) => Asker::of_socket(socket),
+            KeeperStorage::Directory(path) => Asker::of_directory(path),
+            KeeperStorage::Memory(socket) => Asker::of_socket(socket),
         }
     }
 
@@ -165,8 +165,8 @@ impl KeeperProcess {
     /// The keeper's process.
     fn run(&self, pipe: OwnedFd, supervisor: Pid, log: &Log, shown: &KeeperRecord) -> u8 {
         let socket = match &self.home {
-            Home::Directory(_) => None,
-            Home::Memory(socket) => Some(socket),
+            KeeperStorage::Directory(_) => None,
+            KeeperStorage::Memory(socket) => Some(socket),
         };
         let kept = [Some(pipe.as_fd()), log.descriptor(), socket.map(AsFd::as_fd)];
         let kept: Vec<_> = kept.into_iter().flatten().collect();
@@ -175,8 +175,8 @@ impl KeeperProcess {
             let _ = sys::ignore(signal);
         }
         let place = match &self.home {
-            Home::Directory(path) => Place::Directory(path),
-            Home::Memory(socket) => match socket.try_clone() {
+            KeeperStorage::Directory(path) => Place::Directory(path),
+            KeeperStorage::Memory(socket) => match socket.try_clone() {
                 Ok(socket) => Place::Memory(socket),
                 Err(_) => return TROUBLE,
             },

@@ -4,9 +4,9 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use crate::daemon::files::checker::{CheckOutcome, Checker};
+use crate::daemon::files::compile::{Checked, OptionSource};
 use crate::daemon::supervisor::Supervisor;
-use crate::daemon::files::checker::{Checker, Outcome};
-use crate::daemon::files::compile::{Checked, Settings};
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::options::Options;
 
@@ -22,7 +22,7 @@ impl Supervisor {
         if self.checker.is_some() || self.reload_due.is_none_or(|due| due > now) {
             return;
         }
-        match Checker::start(&self.service.options, Settings::ReadAgain) {
+        match Checker::start(&self.service.options, OptionSource::ReadAgain) {
             Ok(checker) => {
                 self.checker = Some(checker);
                 self.reload_due = None;
@@ -39,12 +39,12 @@ impl Supervisor {
         let Some(checker) = self.checker.take() else { return };
         let log = &self.service.log;
         match checker.outcome(&self.service.options, status) {
-            Outcome::Usable(checked) => self.use_files(*checked),
-            Outcome::Mistake(mistake) => {
+            CheckOutcome::Usable(checked) => self.use_files(*checked),
+            CheckOutcome::Mistake(mistake) => {
                 log.error(&mistake);
                 log.error("unable to reload: the old files stay");
             }
-            Outcome::Died(why) => {
+            CheckOutcome::Died(why) => {
                 log.error(format_args!("unable to reload: {why}: the old files stay"));
             }
         }

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, getpid};
 
 use crate::daemon::child::Child;
-use crate::daemon::process::oom::ChildScore;
 use crate::daemon::child::processors::Binding;
+use crate::daemon::process::oom::ChildScore;
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::pool::Throttled;
 use crate::daemon::scoreboard::stage::{SlotId, Stage};

@@ -18,7 +18,7 @@ const FEW: usize = 64;
 const MOST: usize = 4096;
 
 /// The pipes.
-pub(super) struct Held {
+pub(super) struct HeldPipes {
     /// Where new pipes are received.
     socket: OwnedFd,
     pipes: BTreeMap<PipeId, SessionPipe>,
@@ -27,7 +27,7 @@ pub(super) struct Held {
     prune_at: (Instant, usize),
 }
 
-impl Held {
+impl HeldPipes {
     /// No pipes.  They take half of the descriptors that this process may have, at most.
     pub(super) fn new(socket: OwnedFd) -> Self {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(limit, _)| limit / 2);
@@ -104,7 +104,7 @@ mod tests {
 
     /// Searches until only so many are left: processes that other tests fork have a copy of
     /// each writing end for a moment.
-    fn prune_to(held: &mut Held, count: usize) {
+    fn prune_to(held: &mut HeldPipes, count: usize) {
         let start = Instant::now();
         while held.pipes.len() != count && start.elapsed() < Duration::from_secs(20) {
             held.prune();
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_pipe_is_held_until_it_is_read_to_the_end() {
         let (theirs, ours) = pair().unwrap();
-        let mut held = Held::new(ours);
+        let mut held = HeldPipes::new(ours);
         let mut writing = pass(&theirs);
         held.tend();
         held.prune();
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn no_more_are_held_than_there_is_room_for() {
         let (theirs, ours) = pair().unwrap();
-        let mut held = Held { most: 3, ..Held::new(ours) };
+        let mut held = HeldPipes { most: 3, ..HeldPipes::new(ours) };
         let writing: Vec<File> = (0..5).map(|_| pass(&theirs)).collect();
         held.tend();
         assert_eq!(held.pipes.len(), 3);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn short_sessions_do_not_pile_up_between_two_looks() {
         let (theirs, ours) = pair().unwrap();
-        let mut held = Held::new(ours);
+        let mut held = HeldPipes::new(ours);
         held.prune_at.0 += Duration::from_secs(60);
         let living: Vec<File> = (0..FEW).map(|_| pass(&theirs)).collect();
         held.tend();
