@@ -72,58 +72,26 @@ pub fn run(
     log.open();
     let watched = log.also_on_standard_error();
     warn_of_open_files(&options, &watched);
-    let environment = Environment::inherit(env::vars_os());
-    if let Some((name, value)) = exemptions(|name| environment.get(name)).ignored {
-        watched.ignored_variable(name, &value, None);
-    }
-    let identity = identity(&options, |name| environment.get(name).map(Vec::from))?;
+    let environment = inherit_environment(&watched);
     let Acquired { cleanup, pidfile, listener, local, mut scoreboard } =
-        acquire(&options, &identity, &watched)?;
-    if let Some(path) = &options.known {
-        let (user, group) = identity.owner();
-        directory::make(path, user, group);
-    }
-    identity.assume()?;
+        acquire_and_drop_privileges(&options, &environment, &watched)?;
     warn(&options, local, &watched);
-    let Some(Checked { options, names, rules, .. }) = read_files(&options, &watched)? else {
+    let Some(checked) = read_files(&options, &watched)? else {
         watched.warning("stopped during the start");
         return Ok(());
     };
-    let resolvers = options.resolvers();
+    let options = &checked.options;
     let pool = Pool::new(scoreboard.initialise(options.slots, local.port())?, options.min_idle());
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
     log.count_lost_lines(pool.losses());
-    let (idle, in_background) = ((options.min_idle(), options.max_idle()), options.daemon);
     signals::take(options.as_tcpserver).map_err(unable_to_catch_signals)?;
-    listen(&listener, &options, &watched)?;
+    listen(&listener, options, &watched)?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
-    let relay = relay(&options, log, readiness)?;
-    let host_name = gethostname().ok().and_then(|name| name.into_string().ok());
-    let resolvers = RefCell::new(resolvers);
-    let log = log.clone();
-    let keeper = KeeperProcess::start(&options, &log, pool.board.keeper_record());
-    let keeper = keeper
-        .map_err(|why| Fatal::because("fork the keeper of known clients", NotForked::from(why)))?;
-    let known = keeper.as_ref().and_then(|keeper| keeper.asker().ok());
-    let source_routes = source_routes();
-    let service = Service {
-        options,
-        names,
-        rules,
-        log,
-        program,
-        environment,
-        resolvers,
-        host_name,
-        source_routes,
-        known,
-    };
-    let log = service.log.clone();
-    let slots = pool.size();
-    log.tcpserver_status(|| 0, slots);
-    log.tell_of_panics();
-    log.never_wait();
-    log.start(local, slots, idle);
+    let relay = relay(options, log, readiness)?;
+    let keeper = keeper(options, log, &pool)?;
+    let service = service(checked, program, environment, log.clone(), keeper.as_ref());
+    log_start(&service, &pool, local);
+    let (log, in_background) = (service.log.clone(), service.options.daemon);
     let keeps = Keeps { pidfile: None, relay, keeper, scoreboard: scoreboard.hold() };
     let mut supervisor = Supervisor::new(service, listener, pool, keeps);
     if in_background && !supervisor.is_up() {
@@ -135,6 +103,64 @@ pub fn run(
     readiness.ready(log.lack_of_syslog().as_deref(), &log);
     supervisor.run();
     Ok(())
+}
+
+/// The environment of programs; warns of a variable in it that cannot be used.
+fn inherit_environment(log: &Log) -> Environment {
+    let environment = Environment::inherit(env::vars_os());
+    if let Some((name, value)) = exemptions(|name| environment.get(name)).ignored {
+        log.ignored_variable(name, &value, None);
+    }
+    environment
+}
+
+/// Does what needs the initial privileges, and drops them.
+fn acquire_and_drop_privileges(
+    options: &Options,
+    environment: &Environment,
+    log: &Log,
+) -> Result<Acquired, Fatal> {
+    let identity = identity(options, |name| environment.get(name).map(Vec::from))?;
+    let acquired = acquire(options, &identity, log)?;
+    if let Some(path) = &options.known {
+        let (user, group) = identity.owner();
+        directory::make(path, user, group);
+    }
+    identity.assume()?;
+    Ok(acquired)
+}
+
+/// What all clients are served with.
+fn service(
+    checked: Checked,
+    program: Program,
+    environment: Environment,
+    log: Log,
+    keeper: Option<&KeeperProcess>,
+) -> Service {
+    let Checked { options, names, rules, .. } = checked;
+    Service {
+        resolvers: RefCell::new(options.resolvers()),
+        options,
+        names,
+        rules,
+        log,
+        program,
+        environment,
+        host_name: gethostname().ok().and_then(|name| name.into_string().ok()),
+        source_routes: source_routes(),
+        known: keeper.and_then(|keeper| keeper.asker().ok()),
+    }
+}
+
+/// Logs the start; from then on no process waits for its log.
+fn log_start(service: &Service, pool: &Pool, local: SocketAddr) {
+    let Service { log, options, .. } = service;
+    let slots = pool.size();
+    log.tcpserver_status(|| 0, slots);
+    log.tell_of_panics();
+    log.never_wait();
+    log.start(local, slots, (options.min_idle(), options.max_idle()));
 }
 
 fn unable_to_catch_signals(why: Errno) -> Fatal {
@@ -179,6 +205,12 @@ fn relay(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<Opti
         .map_err(|why| Fatal::because("make a relay of standard error", NotForked::from(why)))?;
     readiness.detach();
     Ok(Some(relay))
+}
+
+/// The keeper of known clients, if the options ask for one.
+fn keeper(options: &Options, log: &Log, pool: &Pool) -> Result<Option<KeeperProcess>, Fatal> {
+    let keeper = KeeperProcess::start(options, log, pool.board.keeper_record());
+    keeper.map_err(|why| Fatal::because("fork the keeper of known clients", NotForked::from(why)))
 }
 
 /// Prints the port if asked, and turns descriptors 0 and 1 into /dev/null:
