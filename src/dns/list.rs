@@ -69,13 +69,13 @@ impl fmt::Display for ListFailure {
 /// Why a list cannot be asked.  Displayed as what would have been right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListError {
-    /// An allowlist with a weight.
+    /// It is an allowlist with a weight.
     AllowWeight,
-    /// This is no weight.
+    /// It has a weight out of range.
     Weight,
-    /// This is no zone.
+    /// It has no valid zone.
     Zone,
-    /// These are no addresses.
+    /// It has this filter, which is not one of addresses.
     Filter(String),
 }
 

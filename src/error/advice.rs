@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What to do about a file that cannot be read, and which setting names it.  Displayed
-/// behind the reason.
+/// after the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// None: it is not known which setting names the file.

@@ -46,7 +46,7 @@ impl fmt::Display for NotForked {
 
 impl error::Error for NotForked {}
 
-/// What is no IP address.
+/// An argument that is not an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnAddress;
 

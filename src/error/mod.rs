@@ -31,7 +31,7 @@ pub const NOT_RUNNING: u8 = 3;
 pub enum Fatal {
     /// A command line that is wrong.
     Usage(Usage),
-    /// What an operand, or a setting, says that cannot be used.
+    /// An operand, or the value of a setting, that cannot be used.
     Unusable {
         /// What it is, with its value.
         what: String,
@@ -65,7 +65,7 @@ pub enum Fatal {
         /// What is missing, and what to do.
         why: &'static str,
     },
-    /// A variable that `-U` needs, and that is no number.
+    /// A variable that `-U` needs, and that is not a number.
     NoId(&'static str),
     /// A program that cannot be run.
     Program {

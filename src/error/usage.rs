@@ -53,7 +53,7 @@ pub enum Usage {
         /// What would have been right.
         why: Cause,
     },
-    /// A value that is no time.
+    /// A value that is not a time.
     NoTime {
         /// The option.
         option: String,
@@ -83,14 +83,14 @@ pub enum Usage {
     Conflict {
         /// What is wrong with them.
         conflict: Conflict,
-        /// Where each of them stands, unless both stand on the command line.
+        /// Where each of them is, unless both are on the command line.
         places: Option<[String; 2]>,
     },
     /// What the reader of its words, or of a value, says.
     Unreadable(Cause),
 }
 
-/// Operands that are missing, all behind the first of them as well.
+/// Operands that are missing: the first of them, and all after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operands {
     /// Where to listen, and what follows.

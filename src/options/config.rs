@@ -21,7 +21,7 @@ enum SettingError {
     Dashes(String),
     /// An option that makes no sense here.
     CommandLineOnly(String),
-    /// An option that stands on this line, too.
+    /// An option that is on this line already.
     Twice(&'static str, usize),
 }
 
@@ -62,9 +62,9 @@ pub(super) fn read(options: &Options, path: &Path) -> Result<Vec<u8>, Fatal> {
     files::read(options, "config", path, LARGEST)
 }
 
-/// Sets what `text`, which stands in the file `path`, says, as far as it can be used,
-/// and gives back what is wrong with the rest: exit 100.  Options that stand on the
-/// command line as well are left to that.
+/// Applies the settings of `text`, the contents of the file `path`, as far as they are
+/// valid, and returns what is wrong with the others: exit 100.  The command line takes
+/// precedence.
 pub(super) fn apply(
     line: &CommandLine,
     (path, text): (&Path, &[u8]),

@@ -27,7 +27,7 @@ impl Options {
     }
 }
 
-/// What stands in the file that a setting of `options` names, of up to `most` bytes, for
+/// The contents of the file that a setting of `options` names, of up to `most` bytes, for
 /// a daemon.
 ///
 /// # Errors
@@ -57,7 +57,7 @@ pub(crate) fn read_once<'a>(
         .map_err(|why| unreadable(path, why, Advice::Setting(options.origin(setting))))
 }
 
-/// Says that a daemon cannot read the file of a setting, and where the setting stands.
+/// Says that a daemon cannot read the file of a setting, and where the setting is.
 pub(crate) fn unreadable_again<'a>(
     options: &Options,
     setting: impl Into<Setting<'a>>,

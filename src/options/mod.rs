@@ -78,7 +78,7 @@ pub struct Delays {
     pub all: Option<Duration>,
 }
 
-/// Everything that can be set.
+/// All settings of a program.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -12,63 +12,63 @@ use crate::error::Hint;
 pub enum ValueError {
     /// It is not UTF-8.
     NotUtf8,
-    /// These are no seconds.
+    /// It is not a number of seconds.
     Seconds,
-    /// This is no number from the one to the other.
+    /// It is not a number in this range.
     Number {
-        /// The smallest that is taken.
+        /// The smallest that is valid.
         least: u32,
-        /// The largest.
+        /// The largest that is valid.
         most: u32,
     },
-    /// It is empty where a directory is to be named.
+    /// It is empty, and has to name a directory.
     NoDirectory,
     /// The path of the socket in this directory is too long for unix(7).
     PathTooLong,
-    /// This is no name server.
+    /// It is not the address of a name server.
     Resolver,
-    /// An IPv6 address without brackets may have a port behind it, or not.
+    /// It is an IPv6 address without brackets, of which the last part may be a port.
     AmbiguousPort {
         /// The address, if there is a port.
         ip: String,
         /// The port.
         port: String,
     },
-    /// There is no network at all.
+    /// It names no network.
     NoNetworks,
-    /// This is no network.
+    /// This part of it is not a network.
     Network(String),
-    /// A network of proxies that has all addresses.
+    /// This network of proxies has all addresses.
     AllAreProxies(IpNet),
-    /// A network with bits behind its prefix.
+    /// It is a network with bits set after its prefix.
     HostBits {
         /// As it was typed.
         text: String,
         /// What may have been meant.
         meant: IpNet,
     },
-    /// This is no name of a host.
+    /// It is not a host name.
     LocalName,
-    /// This is more than a line of a reply, or none.
+    /// It is not one line of a reply.
     ReplyText,
-    /// A reply that rblsmtpd would take for a permanent one.
+    /// It is a reply that rblsmtpd would make a permanent one of.
     ReplyDash,
-    /// A reply of more than so many bytes.
+    /// It is a reply of more than so many bytes.
     ReplyTooLong(usize),
     /// syslog has no such facility.
     Facility(Hint),
-    /// This is no tag of syslog.
+    /// It is not a tag of syslog.
     Tag,
-    /// A tag with a slash.
+    /// It is a tag with a slash.
     TagSlash,
-    /// This is none of a few words.
+    /// It is not one of these words.
     Choice {
         /// The words.
         words: Vec<String>,
         /// What may have been meant.
         hint: Hint,
     },
-    /// This is no DNS list.
+    /// It is not a DNS list.
     List(ListError),
 }
 

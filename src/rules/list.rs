@@ -42,13 +42,13 @@ pub struct List {
     records: Vec<Box<[u8]>>,
 }
 
-/// A key, where it stands in the text, and its record.
+/// A key, its place in the bytes of all keys, and its record.
 #[derive(Clone, Copy, Debug)]
 struct Key {
     start: u32,
     length: u32,
     record: u32,
-    /// The line that it stands on.
+    /// Its line, from 1.
     line: u32,
 }
 

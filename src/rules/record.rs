@@ -48,7 +48,7 @@ impl Rule {
 /// The rule that applies to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
-    /// Its key, or the network for one that stands under a network.
+    /// Its key, or the network for one that is for a network.
     pub key: Vec<u8>,
     /// What it says, in the form of a cdb.
     pub record: Vec<u8>,

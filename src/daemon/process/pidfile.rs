@@ -46,7 +46,7 @@ impl Pidfile {
     ///
     /// # Errors
     /// A file that cannot be written, that another process holds, or that existed
-    /// before and is no pidfile, or is another user's: 111.
+    /// before and is not a pidfile, or is another user's: 111.
     pub fn claim(path: &Path, identity: &Identity) -> Result<Self, Fatal> {
         let unable = |why: io::Error| Fatal::unable(format_args!("write {}", path.display()), why);
         let until = Instant::now() + PATIENCE;

@@ -38,7 +38,7 @@ impl<'a> Scoreboard<'a> {
     /// A scoreboard that another process has initialised.
     ///
     /// # Errors
-    /// Memory that is no scoreboard, or one of another version.
+    /// As [`NoScoreboard`] says.
     pub fn open(memory: &'a mut [u8]) -> Result<Self, NoScoreboard> {
         let slots = Signature::slots_of(memory)?;
         Ok(Self::from(Parts::of(memory, slots).ok_or(NoScoreboard::CutOff)?))

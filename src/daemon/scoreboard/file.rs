@@ -128,7 +128,7 @@ fn in_memory(slots: usize) -> Result<Storage, Fatal> {
 /// The holder of an existing scoreboard.
 ///
 /// # Errors
-/// A file that is no scoreboard, which must not be replaced.
+/// A file that is not a scoreboard, which must not be replaced.
 fn holder(entry: &Entry) -> io::Result<Holder> {
     let file = match entry.open(OFlag::O_RDONLY) {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Holder::NoProcess),

@@ -33,10 +33,10 @@ const COLUMNS: usize = 5;
 /// shares its counter with another network, and causes a needless search.
 const COUNTERS: usize = 16;
 
-/// What is no scoreboard that can be read.
+/// Why memory or a file is not a scoreboard that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoScoreboard {
-    /// It begins as no scoreboard does.
+    /// It does not begin as a scoreboard does.
     Other,
     /// It has this version of the layout.
     Version(u64),
@@ -141,7 +141,7 @@ impl Signature {
     /// The number of slots of a scoreboard that starts with these bytes.
     ///
     /// # Errors
-    /// What is no scoreboard, or one of another version.
+    /// As [`NoScoreboard`] says, except for its size.
     pub fn slots_of(start: &[u8]) -> Result<usize, NoScoreboard> {
         let mut signature = Self::new_zeroed();
         // What is cut off is told by what there is of it.

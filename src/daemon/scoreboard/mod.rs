@@ -20,7 +20,7 @@
 //! | `client` | its child; the child that claimed it | `ClientRecord` | `vacate`, after `settle` has used it |
 //! | `tally` | its child | counts, which stay | `settle` counts the verdict that is due |
 //!
-//! A word for all, in the header or behind the slots:
+//! A word for all, in the header or after the slots:
 //!
 //! | word | who writes it | values | after a death |
 //! | --- | --- | --- | --- |
@@ -34,7 +34,7 @@
 //! | `answered_at`, `handed_over_at`, `last_logged`, `checks_logged` | any child | times, or 0 | - |
 //! | `classes`, `lost_lines`, `losing_since` | any process | counts; a time, or 0 | - |
 //! | `keeper` | the supervisor, then the keeper | `LastReport`, a count and a time | silent after five seconds |
-//! | `local_names` | any child | names, behind a sequence that is odd meanwhile | another writes it after a second |
+//! | `local_names` | any child | names, after a sequence that is odd meanwhile | another writes it after a second |
 //! | `refusals` | any child | `Option<Refusal>` | - |
 
 pub(in crate::daemon) mod address;

@@ -38,7 +38,7 @@ impl QueueCheck {
 
     /// If a search is due, passes over the clients that are stopped, if one of `most`
     /// places is free.
-    pub(in crate::daemon) fn look(&mut self, queue: Queue<'_>, most: usize) {
+    pub(in crate::daemon) fn run_if_due(&mut self, queue: Queue<'_>, most: usize) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_left_the_line_is_not_counted_in_it() {
+    fn a_client_that_has_left_the_queue_is_not_counted_in_it() {
         let pool = test_pool(3, 1);
         (0..3).map(SlotId).for_each(|slot| pool.slots().enter(slot, Stage::Busy));
         assert!(pool.queue().claim(SlotId(0), 1));

@@ -24,7 +24,7 @@ impl StuckCheck {
 
     /// If a check is due, writes to the scoreboard how many children are stuck;
     /// `has_unaccepted` tells whether clients wait to be accepted.
-    pub(in crate::daemon) fn look(&mut self, pool: &Pool, has_unaccepted: impl FnOnce() -> bool) {
+    pub(in crate::daemon) fn run_if_due(&mut self, pool: &Pool, has_unaccepted: impl FnOnce() -> bool) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;
@@ -76,7 +76,7 @@ mod tests {
     use crate::daemon::scoreboard::words::StartState;
 
     #[test]
-    fn who_waits_for_a_program_for_long_is_not_counted_on() {
+    fn a_child_that_waits_for_a_program_for_long_is_not_ready() {
         let pool = test_pool(3, 1);
         for slot in (0..3).map(SlotId) {
             pool.slots().enter(slot, Stage::Idle);
@@ -101,15 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn looks_are_rare() {
+    fn checks_are_made_at_intervals() {
         let pool = test_pool(1, 1);
         pool.slots().enter(SlotId(0), Stage::Idle);
         pool.board.columns.starts[0].store(StartState::Stopped, Ordering::Relaxed);
         let mut stuck_check = StuckCheck { next: Instant::now() + INTERVAL };
-        stuck_check.look(&pool, || false);
+        stuck_check.run_if_due(&pool, || false);
         assert_eq!(pool.starts().ready(), 1);
         stuck_check.next = Instant::now();
-        stuck_check.look(&pool, || false);
+        stuck_check.run_if_due(&pool, || false);
         assert_eq!(pool.starts().ready(), 0);
         assert!(stuck_check.due() > Instant::now());
     }

@@ -34,15 +34,15 @@ impl Crashes {
     /// Whether a line may be written, and how many were suppressed since the last one.  A
     /// line with a client is all that is logged about that client; of the others only the
     /// first few are written.
-    pub(super) fn may_tell(
+    pub(super) fn may_log(
         &mut self,
         unlogged: Unlogged,
-        is_row: bool,
+        is_series: bool,
         now: Instant,
     ) -> Option<usize> {
         let may = match unlogged {
-            Unlogged::Nothing => self.may_tell_of_idle(is_row, now),
-            Unlogged::Client(_) | Unlogged::Pass(_) => self.may_tell_of_client(now),
+            Unlogged::Nothing => self.may_log_of_idle(is_series, now),
+            Unlogged::Client(_) | Unlogged::Pass(_) => self.may_log_of_client(now),
         };
         if may {
             return Some(std::mem::take(&mut self.held_back));
@@ -51,16 +51,16 @@ impl Crashes {
         None
     }
 
-    fn may_tell_of_idle(&mut self, is_row: bool, now: Instant) -> bool {
-        let is_recent = self.idle.is_some_and(|told| now.duration_since(told) < IDLE_INTERVAL);
-        let may = !(is_recent && is_row);
+    fn may_log_of_idle(&mut self, is_series: bool, now: Instant) -> bool {
+        let is_recent = self.idle.is_some_and(|logged| now.duration_since(logged) < IDLE_INTERVAL);
+        let may = !(is_recent && is_series);
         if may {
             self.idle = Some(now);
         }
         may
     }
 
-    fn may_tell_of_client(&mut self, now: Instant) -> bool {
+    fn may_log_of_client(&mut self, now: Instant) -> bool {
         let more = now.duration_since(self.since).as_millis() / INTERVAL.as_millis();
         let more = u32::try_from(more).unwrap_or(u32::MAX).min(BURST);
         if more > 0 {
@@ -83,7 +83,7 @@ pub(super) struct End {
 
 impl End {
     /// Writes its line.
-    pub(super) fn tell(&self, log: &Log) {
+    pub(super) fn log_to(&self, log: &Log) {
         log.end(self.pid, self.ip, self.status, self.time);
     }
 }
@@ -98,8 +98,8 @@ mod tests {
     fn children_without_a_client_are_logged_once_a_second_if_many_die() {
         let now = Instant::now();
         let mut crashes = Crashes::none(now);
-        let mut tell = |is_row, millis| {
-            crashes.may_tell(Unlogged::Nothing, is_row, now + Duration::from_millis(millis))
+        let mut tell = |is_series, millis| {
+            crashes.may_log(Unlogged::Nothing, is_series, now + Duration::from_millis(millis))
         };
         assert_eq!([tell(false, 0), tell(false, 1), tell(true, 2)], [Some(0), Some(0), None]);
         assert_eq!([tell(true, 999), tell(true, 1001)], [None, Some(2)]);
@@ -109,10 +109,10 @@ mod tests {
     fn each_client_of_a_child_that_died_has_its_line() {
         let now = Instant::now();
         let mut crashes = Crashes::none(now);
-        assert_eq!(crashes.may_tell(Unlogged::Nothing, true, now), Some(0));
-        assert_eq!(crashes.may_tell(Unlogged::Nothing, true, now), None);
-        assert_eq!(crashes.may_tell(CLIENT, true, now), Some(1));
-        assert!((1..BURST).all(|_| crashes.may_tell(Unlogged::Pass(None), true, now) == Some(0)));
+        assert_eq!(crashes.may_log(Unlogged::Nothing, true, now), Some(0));
+        assert_eq!(crashes.may_log(Unlogged::Nothing, true, now), None);
+        assert_eq!(crashes.may_log(CLIENT, true, now), Some(1));
+        assert!((1..BURST).all(|_| crashes.may_log(Unlogged::Pass(None), true, now) == Some(0)));
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         let mut crashes = Crashes::none(now);
         let mut told = |millis| {
             let at = now + Duration::from_millis(millis);
-            let lines = (0..2 * BURST).filter_map(|_| crashes.may_tell(CLIENT, true, at));
+            let lines = (0..2 * BURST).filter_map(|_| crashes.may_log(CLIENT, true, at));
             lines.collect::<Vec<_>>()
         };
         let all = BURST as usize;

@@ -142,11 +142,11 @@ impl Supervisor {
             self.answer_signals();
             self.pool.awake();
             self.reap();
-            self.tell_ends();
+            self.log_ends();
             // Once the listener is shut down no client queues.
             let has_unaccepted = || self.stopping || sys::accept_queue(self.listener.as_fd()) > 0;
-            self.stuck_check.look(&self.pool, has_unaccepted);
-            self.queue_check.look(self.pool.queue(), self.service.options.max_prog());
+            self.stuck_check.run_if_due(&self.pool, has_unaccepted);
+            self.queue_check.run_if_due(self.pool.queue(), self.service.options.max_prog());
             if self.stopping && self.may_end() {
                 break;
             }
@@ -161,7 +161,7 @@ impl Supervisor {
             }
             self.sleep();
         }
-        self.tell_all_ends();
+        self.log_all_ends();
         if let Some(keeper) = &mut self.keeps.keeper {
             keeper.end();
         }

@@ -91,7 +91,7 @@ impl Supervisor {
         }
         if is_session {
             let (ip, time) = client.unzip();
-            self.tell_end(End { pid, ip, status, time: time.unwrap_or_default() }, start);
+            self.log_end(End { pid, ip, status, time: time.unwrap_or_default() }, start);
         } else if !status.success() {
             self.crashed(pid, unlogged, status);
         }
@@ -102,37 +102,37 @@ impl Supervisor {
     }
 
     /// Logs the end of a session, but not before its `pass` line.
-    fn tell_end(&mut self, end: End, start: Option<UnloggedStart>) {
+    fn log_end(&mut self, end: End, start: Option<UnloggedStart>) {
         match start {
             Some(start) => self.ends.push((start, Instant::now() + SECOND, end)),
-            None => end.tell(&self.service.log),
+            None => end.log_to(&self.service.log),
         }
     }
 
     /// Logs the ends that had to wait, and no longer have to.
-    pub(super) fn tell_ends(&mut self) {
+    pub(super) fn log_ends(&mut self) {
         let now = Instant::now();
         for (start, until, end) in std::mem::take(&mut self.ends) {
             if now < until && self.pool.starts().is_unlogged(start) {
                 self.ends.push((start, until, end));
             } else {
-                end.tell(&self.service.log);
+                end.log_to(&self.service.log);
             }
         }
     }
 
     /// Logs the rest when the supervisor ends.
-    pub(super) fn tell_all_ends(&mut self) {
+    pub(super) fn log_all_ends(&mut self) {
         for (.., end) in std::mem::take(&mut self.ends) {
-            end.tell(&self.service.log);
+            end.log_to(&self.service.log);
         }
     }
 
     fn crashed(&mut self, pid: Pid, unlogged: Unlogged, status: ExitStatus) {
         let now = Instant::now();
         self.backoff.crashed(now);
-        let is_row = self.backoff.is_cautious();
-        let Some(more) = self.crashes.may_tell(unlogged, is_row, now) else { return };
+        let is_series = self.backoff.is_cautious();
+        let Some(more) = self.crashes.may_log(unlogged, is_series, now) else { return };
         let log = &self.service.log;
         match unlogged {
             Unlogged::Nothing => log.crash(pid, None, status, more),

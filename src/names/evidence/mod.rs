@@ -37,7 +37,7 @@ pub struct Piece<'a> {
     spelling: Option<Spelling>,
 }
 
-/// Where a sign stands in the name.
+/// Where a sign is in the name.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     sign: Sign,

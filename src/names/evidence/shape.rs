@@ -68,7 +68,7 @@ fn is_number(label: &str) -> bool {
 }
 
 /// Whether the number between `start` and `end` has one letter before it, and then a
-/// word behind it or something before it.
+/// word after it or something before it.
 fn is_port(label: &str, start: usize, end: usize) -> bool {
     let label = label.as_bytes();
     let is_letter = |at: usize| label.get(at).is_some_and(u8::is_ascii_alphabetic);

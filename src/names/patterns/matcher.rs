@@ -56,14 +56,15 @@ pub(super) struct Expression<'a> {
     pub(super) text: &'a str,
 }
 
-/// Is `text` an expression of the `regex` crate's syntax, of a bearable size?
+/// Checks that `text` is an expression of the `regex` crate's syntax, and not too large
+/// once it is compiled.
 pub(super) fn check(text: &str) -> Result<(), ExpressionError> {
     let mut builder = RegexBuilder::new(text);
     builder.unicode(false).case_insensitive(true).size_limit(COMPILED);
     builder.build().map(drop).map_err(ExpressionError::Refused)
 }
 
-/// Whether `text` is of the syntax at all, which takes less than [`check`].
+/// Checks that `text` is of that syntax, which takes less time than [`check`].
 pub(super) fn parses(text: &str) -> Result<(), TableError> {
     let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
     syntax::parse_with(text, &config).map(drop).map_err(|why| TableError::of_syntax(&why))

@@ -7,11 +7,11 @@ use std::fmt;
 pub(super) enum TableError {
     /// There is no expression between slashes.
     NoLine,
-    /// There is nothing behind the expression.
+    /// There is nothing after the expression.
     NoResult,
     /// An `endif` without its `if`.
     NoIf,
-    /// This flag behind the expression is not known.
+    /// This flag after the expression is not known.
     Flag(char),
     /// The engine has no look-around.
     LookAround,

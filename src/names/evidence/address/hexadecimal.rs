@@ -79,14 +79,14 @@ pub(super) fn nibbles<const N: usize>(bytes: &[u8]) -> [u8; N] {
     })
 }
 
-/// Whether `digits` stand in `text`, joined or with a separator between every `GROUP`
+/// Whether `digits` are in `text`, joined or with a separator between every `GROUP`
 /// of them; there is one group at least.
 pub(super) fn contains<const GROUP: usize>(text: &str, digits: &[u8]) -> bool {
     let text = text.as_bytes();
     starts::<GROUP>(text, digits).any(|start| end_of::<GROUP>(text, start, digits).is_some())
 }
 
-/// Where the first group of `digits` stands in `text`.
+/// Where the first group of `digits` occurs in `text`.
 fn starts<const GROUP: usize>(text: &[u8], digits: &[u8]) -> impl Iterator<Item = usize> {
     // Most of a name is skipped here: a comparison of constant size.
     let first: [u8; GROUP] = array::from_fn(|i| digits[i]);
