@@ -106,7 +106,7 @@ mod tests {
     use crate::names::Names;
     use crate::options::{Delays, EarlyTalk, Options, RefuseBy};
     use crate::rules::Rules;
-    use crate::rules::list::List;
+    use crate::rules::list::RuleList;
 
     /// A pool that notes which verdicts are counted, each with the lines that
     /// were there by then.
@@ -254,7 +254,7 @@ mod tests {
     fn nothing(_: &mut Notes) {}
 
     fn list(text: &str) -> Rules {
-        Rules::List(List::parse("", text.as_bytes()).unwrap().0)
+        Rules::List(RuleList::parse("", text.as_bytes()).unwrap().0)
     }
 
     // If a child is killed before it has logged and counted its client, the supervisor

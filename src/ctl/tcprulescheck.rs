@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::ucspi_errors::{Action, Tool, ToolError};
 use crate::escape::Printable;
 use crate::rules::cdb::Cdb;
-use crate::rules::keys::{Subject, places};
+use crate::rules::keys::{RuleSubject, search_keys};
 use crate::rules::record::parts;
 use crate::rules::{Match, search_cdb};
 
@@ -56,8 +56,8 @@ fn search(cdb: &Cdb) -> io::Result<Option<Match>> {
         .map(|name| env::var_os(name).map(OsString::into_vec));
     let ip = ip.unwrap_or_else(|| b"0.0.0.0".to_vec());
     let hosts = host.as_deref().into_iter().collect();
-    let subject = Subject { ip: &ip, hosts, info: info.as_deref() };
-    search_cdb(cdb, places(&subject))
+    let subject = RuleSubject { ip: &ip, hosts, info: info.as_deref() };
+    search_cdb(cdb, search_keys(&subject))
 }
 
 fn describe(found: &Match) -> Vec<Vec<u8>> {

@@ -13,7 +13,7 @@ const HEAVIEST: u32 = 1000;
 
 /// A list, and how much it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List {
+pub struct DnsList {
     /// Its zone.
     pub zone: String,
     /// What a listing means.
@@ -103,12 +103,12 @@ impl error::Error for ListError {}
 #[derive(Clone, Debug, Default)]
 pub struct WantedLists {
     /// Clients on them are refused, from a score on.
-    pub blocklists: Vec<Rc<List>>,
+    pub blocklists: Vec<Rc<DnsList>>,
     /// A client on one of them is `static`.
-    pub allowlists: Vec<Rc<List>>,
+    pub allowlists: Vec<Rc<DnsList>>,
 }
 
-impl List {
+impl DnsList {
     /// Reads `ZONE[=ADDRS][*N]`, a blocklist.
     ///
     /// # Errors
@@ -268,15 +268,15 @@ fn weight(text: &str) -> Result<u32, ListError> {
 mod tests {
     use super::*;
 
-    fn list(text: &str) -> List {
-        List::parse_blocklist(text).unwrap()
+    fn list(text: &str) -> DnsList {
+        DnsList::parse_blocklist(text).unwrap()
     }
 
-    fn allowlist(text: &str) -> List {
-        List::parse_allowlist(text).unwrap()
+    fn allowlist(text: &str) -> DnsList {
+        DnsList::parse_allowlist(text).unwrap()
     }
 
-    fn read(list: &List, addresses: &[&str]) -> Listing {
+    fn read(list: &DnsList, addresses: &[&str]) -> Listing {
         list.read(&found(addresses), |_| false)
     }
 
@@ -313,12 +313,12 @@ mod tests {
             "zen.example=",
             "a b.example",
         ] {
-            assert!(List::parse_blocklist(bad).is_err(), "{bad}");
+            assert!(DnsList::parse_blocklist(bad).is_err(), "{bad}");
         }
-        let why = |text| List::parse_blocklist(text).unwrap_err().to_string();
+        let why = |text| DnsList::parse_blocklist(text).unwrap_err().to_string();
         assert_eq!(why("zen.example*1001"), "the weight behind the `*' is from 1 to 1000");
         assert!(why("zen.example=127").starts_with("`127' is no address filter such as 127.0.0.2"));
-        assert_eq!(List::parse_allowlist("zen.example*2"), Err(ListError::AllowWeight));
+        assert_eq!(DnsList::parse_allowlist("zen.example*2"), Err(ListError::AllowWeight));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::values::{
     text,
 };
 use super::{LogTo, Options, Verbosity};
-use crate::dns::list::List;
+use crate::dns::list::DnsList;
 use crate::error::{Conflict, Fatal, Operands, Usage};
 
 /// The most slots that `-c` takes: what a process table of 2^22 ids leaves room for.
@@ -151,7 +151,7 @@ static OWN: &[Opt] = &[
         store!(|v| reply_text(v).map(Some) => text_limit),
     ),
     with("dnsbl", "ZONE[=ADDRS][*N]", "a DNS blocklist, with weight N; may be repeated", |o, v| {
-        o.lists.blocklists.push(Rc::new(List::parse_blocklist(text(v)?)?));
+        o.lists.blocklists.push(Rc::new(DnsList::parse_blocklist(text(v)?)?));
         Ok(())
     })
     .repeated(),
@@ -160,7 +160,7 @@ static OWN: &[Opt] = &[
         "ZONE[=ADDRS]",
         "a DNS allowlist, whose clients are static; may be repeated",
         |o, v| {
-            o.lists.allowlists.push(Rc::new(List::parse_allowlist(text(v)?)?));
+            o.lists.allowlists.push(Rc::new(DnsList::parse_allowlist(text(v)?)?));
             Ok(())
         },
     )

@@ -1,11 +1,11 @@
-//! The keys under which the rule for a client may stand, in tcpserver's order.
+//! The keys of rules that may apply to a client, in tcpserver's order.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
 /// The client that rules are applied to.
 #[derive(Clone, Debug)]
-pub struct Subject<'a> {
+pub struct RuleSubject<'a> {
     /// The address as text (`TCPREMOTEIP`).
     pub ip: &'a [u8],
     /// The names (`TCPREMOTEHOST`); tcpserver has one at most.
@@ -14,22 +14,22 @@ pub struct Subject<'a> {
     pub info: Option<&'a [u8]>,
 }
 
-/// Where a rule may stand.
+/// What a rule for a client is searched for by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Under this key.
+pub enum SearchKey {
+    /// This key.
     Key(Vec<u8>),
-    /// Under a network that contains this address, the longest first.
+    /// A network that contains this address, the longest first.
     Network(IpAddr),
 }
 
-/// The places to look, in their order: `info@ip`, `info@=host`, `ip`, `=host`,
+/// What the rule for `subject` is searched for by, in this order: `info@ip`, `info@=host`, `ip`, `=host`,
 /// prefixes of the address that end in a dot (or colon) from the longest, networks,
 /// `=.suffixes` of the names from the longest, `=`, and the empty key.  Of several
 /// names all are tried for one kind of key before the next.
 #[must_use]
-pub fn places(subject: &Subject<'_>) -> Vec<Place> {
-    let Subject { ip, hosts, info } = subject;
+pub fn search_keys(subject: &RuleSubject<'_>) -> Vec<SearchKey> {
+    let RuleSubject { ip, hosts, info } = subject;
     let mut keys: Vec<Vec<u8>> = Vec::new();
     if let Some(info) = info {
         keys.push([info, &b"@"[..], ip].concat());
@@ -38,20 +38,20 @@ pub fn places(subject: &Subject<'_>) -> Vec<Place> {
     keys.push(ip.to_vec());
     keys.extend(hosts.iter().map(|host| [b"=", *host].concat()));
     keys.extend(prefixes(ip).map(<[u8]>::to_vec));
-    let mut places: Vec<Place> = keys.into_iter().map(Place::Key).collect();
+    let mut all: Vec<SearchKey> = keys.into_iter().map(SearchKey::Key).collect();
     let address = std::str::from_utf8(ip).ok().and_then(|ip| ip.parse().ok());
-    places.extend(address.map(Place::Network));
+    all.extend(address.map(SearchKey::Network));
     if !hosts.is_empty() {
-        places.extend(all_suffixes(hosts).map(|suffix| Place::Key([b"=", suffix].concat())));
-        places.push(Place::Key(b"=".to_vec()));
+        all.extend(all_suffixes(hosts).map(|suffix| SearchKey::Key([b"=", suffix].concat())));
+        all.push(SearchKey::Key(b"=".to_vec()));
     }
-    places.push(Place::Key(Vec::new()));
-    places
+    all.push(SearchKey::Key(Vec::new()));
+    all
 }
 
-/// The name of `subject` that `key`, one of its places, was made of.
+/// The name of `subject` that `key`, one of its keys, was made of.
 #[must_use]
-pub fn matched_host<'a>(subject: &Subject<'a>, key: &[u8]) -> Option<&'a [u8]> {
+pub fn matched_host<'a>(subject: &RuleSubject<'a>, key: &[u8]) -> Option<&'a [u8]> {
     let behind_info = subject.info.and_then(|info| key.strip_prefix(info)?.strip_prefix(b"@"));
     let name = behind_info.unwrap_or(key).strip_prefix(b"=").filter(|name| !name.is_empty())?;
     let is_suffix = name.starts_with(b".") && behind_info.is_none();
@@ -80,16 +80,16 @@ fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
 
-    fn subject<'a>(ip: &'a str, hosts: &[&'a str], info: Option<&'a str>) -> Subject<'a> {
+    fn subject<'a>(ip: &'a str, hosts: &[&'a str], info: Option<&'a str>) -> RuleSubject<'a> {
         let hosts = hosts.iter().map(|host| host.as_bytes()).collect();
-        Subject { ip: ip.as_bytes(), hosts, info: info.map(str::as_bytes) }
+        RuleSubject { ip: ip.as_bytes(), hosts, info: info.map(str::as_bytes) }
     }
 
     fn keys(ip: &str, hosts: &[&str], info: Option<&str>) -> Vec<String> {
-        let places = places(&subject(ip, hosts, info));
-        let shown = places.into_iter().map(|place| match place {
-            Place::Key(key) => String::from_utf8(key).unwrap(),
-            Place::Network(ip) => format!("({ip})"),
+        let keys = search_keys(&subject(ip, hosts, info));
+        let shown = keys.into_iter().map(|key| match key {
+            SearchKey::Key(key) => String::from_utf8(key).unwrap(),
+            SearchKey::Network(ip) => format!("({ip})"),
         });
         shown.collect()
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::keys::Place;
+use super::keys::SearchKey;
 use super::line_error::{LineError, WhyNot};
 use super::lint::warn_of_line;
 use super::record::Match;
@@ -29,7 +29,7 @@ const LONGEST_LINE: usize = 128 << 10;
 /// are stored in a few large blocks, without reference counts, since all children share
 /// them.
 #[derive(Debug, Default)]
-pub struct List {
+pub struct RuleList {
     /// The bytes of all keys.
     text: Vec<u8>,
     /// Sorted by key.
@@ -59,7 +59,7 @@ struct Network {
     line: u32,
 }
 
-impl List {
+impl RuleList {
     /// The most bytes of a file that are read.
     pub const LARGEST_FILE: usize = 4 << 20;
 
@@ -114,10 +114,10 @@ impl List {
         self.keys.iter().any(|key| self.text_of(key).contains(&b'@'))
     }
 
-    pub(super) fn search(&self, places: &[Place]) -> Option<Match> {
-        places.iter().find_map(|place| match place {
-            Place::Key(key) => self.search_key(key),
-            Place::Network(ip) => self.search_network(*ip),
+    pub(super) fn search(&self, keys: &[SearchKey]) -> Option<Match> {
+        keys.iter().find_map(|key| match key {
+            SearchKey::Key(key) => self.search_key(key),
+            SearchKey::Network(ip) => self.search_network(*ip),
         })
     }
 
@@ -154,7 +154,7 @@ fn of(net: &IpNet) -> (Reverse<u8>, IpNet) {
 
 #[derive(Default)]
 struct Builder {
-    list: List,
+    list: RuleList,
     known_records: HashMap<Box<[u8]>, u32>,
 }
 
@@ -207,7 +207,7 @@ impl Builder {
     }
 
     fn check_size(&self) -> Result<(), WhyNot> {
-        let List { keys, networks, text, .. } = &self.list;
+        let RuleList { keys, networks, text, .. } = &self.list;
         if keys.len() + networks.len() > MOST_KEYS {
             return Err(WhyNot::TooManyKeys);
         }
@@ -217,8 +217,8 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(mut self, findings: &mut Findings) -> List {
-        let List { text, keys, networks, lengths, .. } = &mut self.list;
+    fn finish(mut self, findings: &mut Findings) -> RuleList {
+        let RuleList { text, keys, networks, lengths, .. } = &mut self.list;
         let of = |key: &Key| &text[key.start as usize..][..key.length as usize];
         keys.sort_unstable_by(|a, b| of(a).cmp(of(b)).then(a.start.cmp(&b.start)));
         let mut hidden = Vec::new();
@@ -280,15 +280,15 @@ fn network(address: &[u8]) -> Result<Option<IpNet>, WhyNot> {
 mod tests {
     use super::*;
     use crate::error::Fatal;
-    use crate::rules::keys::{Subject, places};
+    use crate::rules::keys::{RuleSubject, search_keys};
 
-    fn parse(text: &str) -> List {
-        List::parse("x", text.as_bytes()).unwrap().0
+    fn parse(text: &str) -> RuleList {
+        RuleList::parse("x", text.as_bytes()).unwrap().0
     }
 
-    fn key(list: &List, ip: &str, host: Option<&str>) -> Option<String> {
+    fn key(list: &RuleList, ip: &str, host: Option<&str>) -> Option<String> {
         let hosts = host.map(str::as_bytes).into_iter().collect();
-        let found = list.search(&places(&Subject { ip: ip.as_bytes(), hosts, info: None }))?;
+        let found = list.search(&search_keys(&RuleSubject { ip: ip.as_bytes(), hosts, info: None }))?;
         Some(String::from_utf8(found.key).unwrap())
     }
 
@@ -310,14 +310,14 @@ mod tests {
     #[test]
     fn the_first_rule_for_a_key_counts() {
         let list = parse("1.2.3.4:deny\n1.2.3.4:allow\n");
-        let found = list.search(&[Place::Key(b"1.2.3.4".to_vec())]).unwrap();
+        let found = list.search(&[SearchKey::Key(b"1.2.3.4".to_vec())]).unwrap();
         assert!(found.rule().deny);
     }
 
     #[test]
     fn mistakes_are_named_by_line_and_text() {
         let error = |text: &str| {
-            Fatal::from(List::parse("/etc/rules", text.as_bytes()).unwrap_err()).to_string()
+            Fatal::from(RuleList::parse("/etc/rules", text.as_bytes()).unwrap_err()).to_string()
         };
         let colon = error("1.2.3.4:deny\n# x\n1.2.3.5 deny\n");
         assert_eq!(colon, "unable to use /etc/rules line 3: there is no colon: 1.2.3.5 deny");
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn every_line_that_cannot_be_used_is_reported_up_to_a_number() {
         let lines = |text: &str| -> Vec<String> {
-            let mistakes = List::parse("f", text.as_bytes()).unwrap_err();
+            let mistakes = RuleList::parse("f", text.as_bytes()).unwrap_err();
             mistakes
                 .into_iter()
                 .map(|why| why.to_string().split(':').next().unwrap().into())
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(wrong, ["unable to use f line 1", "unable to use f line 3"]);
         assert_eq!(lines(&"x\n".repeat(1000)).len(), 21);
         assert_eq!(lines(&"x\n".repeat(1000))[20], "unable to use f");
-        assert_eq!(List::examine("f", &b"x\n".repeat(1000)).1.len(), 1000);
+        assert_eq!(RuleList::examine("f", &b"x\n".repeat(1000)).1.len(), 1000);
     }
 
     #[test]
@@ -348,14 +348,14 @@ mod tests {
         let value = "v".repeat(100_000);
         let list = parse(&format!("0-255:allow,A=\"{value}\"\n9.9.9.9:allow,A=/{value}/\n"));
         assert_eq!((list.keys.len(), list.records.len()), (257, 1));
-        let rule = list.search(&[Place::Key(b"17".to_vec())]).unwrap().rule();
+        let rule = list.search(&[SearchKey::Key(b"17".to_vec())]).unwrap().rule();
         assert_eq!(rule.variables[0].1.len(), 100_000);
     }
 
     #[test]
     fn rules_are_bounded_and_the_line_that_is_too_much_is_named() {
         let error = |text: &str| {
-            let mistakes = List::parse("f", text.as_bytes()).unwrap_err().into_iter();
+            let mistakes = RuleList::parse("f", text.as_bytes()).unwrap_err().into_iter();
             let messages: Vec<String> = mistakes.map(|why| why.to_string()).collect();
             assert_eq!(messages.len(), 1);
             messages.concat()
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_line_of_which_nothing_is_left_is_warned_of() {
-        let warnings = |text: &str| List::parse("f", text.as_bytes()).unwrap().1;
+        let warnings = |text: &str| RuleList::parse("f", text.as_bytes()).unwrap().1;
         let hidden = |line, first| {
             format!("f line {line}: line {first} decides: of two rules the first counts")
         };

@@ -14,8 +14,8 @@ use std::io;
 use std::path::PathBuf;
 
 use cdb::Cdb;
-use keys::{Place, Subject, places};
-use list::List;
+use keys::{SearchKey, RuleSubject, search_keys};
+use list::RuleList;
 pub use record::Match;
 
 /// Where rules come from.
@@ -30,7 +30,7 @@ pub enum Rules {
         may_be_missing: bool,
     },
     /// Rules that were compiled at start (`--rules`).
-    List(List),
+    List(RuleList),
 }
 
 impl Rules {
@@ -44,8 +44,8 @@ impl Rules {
     ///
     /// # Errors
     /// A cdb that cannot be read, or that is damaged.
-    pub fn first_match(&self, subject: &Subject<'_>) -> io::Result<Option<Match>> {
-        self.search(places(subject))
+    pub fn first_match(&self, subject: &RuleSubject<'_>) -> io::Result<Option<Match>> {
+        self.search(search_keys(subject))
     }
 
     /// The rule for the whole address, which precedes all others unless ident is asked for.
@@ -53,15 +53,15 @@ impl Rules {
     /// # Errors
     /// As [`Rules::first_match`].
     pub fn match_address(&self, ip: &[u8]) -> io::Result<Option<Match>> {
-        self.search(vec![Place::Key(ip.to_vec())])
+        self.search(vec![SearchKey::Key(ip.to_vec())])
     }
 
-    fn search(&self, places: Vec<Place>) -> io::Result<Option<Match>> {
+    fn search(&self, keys: Vec<SearchKey>) -> io::Result<Option<Match>> {
         match self {
             Self::None => Ok(None),
-            Self::List(list) => Ok(list.search(&places)),
+            Self::List(list) => Ok(list.search(&keys)),
             Self::Cdb { path, may_be_missing } => match Cdb::open(path) {
-                Ok(cdb) => search_cdb(&cdb, places),
+                Ok(cdb) => search_cdb(&cdb, keys),
                 Err(why) if *may_be_missing && why.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(why) => Err(why),
             },
@@ -69,13 +69,13 @@ impl Rules {
     }
 }
 
-/// The first of `places` that a cdb has; it contains no networks.
+/// The record of the first of `keys` that a cdb has; it contains no networks.
 ///
 /// # Errors
 /// As [`Cdb::find`].
-pub fn search_cdb(cdb: &Cdb, places: Vec<Place>) -> io::Result<Option<Match>> {
-    for place in places {
-        let Place::Key(key) = place else { continue };
+pub fn search_cdb(cdb: &Cdb, keys: Vec<SearchKey>) -> io::Result<Option<Match>> {
+    for key in keys {
+        let SearchKey::Key(key) = key else { continue };
         if let Some(record) = cdb.find(&key)? {
             return Ok(Some(Match { key, record }));
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::name_servers::NameServers;
-use crate::dns::list::{List, ListFailure, Listing, WantedLists};
+use crate::dns::list::{DnsList, ListFailure, Listing, WantedLists};
 use crate::dns::{Answer, Failure, Query, Question, Records};
 
 /// Bytes of a list's TXT record that are passed on.
@@ -27,7 +27,7 @@ pub struct Lists {
 }
 
 struct Asked {
-    list: Rc<List>,
+    list: Rc<DnsList>,
     /// The index of its query: lists of one zone share it, and differ in how they read
     /// the answer.
     query: usize,
@@ -50,7 +50,7 @@ impl Lists {
         now: Instant,
     ) -> Self {
         let mut lists = Self::default();
-        let mut ask = |list: &Rc<List>| {
+        let mut ask = |list: &Rc<DnsList>| {
             let name = list.name_of(ip);
             let known = lists.names.iter().position(|other| *other == name);
             let query = known.unwrap_or_else(|| {
@@ -130,7 +130,7 @@ impl Lists {
 
     /// The first list that has the client.
     #[must_use]
-    pub fn first(&self) -> Option<&List> {
+    pub fn first(&self) -> Option<&DnsList> {
         let mut listed = self.blocklists.iter().filter(|asked| self.address(asked).is_some());
         listed.next().map(|asked| &*asked.list)
     }

@@ -12,7 +12,7 @@ use crate::connection::lookup::HostName;
 use crate::connection::service::Server;
 use crate::connection::watched::Watched;
 use crate::rules::Match;
-use crate::rules::keys::{Subject, matched_host};
+use crate::rules::keys::{RuleSubject, matched_host};
 use crate::rules::record::Rule;
 
 /// What the environment alone decides.
@@ -61,7 +61,7 @@ fn first_match(server: Server<'_>, watched: &Watched) -> (io::Result<Option<Matc
     let lookup = watched.lookup();
     let names = lookup.name().map(HostName::all).unwrap_or_default();
     let hosts = names.iter().map(String::as_bytes).collect();
-    let subject = Subject { ip: ip.as_bytes(), hosts, info: lookup.info() };
+    let subject = RuleSubject { ip: ip.as_bytes(), hosts, info: lookup.info() };
     let found = server.service.rules.first_match(&subject);
     let matched = found.as_ref().ok().and_then(Option::as_ref);
     let host = matched.and_then(|rule| matched_host(&subject, &rule.key));

@@ -15,7 +15,7 @@ use crate::options::files::unreadable_again;
 use crate::options::parse::{Request, parse_with};
 use crate::rules::Rules;
 use crate::rules::lint_cdb::lint_cdb;
-use crate::rules::list::List;
+use crate::rules::list::RuleList;
 
 /// The source of the options that name the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,11 +146,11 @@ fn patterns(
 }
 
 /// The rules in text form, and warnings about them.
-fn list(options: &Options, texts: &Texts) -> Result<Option<(List, Vec<String>)>, Fatal> {
+fn list(options: &Options, texts: &Texts) -> Result<Option<(RuleList, Vec<String>)>, Fatal> {
     let Some((path, text)) = options.rules.as_ref().zip(texts.rules.as_ref()) else {
         return Ok(None);
     };
-    let (list, mut warnings) = List::parse(&path.display().to_string(), text)?;
+    let (list, mut warnings) = RuleList::parse(&path.display().to_string(), text)?;
     warnings.extend(ident_warning(options, path, &list));
     Ok(Some((list, warnings)))
 }
@@ -159,7 +159,7 @@ fn list(options: &Options, texts: &Texts) -> Result<Option<(List, Vec<String>)>,
 pub(in crate::daemon) fn ident_warning(
     options: &Options,
     path: &Path,
-    list: &List,
+    list: &RuleList,
 ) -> Option<String> {
     let needs_ident = list.asks_for_ident() && !options.ident;
     needs_ident.then(|| format!("{}: keys with `@' need -r", path.display()))

@@ -12,7 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::error::Fatal;
 use crate::names::Patterns;
 use crate::options::{Options, Setting, config, files};
-use crate::rules::list::List;
+use crate::rules::list::RuleList;
 
 /// The length that stands for a file that no option names.
 const NONE: u64 = u64::MAX;
@@ -60,7 +60,7 @@ impl Texts {
     pub(in crate::daemon) fn read_others(&mut self, options: &Options) -> Result<(), Fatal> {
         self.dynamic = read_all(options, "dynamic-file", &options.dynamic_files)?;
         self.exceptions = read_all(options, "static-file", &options.static_files)?;
-        self.rules = read(options, "rules", options.rules.as_deref(), List::LARGEST_FILE)?;
+        self.rules = read(options, "rules", options.rules.as_deref(), RuleList::LARGEST_FILE)?;
         Ok(())
     }
 

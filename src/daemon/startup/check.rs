@@ -21,7 +21,7 @@ use crate::mistakes::keep;
 use crate::names::Patterns;
 use crate::options::files::read;
 use crate::options::{Options, Setting, config};
-use crate::rules::list::List;
+use crate::rules::list::RuleList;
 
 /// The results of `--check`, in order.
 pub enum Remark {
@@ -127,7 +127,7 @@ fn examine_each(options: &Options) -> Vec<Remark> {
         examine(text, |text| Patterns::examine(&name_of(path), text), &mut remarks);
     }
     if let Some(path) = rules {
-        let text = read(options, "rules", path, List::LARGEST_FILE);
+        let text = read(options, "rules", path, RuleList::LARGEST_FILE);
         examine(text, |text| examine_rules(options, path, text), &mut remarks);
     }
     if let Some(path) = compile::cdb_to_check(options) {
@@ -140,7 +140,7 @@ fn examine_each(options: &Options) -> Vec<Remark> {
 }
 
 fn examine_rules(options: &Options, path: &Path, text: &[u8]) -> Vec<Finding> {
-    let (list, mut findings) = List::examine(&name_of(path), text);
+    let (list, mut findings) = RuleList::examine(&name_of(path), text);
     findings.extend(compile::ident_warning(options, path, &list).map(Finding::Warning));
     findings
 }

@@ -68,7 +68,7 @@ fn needed(options: &Options, servers: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::list::List;
+    use crate::dns::list::DnsList;
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(options(&|options| options.dns_timeout = Duration::from_secs(1)), 2 + 1);
         assert_eq!(options(&|options| options.ident = true), 2 * 4 + 1 + 1);
         assert_eq!(options(&|options| options.daemon = true), 2 * 4 + 1 + RELAY);
-        let zone = |text: &str| Rc::new(List::parse_blocklist(text).unwrap());
+        let zone = |text: &str| Rc::new(DnsList::parse_blocklist(text).unwrap());
         let lists = ["a.example=127.0.0.2", "a.example=127.0.0.3", "b.example"].map(zone);
         assert_eq!(options(&|options| options.lists.blocklists = lists.to_vec()), 5 * 4 + 1);
         assert_eq!(options(&|options| options.lists.allowlists = lists.to_vec()), 4 * 4 + 1);
