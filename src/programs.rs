@@ -121,7 +121,7 @@ fn finish(parsed: Parsed, log: &Log) -> u8 {
 fn answer(request: Request, log: &Log) -> Result<u8, Fatal> {
     let done = match request {
         Request::Run(options) if options.demo => demo::run(*options, log),
-        Request::Run(options) => return run_daemon(*options, log),
+        Request::Run(options) => return run_daemon(&options, log),
         Request::Help => print(&help(&DAEMON)),
         Request::Version => print(&format!("{} {}\n", DAEMON.program, env!("CARGO_PKG_VERSION"))),
     };
@@ -180,8 +180,8 @@ fn syslog(options: &Options, log: &Log) -> Result<Log, Fatal> {
     Ok(log.clone().to_syslog(Arc::new(syslog)))
 }
 
-fn run_daemon(options: Options, log: &Log) -> Result<u8, Fatal> {
-    let log = log_of(&options, log)?;
+fn run_daemon(options: &Options, log: &Log) -> Result<u8, Fatal> {
+    let log = log_of(options, log)?;
     if !options.daemon {
         let mut readiness = Readiness::in_foreground();
         return start::run_program(options, &log, &mut readiness).map(|()| 0);

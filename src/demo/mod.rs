@@ -57,7 +57,7 @@ pub fn run(mut options: Options, log: &Log) -> Result<(), Fatal> {
         let commands = Commands { address, delays };
         let _ = write!(io::stderr(), "\nTo be tried in another terminal:\n\n{commands}");
     };
-    start::run(options, program, log, &mut Readiness::announced_by(announce))
+    start::run(&options, program, log, &mut Readiness::announced_by(announce))
 }
 
 /// Forks a name server that knows a few loopback addresses, and ends with this process.

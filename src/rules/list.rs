@@ -288,7 +288,8 @@ mod tests {
 
     fn key(list: &RuleList, ip: &str, host: Option<&str>) -> Option<String> {
         let hosts = host.map(str::as_bytes).into_iter().collect();
-        let found = list.search(&search_keys(&RuleSubject { ip: ip.as_bytes(), hosts, info: None }))?;
+        let found =
+            list.search(&search_keys(&RuleSubject { ip: ip.as_bytes(), hosts, info: None }))?;
         Some(String::from_utf8(found.key).unwrap())
     }
 

@@ -14,7 +14,7 @@ use std::io;
 use std::path::PathBuf;
 
 use cdb::Cdb;
-use keys::{SearchKey, RuleSubject, search_keys};
+use keys::{RuleSubject, SearchKey, search_keys};
 use list::RuleList;
 pub use record::Match;
 

@@ -185,7 +185,7 @@ pub(in crate::daemon) fn check(options: &Options) -> Result<Option<Checked>, Fat
     let checker = checker.map_err(|why| Fatal::because("fork", NotForked::from(why)))?;
     let Some(status) = checker.wait() else { return Ok(None) };
     match checker.outcome(options, status) {
-        CheckOutcome::Usable(checked) => Ok(Some(*checked)),
+        CheckOutcome::Usable(files) => Ok(Some(*files)),
         CheckOutcome::Mistake(fatal) => Err(fatal),
         CheckOutcome::Died(why) => Err(Fatal::because("read expressions and rules", why)),
     }

@@ -24,7 +24,11 @@ impl StuckCheck {
 
     /// If a check is due, writes to the scoreboard how many children are stuck;
     /// `has_unaccepted` tells whether clients wait to be accepted.
-    pub(in crate::daemon) fn run_if_due(&mut self, pool: &Pool, has_unaccepted: impl FnOnce() -> bool) {
+    pub(in crate::daemon) fn run_if_due(
+        &mut self,
+        pool: &Pool,
+        has_unaccepted: impl FnOnce() -> bool,
+    ) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + INTERVAL;

@@ -39,8 +39,8 @@ use crate::sys::{self, Blocked};
 ///
 /// # Errors
 /// What keeps it from starting.
-pub fn run_program(options: Options, log: &Log, readiness: &mut Readiness) -> Result<(), Fatal> {
-    let program = program(&options)?;
+pub fn run_program(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<(), Fatal> {
+    let program = program(options)?;
     run(options, program, log, readiness)
 }
 
@@ -63,7 +63,7 @@ fn read_files(options: &Options, log: &Log) -> Result<Option<Checked>, Fatal> {
 /// # Errors
 /// What keeps it from starting.
 pub fn run(
-    options: Options,
+    options: &Options,
     program: Program,
     log: &Log,
     readiness: &mut Readiness,
@@ -71,12 +71,12 @@ pub fn run(
     signals::settle(options.as_tcpserver).map_err(unable_to_catch_signals)?;
     log.open();
     let watched = log.also_on_standard_error();
-    warn_of_open_files(&options, &watched);
+    warn_of_open_files(options, &watched);
     let environment = inherit_environment(&watched);
     let Acquired { cleanup, pidfile, listener, local, mut scoreboard } =
-        acquire_and_drop_privileges(&options, &environment, &watched)?;
-    warn(&options, local, &watched);
-    let Some(checked) = read_files(&options, &watched)? else {
+        acquire_and_drop_privileges(options, &environment, &watched)?;
+    warn(options, local, &watched);
+    let Some(checked) = read_files(options, &watched)? else {
         watched.warning("stopped during the start");
         return Ok(());
     };

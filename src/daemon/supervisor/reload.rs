@@ -39,7 +39,7 @@ impl Supervisor {
         let Some(checker) = self.checker.take() else { return };
         let log = &self.service.log;
         match checker.outcome(&self.service.options, status) {
-            CheckOutcome::Usable(checked) => self.use_files(*checked),
+            CheckOutcome::Usable(files) => self.use_files(*files),
             CheckOutcome::Mistake(mistake) => {
                 log.error(&mistake);
                 log.error("unable to reload: the old files stay");
