@@ -32,7 +32,7 @@
 //! | `is_woken` | any child; the supervisor clears it | whether it has been woken | cleared in each round |
 //! | `is_stopping`, `generation`, `heartbeat_at` | the supervisor | | children end with it |
 //! | `answered_at`, `handed_over_at`, `last_logged`, `checks_logged` | any child | times, or 0 | - |
-//! | `classes`, `lost_lines`, `losing_since` | any process | counts; a time, or 0 | - |
+//! | `classes`, `would_refuse`, `lost_lines`, `losing_since` | any process | counts; a time, or 0 | - |
 //! | `keeper` | the supervisor, then the keeper | `LastReport`, a count and a time | silent after five seconds |
 //! | `local_names` | any child | names, after a sequence that is odd meanwhile | another writes it after a second |
 //! | `refusals` | any child | `Option<Refusal>` | - |
