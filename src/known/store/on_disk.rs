@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::Purge;
-use super::disk::{Broken, Disk, Rest};
+use super::disk::{Broken, Damage, Disk, Rest};
 use super::memory::{Changes, Entry, Memory};
 use super::worker::{Done, Job, Worker};
 use crate::known::directory::Directory;
 use crate::known::key::Key;
-use crate::known::record::Record;
+use crate::known::record::{Record, Time};
 use crate::known::rules::Limits;
 
 /// How long a change waits to be written.  With the time that writing takes, a crash
@@ -26,16 +26,18 @@ pub(super) const BATCH: usize = 1000;
 /// How often clients are searched for that were remembered for long enough.
 const AT_LEAST: Duration = Duration::from_secs(600);
 /// How long a disk that has failed is not used.
-pub(super) const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(10);
 
 /// What to log.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Event {
     /// The store could not be read, for this reason, and was given this name, if it could
     /// be renamed.
-    SetAside(String, Option<PathBuf>),
+    SetAside(Damage, io::Result<PathBuf>),
     /// The store cannot be used, for this reason; all is in memory meanwhile.
-    Failed(String),
+    Failed(Broken),
+    /// The disk is full; what is new is in memory meanwhile.
+    Full,
     /// It can be used again.
     Recovered,
 }
@@ -175,14 +177,14 @@ impl OnDisk {
 
     /// Begins to write what could not be written before, or a batch out of `memory`.
     /// Without changes, clients are removed that were remembered for long enough.
-    pub(super) fn write(&mut self, memory: &mut Memory, purge: Purge) {
+    pub(super) fn write(&mut self, memory: &mut Memory, purge: Purge, now: Time) {
         let State::Open(disk) = &self.state else { return };
         let changes = match mem::replace(&mut self.batch, Batch::None) {
             Batch::InFlight(changes) => return self.batch = Batch::InFlight(changes),
             Batch::Kept(changes) => changes,
             Batch::None => Arc::new(memory.take(BATCH)),
         };
-        self.worker.give(Job::Write(Arc::clone(disk), Arc::clone(&changes), purge));
+        self.worker.give(Job::Write(Arc::clone(disk), Arc::clone(&changes), purge, now));
         self.batch = Batch::InFlight(changes);
         self.due = (!memory.is_empty()).then(Instant::now);
     }
@@ -210,9 +212,9 @@ impl OnDisk {
             }
             Done::Opened(Err(why)) => {
                 self.state = State::Closed(Instant::now() + PAUSE);
-                self.trouble(why.to_string());
+                self.trouble(Event::Failed(why));
             }
-            Done::SetAside(name, why) => self.events.push(Event::SetAside(why, name)),
+            Done::SetAside(why, name) => self.events.push(Event::SetAside(why, name)),
             // The result is of a store that was dropped meanwhile: all is written again.
             Done::Written(..) | Done::NoRoom | Done::Failed(_) if !self.is_open() => (),
             Done::Written(rest, _) => {
@@ -226,7 +228,7 @@ impl OnDisk {
             Done::NoRoom => {
                 self.keep_batch();
                 self.due = Some(Instant::now() + PAUSE);
-                self.trouble("the disk is full".into());
+                self.trouble(Event::Full);
             }
             Done::Failed(why) => self.fail(why),
         }
@@ -245,16 +247,16 @@ impl OnDisk {
         self.keep_batch();
         match why {
             Broken::Damaged(why) => self.reopen(Job::SetAside(disk, why)),
-            Broken::Refused(why) => {
+            why => {
                 self.reopen(Job::Open(Some(disk)));
-                self.trouble(why.to_string());
+                self.trouble(Event::Failed(why));
             }
         }
     }
 
-    fn trouble(&mut self, why: String) {
+    fn trouble(&mut self, event: Event) {
         if mem::replace(&mut self.health, Health::InTrouble) == Health::Good {
-            self.events.push(Event::Failed(why));
+            self.events.push(event);
         }
     }
 
@@ -265,7 +267,8 @@ impl OnDisk {
         let mut left = rest.iter().map(Changes::len).sum();
         left += batch.changes().map_or(0, |changes| changes.len());
         let State::Open(disk) = state else { return left };
-        let write = |changes| worker.give(Job::Write(Arc::clone(&disk), changes, purge));
+        let now = Time::now();
+        let write = |changes| worker.give(Job::Write(Arc::clone(&disk), changes, purge, now));
         if let Batch::Kept(changes) = batch {
             write(changes);
         }

@@ -12,9 +12,9 @@ use std::thread::{self, JoinHandle};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::clock::Purge;
-use super::disk::{Broken, Disk, Rest, close};
+use super::disk::{Broken, Damage, Disk, Rest, close};
 use super::memory::Changes;
-use crate::known::directory::Directory;
+use crate::known::directory::{Directory, Unfit};
 use crate::known::record::Time;
 use crate::known::rules::Limits;
 
@@ -31,9 +31,9 @@ pub(super) enum Job {
     /// Drop this store, if there is one, and open the store.
     Open(Option<Arc<Disk>>),
     /// The same, but the present file cannot be used.
-    SetAside(Arc<Disk>, String),
-    /// Write this.
-    Write(Arc<Disk>, Arc<Changes>, Purge),
+    SetAside(Arc<Disk>, Damage),
+    /// Write this, at this time.
+    Write(Arc<Disk>, Arc<Changes>, Purge, Time),
     /// Drop this store, so that it is closed.
     Close(Arc<Disk>),
 }
@@ -42,8 +42,8 @@ pub(super) enum Job {
 pub(super) enum Done {
     /// The store is open, or cannot be opened.
     Opened(Result<Arc<Disk>, Broken>),
-    /// A store that could not be read was given this name, or none; and why.
-    SetAside(Option<PathBuf>, String),
+    /// A store that could not be read, for this reason, was given this name.
+    SetAside(Damage, io::Result<PathBuf>),
     /// The batch is on the disk; whether there are more clients to forget, and how many
     /// changes it had.
     Written(Rest, usize),
@@ -122,8 +122,8 @@ impl Side {
                 let opened = self.open();
                 self.tell(Done::Opened(opened));
             }
-            Job::Write(disk, changes, purge) => {
-                let done = self.write(&disk, &changes, purge);
+            Job::Write(disk, changes, purge, now) => {
+                let done = self.write(&disk, &changes, purge, now);
                 // The receiver is the only owner.
                 drop((disk, changes));
                 self.tell(done);
@@ -150,18 +150,21 @@ impl Side {
     }
 
     fn file(&self) -> Result<File, Broken> {
-        self.directory.store().map_err(|why| Broken::Refused(io::Error::other(why)))
+        self.directory.store().map_err(|why| match why {
+            Unfit::Refused(why) => Broken::Refused(why),
+            why => Broken::Unfit(why),
+        })
     }
 
-    fn set_aside(&self, why: String) {
-        self.tell(Done::SetAside(self.directory.set_store_aside().ok(), why));
+    fn set_aside(&self, why: Damage) {
+        self.tell(Done::SetAside(why, self.directory.set_store_aside()));
     }
 
-    fn write(&self, disk: &Disk, changes: &Changes, purge: Purge) -> Done {
+    fn write(&self, disk: &Disk, changes: &Changes, purge: Purge, now: Time) -> Done {
         if self.lacks_room(changes.len()) {
             return Done::NoRoom;
         }
-        match disk.write(changes, &self.limits, purge, Time::now()) {
+        match disk.write(changes, &self.limits, purge, now) {
             Ok(rest) => Done::Written(rest, changes.len()),
             Err(why) => Done::Failed(why),
         }

@@ -19,8 +19,8 @@ use backend::Backend;
 use broken::contained;
 use tables::{CLIENTS, Tables};
 
-pub use broken::Broken;
 pub(in crate::known) use broken::panics_are_contained;
+pub use broken::{Broken, Damage};
 pub use tables::Rest;
 
 /// Bytes of pages that are cached in memory.
@@ -43,7 +43,7 @@ impl Disk {
             let tables: Vec<String> = reading.list_tables()?.map(|it| it.name().into()).collect();
             drop(reading);
             if !tables.is_empty() && !tables.iter().any(|name| name == CLIENTS.name()) {
-                return Err(Broken::Damaged("another version has written it".into()));
+                return Err(Broken::Damaged(Damage::OtherVersion));
             }
             if tables.is_empty() {
                 let writing = database.begin_write()?;
@@ -132,6 +132,8 @@ pub(super) fn close(disk: Option<Arc<Disk>>) {
 mod tests {
     use std::fs;
     use std::net::Ipv4Addr;
+    use std::panic::{set_hook, take_hook};
+    use std::sync::Once;
 
     use redb::TableDefinition;
 
@@ -144,6 +146,9 @@ mod tests {
 
     const DAYS: std::time::Duration = std::time::Duration::from_secs(36 * 86_400);
     const LIMITS: Limits = Limits { size: 100, lifetimes: Lifetimes { of_static: DAYS } };
+
+    /// Bytes that the database reads and writes at once.
+    const PAGE: u64 = 4096;
 
     /// A file that is removed on drop.
     struct TestFile(std::path::PathBuf);
@@ -297,6 +302,75 @@ mod tests {
                 Err(Broken::Damaged(_)) => (),
                 Err(other) => panic!("{length}: {other}"),
             }
+        }
+    }
+
+    /// Panics that are contained print nothing, as in the keeper.
+    fn print_no_contained_panics() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let usual = take_hook();
+            set_hook(Box::new(move |panic| {
+                if !panics_are_contained() {
+                    usual(panic);
+                }
+            }));
+        });
+    }
+
+    /// Every byte of the header, and both sides of the end of every page: the database
+    /// reads its file in pages.
+    #[test]
+    fn a_store_that_was_cut_anywhere_says_so() {
+        print_no_contained_panics();
+        let place = TestFile::new("anywhere");
+        let disk = Disk::open(place.file()).unwrap();
+        write(&disk, &known(0..20, record(Class::Static, 1, 1)), Purge::Held, 1);
+        drop(disk);
+        let file = place.file();
+        let whole = file.metadata().unwrap().len();
+        let pages =
+            (2..=whole / PAGE).flat_map(|page| [page * PAGE - 1, page * PAGE, page * PAGE + 1]);
+        // What is damaged is not written to, so that it can be cut once more.
+        for length in (1..=PAGE + 1).chain(pages).filter(|length| *length < whole).rev() {
+            file.set_len(length).unwrap();
+            let opened = Disk::open(place.file()).map(drop);
+            assert!(matches!(opened, Err(Broken::Damaged(_))), "{length}: {opened:?}");
+        }
+        file.set_len(0).unwrap();
+        assert_eq!(Disk::open(place.file()).unwrap().count().unwrap(), 0);
+    }
+
+    /// The file has the size that a batch needed which was not finished.
+    #[test]
+    fn a_store_that_was_killed_while_it_grew_is_whole() {
+        print_no_contained_panics();
+        let place = TestFile::new("growing");
+        let disk = Disk::open(place.file()).unwrap();
+        write(&disk, &known(0..50, record(Class::Static, 1, 1)), Purge::Held, 1);
+        let before = place.file().metadata().unwrap().len();
+        let writing = disk.0.begin_write().unwrap();
+        let mut tables = Tables::open(&writing).unwrap();
+        for number in 0..20_000 {
+            tables.put(key(number), Entry::Known(record(Class::None, 1, 1))).unwrap();
+        }
+        let bytes = fs::read(&place.0).unwrap();
+        drop(tables);
+        drop(writing);
+        drop(disk);
+        let grown = bytes.len() as u64;
+        assert!(grown > before);
+        for length in [before, before + 1, before + PAGE, grown - PAGE, grown - 1, grown] {
+            fs::write(&place.0, &bytes[..usize::try_from(length).unwrap()]).unwrap();
+            let disk = match Disk::open(place.file()) {
+                Ok(disk) => disk,
+                // No crash leaves a part of a page.
+                Err(Broken::Damaged(_)) if length % PAGE != 0 => continue,
+                Err(why) => panic!("{length}: {why}"),
+            };
+            assert_eq!(disk.count().unwrap(), 50);
+            write(&disk, &known(100..120, record(Class::Static, 1, 1)), Purge::Held, 1);
+            assert_consistent(&disk);
         }
     }
 
