@@ -10,17 +10,20 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use lexopt::Arg;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
 
 use super::failure::Failure;
 use crate::class::Class;
 use crate::error::{Fatal, NotAnAddress, Usage};
-use crate::known::asking::Asker;
 use crate::known::asking::message::{Answer, Request, Why};
+use crate::known::asking::{Asker, NoAnswer};
 use crate::known::directory::USUAL;
 use crate::known::key::Key;
 use crate::known::record::{Record, Time};
 use crate::known::rules::DAY;
 use crate::options::suggest::hint;
+use crate::sys;
 
 /// How long the keeper may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,7 +33,7 @@ const ZONE_VALUE: &str = ":127.0.0.2:known to smtp-delay";
 /// What is requested.
 enum Action {
     List,
-    Show(IpAddr),
+    Show(Key),
     Forget(IpNet),
     Export(Export),
 }
@@ -49,10 +52,12 @@ struct Export {
 /// keeper does not answer.
 pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let (directory, action) = read(arguments)?;
+    // A reader that has seen enough of a list ends it without a word.
+    let _ = sys::reset(Signal::SIGPIPE);
     let keeper = Keeper::of(&directory)?;
     match action {
         Action::List => keeper.each(Key::FIRST, Key::LAST, |key, record| print(&line(key, record))),
-        Action::Show(ip) => keeper.show(Key::of(ip)),
+        Action::Show(key) => keeper.show(key),
         Action::Forget(net) => keeper.forget(net),
         Action::Export(export) => keeper.export(&export),
     }
@@ -82,7 +87,7 @@ fn read(arguments: &[OsString]) -> Result<(PathBuf, Action), Usage> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let action = match words.as_slice() {
         ["list"] => Action::List,
-        ["show", ip] => Action::Show(address(ip)?),
+        ["show", ip] => Action::Show(client(ip)?),
         ["forget", net] => Action::Forget(network(net)?),
         ["export"] => return Ok((directory, Action::Export(export))),
         ["show", ..] => return Err(takes("known show", "IP")),
@@ -106,12 +111,13 @@ fn takes(what: &str, takes: &'static str) -> Usage {
     Usage::Takes { what: what.into(), takes }
 }
 
-fn address(text: &str) -> Result<IpAddr, Usage> {
-    text.parse().map_err(|_| Usage::Invalid {
-        option: "IP".into(),
-        value: text.into(),
-        why: NotAnAddress.into(),
-    })
+/// One client, by its address or as it is listed: `2001:db8:1:2::/64`.
+fn client(text: &str) -> Result<Key, Usage> {
+    let range = network(text).ok().map(Key::range);
+    let only = range.filter(|range| range.start() == range.end());
+    let invalid =
+        || Usage::Invalid { option: "IP".into(), value: text.into(), why: NotAnAddress.into() };
+    only.map(|range| *range.start()).ok_or_else(invalid)
 }
 
 fn network(text: &str) -> Result<IpNet, Usage> {
@@ -195,16 +201,16 @@ impl<'a> Keeper<'a> {
 }
 
 /// The keeper of `directory` does not answer.
-pub(super) fn unanswered(directory: &Path, why: io::Error) -> Failure {
-    let directory = directory.display();
-    let hint = match why.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+pub(super) fn unanswered(directory: &Path, why: NoAnswer) -> Failure {
+    let hint = match why {
+        NoAnswer::System(Errno::ENOENT | Errno::ECONNREFUSED) => {
             ": no keeper is running there (use --known DIR)"
         }
+        NoAnswer::System(Errno::EACCES) => ": only its user and root may ask",
         _ => "",
     };
-    let what = format!("ask the keeper of {directory}");
-    Fatal::Unable { what, why, hint, tcpserver: None }.into()
+    let what = format!("ask the keeper of {}", directory.display());
+    Fatal::Unable { what, why: why.into(), hint, tcpserver: None }.into()
 }
 
 /// `ADDRESS class=CLASS count=N first=DAYS last=DAYS`: how long ago that was.
@@ -248,6 +254,22 @@ mod tests {
         assert_eq!(mistake("list --zone"), "--all and --zone are for known export");
         assert_eq!(mistake("--knwn x list"), "unknown option --knwn: did you mean --known?");
         assert_eq!(mistake("list --known"), "--known takes DIR");
+    }
+
+    #[test]
+    fn one_client_is_shown_however_it_is_written() {
+        let shown = |text: &str| client(text).ok().map(|key| key.to_string());
+        for text in ["192.0.2.7", "::ffff:192.0.2.7", "::FFFF:c000:207", "192.0.2.7/32"] {
+            assert_eq!(shown(text).as_deref(), Some("192.0.2.7"), "{text}");
+        }
+        for text in
+            ["2001:db8:1:2::3", "2001:DB8:1:2:3::", "2001:db8:1:2::/64", "2001:db8:1:2::7/128"]
+        {
+            assert_eq!(shown(text).as_deref(), Some("2001:db8:1:2::/64"), "{text}");
+        }
+        for text in ["192.0.2.0/24", "2001:db8::/48", "mx.example.org", ""] {
+            assert_eq!(shown(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -3,10 +3,9 @@
 
 use std::os::fd::BorrowedFd;
 
-use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-use crate::known::asking::{Asker, Outcome, Question};
+use crate::known::asking::{Asker, NoAnswer, Outcome, Question};
 use crate::known::key::Key;
 use crate::known::record::Record;
 
@@ -27,7 +26,7 @@ impl Memory {
     pub(in crate::connection) fn ask(asker: &Asker, key: Key) -> Self {
         let mut memory = match asker.ask(key) {
             Ok(question) => Self::Asked(question),
-            Err(why) => Self::Settled(Outcome::Unanswered(why)),
+            Err(why) => Self::Settled(Outcome::Unanswered(why.into())),
         };
         // On a machine with idle processors the answer may be there already.
         memory.advance();
@@ -64,11 +63,12 @@ impl Memory {
         }
     }
 
-    /// Why the keeper has not answered, if it will not.
-    pub(in crate::connection) fn failure(&self) -> Option<Errno> {
+    /// Why the keeper has not answered, if it was asked and there is no more time for it.
+    pub(in crate::connection) fn failure(&self) -> Option<NoAnswer> {
         match self {
+            Self::Asked(_) => Some(NoAnswer::Late),
             Self::Settled(Outcome::Unanswered(why)) => Some(*why),
-            _ => None,
+            Self::NotAsked | Self::Settled(_) => None,
         }
     }
 }

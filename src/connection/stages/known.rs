@@ -1,8 +1,9 @@
 //! Known clients: which ones the keeper is asked about, how much shorter a known client
 //! waits, and what the keeper is told afterwards.
 
-use std::io;
 use std::time::Duration;
+
+use nix::unistd::{Pid, getpid};
 
 use crate::class::Class;
 use crate::connection::client::Origin;
@@ -18,8 +19,11 @@ use crate::known::record::{Record, Time};
 use crate::known::rules::{KnownDelays, Pass, Waited};
 
 /// How long a keeper that has answered is waited for if it has no room for what it is
-/// told.
+/// told, as long as the client waits as well.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// The same once the client has its program: in a burst the keeper, whose queue takes ten
+/// messages, gets its turn after all those that tell it something.
+const PATIENCE_AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// Asks about a client that waits for the delay of its class, and that is looked up
 /// for it: nothing else of it depends on the memory.
@@ -63,25 +67,30 @@ pub(super) fn shorten(
     decided.shorten(wait, delays.wait(wait.time(), class, record.class))
 }
 
-/// Logs that the keeper has not answered, if it will not.
+/// Logs that the keeper has not answered, once the client does not wait for it any more.
 pub(super) fn log_failure(server: Server<'_>, watched: &Watched) {
     let failure = watched.lookup().memory().failure();
     if let Some(why) = failure.filter(|_| server.acceptor.findings.may_log_keeper()) {
-        let error = io::Error::from(why);
         server.log().warning(format_args!(
-            "unable to ask the keeper of known clients: {error}: every client counts as new"
+            "unable to ask the keeper of known clients: {why}: every client counts as new"
         ));
     }
 }
 
-/// Tells the keeper of a client that is handed over, and not only because this is a dry run.
-pub(super) fn tell_pass(server: Server<'_>, watched: &Watched, decided: &Decided) {
+/// Tells the keeper of a client that is handed over to the process `pid`, which may be this
+/// one, and not only because this is a dry run.  A client that a list or a rule has
+/// rejected before us (`RBLSMTPD`) is handed over to be refused.
+pub(super) fn tell_pass(server: Server<'_>, watched: &Watched, decided: &Decided, pid: Pid) {
+    if decided.is_rejected_upstream() {
+        return forget(server, watched, Why::Listed);
+    }
     let (Some(asker), Some(class)) = (&server.service.known, decided.class()) else { return };
     if !may_be_remembered(server, watched, decided) || !decided.would_refuse().is_empty() {
         return;
     }
     if let Some(pass) = Pass::of(class, way_of_waiting(watched, decided)) {
-        let _ = asker.tell(Request::Tell(key(watched), pass), patience(watched));
+        let usual = if pid == getpid() { PATIENCE } else { PATIENCE_AFTERWARDS };
+        let _ = asker.tell(Request::Tell(key(watched), pass), patience(watched, usual));
     }
 }
 
@@ -98,7 +107,7 @@ fn way_of_waiting(watched: &Watched, decided: &Decided) -> Waited {
 pub(super) fn forget(server: Server<'_>, watched: &Watched, why: Why) {
     let Some(asker) = &server.service.known else { return };
     if !matches!(watched.lookup().memory(), Memory::Settled(Outcome::NotKnown)) {
-        let _ = asker.tell(Request::Forget(key(watched), why), patience(watched));
+        let _ = asker.tell(Request::Forget(key(watched), why), patience(watched, PATIENCE));
     }
 }
 
@@ -106,10 +115,10 @@ fn key(watched: &Watched) -> Key {
     Key::of(watched.client().ip())
 }
 
-/// A keeper that has not answered is not waited for.
-fn patience(watched: &Watched) -> Duration {
+/// `usual`; a keeper that has not answered is not waited for.
+fn patience(watched: &Watched, usual: Duration) -> Duration {
     match watched.lookup().memory() {
-        Memory::Settled(Outcome::Known(_) | Outcome::NotKnown) => PATIENCE,
+        Memory::Settled(Outcome::Known(_) | Outcome::NotKnown) => usual,
         _ => Duration::ZERO,
     }
 }

@@ -1,6 +1,5 @@
 //! What the keeper remembers of a client, and the delay that results.
 
-use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -11,8 +10,8 @@ use crate::class::Class;
 use crate::connection::decided::exemptions::{DelayBy, delay};
 use crate::ctl::failure::Failure;
 use crate::ctl::known::{age, facts, unanswered};
-use crate::known::asking::Asker;
 use crate::known::asking::message::{Answer, Request};
+use crate::known::asking::{Asker, NoAnswer};
 use crate::known::directory::USUAL;
 use crate::known::key::Key;
 use crate::known::record::Record;
@@ -35,7 +34,7 @@ impl<'a> Keeper<'a> {
     /// A keeper that is named and does not answer.
     pub(super) fn of(options: &'a Options) -> Result<Option<Self>, Failure> {
         let directory = options.known.as_deref().unwrap_or(Path::new(USUAL));
-        let asker = Asker::of_directory(directory).map_err(io::Error::from);
+        let asker = Asker::of_directory(directory).map_err(NoAnswer::from);
         let answers = asker.and_then(|asker| {
             asker.exchange(Request::Status, PATIENCE).map(|_| Self { asker, options })
         });

@@ -3,13 +3,13 @@
 //! question is a descriptor for the caller's own poll(2), and allocates nothing that stays.
 
 pub mod message;
+mod no_answer;
 mod question;
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,6 +22,7 @@ use super::key::Key;
 use crate::sys;
 use message::{Answer, LONGEST, Request};
 
+pub use no_answer::NoAnswer;
 pub use question::{Outcome, Question};
 
 /// The address of a keeper.
@@ -64,16 +65,23 @@ impl Asker {
     pub fn tell(&self, request: Request, patience: Duration) -> nix::Result<()> {
         let socket = unnamed()?;
         connect(socket.as_raw_fd(), &self.address)?;
-        let bytes = request.bytes();
-        match sys::put(&socket, &bytes) {
-            Err(Errno::EAGAIN) if !patience.is_zero() => {
-                let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-                poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], patience)?;
-                sys::put(&socket, &bytes)
+        let (bytes, until) = (request.bytes(), Instant::now() + patience);
+        loop {
+            match sys::put(&socket, &bytes) {
+                Err(Errno::EAGAIN | Errno::EINTR) => (),
+                sent => return sent.map(drop),
             }
-            sent => sent,
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Errno::EAGAIN);
+            }
+            // Of all that wait for room only some find it, and the others go on waiting.
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], left) {
+                Ok(_) | Err(Errno::EINTR) => (),
+                Err(why) => return Err(why),
+            }
         }
-        .map(drop)
     }
 
     /// Asks, and waits for the answer up to `patience`.
@@ -81,18 +89,14 @@ impl Asker {
     /// # Errors
     /// As [`ask`](Self::ask); a keeper that does not answer, or that is of another
     /// version.
-    pub fn exchange(&self, request: Request, patience: Duration) -> io::Result<Answer> {
+    pub fn exchange(&self, request: Request, patience: Duration) -> Result<Answer, NoAnswer> {
         let socket = UnixDatagram::from(self.connected()?);
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(patience))?;
         socket.send(&request.bytes())?;
         let mut room = [0; LONGEST];
-        let length = socket.recv(&mut room).map_err(|why| match why.kind() {
-            io::ErrorKind::WouldBlock => io::Error::other("it does not answer"),
-            _ => why,
-        })?;
-        let answer = Answer::read(&room[..length]);
-        answer.ok_or_else(|| io::Error::other("it is of another version"))
+        let length = socket.recv(&mut room)?;
+        Answer::read(&room[..length]).ok_or(NoAnswer::OtherVersion)
     }
 
     /// A socket to which only the keeper can send: a connected one receives datagrams from
@@ -191,12 +195,35 @@ mod tests {
     }
 
     #[test]
+    fn of_many_that_wait_for_room_each_gets_it() {
+        const TELLERS: usize = 20;
+        let (keeper, asker) = keeper();
+        keeper.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        while asker.tell(Request::Status, Duration::ZERO).is_ok() {}
+        let tell = move || asker.tell(Request::Ask(key()), Duration::from_secs(60));
+        let tellers = [(); TELLERS].map(|()| std::thread::spawn(tell));
+        let mut told = 0;
+        while told < TELLERS {
+            told += usize::from(receive(&keeper).0 == Request::Ask(key()));
+        }
+        assert!(tellers.into_iter().all(|teller| teller.join().unwrap() == Ok(())));
+    }
+
+    #[test]
     fn a_keeper_of_another_version_does_not_answer() {
         let (keeper, asker) = keeper();
         let mut question = asker.ask(key()).unwrap();
         let (_, from) = receive(&keeper);
         keeper.send_to_addr(b"SDK\x02 something else that is longer", &from).unwrap();
-        assert_eq!(question.proceed(), Some(Outcome::Unanswered(Errno::EPROTO)));
+        assert_eq!(question.proceed(), Some(Outcome::Unanswered(NoAnswer::OtherVersion)));
+    }
+
+    #[test]
+    fn a_keeper_that_is_stopped_is_late() {
+        let (_keeper, asker) = keeper();
+        let exchanged = asker.exchange(Request::Status, Duration::from_millis(1));
+        assert_eq!(exchanged, Err(NoAnswer::Late));
+        assert_eq!(std::io::Error::from(NoAnswer::Late).to_string(), "it does not answer");
     }
 
     #[test]
@@ -207,6 +234,8 @@ mod tests {
         let nowhere = Asker::of_directory(Path::new("/nonexistent")).unwrap();
         assert_eq!(nowhere.ask(key()).unwrap_err(), Errno::ENOENT);
         assert_eq!(nowhere.tell(Request::Status, Duration::ZERO), Err(Errno::ENOENT));
+        let exchanged = nowhere.exchange(Request::Status, Duration::from_millis(1));
+        assert_eq!(exchanged, Err(NoAnswer::System(Errno::ENOENT)));
         let long = "x".repeat(108);
         assert_eq!(Asker::of_directory(Path::new(&long)).unwrap_err(), Errno::ENAMETOOLONG);
     }

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 
 use super::message::{ANSWER, Answer, Request};
+use super::no_answer::NoAnswer;
 use crate::known::record::Record;
 use crate::sys;
 
@@ -16,9 +17,8 @@ pub enum Outcome {
     Known(Record),
     /// The keeper does not know the client.
     NotKnown,
-    /// The keeper cannot be asked: there is none, or it is another user's or of another
-    /// version.
-    Unanswered(Errno),
+    /// The keeper does not answer.
+    Unanswered(NoAnswer),
 }
 
 /// A question that is being asked.
@@ -65,7 +65,7 @@ impl Question {
         self.advance().map(|answer| match answer {
             Ok(Answer::Known(record)) => Outcome::Known(record),
             Ok(Answer::NotKnown) => Outcome::NotKnown,
-            Ok(_) => Outcome::Unanswered(Errno::EPROTO),
+            Ok(_) => Outcome::Unanswered(NoAnswer::OtherVersion),
             Err(why) => Outcome::Unanswered(why),
         })
     }
@@ -73,18 +73,18 @@ impl Question {
     /// The same for any question whose answer is not a page.
     ///
     /// # Errors
-    /// Inside: those of send(2) and recv(2); EPROTO for a keeper of another version.
-    pub fn advance(&mut self) -> Option<nix::Result<Answer>> {
+    /// Inside: those of send(2) and recv(2); a keeper of another version.
+    pub fn advance(&mut self) -> Option<Result<Answer, NoAnswer>> {
         if self.stage == Stage::Unsent {
             if let Err(why) = self.send() {
-                return Some(Err(why));
+                return Some(Err(why.into()));
             }
         }
         let mut room = [0; ANSWER + 1];
         match sys::take(&self.socket, &mut room) {
             Err(Errno::EAGAIN | Errno::EINTR) => None,
-            Err(why) => Some(Err(why)),
-            Ok(length) => Some(Answer::read(&room[..length]).ok_or(Errno::EPROTO)),
+            Err(why) => Some(Err(why.into())),
+            Ok(length) => Some(Answer::read(&room[..length]).ok_or(NoAnswer::OtherVersion)),
         }
     }
 

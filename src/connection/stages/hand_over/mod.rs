@@ -42,7 +42,7 @@ pub(in crate::connection) fn hand_over(
         } else if let Passed::Waited { dns_time } = passed {
             let times = (dns_time, known::last_pass(watched, decided));
             server.log().pass(&view.subject(waited), times, pid);
-            known::tell_pass(server, watched, decided);
+            known::tell_pass(server, watched, decided, pid);
         }
     };
     // As in tcpserver, whether the program can be run or not.
