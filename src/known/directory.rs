@@ -1,5 +1,6 @@
-//! The keeper's directory: `lock`, `store` and `socket`.  Only its owner has access to it,
-//! no link in it is followed, and the process that holds the lock is the keeper.
+//! The keeper's directory: `lock`, `store` and `socket`; `store.bad` and `unanswered` after
+//! trouble.  Only its owner has access to it, no link in it is followed, and the process
+//! that holds the lock is the keeper.
 
 use std::fs::{DirBuilder, File, Metadata};
 use std::os::fd::AsRawFd;
@@ -29,6 +30,8 @@ const STORE: &str = "store";
 const BAD: &str = "store.bad";
 /// Where the keeper is asked.
 const SOCKET: &str = "socket";
+/// The file by which processes that get no answer log that once a minute among all.
+const UNANSWERED: &str = "unanswered";
 
 /// The socket in the directory at `path`.
 #[must_use]
@@ -68,6 +71,8 @@ pub enum Unfit {
     Owner(u32),
     /// Users other than its owner have access to it.
     Open(u32),
+    /// A file in it has another name elsewhere (link(2)).
+    Linked,
 }
 
 impl fmt::Display for Unfit {
@@ -81,6 +86,7 @@ impl fmt::Display for Unfit {
                 write!(f, "it belongs to user {owner}, and this is user {}", geteuid())
             }
             Self::Open(mode) => write!(f, "its mode is {mode:o}: use chmod 700"),
+            Self::Linked => f.write_str("a file in it has another name elsewhere"),
         }
     }
 }
@@ -91,6 +97,15 @@ impl From<io::Error> for Unfit {
     fn from(why: io::Error) -> Self {
         Self::Refused(why)
     }
+}
+
+/// Whether a file was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It was created.
+    New,
+    /// It was there.
+    Old,
 }
 
 /// A directory to which only this user has access.
@@ -124,12 +139,21 @@ impl Directory {
         &self.path
     }
 
+    /// Whether a keeper could use it: create files, and lock one.
+    ///
+    /// # Errors
+    /// EROFS; a lock that cannot be created, or belongs to another user.
+    pub fn check(&self) -> Result<(), Unfit> {
+        Entry::within(&self.opened, SOCKET)?.check_directory().map_err(io::Error::from)?;
+        self.open_or_create(LOCK).map(drop)
+    }
+
     /// The lock, if no other process has it.
     ///
     /// # Errors
     /// A file that cannot be created or locked, or belongs to another user.
     pub fn lock(&self) -> Result<Option<File>, Unfit> {
-        let file = self.open_or_create(LOCK)?;
+        let (file, _) = self.open_or_create(LOCK)?;
         match lock(&file) {
             Ok(()) => Ok(Some(file)),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
@@ -142,7 +166,16 @@ impl Directory {
     /// # Errors
     /// A file that cannot be opened or created, or belongs to another user.
     pub fn store(&self) -> Result<File, Unfit> {
-        self.open_or_create(STORE)
+        Ok(self.open_or_create(STORE)?.0)
+    }
+
+    /// The file whose time of modification is when a process last logged that it got no
+    /// answer; an empty file is created if there is none.
+    ///
+    /// # Errors
+    /// A file that cannot be opened or created, or belongs to another user.
+    pub(super) fn unanswered(&self) -> Result<(File, Age), Unfit> {
+        self.open_or_create(UNANSWERED)
     }
 
     /// How many bytes are available on its file system to this user.
@@ -164,14 +197,17 @@ impl Directory {
         Ok(self.path.join(BAD))
     }
 
-    fn open_or_create(&self, name: &str) -> Result<File, Unfit> {
+    fn open_or_create(&self, name: &str) -> Result<(File, Age), Unfit> {
         let entry = Entry::within(&self.opened, name)?;
-        let file = match entry.open(OFlag::O_RDWR) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => entry.create(),
-            opened => opened,
-        }?;
-        check_owner(&file.metadata()?)?;
-        Ok(file)
+        match entry.create() {
+            Ok(file) => return Ok((file, Age::New)),
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => (),
+            Err(why) => return Err(why.into()),
+        }
+        let file = entry.open(OFlag::O_RDWR)?;
+        let found = file.metadata()?;
+        check_owner(&found)?;
+        if found.nlink() > 1 { Err(Unfit::Linked) } else { Ok((file, Age::Old)) }
     }
 
     /// A new socket, which replaces any other.  Only the process that has the lock may do

@@ -8,3 +8,4 @@ pub mod key;
 pub mod record;
 pub mod rules;
 pub mod store;
+pub mod unanswered;

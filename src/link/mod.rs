@@ -73,7 +73,8 @@ fn run(mut options: Options, log: &Log, received: Instant) -> Result<u8, Fatal> 
     // The name is not looked up if nothing depends on it.
     options.look_up =
         common_delay(&Class::JUDGED, exemptions.delay_source, &options.delays).is_none();
-    let server = Ucspi { local_name: environment.text("TCPLOCALHOST").map(String::from) };
+    let local_name = environment.text("TCPLOCALHOST").map(String::from);
+    let server = Ucspi { local_name, known: options.known.clone() };
     let service = service(options, environment, log)?;
     Ok(serve(&service, Acceptor::of(&server), client))
 }

@@ -2,16 +2,20 @@
 //! client its place already.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::connection::acceptor::{Counts, Limits, Places, Process, SharedFindings};
+use crate::known::unanswered::may_log;
 use crate::sys;
 
 /// The server that has run us.
 pub(super) struct Ucspi {
     /// Our name, if the server tells it (`TCPLOCALHOST`).
     pub(super) local_name: Option<String>,
+    /// The directory of the keeper that is asked.
+    pub(super) known: Option<PathBuf>,
 }
 
 impl Counts for Ucspi {}
@@ -25,6 +29,10 @@ impl SharedFindings for Ucspi {
     /// needs it.
     fn local_name(&self, _: IpAddr) -> Option<Option<String>> {
         Some(self.local_name.clone())
+    }
+
+    fn may_log_keeper(&self) -> bool {
+        self.known.as_deref().is_some_and(may_log)
     }
 }
 
