@@ -210,7 +210,7 @@ fn relay(options: &Options, log: &Log, readiness: &mut Readiness) -> Result<Opti
 /// The keeper of known clients, if the options ask for one.
 fn keeper(options: &Options, log: &Log, pool: &Pool) -> Result<Option<KeeperProcess>, Fatal> {
     let keeper = KeeperProcess::start(options, log, pool.board.keeper_record());
-    keeper.map_err(|why| Fatal::because("fork the keeper of known clients", NotForked::from(why)))
+    keeper.map_err(|why| Fatal::unable("make a socket for known clients", why))
 }
 
 /// Prints the port if asked, and turns descriptors 0 and 1 into /dev/null:

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, pipe2};
 
 use crate::daemon::scoreboard::keeper::KeeperRecord;
@@ -49,7 +49,8 @@ enum KeeperStorage {
 impl KeeperStorage {
     /// The directory at `path`, if it can be used.
     fn of(path: &Path, log: &Log) -> io::Result<Self> {
-        let Err(why) = Directory::open(path) else { return Ok(Self::Directory(path.into())) };
+        let checked = Directory::open(path).and_then(|directory| directory.check());
+        let Err(why) = checked else { return Ok(Self::Directory(path.into())) };
         let path = path.display();
         log.warning(format_args!(
             "unable to keep known clients in {path}: {why}: keeping them in memory"
@@ -72,10 +73,10 @@ pub struct KeeperProcess {
 impl KeeperProcess {
     /// Forks the keeper that `options` ask for, and waits until it answers, for a second at
     /// most.  If the directory cannot be used there is a warning, and the keeper stores
-    /// what it is told in memory.
+    /// what it is told in memory.  If no process can be made now it is tried again.
     ///
     /// # Errors
-    /// No descriptors, or no process.
+    /// No descriptors.
     pub(in crate::daemon) fn start(
         options: &Options,
         log: &Log,
@@ -91,8 +92,10 @@ impl KeeperProcess {
         let (started, pause) = (Instant::now(), FIRST_PAUSE);
         let mut keeper = Self { home, limits, pid: None, life: None, started, pause };
         shown.expect();
-        keeper.fork(log, shown)?;
-        keeper.wait_for_answer();
+        keeper.fork(log, shown);
+        if keeper.pid.is_some() {
+            keeper.wait_for_answer();
+        }
         Ok(Some(keeper))
     }
 
@@ -129,16 +132,18 @@ impl KeeperProcess {
         if self.due().is_some_and(|due| due <= Instant::now()) {
             self.started = Instant::now();
             self.pause = LONGEST_PAUSE.min(self.pause * 2);
-            if let Err(why) = self.fork(log, shown).map_err(NotForked::from) {
-                log.error(format_args!("unable to fork the keeper of known clients: {why}"));
-            }
+            self.fork(log, shown);
         }
     }
 
-    /// Tells it to end, and waits until it has stored what it was told.
+    /// Tells it to end, and waits until it has stored what it was told.  One that is
+    /// stopped (SIGSTOP) is continued: it would hold the lock, which the next daemon needs.
     pub fn end(&mut self) {
         if let Some(mut life) = self.life.take() {
             let _ = life.write_all(b"\n");
+        }
+        if let Some(pid) = self.pid {
+            let _ = kill(pid, Signal::SIGCONT);
         }
         let until = Instant::now() + END;
         while let Some(pid) = self.pid.filter(|_| Instant::now() < until) {
@@ -149,7 +154,14 @@ impl KeeperProcess {
         }
     }
 
-    fn fork(&mut self, log: &Log, shown: &KeeperRecord) -> io::Result<()> {
+    /// Forks it, or logs why that cannot be done.
+    fn fork(&mut self, log: &Log, shown: &KeeperRecord) {
+        if let Err(why) = self.try_fork(log, shown).map_err(NotForked::from) {
+            log.error(format_args!("unable to fork the keeper of known clients: {why}"));
+        }
+    }
+
+    fn try_fork(&mut self, log: &Log, shown: &KeeperRecord) -> io::Result<()> {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let supervisor = getpid();
         let mut reading = Some(reading);

@@ -42,6 +42,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const OPENING: Duration = Duration::from_millis(800);
 /// How many requests are answered before anything else is checked.
 const AT_ONCE: usize = 256;
+/// How long requests are answered at the end that were sent before it.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Where a keeper stores what it knows.
 pub enum Place<'a> {
@@ -135,7 +137,7 @@ impl<'a> Keeper<'a> {
 
     fn run(mut self) -> Result<(), Fatal> {
         while !self.process.life.is_over() {
-            self.answer_all();
+            self.answer_some();
             self.store.tick(Time::now(), Instant::now());
             self.log_events();
             if self.look_at <= Instant::now() {
@@ -154,16 +156,17 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// Requests are refused from now on.  What the keeper was told is written.
-    fn end(self) {
+    /// Requests are refused from now on.  What the keeper was told is written, also what is
+    /// still in the queue of its socket.
+    fn end(mut self) {
         if let Some(home) = &self.home {
             home.directory.remove_socket();
         }
+        let until = Instant::now() + LAST_REQUESTS;
+        while self.answer_some() > 0 && Instant::now() < until {}
         let left = self.store.close();
         if left > 0 {
-            self.process
-                .log
-                .error(format_args!("unable to write {left} known clients: they are lost"));
+            self.process.log.error(format_args!("unable to write all known clients: {left} lost"));
         }
     }
 
@@ -201,14 +204,16 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn answer_all(&mut self) {
-        for _ in 0..AT_ONCE {
+    /// Answers up to [`AT_ONCE`] requests; returns how many there were.
+    fn answer_some(&mut self) -> usize {
+        for done in 0..AT_ONCE {
             match receive(&self.socket) {
                 Ok(Some((request, asker))) => self.answer(request, &asker),
                 Ok(None) => (),
-                Err(_) => break,
+                Err(_) => return done,
             }
         }
+        AT_ONCE
     }
 
     fn answer(&mut self, request: Request, asker: &UnixAddr) {
