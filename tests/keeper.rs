@@ -1,20 +1,32 @@
-//! A keeper of known clients, alone, and what is asked of it.
+//! A keeper of known clients, alone, and what is asked of it; and daemons that ask one.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use domain::base::iana::Rcode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use smtp_delay::class::Class;
+use smtp_delay::file::lock::{Holder, owner_at};
 use smtp_delay::known::asking::Asker;
 use smtp_delay::known::asking::message::{Answer, Request, Where};
 use smtp_delay::known::key::Key;
 use smtp_delay::known::record::Record;
 use smtp_delay::known::rules::Pass;
+use smtp_delay::known::store::disk::Disk;
 
-use lab::daemon::Share;
+use lab::daemon::{Setup, Share};
+use lab::dns::{FakeDns, Fault};
 use lab::log::Log;
-use lab::{PATIENCE, wait_until};
+use lab::{Client, Daemon, PATIENCE, directory, wait_until};
+
+/// The pass of a client with a good name that has waited.
+pub(crate) const STATIC: Pass = Pass::Full(Class::Static);
+/// A program that greets.
+pub(crate) const ANSWER: &[&str] = &["sh", "-c", "echo 220 hi"];
 
 /// A running `smtp-delayctl keep`.
 pub(crate) struct Keeper {
@@ -62,12 +74,24 @@ impl Keeper {
         Self::spawn(home, &[])
     }
 
+    /// One that another user runs, who may not reach the usual program, but this copy of
+    /// it.
+    #[track_caller]
+    pub(crate) fn start_copy(home: &Path, launcher: &[&str], copy: &Path) -> Self {
+        let keeper = Self::spawn_program(home, launcher, copy.to_str().unwrap(), &[]);
+        keeper.wait_until_it_answers();
+        keeper
+    }
+
     fn spawn(home: &Path, launcher: &[&str]) -> Self {
         Self::spawn_with(home, launcher, &[])
     }
 
     fn spawn_with(home: &Path, launcher: &[&str], options: &[&str]) -> Self {
-        let own = lab::command::ctl();
+        Self::spawn_program(home, launcher, lab::command::ctl(), options)
+    }
+
+    fn spawn_program(home: &Path, launcher: &[&str], own: &str, options: &[&str]) -> Self {
         let words: Vec<&str> = launcher.iter().copied().chain([own, "keep"]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(options).arg(home).env("RUST_BACKTRACE", "0");
@@ -95,6 +119,13 @@ impl Keeper {
     pub(crate) fn tell(&self, ip: &str, pass: Pass) {
         let key = Key::of(ip.parse().unwrap());
         self.asker().tell(Request::Tell(key, pass), PATIENCE).unwrap();
+    }
+
+    /// Tells it of a pass that follows from a full wait, and waits until it knows of it.
+    #[track_caller]
+    pub(crate) fn learn(&self, ip: &str) {
+        self.tell(ip, STATIC);
+        self.wait_for_record(ip);
     }
 
     /// What it remembers.
@@ -131,6 +162,15 @@ impl Keeper {
         self.log.wait_for(start)
     }
 
+    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+        self.log.lines(start)
+    }
+
+    /// Its directory, as this process sees it.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     pub(crate) fn text(&self) -> String {
         self.log.text()
     }
@@ -141,8 +181,14 @@ impl Keeper {
 
     /// Ends it by a signal, and waits for that.
     #[track_caller]
-    pub(crate) fn end(mut self, signal: Signal) {
-        kill(self.pid(), signal).unwrap();
+    pub(crate) fn end(self, signal: Signal) {
+        self.signal(signal);
+        self.wait_for_end();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait_for_end(mut self) {
         let status = wait_until("the keeper's end", || self.child.try_wait().unwrap());
         assert!(status.success(), "{status}: {}", self.log.text());
     }
@@ -166,4 +212,101 @@ impl Drop for Keeper {
             eprintln!("--- the keeper of {}\n{}\n---", self.home.display(), self.log.text());
         }
     }
+}
+
+/// A copy of a program that all users may run.
+pub(crate) fn copy_for_all_users(program: &str) -> PathBuf {
+    let copy = directory().join("program");
+    assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
+    copy
+}
+
+/// A directory for a keeper, its owner's alone.
+pub(crate) fn home() -> PathBuf {
+    let home = directory();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    home
+}
+
+/// Which of these clients are in the store, as the next keeper will find it.
+fn written(home: &Path, ips: &[&str]) -> usize {
+    let copy = directory().join("store");
+    fs::copy(home.join("store"), &copy).unwrap();
+    let file = fs::File::options().read(true).write(true).open(&copy).unwrap();
+    let Ok(store) = Disk::open(file) else { return 0 };
+    let is_there = |ip: &&&str| matches!(store.get(Key::of(ip.parse().unwrap())), Ok(Some(_)));
+    ips.iter().filter(is_there).count()
+}
+
+/// Waits until these clients are in the store.
+#[track_caller]
+pub(crate) fn wait_until_written(home: &Path, ips: &[&str]) {
+    let all = || (written(home, ips) == ips.len()).then_some(());
+    wait_until(&format!("{ips:?} in the store"), all);
+}
+
+/// The process that has the lock.
+pub(crate) fn keeper_of(home: &Path) -> Option<Pid> {
+    match owner_at(&home.join("lock")).ok()? {
+        Holder::Process(pid) => Some(Pid::from_raw(pid)),
+        _ => None,
+    }
+}
+
+/// A name server that has a good name for every address.
+pub(crate) fn named() -> FakeDns {
+    FakeDns::start(Fault::Turning(&["mx.good.example"]))
+}
+
+/// A name server that has no name for any.
+pub(crate) fn nameless() -> FakeDns {
+    FakeDns::start(Fault::Code(Rcode::NXDOMAIN))
+}
+
+/// A daemon with the memory in `home`, and a delay for each class.
+pub(crate) fn daemon(home: &Path, dns: &FakeDns) -> Setup {
+    with_memory(Daemon::setup(), home, dns)
+}
+
+/// The same for one that is set up already.
+pub(crate) fn with_memory(setup: Setup, home: &Path, dns: &FakeDns) -> Setup {
+    let known = format!("--known {}", home.display());
+    let delays = "--delay-static 1.5 --delay-dynamic 2 --delay-none 2.5 --delay-unknown 3";
+    setup.option(&known).option(delays).option(&dns.option())
+}
+
+/// A daemon that keeps the memory itself, and a client that has passed.
+pub(crate) fn daemon_with_a_known_client(home: &Path, dns: &FakeDns) -> Daemon {
+    let daemon = daemon(home, dns).run(ANSWER);
+    assert_greeted(daemon.client("127.0.0.1"));
+    wait_until_written(home, &["127.0.0.1"]);
+    daemon
+}
+
+#[track_caller]
+pub(crate) fn assert_greeted(mut client: Client) {
+    let (line, _) = client.read_line();
+    assert!(line.starts_with("220"), "{line}");
+}
+
+/// The `pass` line of a client of 127.0.0.1, which is greeted.
+#[track_caller]
+pub(crate) fn pass_of_a_client(daemon: &Daemon) -> String {
+    let count = daemon.lines("pass ").len() + 1;
+    assert_greeted(daemon.client("127.0.0.1"));
+    daemon.log_lines("pass ", count).pop().unwrap()
+}
+
+/// Whether a client of 127.0.0.1 is known, and does not wait.
+#[track_caller]
+pub(crate) fn passes_at_once(daemon: &Daemon) -> bool {
+    pass_of_a_client(daemon).contains(" delay=0 ")
+}
+
+/// A client of 127.0.0.1 counts as new, and waits for the delay of its class.
+#[track_caller]
+pub(crate) fn assert_waits_as_new(daemon: &Daemon) {
+    let line = pass_of_a_client(daemon);
+    assert!(line.contains(" class=static delay=1.5 ") && line.contains(" known=- "), "{line}");
+    lab::assert_waited(lab::waited(&line), 1.5..10.0);
 }

@@ -1,57 +1,28 @@
-//! The memory of known clients: the keeper alone, as `smtp-delayctl keep` runs it.
+//! The memory of known clients: the keeper alone, as `smtp-delayctl keep` runs it, and the
+//! daemon's.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use domain::base::iana::Rcode;
 use nix::sys::signal::Signal;
 use smtp_delay::class::Class;
 use smtp_delay::known::asking::Asker;
 use smtp_delay::known::asking::message::{Request, Where};
 use smtp_delay::known::key::Key;
 use smtp_delay::known::rules::Pass;
-use smtp_delay::known::store::disk::Disk;
 
-use crate::keeper::Keeper;
-use lab::daemon::Setup;
-use lab::dns::{FakeDns, Fault};
-use lab::{Client, Daemon, SMALL_MEMORY, assert_waited, directory, is_root, wait_until};
-
-const STATIC: Pass = Pass::Full(Class::Static);
-
-/// A directory for a keeper, its owner's alone.
-fn home() -> PathBuf {
-    let home = directory();
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-    home
-}
+use crate::keeper::{
+    ANSWER, Keeper, STATIC, assert_greeted, daemon, daemon_with_a_known_client, home, keeper_of,
+    named, nameless, passes_at_once, wait_until_written,
+};
+use lab::{SMALL_MEMORY, directory, wait_until};
 
 fn known(home: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(lab::command::ctl());
     command.arg("known").arg("--known").arg(home).args(arguments).output().unwrap()
-}
-
-/// Waits until a client is in the store, as the next client will find it.
-#[track_caller]
-fn wait_until_written(home: &Path, ip: &str) {
-    let copy = directory().join("store");
-    wait_until(&format!("{ip} in the store"), || {
-        fs::copy(home.join("store"), &copy).unwrap();
-        let file = fs::File::options().read(true).write(true).open(&copy).unwrap();
-        Disk::open(file).ok()?.get(Key::of(ip.parse().unwrap())).ok().flatten()
-    });
-}
-
-/// What a keeper says that cannot be one.
-#[track_caller]
-fn refused(home: &Path) -> String {
-    let mut command = Command::new(lab::command::ctl());
-    let output = command.arg("keep").arg(home).output().unwrap();
-    assert_eq!(output.status.code(), Some(111));
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn text(output: &Output) -> String {
@@ -76,26 +47,6 @@ fn what_a_keeper_is_told_it_answers_after_a_restart() {
     let renewed =
         wait_until("a second pass", || keeper.ask("192.0.2.7").filter(|record| record.count == 2));
     assert_eq!(renewed.first, record.first);
-}
-
-#[test]
-fn a_keeper_that_is_killed_loses_no_more_than_a_second() {
-    let home = home();
-    let keeper = Keeper::start(&home);
-    for number in 0..200 {
-        keeper.tell(&format!("192.0.2.{number}"), STATIC);
-    }
-    wait_until_written(&home, "192.0.2.199");
-    // In the middle of the next batch.
-    for number in 0..200 {
-        keeper.tell(&format!("198.51.100.{number}"), STATIC);
-    }
-    keeper.kill();
-    let keeper = Keeper::start(&home);
-    for number in 0..200 {
-        assert!(keeper.ask(&format!("192.0.2.{number}")).is_some(), "192.0.2.{number}");
-    }
-    assert!(!home.join("store.bad").exists());
 }
 
 #[test]
@@ -148,84 +99,6 @@ fn where_there_is_no_keeper_the_tool_says_so() {
 }
 
 #[test]
-fn a_second_keeper_takes_over_when_the_first_is_gone() {
-    let home = home();
-    let first = Keeper::start(&home);
-    let second = Keeper::start_waiting(&home);
-    first.tell("192.0.2.7", STATIC);
-    wait_until_written(&home, "192.0.2.7");
-    first.kill();
-    second.wait_for_record("192.0.2.7");
-    second.tell("192.0.2.8", STATIC);
-    second.wait_for_record("192.0.2.8");
-}
-
-#[test]
-fn a_socket_that_is_removed_is_made_again() {
-    let home = home();
-    let keeper = Keeper::start(&home);
-    keeper.tell("192.0.2.7", STATIC);
-    keeper.wait_for_record("192.0.2.7");
-    fs::remove_file(home.join("socket")).unwrap();
-    keeper.log("smtp-delayctl: warning: the socket in ");
-    keeper.wait_for_record("192.0.2.7");
-}
-
-#[test]
-fn a_directory_that_is_not_its_owners_alone_is_refused() {
-    let home = home();
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o750)).unwrap();
-    assert!(refused(&home).ends_with("its mode is 750: use chmod 700\n"), "{}", refused(&home));
-    let link = home.join("link");
-    fs::create_dir(home.join("real")).unwrap();
-    std::os::unix::fs::symlink(home.join("real"), &link).unwrap();
-    assert!(refused(&link).contains("keep known clients in "), "{}", refused(&link));
-    assert!(refused(&home.join("missing")).contains("No such file"));
-    if is_root("a directory of another user") {
-        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        nix::unistd::chown(&home, Some(1234.into()), None).unwrap();
-        assert!(refused(&home).ends_with("it belongs to user 1234, and this is user 0\n"));
-    }
-}
-
-#[test]
-fn links_in_the_directory_are_not_followed() {
-    let home = home();
-    let elsewhere = directory().join("elsewhere");
-    fs::write(&elsewhere, "precious").unwrap();
-    std::os::unix::fs::symlink(&elsewhere, home.join("store")).unwrap();
-    let keeper = Keeper::start(&home);
-    keeper.log("smtp-delayctl: warning: unable to write known clients to ");
-    keeper.tell("192.0.2.7", STATIC);
-    keeper.wait_for_record("192.0.2.7");
-    assert_eq!(keeper.status().1, Where::Memory);
-    keeper.end(Signal::SIGTERM);
-    assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
-    fs::remove_file(home.join("lock")).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, home.join("lock")).unwrap();
-    assert!(refused(&home).contains("it is a symbolic link"));
-    assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
-}
-
-#[test]
-fn a_store_that_was_cut_is_renamed_and_mail_goes_on() {
-    let home = home();
-    let keeper = Keeper::start(&home);
-    keeper.tell("192.0.2.7", STATIC);
-    keeper.wait_for_record("192.0.2.7");
-    keeper.end(Signal::SIGTERM);
-    let store = fs::File::options().write(true).open(home.join("store")).unwrap();
-    store.set_len(5000).unwrap();
-    let keeper = Keeper::start(&home);
-    keeper.log("smtp-delayctl: warning: unable to read the known clients in ");
-    assert!(home.join("store.bad").exists());
-    assert_eq!(keeper.ask("192.0.2.7"), None);
-    keeper.tell("192.0.2.7", STATIC);
-    keeper.wait_for_record("192.0.2.7");
-    assert_eq!(keeper.status(), (1, Where::Disk));
-}
-
-#[test]
 fn other_users_may_not_ask() {
     let home = home();
     let _keeper = Keeper::start(&home);
@@ -251,45 +124,6 @@ fn a_keeper_works_within_a_small_memory() {
     assert_eq!(keeper.status(), (15_000, Where::Disk));
     assert_eq!(keeper.text(), "");
 }
-
-#[test]
-fn a_full_disk_costs_the_memory_nothing() {
-    if !is_root("a full disk") {
-        return;
-    }
-    let home = home();
-    let script = "mount -t tmpfs -o size=2m,mode=700 none \"$0\" && exec \"$@\"";
-    let shell = ["unshare", "-m", "sh", "-c", script, home.to_str().unwrap()];
-    let keeper = Keeper::start_in_private(&home, &shell);
-    keeper.tell("192.0.2.7", STATIC);
-    keeper.log("smtp-delayctl: warning: unable to write known clients to ");
-    keeper.wait_for_record("192.0.2.7");
-    assert_eq!(keeper.status().0, 1);
-}
-
-/// A daemon whose name server gives the client a static name, and each class a delay of its
-/// own.
-fn daemon(home: &Path, dns: &FakeDns) -> Setup {
-    let known = format!("--known {}", home.display());
-    let delays = "--delay-static 1.5 --delay-dynamic 2 --delay-none 2.5 --delay-unknown 3";
-    Daemon::setup().option(&known).option(delays).option(&dns.option())
-}
-
-fn named() -> FakeDns {
-    FakeDns::start(Fault::Turning(&["mx.good.example"]))
-}
-
-fn nameless() -> FakeDns {
-    FakeDns::start(Fault::Code(Rcode::NXDOMAIN))
-}
-
-#[track_caller]
-fn assert_greeted(mut client: Client) {
-    let (line, _) = client.read_line();
-    assert!(line.starts_with("220"), "{line}");
-}
-
-const ANSWER: &[&str] = &["sh", "-c", "echo 220 hi"];
 
 #[test]
 fn a_client_that_has_waited_need_not_wait_again() {
@@ -362,32 +196,6 @@ fn a_known_client_that_is_not_static_waits_like_a_static_one() {
 }
 
 #[test]
-fn a_keeper_that_is_gone_or_stopped_delays_no_client() {
-    let home = home();
-    let keeper = Keeper::start(&home);
-    keeper.tell("127.0.0.1", STATIC);
-    keeper.wait_for_record("127.0.0.1");
-    let dns = named();
-    let daemon = daemon(&home, &dns).run(ANSWER);
-    keeper.signal(Signal::SIGSTOP);
-    assert_greeted(daemon.client("127.0.0.1"));
-    let stopped = daemon.log("pass ");
-    assert!(stopped.contains(" delay=1.5 ") && stopped.contains(" known=- "), "{stopped}");
-    assert_waited(lab::waited(&stopped), 1.5..4.0);
-    keeper.kill();
-    // The daemon has one of its own, which finds no directory.
-    fs::rename(&home, directory().join("elsewhere")).unwrap();
-    for count in 2..4 {
-        assert_greeted(daemon.client("127.0.0.1"));
-        let gone = daemon.log_lines("pass ", count).remove(count - 1);
-        assert!(gone.contains(" known=- "), "{gone}");
-        assert_waited(lab::waited(&gone), 1.5..4.0);
-    }
-    let told = daemon.lines("smtp-delayd: warning: unable to ask the keeper of known clients: ");
-    assert_eq!(told.len(), 1, "{told:?}");
-}
-
-#[test]
 fn an_answer_that_comes_late_ends_the_wait() {
     let home = home();
     let keeper = Keeper::start(&home);
@@ -417,28 +225,6 @@ fn those_who_are_exempt_are_neither_asked_about_nor_remembered() {
     assert_eq!(keeper.ask("127.0.0.1"), None);
 }
 
-/// A daemon that keeps the memory itself, and a client that has passed.
-fn daemon_with_a_known_client(home: &Path, dns: &FakeDns) -> Daemon {
-    let daemon = daemon(home, dns).run(ANSWER);
-    assert_greeted(daemon.client("127.0.0.1"));
-    wait_until_written(home, "127.0.0.1");
-    daemon
-}
-
-fn passes_at_once(daemon: &Daemon) -> bool {
-    let count = daemon.lines("pass ").len() + 1;
-    assert_greeted(daemon.client("127.0.0.1"));
-    daemon.log_lines("pass ", count).pop().unwrap().contains(" delay=0 ")
-}
-
-/// The process that has the lock.
-fn keeper_of(home: &Path) -> Option<nix::unistd::Pid> {
-    match smtp_delay::file::lock::owner_at(&home.join("lock")).ok()? {
-        smtp_delay::file::lock::Holder::Process(pid) => Some(nix::unistd::Pid::from_raw(pid)),
-        _ => None,
-    }
-}
-
 #[test]
 fn a_daemon_keeps_its_memory_over_restarts() {
     let home = directory().join("made");
@@ -449,63 +235,11 @@ fn a_daemon_keeps_its_memory_over_restarts() {
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.wait().success());
     assert_eq!(keeper_of(&home), None, "the keeper ends before the supervisor");
-    let daemon = self::daemon(&home, &dns).run(ANSWER);
+    let daemon = crate::keeper::daemon(&home, &dns).run(ANSWER);
     assert!(passes_at_once(&daemon));
     daemon.signal(Signal::SIGHUP);
     daemon.log("reload ");
     assert!(passes_at_once(&daemon));
-}
-
-#[test]
-fn a_keeper_that_is_killed_is_replaced() {
-    let home = home();
-    let dns = named();
-    let daemon = daemon_with_a_known_client(&home, &dns);
-    for _ in 0..2 {
-        let keeper = keeper_of(&home).unwrap();
-        nix::sys::signal::kill(keeper, Signal::SIGKILL).unwrap();
-        wait_until("another keeper", || {
-            keeper_of(&home).filter(|other| *other != keeper && home.join("socket").exists())
-        });
-        wait_until("a known client", || passes_at_once(&daemon).then_some(()));
-    }
-}
-
-#[test]
-fn a_daemon_that_is_killed_leaves_its_memory_to_the_next() {
-    let home = home();
-    let dns = named();
-    let mut daemon = daemon_with_a_known_client(&home, &dns);
-    daemon.kill();
-    wait_until("the keeper's end", || keeper_of(&home).is_none().then_some(()));
-    let daemon = self::daemon(&home, &dns).run(ANSWER);
-    assert!(passes_at_once(&daemon));
-}
-
-#[test]
-fn two_daemons_share_a_directory_and_the_second_takes_over() {
-    let home = home();
-    let dns = named();
-    let mut first = daemon_with_a_known_client(&home, &dns);
-    let second = daemon(&home, &dns).run(ANSWER);
-    assert!(passes_at_once(&second));
-    first.signal(Signal::SIGTERM);
-    first.wait();
-    wait_until("the second's keeper", || keeper_of(&home));
-    wait_until("a known client", || passes_at_once(&second).then_some(()));
-}
-
-#[test]
-fn a_directory_of_no_use_costs_a_warning() {
-    let home = home();
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
-    let dns = named();
-    let daemon = daemon(&home, &dns).run(ANSWER);
-    let warning = daemon.log("smtp-delayd: warning: unable to keep known clients in ");
-    assert!(warning.ends_with("its mode is 755: use chmod 700: keeping them in memory"));
-    assert_greeted(daemon.client("127.0.0.1"));
-    wait_until("a known client", || passes_at_once(&daemon).then_some(()));
-    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
 }
 
 /// Words of a status line of a daemon with a scoreboard at `board`.
@@ -526,10 +260,10 @@ fn status_shows_how_many_clients_are_known_and_where() {
     let shows = |line: &str| {
         wait_until(line, || status(&board).lines().any(|shown| shown == line).then_some(()));
     };
-    shows("1 known clients");
+    shows("1 known client");
     keeper.tell("192.0.2.8", STATIC);
     shows("2 known clients");
-    wait_until_written(&home, "192.0.2.8");
+    wait_until_written(&home, &["192.0.2.8"]);
     keeper.signal(Signal::SIGSTOP);
     shows("the keeper of known clients does not answer: every client counts as new");
     keeper.kill();
@@ -562,41 +296,6 @@ fn classify_tells_what_is_remembered_and_the_delay() {
     keeper.end(Signal::SIGTERM);
     let text = refusal(&classify(&["192.0.2.7", "mx.example.org"]));
     assert!(text.contains("no keeper is running there"), "{text}");
-}
-
-#[test]
-fn a_keeper_whose_queue_is_full_makes_nobody_late() {
-    let home = home();
-    let keeper = Keeper::start(&home);
-    keeper.tell("127.0.0.1", STATIC);
-    keeper.wait_for_record("127.0.0.1");
-    let dns = named();
-    let daemon = daemon(&home, &dns).run(ANSWER);
-    keeper.signal(Signal::SIGSTOP);
-    let asker = Asker::of_directory(&home).unwrap();
-    let request = Request::Tell(Key::of([192, 0, 2, 1].into()), STATIC);
-    while asker.tell(request, Duration::ZERO).is_ok() {}
-    assert_greeted(daemon.client("127.0.0.1"));
-    let line = daemon.log("pass ");
-    assert!(line.contains(" delay=1.5 ") && line.contains(" known=- "), "{line}");
-    assert_waited(lab::waited(&line), 1.5..4.0);
-    keeper.signal(Signal::SIGCONT);
-    wait_until("a known client", || passes_at_once(&daemon).then_some(()));
-}
-
-#[test]
-fn a_store_of_another_user_costs_a_warning() {
-    if !is_root("a store of another user") {
-        return;
-    }
-    let home = home();
-    fs::write(home.join("store"), "").unwrap();
-    nix::unistd::chown(&home.join("store"), Some(1234.into()), None).unwrap();
-    let keeper = Keeper::start(&home);
-    keeper.log("smtp-delayctl: warning: unable to write known clients to ");
-    keeper.tell("192.0.2.7", STATIC);
-    keeper.wait_for_record("192.0.2.7");
-    assert_eq!(keeper.status(), (1, Where::Memory));
 }
 
 #[test]

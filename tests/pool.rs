@@ -426,7 +426,7 @@ fn limit_processes(pid: Pid, limit: u64) {
     limit_processes_of(64010, pid, limit);
 }
 
-fn limit_processes_of(user: u32, pid: Pid, limit: u64) {
+pub(crate) fn limit_processes_of(user: u32, pid: Pid, limit: u64) {
     let set = std::process::Command::new("setpriv")
         .args([format!("--reuid={user}"), format!("--regid={user}")])
         .args(["--clear-groups", "prlimit"])

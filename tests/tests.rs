@@ -22,6 +22,8 @@ mod early;
 mod handoff;
 mod keeper;
 mod known;
+mod known_faults;
+mod known_link;
 mod limits;
 mod link;
 mod lists;

@@ -123,11 +123,11 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     );
     let _ = writeln!(
         text,
-        "{} slots: {} idle, {} waiting, {sessions} with prog; {} log lines lost",
-        stats.max,
+        "{}: {} idle, {} waiting, {sessions} with prog; {} lost",
+        counted(stats.max as u64, "slot"),
         stats.idle,
         board.count(Stage::Busy),
-        board.lost()
+        counted(board.lost(), "log line")
     );
     if let Some(time) = board.losing_for() {
         let _ = writeln!(
@@ -168,11 +168,16 @@ fn keeper_line(state: KeeperState) -> Option<String> {
         KeeperState::Silent => {
             Some("the keeper of known clients does not answer: every client counts as new".into())
         }
-        KeeperState::Knows(clients, Where::Disk) => Some(format!("{clients} known clients")),
+        KeeperState::Knows(clients, Where::Disk) => Some(counted(clients, "known client")),
         KeeperState::Knows(clients, Where::Memory) => {
-            Some(format!("{clients} known clients, in memory alone"))
+            Some(format!("{}, in memory alone", counted(clients, "known client")))
         }
     }
+}
+
+/// A number of things that are called `noun` if there is one.
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Counters on a line.
@@ -240,6 +245,15 @@ mod tests {
     fn times_are_brief() {
         let of = |seconds| brief(Duration::from_secs(seconds));
         assert_eq!([of(0), of(66), of(3600), of(90_000)], ["0s", "1m 6s", "1h 0m", "1d 1h"]);
+    }
+
+    #[test]
+    fn one_known_client_is_one() {
+        let line = |clients, place| keeper_line(KeeperState::Knows(clients, place)).unwrap();
+        assert_eq!(line(0, Where::Disk), "0 known clients");
+        assert_eq!(line(1, Where::Disk), "1 known client");
+        assert_eq!(line(1, Where::Memory), "1 known client, in memory alone");
+        assert_eq!(line(2, Where::Memory), "2 known clients, in memory alone");
     }
 
     #[test]
