@@ -1,12 +1,13 @@
 //! The daemon.  From the top: the start, the supervisor of the pool, one process of the
 //! pool, the files that the options name, the relay of what programs write on standard
-//! error, the memory that all processes share, and what the daemon is to the system.  Each
-//! uses those after it alone.
+//! error, the memory that all processes share, the way to the service manager, and what the
+//! daemon is to the system.  Each uses those after it alone.
 
 pub mod child;
 mod files;
 pub mod process;
 pub mod relay;
 pub mod scoreboard;
+mod service_manager;
 pub mod startup;
 pub mod supervisor;

@@ -23,6 +23,7 @@ use crate::daemon::process::signals::{self, told_to_stop};
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
+use crate::daemon::service_manager::{Notifier, without_own};
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::cleanup::Cleanup;
 use crate::daemon::startup::listen::{ListenAddress, bind, listen, source_routes};
@@ -92,7 +93,8 @@ pub fn run(
     let service = service(checked, program, environment, log.clone(), keeper.as_ref());
     log_start(&service, &pool, local);
     let (log, in_background) = (service.log.clone(), service.options.daemon);
-    let keeps = Keeps { pidfile: None, relay, keeper, scoreboard: scoreboard.hold() };
+    let manager = Notifier::of_environment();
+    let keeps = Keeps { pidfile: None, relay, keeper, scoreboard: scoreboard.hold(), manager };
     let mut supervisor = Supervisor::new(service, listener, pool, keeps);
     if in_background && !supervisor.is_up() {
         return Err(Fatal::Impossible("fork a single child"));
@@ -107,7 +109,7 @@ pub fn run(
 
 /// The environment of programs; warns of a variable in it that cannot be used.
 fn inherit_environment(log: &Log) -> Environment {
-    let environment = Environment::inherit(env::vars_os());
+    let environment = Environment::inherit(without_own(env::vars_os()));
     if let Some((name, value)) = exemptions(|name| environment.get(name)).ignored {
         log.ignored_variable(name, &value, None);
     }

@@ -34,6 +34,7 @@ use crate::daemon::scoreboard::queue::QueueCheck;
 use crate::daemon::scoreboard::stage::Stage;
 use crate::daemon::scoreboard::starts::UnloggedStart;
 use crate::daemon::scoreboard::stuck::StuckCheck;
+use crate::daemon::service_manager::Notifier;
 use crate::daemon::supervisor::backoff::Backoff;
 use crate::daemon::supervisor::ends::{Crashes, End};
 use crate::daemon::supervisor::keeper::KeeperProcess;
@@ -44,6 +45,8 @@ use crate::sys;
 /// How often idle children of an older generation are woken, and how often a supervisor
 /// that stops checks whether it may end.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// What the service manager hears that a daemon does.
+const ACCEPTING: &str = "accepting clients";
 
 /// The supervisor of a pool.
 pub struct Supervisor {
@@ -88,6 +91,8 @@ pub struct Keeps {
     pub keeper: Option<KeeperProcess>,
     /// The file of the scoreboard, locked.
     pub scoreboard: Option<File>,
+    /// The way to the service manager, if one started the daemon.
+    pub(in crate::daemon) manager: Notifier,
 }
 
 impl Supervisor {
@@ -138,6 +143,7 @@ impl Supervisor {
 
     /// Runs the pool until the daemon is told to stop, and no client waits any more.
     pub fn run(mut self: Box<Self>) {
+        self.keeps.manager.ready(ACCEPTING);
         loop {
             self.answer_signals();
             self.pool.awake();
@@ -191,6 +197,7 @@ impl Supervisor {
         self.keeps.pidfile = None;
         self.keeps.scoreboard = None;
         let waiting = self.pool.count(Stage::Busy);
+        self.keeps.manager.stopping(&format!("{waiting} clients wait for the end of their delay"));
         if waiting > 0 && !self.may_end() {
             self.service.log.stopping(waiting, self.pool.count(Stage::Prog));
         }

@@ -6,12 +6,18 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::files::checker::{CheckOutcome, Checker};
 use crate::daemon::files::compile::{Checked, OptionSource};
-use crate::daemon::supervisor::Supervisor;
+use crate::daemon::supervisor::{ACCEPTING, Supervisor};
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
 use crate::options::Options;
 
 /// The interval between attempts to fork a child for a reload.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How a reload ended.
+enum Reload {
+    Done,
+    Failed,
+}
 
 impl Supervisor {
     /// Forks a child to read the files, if a reload is due; its end brings the result.
@@ -26,6 +32,7 @@ impl Supervisor {
             Ok(checker) => {
                 self.checker = Some(checker);
                 self.reload_due = None;
+                self.keeps.manager.reloading();
             }
             Err(why) => {
                 self.reload_due = Some(now + RETRY);
@@ -37,9 +44,20 @@ impl Supervisor {
     /// A mistake leaves everything as it is.
     pub(super) fn finish_reload(&mut self, status: ExitStatus) {
         let Some(checker) = self.checker.take() else { return };
+        let reload = self.take_over(checker.outcome(&self.service.options, status));
+        self.keeps.manager.ready(match reload {
+            Reload::Done => ACCEPTING,
+            Reload::Failed => "accepting clients; unable to reload: the old files stay",
+        });
+    }
+
+    fn take_over(&mut self, outcome: CheckOutcome) -> Reload {
         let log = &self.service.log;
-        match checker.outcome(&self.service.options, status) {
-            CheckOutcome::Usable(files) => self.use_files(*files),
+        match outcome {
+            CheckOutcome::Usable(files) => {
+                self.use_files(*files);
+                return Reload::Done;
+            }
             CheckOutcome::Mistake(mistake) => {
                 log.error(&mistake);
                 log.error("unable to reload: the old files stay");
@@ -48,6 +66,7 @@ impl Supervisor {
                 log.error(format_args!("unable to reload: {why}: the old files stay"));
             }
         }
+        Reload::Failed
     }
 
     fn use_files(&mut self, Checked { mut options, names, rules, warnings }: Checked) {
