@@ -38,6 +38,7 @@ mod proxy;
 mod relay;
 mod report;
 mod rules;
+mod service_manager;
 mod startup;
 mod stop;
 mod tcprules;

@@ -5,6 +5,7 @@
 
 pub mod child;
 mod files;
+mod listener;
 pub mod process;
 pub mod relay;
 pub mod scoreboard;

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
 /// Descriptor 0.
@@ -26,6 +27,22 @@ pub fn standard_output() -> BorrowedFd<'static> {
 pub fn standard_error() -> BorrowedFd<'static> {
     // SAFETY: as for descriptor 0.
     unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
+}
+
+/// Where a service manager passes its first descriptor (`sd_listen_fds(3)`).
+const FIRST_PASSED: RawFd = 3;
+
+/// The first descriptor that a service manager has passed to this process, which has to
+/// know that one was.  It is taken once, and closed by exec(3) from now on.
+///
+/// # Errors
+/// EBADF if nothing is open there.
+pub fn take_first_passed() -> nix::Result<OwnedFd> {
+    // SAFETY: setting a flag touches no memory.
+    let set = unsafe { libc::fcntl(FIRST_PASSED, libc::F_SETFD, libc::FD_CLOEXEC) };
+    Errno::result(set)?;
+    // SAFETY: it is open, and what was passed to this process belongs to nothing else in it.
+    Ok(unsafe { OwnedFd::from_raw_fd(FIRST_PASSED) })
 }
 
 /// Closes all descriptors from 3 on except `kept`.  For a process that goes on with

@@ -1,4 +1,4 @@
-//! One child of the pool: it blocks in accept(2), serves the client that it gets, and
+//! One child of the pool: it waits in accept(2), serves the client that it gets, and
 //! returns to accept(2), unless it execed the program.
 
 mod acceptor;
@@ -21,6 +21,7 @@ use crate::connection::acceptor::{Acceptor, Counter};
 use crate::connection::client::Client;
 use crate::connection::serve::{Service, serve};
 use crate::daemon::child::processors::Binding;
+use crate::daemon::listener::Listener;
 use crate::daemon::process::oom::ChildScore;
 use crate::daemon::relay::StandardError;
 use crate::daemon::scoreboard::pool::{Pool, Throttled};
@@ -51,7 +52,7 @@ pub struct Child<'a> {
     /// Its parent.
     pub supervisor: Pid,
     /// The socket that it accepts from.
-    pub listener: &'a Socket,
+    pub(in crate::daemon) listener: &'a Listener,
     /// The address of all its clients' connections, if it listens at one alone.
     pub local: Option<SocketAddr>,
     /// The set of files that it has.
@@ -115,13 +116,13 @@ impl Child<'_> {
         sys::shut_down_when_orphaned()?;
         set_pdeathsig(Signal::SIGURG)?;
         if self.is_orphaned() {
-            let _ = self.listener.shutdown(std::net::Shutdown::Both);
+            self.listener.shut_down();
         }
         SigSet::empty().thread_set_mask()
     }
 
     fn accept(&self) -> AcceptOutcome {
-        match self.listener.accept() {
+        match self.listener.accept(|| self.is_over()) {
             Ok((socket, peer)) => {
                 // First of all, so that every client that was accepted is counted.
                 self.pool.slots().note_accepted(self.slot);

@@ -12,6 +12,7 @@ use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::connection::serve::SourceRoutes;
+use crate::daemon::listener::Listener;
 use crate::daemon::startup::host_name;
 use crate::databases::services::tcp_port;
 use crate::error::Fatal;
@@ -73,6 +74,22 @@ impl ListenAddress {
         }
     }
 
+    /// Whether `socket`, which listens at `local`, is here.
+    fn has(&self, socket: &Socket, local: SocketAddr) -> bool {
+        let has_port = [0, local.port()].contains(&self.port);
+        has_port
+            && match (&self.host, local) {
+                (Host::Any, _) => local.ip().is_unspecified(),
+                (Host::One(IpAddr::V6(ip), scope), SocketAddr::V6(local)) => {
+                    local.ip() == ip
+                        && local.scope_id() == *scope
+                        // The wildcard address stands for IPv6 alone.
+                        && (!ip.is_unspecified() || socket.only_v6().unwrap_or(false))
+                }
+                (Host::One(ip, _), _) => local.ip() == *ip,
+            }
+    }
+
     /// The address and port; both families have the IPv6 one.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -108,6 +125,26 @@ pub fn bind(place: &ListenAddress, log: &Log) -> Result<Socket, Fatal> {
         Host::One(..) => bind_to_one(place.address()),
         Host::Any => bind_to_both(place.port, log),
     }
+}
+
+/// Takes a listener of the service manager over, which has to be at `place`: what the
+/// operands say is what warnings, variables and the administrator go by.
+///
+/// # Errors
+/// Another address or port: 100.
+pub(in crate::daemon) fn take_over(
+    passed: Socket,
+    place: &ListenAddress,
+) -> Result<Listener, Fatal> {
+    let unable = |why| Fatal::unable("use the socket of the service manager", why);
+    let local = passed.local_addr().map_err(unable)?.as_socket();
+    let local = local.ok_or(Fatal::Impossible("get local address"))?;
+    if !place.has(&passed, local) {
+        let what = format!("{local}, where the service manager listens");
+        let why = format!("host and port are those of {}", place.address());
+        return Err(Fatal::Unusable { what, why: why.into() });
+    }
+    Listener::passed(passed).map_err(unable)
 }
 
 /// Listens on a port that is bound: clients queue from now on.
@@ -240,5 +277,35 @@ mod tests {
         assert!(denied.to_string().ends_with(": start as root, and use -u USER to give root up"));
         assert_eq!(denied.tcpserver_message().as_deref(), Some("unable to bind: access denied"));
         assert!(!fatal(Errno::EADDRINUSE).to_string().contains("root"));
+    }
+
+    #[test]
+    fn a_listener_of_the_service_manager_has_to_be_where_the_operands_say() {
+        let listening = |address: &str| {
+            let address: SocketAddr = address.parse().unwrap();
+            let socket = try_to_bind(address, false).unwrap();
+            let local = socket.local_addr().unwrap().as_socket().unwrap();
+            (socket, local)
+        };
+        let (wildcard, local) = listening("0.0.0.0:0");
+        let has = |host, port| ListenAddress { host, port }.has(&wildcard, local);
+        let any_v4 = || Host::One(Ipv4Addr::UNSPECIFIED.into(), 0);
+        assert!(has(Host::Any, 0) && has(Host::Any, local.port()) && has(any_v4(), 0));
+        assert!(!has(Host::Any, local.port() ^ 1));
+        assert!(!has(Host::One(Ipv4Addr::LOCALHOST.into(), 0), 0));
+        let (loopback, local) = listening("127.0.0.1:0");
+        let place = |host| ListenAddress { host, port: local.port() };
+        assert!(place(Host::One(Ipv4Addr::LOCALHOST.into(), 0)).has(&loopback, local));
+        assert!(!place(Host::Any).has(&loopback, local));
+        let why = take_over(loopback, &place(any_v4())).err().unwrap().to_string();
+        assert!(why.contains("where the service manager listens: host and port are"), "{why}");
+        let six = || Host::One(Ipv6Addr::UNSPECIFIED.into(), 0);
+        for only_v6 in [true, false] {
+            let any: SocketAddr = "[::]:0".parse().unwrap();
+            let Ok(socket) = try_to_bind(any, only_v6) else { return };
+            let local = socket.local_addr().unwrap().as_socket().unwrap();
+            assert_eq!(ListenAddress { host: six(), port: 0 }.has(&socket, local), only_v6);
+            assert!(ListenAddress { host: Host::Any, port: 0 }.has(&socket, local));
+        }
     }
 }

@@ -9,7 +9,6 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::unistd::{dup2_stdin, dup2_stdout, gethostname};
-use socket2::Socket;
 
 use crate::connection::decided::exemptions::exemptions;
 use crate::connection::program::Program;
@@ -17,16 +16,17 @@ use crate::connection::program::environment::Environment;
 use crate::connection::serve::Service;
 use crate::daemon::files::checker;
 use crate::daemon::files::compile::Checked;
+use crate::daemon::listener::Listener;
 use crate::daemon::process::pidfile::Pidfile;
 use crate::daemon::process::privileges::{Identity, identity};
 use crate::daemon::process::signals::{self, told_to_stop};
 use crate::daemon::relay::Relay;
 use crate::daemon::scoreboard::file::Storage;
 use crate::daemon::scoreboard::pool::Pool;
-use crate::daemon::service_manager::{Notifier, without_own};
+use crate::daemon::service_manager::{Notifier, passed_listener, without_own};
 use crate::daemon::startup::background::Readiness;
 use crate::daemon::startup::cleanup::Cleanup;
-use crate::daemon::startup::listen::{ListenAddress, bind, listen, source_routes};
+use crate::daemon::startup::listen::{ListenAddress, bind, listen, source_routes, take_over};
 use crate::daemon::startup::warnings::{warn, warn_of_open_files};
 use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::{Keeps, Supervisor};
@@ -86,7 +86,7 @@ pub fn run(
     let pool = pool.map_err(|why| Fatal::unable("make an eventfd", why))?;
     log.count_lost_lines(pool.losses());
     signals::take(options.as_tcpserver).map_err(unable_to_catch_signals)?;
-    listen(&listener, options, &watched)?;
+    listen(listener.socket(), options, &watched)?;
     release_standard_streams(options.print_port.then(|| local.port()))?;
     let relay = relay(options, log, readiness)?;
     let keeper = keeper(options, log, &pool)?;
@@ -173,7 +173,7 @@ fn unable_to_catch_signals(why: Errno) -> Fatal {
 struct Acquired {
     cleanup: Option<Cleanup>,
     pidfile: Option<Pidfile>,
-    listener: Socket,
+    listener: Listener,
     local: SocketAddr,
     scoreboard: Storage,
 }
@@ -186,9 +186,11 @@ fn acquire(options: &Options, identity: &Identity, log: &Log) -> Result<Acquired
     let pidfile = options.pidfile.as_deref();
     let pidfile = pidfile.map(|path| Pidfile::claim(path, identity)).transpose();
     let pidfile = pidfile.map_err(|why| options.with_origin("pidfile", why))?;
-    let listener = bind(&place, log)?;
-    let local = listener.local_addr().map_err(|why| Fatal::unable("get local address", why))?;
-    let local = local.as_socket().ok_or(Fatal::Impossible("get local address"))?;
+    let listener = match passed_listener()? {
+        Some(passed) => take_over(passed, &place)?,
+        None => Listener::own(bind(&place, log)?),
+    };
+    let local = listener.local().ok_or(Fatal::Impossible("get local address"))?;
     let scoreboard = Storage::make(options, local.port(), log);
     let scoreboard = scoreboard.map_err(|why| options.with_origin("scoreboard", why))?;
     let has_files = pidfile.is_some() || scoreboard.is_file();

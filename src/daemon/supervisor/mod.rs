@@ -19,11 +19,11 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use nix::unistd::getpid;
-use socket2::Socket;
 
 use crate::connection::serve::Service;
 use crate::daemon::child::processors::Processors;
 use crate::daemon::files::checker::Checker;
+use crate::daemon::listener::{Listener, Owner};
 use crate::daemon::process::oom::Scores;
 use crate::daemon::process::pidfile::Pidfile;
 use crate::daemon::process::signals::told_to_stop;
@@ -51,7 +51,7 @@ const ACCEPTING: &str = "accepting clients";
 /// The supervisor of a pool.
 pub struct Supervisor {
     service: Service,
-    listener: Socket,
+    listener: Listener,
     /// The address that it listens at, if that is one.
     local: Option<SocketAddr>,
     pool: Pool,
@@ -100,10 +100,10 @@ impl Supervisor {
     /// between two forks is copied for every child, and the end of the heap already is.
     /// The signals have to be taken over first.
     #[must_use]
-    pub fn new(service: Service, listener: Socket, pool: Pool, keeps: Keeps) -> Box<Self> {
+    pub fn new(service: Service, listener: Listener, pool: Pool, keeps: Keeps) -> Box<Self> {
         let spawn_rate = SpawnRate::new(service.options.min_idle(), service.options.max_idle());
         let backoff = Backoff::default();
-        let local = listener.local_addr().ok().and_then(|address| address.as_socket());
+        let local = listener.local();
         let mut supervisor = Box::new(Self {
             local: local.filter(|local| !local.ip().is_unspecified()),
             service,
@@ -125,7 +125,7 @@ impl Supervisor {
             scores: Scores::of_this_process(),
             keeps,
         });
-        sys::be_parent(supervisor.listener.as_fd(), getpid());
+        supervisor.listener.end_with(getpid());
         supervisor.top_up();
         supervisor
     }
@@ -191,8 +191,11 @@ impl Supervisor {
     fn stop(&mut self) {
         self.stopping = true;
         self.pool.set_stopping();
-        // Wakes every accept(2), now and later, and frees the port.
-        let _ = self.listener.shutdown(std::net::Shutdown::Both);
+        match self.listener.owner() {
+            // Wakes every accept(2), now and later, and frees the port.
+            Owner::Daemon => self.listener.shut_down(),
+            Owner::ServiceManager => self.replace_idle_children(),
+        }
         // The next daemon need not wait for our last clients.
         self.keeps.pidfile = None;
         self.keeps.scoreboard = None;
@@ -210,6 +213,12 @@ impl Supervisor {
 
     fn has_waiting_clients(&self) -> bool {
         self.pool.starts().ready() + self.pool.count(Stage::Busy) > 0
+    }
+
+    /// Idle children end, and are replaced unless the daemon stops.
+    fn replace_idle_children(&mut self) {
+        self.pool.next_generation();
+        self.may_have_outdated = true;
     }
 
     /// Wakes idle children with old files, so that they end.  The signal is one that a

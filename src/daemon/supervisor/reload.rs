@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::files::checker::{CheckOutcome, Checker};
 use crate::daemon::files::compile::{Checked, OptionSource};
-use crate::daemon::supervisor::{ACCEPTING, Supervisor};
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
+use crate::daemon::supervisor::{ACCEPTING, Supervisor};
 use crate::options::Options;
 
 /// The interval between attempts to fork a child for a reload.
@@ -83,12 +83,11 @@ impl Supervisor {
         service.options = options;
         service.names = names;
         service.rules = rules;
-        self.pool.next_generation();
-        self.may_have_outdated = true;
+        self.replace_idle_children();
         for warning in warnings {
-            service.log.warning(warning);
+            self.service.log.warning(warning);
         }
-        service.log.reload();
+        self.service.log.reload();
     }
 }
 

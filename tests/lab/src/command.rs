@@ -1,6 +1,7 @@
 //! Commands with nothing that the test runner was given, and the programs to test.
 
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -106,6 +107,17 @@ pub(crate) fn inherit_nothing(command: &mut Command) {
         // SAFETY: close_range takes no pointers.
         #[allow(unsafe_code)]
         let status = unsafe { libc::close_range(3, u32::MAX, flags) };
+        if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    before_exec(command, mark);
+}
+
+/// Lets `command` inherit a descriptor under its number.
+pub(crate) fn let_inherit(command: &mut Command, fd: RawFd) {
+    let mark = move || {
+        // SAFETY: fcntl takes any number, and sets a flag.
+        #[allow(unsafe_code)]
+        let status = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
         if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     };
     before_exec(command, mark);

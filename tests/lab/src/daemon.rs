@@ -135,22 +135,29 @@ impl Setup {
         self
     }
 
-    /// Starts it in front of `program`, and waits until it accepts clients.
-    #[track_caller]
-    pub fn run(mut self, program: &[&str]) -> Daemon {
-        let shared = Share::take();
+    /// The command that starts it in front of `program`.
+    pub(crate) fn into_command(mut self, program: &[&str]) -> Command {
         self.command.arg("-1").args(&self.options).arg(&self.host).arg(self.port.to_string());
         self.command.args(program).process_group(0).env("RUST_BACKTRACE", "0");
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let shown = format!("{:?}", self.command);
-        let child = self.command.spawn();
+        self.command
+    }
+
+    /// Starts it in front of `program`, and waits until it accepts clients.
+    #[track_caller]
+    pub fn run(self, program: &[&str]) -> Daemon {
+        let shared = Share::take();
+        let host = self.host.clone();
+        let mut command = self.into_command(program);
+        let shown = format!("{command:?}");
+        let child = command.spawn();
         let mut child = child.unwrap_or_else(|why| panic!("{shown}: {why}"));
         let log = Log::of(&shown, child.stderr.take().unwrap());
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let port = port.trim().parse();
         let port = port.unwrap_or_else(|_| panic!("{shown}\ndid not start:\n{}", log.text()));
-        let daemon = Daemon { child, port, log, shown, host: self.host, _shared: shared };
+        let daemon = Daemon { child, port, log, shown, host, _shared: shared };
         daemon.log("start ");
         // It logs that before it forks, and waits for events afterwards.
         wait_until("the first children", || sleeps(daemon.pid()).then_some(()));

@@ -20,6 +20,7 @@ pub mod program_process;
 pub mod proxies;
 pub mod rbl;
 pub mod report;
+pub mod service_manager;
 pub mod smtp;
 pub mod syslog;
 pub mod ucspi;
