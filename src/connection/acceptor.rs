@@ -8,11 +8,13 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use super::decided::load::Load;
+use super::decided::verdict::{Judgement, Verdict};
 use super::lookup::LocalName;
 use crate::class::Class;
 use crate::log::VERDICTS;
 
-/// The verdicts that are counted, in the order of the `stats` line.
+/// What a connection is counted as, in the order of the `stats` line.  Of one that gets no
+/// program it follows from its [`Verdict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
     /// The program was run.
@@ -45,6 +47,23 @@ impl Counter {
         Self::Check,
         Self::Error,
     ];
+}
+
+impl From<Verdict> for Counter {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Refused(Judgement::Early)
+            | Verdict::EarlyToProgram
+            | Verdict::LeftWhileHeld => Self::Early,
+            Verdict::Refused(Judgement::Listed) => Self::Listed,
+            Verdict::Refused(Judgement::TooMany { .. } | Judgement::NoRoom) | Verdict::NoPlace => {
+                Self::Limit
+            }
+            Verdict::HangUp => Self::HangUp,
+            Verdict::Denied => Self::Deny,
+            Verdict::Dropped => Self::Error,
+        }
+    }
 }
 
 /// The outcome of spawning a process for the program.

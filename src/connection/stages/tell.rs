@@ -84,9 +84,9 @@ impl<'a> View<'a> {
 
 /// Writes the line of the client's verdict and counts it, with nothing between: of a
 /// client whose child is killed before that the supervisor does both.
-pub(super) fn tell(server: Server<'_>, counter: Counter, write: impl FnOnce(&Log)) {
+pub(super) fn tell(server: Server<'_>, counter: impl Into<Counter>, write: impl FnOnce(&Log)) {
     write(server.log());
-    server.acceptor.counts.count_verdict(counter);
+    server.acceptor.counts.count_verdict(counter.into());
 }
 
 /// The line about early talk, if there was any.

@@ -10,7 +10,7 @@
 //! | word | who writes it | values | after a death |
 //! | --- | --- | --- | --- |
 //! | `stages` (a bit in each set) | its process; the child that claimed it; the supervisor | idle, busy, prog, none | `vacate` |
-//! | `movers` (a bit) | its child, which moves a client to another slot or back | moving or not | `vacate`; who counts clients meanwhile counts them again |
+//! | `movers` (a bit) | its child, which moves a client to another slot or back | moving or not | `vacate`; processes that count clients meanwhile count again |
 //! | `claimed_by` | the claimant, a child or the supervisor; the supervisor frees it | `ClaimedBy` | `vacate`, and `vacate_unstarted_of` for what a child has claimed |
 //! | `pids` | the kernel for a program process, the supervisor for a child | process id, or 0 | `vacate` |
 //! | `networks` | its child; the child that claimed it | `Option<Network>` | `vacate` |

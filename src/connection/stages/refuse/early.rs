@@ -1,10 +1,9 @@
 //! The stages of an early talker: it is refused, or the program is told to refuse it.
 
 use super::hold::{Held, hold};
-use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
 use crate::connection::decided::load::refuse_by;
-use crate::connection::decided::verdict::Verdict;
+use crate::connection::decided::verdict::{Judgement, Verdict};
 use crate::connection::lookup::lists::Late;
 use crate::connection::refusal::talk::talk;
 use crate::connection::refusal::{Refusal, Why};
@@ -29,7 +28,7 @@ pub(in crate::connection) fn leave_to_program(
     log_failed(server, watched, decided, Late::MayYetAnswer);
     known::forget(server, watched, Forgotten::Early);
     let view = View { server, watched, decided };
-    tell(server, Counter::Early, |_| log_early(view, Action::Rblsmtpd));
+    tell(server, Verdict::EarlyToProgram, |_| log_early(view, Action::Rblsmtpd));
     if hold(server, watched) == Held::Gone {
         return Err(Verdict::LeftWhileHeld);
     }
@@ -43,14 +42,14 @@ pub(in crate::connection::stages) fn refuse(
     watched: &mut Watched,
     decided: &Decided,
 ) {
-    let options = server.options();
+    let (options, verdict) = (server.options(), Verdict::Refused(Judgement::Early));
     known::forget(server, watched, Forgotten::Early);
     let refusal = refusal(View { server, watched, decided });
     server.acceptor.counts.note_refusal();
     match refuse_by(options.refuse, server.acceptor.limits.is_under_pressure()) {
         RefuseBy::Drop => {
             let view = View { server, watched, decided };
-            tell(server, Counter::Early, |_| log_early(view, Action::Refuse));
+            tell(server, verdict, |_| log_early(view, Action::Refuse));
             hold(server, watched);
             View { server, watched, decided }.close(&refusal);
         }
@@ -58,7 +57,7 @@ pub(in crate::connection::stages) fn refuse(
             hold(server, watched);
             let view = View { server, watched, decided };
             let said = talk(watched.client(), &view.our_name(), &refusal);
-            tell(server, Counter::Early, |_| log_early(view, Action::Talk(&said)));
+            tell(server, verdict, |_| log_early(view, Action::Talk(&said)));
         }
     }
 }

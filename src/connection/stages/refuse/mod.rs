@@ -5,7 +5,6 @@ pub(in crate::connection) mod early;
 mod hold;
 
 use super::known;
-use crate::connection::acceptor::Counter;
 use crate::connection::decided::Decided;
 use crate::connection::decided::load::refuse_by;
 use crate::connection::decided::verdict::{Judgement, Verdict};
@@ -58,14 +57,15 @@ fn refuse_judged(
     match judgement {
         Judgement::Early => early::refuse(server, watched, decided),
         Judgement::Listed => refuse_listed(view),
-        Judgement::TooMany { .. } => refuse_over_limit(view, Why::TooMany, write),
-        Judgement::NoRoom => refuse_over_limit(view, Why::AllBusy, write),
+        Judgement::TooMany { .. } | Judgement::NoRoom => {
+            refuse_over_limit(view, Verdict::Refused(judgement), write);
+        }
     }
 }
 
 /// `--quiet-nets`: monitors connect and leave all day.
 fn note_hangup(view: View<'_>) {
-    tell(view.server, Counter::HangUp, |log| {
+    tell(view.server, Verdict::HangUp, |log| {
         if !view.server.options().is_quiet(view.watched.client().ip()) {
             log.hangup(&view.subject_now());
         }
@@ -74,12 +74,12 @@ fn note_hangup(view: View<'_>) {
 
 fn deny(view: View<'_>) {
     let key = view.decided.rule().map(|rule| rule.key.as_slice()).unwrap_or_default();
-    tell(view.server, Counter::Deny, |log| log.deny(&view.subject_now(), key));
+    tell(view.server, Verdict::Denied, |log| log.deny(&view.subject_now(), key));
     view.server.log().tcpserver_decision("deny", &view.ends());
 }
 
 fn drop_for_lack_of_rules(view: View<'_>) {
-    tell(view.server, Counter::Error, |log| {
+    tell(view.server, Verdict::Dropped, |log| {
         if let (Some(why), Some(file)) = (view.decided.unreadable(), &view.server.options().cdb) {
             let peer = view.watched.client().peer;
             log.dropping(Some(peer), format_args!("read {}", file.display()), why);
@@ -89,17 +89,17 @@ fn drop_for_lack_of_rules(view: View<'_>) {
 
 fn refuse_for_lack_of_a_place(view: View<'_>) {
     let sessions = view.server.acceptor.places.sessions();
-    refuse_over_limit(view, Why::AllBusy, |log| {
+    refuse_over_limit(view, Verdict::NoPlace, |log| {
         log.limit(&view.subject_now(), "max-prog", sessions, Action::Refuse);
     });
 }
 
-fn refuse_over_limit(view: View<'_>, why: Why, write: impl FnOnce(&Log)) {
-    tell(view.server, Counter::Limit, write);
+fn refuse_over_limit(view: View<'_>, verdict: Verdict, write: impl FnOnce(&Log)) {
+    tell(view.server, verdict, write);
     let options = view.server.options();
-    let words = match why {
-        Why::TooMany => &options.text_limit,
-        _ => &options.text_reserve,
+    let (why, words) = match verdict {
+        Verdict::Refused(Judgement::TooMany { .. }) => (Why::TooMany, &options.text_limit),
+        _ => (Why::AllBusy, &options.text_reserve),
     };
     view.close(&Refusal::temporary(why, words.as_deref(), &view.our_name()));
 }
@@ -107,18 +107,18 @@ fn refuse_over_limit(view: View<'_>, why: Why, write: impl FnOnce(&Log)) {
 fn refuse_listed(view: View<'_>) {
     let View { server, watched, .. } = view;
     known::forget(server, watched, Forgotten::Listed);
-    let waited = view.waited();
+    let (verdict, waited) = (Verdict::Refused(Judgement::Listed), view.waited());
     let write = |action| log_refusal(view, Judgement::Listed, waited, action);
     let refusal = listed(view);
     server.acceptor.counts.note_refusal();
     match refuse_by(server.options().refuse, server.acceptor.limits.is_under_pressure()) {
         RefuseBy::Drop => {
-            tell(server, Counter::Listed, |_| write(Action::Refuse));
+            tell(server, verdict, |_| write(Action::Refuse));
             view.close(&refusal);
         }
         RefuseBy::Talk => {
             let said = talk(watched.client(), &view.our_name(), &refusal);
-            tell(server, Counter::Listed, |_| write(Action::Talk(&said)));
+            tell(server, verdict, |_| write(Action::Talk(&said)));
         }
     }
 }
