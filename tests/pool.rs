@@ -717,7 +717,7 @@ fn usr1_logs_the_counters() {
     drop(daemon.client("127.0.0.1"));
     daemon.log("hangup ");
     daemon.log("end ");
-    let expected = "stats pass=1 early=1 hangup=1 deny=0 listed=0 limit=0 check=0 error=0 static=0 dynamic=0 none=0 unknown=0 ";
+    let expected = "stats pass=1 early=1 hangup=1 deny=0 listed=0 limit=0 check=0 error=0 would_refuse=0 static=0 dynamic=0 none=0 unknown=0 ";
     let line = daemon.wait_for_stats(" busy=0 max=40");
     assert!(line.starts_with(expected), "{line}");
 }

@@ -17,8 +17,10 @@ use crate::sys::monotonic_micros as now;
 
 /// How long a client that was woken may take before it is checked whether it is stopped.
 const PATIENCE: Duration = Duration::from_millis(75);
-/// How often that is checked in any case.
+/// How often that is checked in any case, while a client waits.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is checked whether one does.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When the supervisor searches the queue for clients that are stopped.
 pub(in crate::daemon) struct QueueCheck {
@@ -41,8 +43,8 @@ impl QueueCheck {
     pub(in crate::daemon) fn run_if_due(&mut self, queue: Queue<'_>, most: usize) {
         let now = Instant::now();
         if now >= self.next {
-            self.next = now + INTERVAL;
             queue.pass_over_stopped(most);
+            self.next = now + if queue.first().is_some() { INTERVAL } else { IDLE_INTERVAL };
         }
     }
 

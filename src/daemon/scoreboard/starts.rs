@@ -64,6 +64,12 @@ impl<'a> Starts<'a> {
         self.0.count(Stage::Idle).saturating_sub(stuck.unwrap_or_default())
     }
 
+    /// Whether a child waits for a program to start, or is stopped.
+    pub(super) fn are_under_way(self) -> bool {
+        let mut starts = self.0.columns.starts.iter();
+        starts.any(|word| word.load(Ordering::Relaxed) != StartState::NotStarting)
+    }
+
     /// Counts the idle children that have waited for longer than `patience`.
     pub(super) fn note_stuck(self, patience: Duration) {
         let now = now();

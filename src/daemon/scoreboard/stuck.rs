@@ -8,8 +8,11 @@ use crate::daemon::scoreboard::stage::SlotId;
 
 /// How long a child may wait before it no longer counts as idle.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// The interval of the check: short enough that rounds of forks belong together.
+/// The interval of the check while programs start or clients wait to be accepted: short
+/// enough that rounds of forks belong together.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Its interval otherwise, which is that of the supervisor's heartbeat.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The schedule of the check.
 pub(in crate::daemon) struct StuckCheck {
@@ -31,12 +34,14 @@ impl StuckCheck {
     ) {
         let now = Instant::now();
         if now >= self.next {
-            self.next = now + INTERVAL;
             pool.heartbeat();
-            if has_unaccepted() {
+            let has_unaccepted = has_unaccepted();
+            if has_unaccepted {
                 pool.starts().note_stopped(INTERVAL);
             }
             pool.starts().note_stuck(PATIENCE);
+            let may_be_stuck = has_unaccepted || pool.starts().are_under_way();
+            self.next = now + if may_be_stuck { INTERVAL } else { IDLE_INTERVAL };
         }
     }
 
@@ -116,5 +121,25 @@ mod tests {
         stuck_check.run_if_due(&pool, || false);
         assert_eq!(pool.starts().ready(), 0);
         assert!(stuck_check.due() > Instant::now());
+    }
+
+    #[test]
+    fn an_idle_pool_is_checked_once_a_second() {
+        let pool = test_pool(1, 1);
+        pool.slots().enter(SlotId(0), Stage::Idle);
+        let interval = |has_unaccepted| {
+            let start = Instant::now();
+            let mut check = StuckCheck { next: start };
+            check.run_if_due(&pool, || has_unaccepted);
+            let late = start.elapsed();
+            let interval = check.due() - start;
+            [IDLE_INTERVAL, INTERVAL]
+                .into_iter()
+                .find(|due| (*due..=*due + late).contains(&interval))
+        };
+        assert_eq!(interval(false), Some(IDLE_INTERVAL));
+        assert_eq!(interval(true), Some(INTERVAL), "a client waits to be accepted");
+        let _start = ProgramStart::begin(&pool, SlotId(0));
+        assert_eq!(interval(false), Some(INTERVAL), "a program starts");
     }
 }
