@@ -34,6 +34,7 @@ mod modules;
 mod oom;
 mod places;
 mod pool;
+mod privileges;
 mod proxy;
 mod relay;
 mod report;

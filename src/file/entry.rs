@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -44,6 +44,11 @@ impl Entry {
     /// EMFILE.
     pub(crate) fn within(directory: &File, name: &str) -> io::Result<Self> {
         Ok(Self { directory: directory.try_clone()?, name: name.into() })
+    }
+
+    /// The directory.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 
     /// Whether a file can be created in the directory.

@@ -60,6 +60,11 @@ pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
     }
 }
 
+/// Closes one descriptor, as [`close_these`], and allocates nothing.
+pub fn close_this(descriptor: BorrowedFd<'_>) {
+    close_range(descriptor.as_raw_fd(), descriptor.as_raw_fd());
+}
+
 /// Closes `descriptors`.  For a process that was just forked, and ends without dropping
 /// whatever owns them.
 pub fn close_these<'a>(descriptors: impl Iterator<Item = BorrowedFd<'a>>) {

@@ -14,8 +14,8 @@ mod sockets;
 mod spawn;
 
 pub use descriptors::{
-    close_all_but, close_these, null, standard_error, standard_error_is_the_client, standard_input,
-    standard_output, take_first_passed,
+    close_all_but, close_these, close_this, null, standard_error, standard_error_is_the_client,
+    standard_input, standard_output, take_first_passed,
 };
 pub use memory::{Allocator, OnRefusal, on_refused_memory, share_one_heap};
 pub use passing::{pass, receive};

@@ -3,6 +3,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -98,13 +99,22 @@ impl Pidfile {
     ///
     /// # Errors
     /// A file system that is full: 111.  What was in the file is still there then.
-    pub fn fill(mut self) -> Result<Self, Fatal> {
+    pub fn fill(&mut self) -> Result<(), Fatal> {
         let line = format!("{}\n", process::id());
         let written = self.file.write_all_at(line.as_bytes(), 0);
         let written = written.and_then(|()| self.file.set_len(line.len() as u64));
         written.map_err(|why| Fatal::unable(format_args!("write {}", self.path.display()), why))?;
         self.before = None;
-        Ok(self)
+        Ok(())
+    }
+
+    /// What is open for it.
+    pub(in crate::daemon) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let directory = match &self.before {
+            Some(Before::Nothing(entry)) => Some(entry.descriptor()),
+            Some(Before::File(_)) | None => None,
+        };
+        directory.into_iter().chain([self.file.as_fd()])
     }
 
     /// Restores the file after a start that failed, or empties it after one that did not.
@@ -283,6 +293,13 @@ mod tests {
         Pidfile::claim(path, &Identity::default())
     }
 
+    /// Of a start that has succeeded.
+    fn filled(path: &Path) -> Pidfile {
+        let mut pidfile = claim(path).unwrap();
+        pidfile.fill().unwrap();
+        pidfile
+    }
+
     #[test]
     fn a_reader_owns_nothing() {
         let path = path("read");
@@ -290,7 +307,7 @@ mod tests {
         let reader = File::open(&path).unwrap();
         lock_to_read(&reader).unwrap();
         assert_eq!(owner_at(&path).unwrap(), Holder::NoProcess);
-        let pidfile = claim(&path).unwrap().fill().unwrap();
+        let pidfile = filled(&path);
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         drop(pidfile);
         fs::write(&path, "").unwrap();
@@ -307,7 +324,7 @@ mod tests {
         let entry = Entry::at(&path).unwrap();
         let (file, origin) = open(&entry, &Identity::default()).unwrap();
         assert_eq!((file.metadata().unwrap().mode() & 0o777, origin), (0o600, Origin::New));
-        drop(claim(&path).unwrap().fill().unwrap());
+        drop(filled(&path));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
         fs::remove_file(&path).unwrap();
     }
@@ -317,7 +334,7 @@ mod tests {
         let path = path("own");
         fs::write(&path, "4194304\n and more that is stale").unwrap();
         assert_eq!(owner_at(&path).unwrap(), Holder::NoProcess);
-        let pidfile = claim(&path).unwrap().fill().unwrap();
+        let pidfile = filled(&path);
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         // F_GETLK does not report our own lock; a child asks instead.
         drop(pidfile);
@@ -351,7 +368,7 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         drop(pidfile);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n", "that one is another's");
-        drop(claim(&path).unwrap().fill().unwrap());
+        drop(filled(&path));
         assert_eq!(fs::read_to_string(&path).unwrap(), "", "this start has succeeded");
         fs::remove_file(&path).unwrap();
     }

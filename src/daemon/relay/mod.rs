@@ -114,8 +114,9 @@ impl Relay {
     /// Closes, in a process of the pool that was just forked, what only the supervisor
     /// and the relay need.
     pub(in crate::daemon) fn close_in_child(&self) {
-        let sockets = [self.held.socket(), self.for_reader.as_fd()];
-        sys::close_these(sockets.into_iter().chain(self.held.pipes()));
+        sys::close_this(self.held.socket());
+        sys::close_this(self.for_reader.as_fd());
+        sys::close_these(self.held.pipes());
     }
 
     fn fork(&mut self, log: &Log) -> io::Result<()> {

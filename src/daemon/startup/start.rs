@@ -94,12 +94,12 @@ pub fn run(
     log_start(&service, &pool, local);
     let (log, in_background) = (service.log.clone(), service.options.daemon);
     let manager = Notifier::of_environment();
-    let keeps = Keeps { pidfile: None, relay, keeper, scoreboard: scoreboard.hold(), manager };
+    let keeps = Keeps { pidfile, relay, keeper, scoreboard: scoreboard.hold(), manager };
     let mut supervisor = Supervisor::new(service, listener, pool, keeps);
     if in_background && !supervisor.is_up() {
         return Err(Fatal::Impossible("fork a single child"));
     }
-    supervisor.keep(pidfile.map(Pidfile::fill).transpose()?);
+    supervisor.fill_pidfile()?;
     cleanup.into_iter().for_each(Cleanup::succeeded);
     readiness.listens_at(local);
     readiness.ready(log.lack_of_syslog().as_deref(), &log);

@@ -40,6 +40,7 @@ use crate::daemon::supervisor::ends::{Crashes, End};
 use crate::daemon::supervisor::keeper::KeeperProcess;
 use crate::daemon::supervisor::reap_schedule::Rounds;
 use crate::daemon::supervisor::spawn_rate::SpawnRate;
+use crate::error::Fatal;
 use crate::sys;
 
 /// How often idle children of an older generation are woken, and how often a supervisor
@@ -95,6 +96,16 @@ pub struct Keeps {
     pub(in crate::daemon) manager: Notifier,
 }
 
+impl Keeps {
+    /// Closes, in a process of the pool that was just forked, what only the supervisor
+    /// needs, and what only root may open.
+    fn close_in_child(&self) {
+        self.relay.iter().for_each(Relay::close_in_child);
+        self.pidfile.iter().flat_map(Pidfile::descriptors).for_each(sys::close_this);
+        self.scoreboard.iter().map(File::as_fd).for_each(sys::close_this);
+    }
+}
+
 impl Supervisor {
     /// Forks the first children.  The supervisor is on the heap: a page that it writes
     /// between two forks is copied for every child, and the end of the heap already is.
@@ -130,9 +141,12 @@ impl Supervisor {
         supervisor
     }
 
-    /// Gives it the file with its process id.
-    pub fn keep(&mut self, pidfile: Option<Pidfile>) {
-        self.keeps.pidfile = pidfile;
+    /// Writes the process id into the pidfile: the start has succeeded.
+    ///
+    /// # Errors
+    /// As [`Pidfile::fill`].
+    pub fn fill_pidfile(&mut self) -> Result<(), Fatal> {
+        self.keeps.pidfile.as_mut().map_or(Ok(()), Pidfile::fill)
     }
 
     /// Whether clients can be served.

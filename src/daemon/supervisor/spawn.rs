@@ -56,7 +56,7 @@ impl Supervisor {
         self.pool.slots().set_files(slot, generation);
         self.pool.slots().enter(slot, Stage::Idle);
         let child = || {
-            self.keeps.relay.iter().for_each(Relay::close_in_child);
+            self.keeps.close_in_child();
             self.child(slot, supervisor, generation).run()
         };
         match sys::spawn(child) {
