@@ -84,6 +84,23 @@ fn the_tool_lists_shows_forgets_and_exports() {
     assert_eq!(text(&known(&home, &["list"])).lines().count(), 2);
 }
 
+#[test]
+fn a_list_has_all_clients_however_many_there_are() {
+    let home = home();
+    let keeper = Keeper::start(&home);
+    let ips: Vec<String> = (0..=255).map(|host| format!("192.0.2.{host}")).collect();
+    let ips: Vec<&str> = ips.iter().map(String::as_str).chain(["2001:db8::"]).collect();
+    for ip in &ips {
+        keeper.tell(ip, STATIC);
+    }
+    wait_until_written(&home, &ips);
+    let lines = |arguments: &[&str]| text(&known(&home, arguments)).lines().count();
+    assert_eq!((lines(&["list"]), lines(&["export"])), (257, 257));
+    assert_eq!(text(&known(&home, &["forget", "192.0.2.128/25"])), "forgotten: 128\n");
+    assert_eq!(text(&known(&home, &["forget", "0.0.0.0/0"])), "forgotten: 128\n");
+    assert_eq!(lines(&["list"]), 1);
+}
+
 /// What a command that could not ask has printed.
 #[track_caller]
 fn refusal(output: &Output) -> String {

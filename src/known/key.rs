@@ -69,17 +69,24 @@ impl Key {
         &self.0
     }
 
-    /// The next key; after [`LAST`](Self::LAST) that one again.
+    /// The key of the next client; [`LAST`](Self::LAST) if there can be none.
     #[must_use]
     pub fn next(self) -> Self {
-        let mut bytes = self.0;
-        for byte in bytes.iter_mut().rev() {
-            *byte = byte.wrapping_add(1);
-            if *byte != 0 {
-                return Self(bytes);
-            }
+        let [family, prefix @ ..] = self.0;
+        // An IPv4 address is in the upper half.
+        let step = if family == IPV4 { 1 << 32 } else { 1 };
+        match (family, u64::from_be_bytes(prefix).checked_add(step)) {
+            (IPV4 | IPV6, Some(next)) => Self::of_parts(family, next),
+            (IPV4, None) => Self::of_parts(IPV6, 0),
+            (..IPV4, _) => Self::of_parts(IPV4, 0),
+            _ => Self::LAST,
         }
-        Self::LAST
+    }
+
+    fn of_parts(family: u8, prefix: u64) -> Self {
+        let mut bytes = [family; LENGTH];
+        bytes[1..].copy_from_slice(&prefix.to_be_bytes());
+        Self(bytes)
     }
 
     /// The address, or the first of its /64.
@@ -149,8 +156,21 @@ mod tests {
         let keys = ips.map(key);
         assert!(keys.is_sorted());
         assert!(keys.iter().all(|key| *key < key.next()));
-        assert_eq!(key("192.0.2.7").next().max(key("192.0.2.8")), key("192.0.2.8"));
-        assert_eq!(Key::LAST.next(), Key::LAST);
+    }
+
+    #[test]
+    fn behind_a_key_is_that_of_the_next_client() {
+        for (ip, next) in [
+            ("192.0.2.7", "192.0.2.8"),
+            ("192.0.255.255", "192.1.0.0"),
+            ("255.255.255.255", "::"),
+            ("2001:db8::1", "2001:db8:0:1::"),
+            ("2001:db8:ffff:ffff::", "2001:db9::"),
+        ] {
+            assert_eq!(key(ip).next(), key(next));
+        }
+        assert_eq!(Key::FIRST.next(), key("0.0.0.0"));
+        assert_eq!([key("ffff:ffff:ffff:ffff::").next(), Key::LAST.next()], [Key::LAST; 2]);
     }
 
     #[test]

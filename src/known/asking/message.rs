@@ -234,7 +234,8 @@ mod tests {
             Answer::Status(1_000_000, Where::Disk),
             Answer::Status(0, Where::Memory),
             Answer::Page(Vec::new(), None),
-            Answer::Page(page.clone(), Some(keys()[0])),
+            Answer::Page(page.clone(), Some(keys()[0].next())),
+            Answer::Page(page.clone(), Some(keys()[1].next())),
             Answer::Page(vec![page[1]; PAGE], None),
         ]
     }
