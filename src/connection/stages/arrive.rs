@@ -21,6 +21,7 @@ pub(in crate::connection) fn arrive(server: Server<'_>, client: Client) -> Watch
 /// is [`View::local_name`]'s: a copy would be memory that each client costs.
 ///
 /// [`View::local_name`]: super::tell::View::local_name
+#[allow(clippy::option_option, reason = "as in `SharedFindings`")]
 pub(super) fn known_local_name(server: Server<'_>, client: &Client) -> Option<Option<String>> {
     match server.options().local_name {
         Some(_) => Some(None),
