@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::false_positives::FalsePositives;
 use super::histogram::Histogram;
-use super::network;
+use super::network::{Network, domain};
 use super::occupancy::Occupancy;
 use super::top::Top;
 use crate::class::Class;
@@ -205,11 +205,11 @@ impl Figures {
         if client.verdict == Verdict::Pass {
             return;
         }
-        if let Some(network) = network::of(client.ip) {
-            self.top.networks.add(network.as_bytes(), times);
+        if let Some(network) = Network::of(client.ip) {
+            self.top.networks.add(network.text(), times);
         }
         if let Some(host) = client.host {
-            self.top.domains.add(network::domain(host), times);
+            self.top.domains.add(domain(host), times);
         }
         let list = match client.verdict {
             Verdict::Deny => &mut self.top.rules,

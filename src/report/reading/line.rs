@@ -87,7 +87,15 @@ impl Verdict {
     }
 
     fn of(word: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.word().as_bytes() == word)
+        Some(match word {
+            b"pass" => Self::Pass,
+            b"early" => Self::Early,
+            b"hangup" => Self::Hangup,
+            b"deny" => Self::Deny,
+            b"listed" => Self::Listed,
+            b"limit" => Self::Limit,
+            _ => return None,
+        })
     }
 }
 
@@ -179,17 +187,13 @@ fn unless_dash<T>(value: &[u8], read: fn(&[u8]) -> Option<T>) -> Result<Option<T
 }
 
 fn class(value: &[u8]) -> Option<Class> {
-    Class::JUDGED.into_iter().find(|class| word(*class) == value)
-}
-
-fn word(class: Class) -> &'static [u8] {
-    match class {
-        Class::Static => b"static",
-        Class::Dynamic => b"dynamic",
-        Class::None => b"none",
-        Class::Unknown => b"unknown",
-        Class::NotLookedUp => b"-",
-    }
+    Some(match value {
+        b"static" => Class::Static,
+        b"dynamic" => Class::Dynamic,
+        b"none" => Class::None,
+        b"unknown" => Class::Unknown,
+        _ => return None,
+    })
 }
 
 fn end(rest: &[u8]) -> Option<Event<'_>> {
@@ -254,11 +258,10 @@ impl<'a> Iterator for Pairs<'a> {
 
 /// The first pair, and what follows the blank after it.
 fn first_pair(text: &[u8]) -> Option<(Pair<'_>, &[u8])> {
-    let equals = text.iter().position(|byte| *byte == b'=')?;
-    let (key, rest) = (&text[..equals], &text[equals + 1..]);
-    if key.is_empty() || !key.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-') {
-        return None;
-    }
+    let is_of_keys = |byte: &u8| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_');
+    let end = text.iter().position(|byte| !is_of_keys(byte))?;
+    let (key, rest) = text.split_at(end);
+    let rest = rest.strip_prefix(b"=").filter(|_| !key.is_empty())?;
     let Some(quoted) = rest.strip_prefix(b"\"") else {
         let (value, rest) = split_at_byte(rest, b' ');
         return Some((Pair { key, value }, rest));
@@ -348,6 +351,17 @@ mod tests {
         for foreign in ["", "pass", "connect from x[192.0.2.7]", "pass the salt", "end of file"] {
             assert_eq!(read(foreign), Read::Foreign, "{foreign}");
         }
+    }
+
+    #[test]
+    fn the_words_of_verdicts_and_classes_are_read_back() {
+        for verdict in Verdict::ALL {
+            assert_eq!(Verdict::of(verdict.word().as_bytes()), Some(verdict));
+        }
+        for of in Class::JUDGED {
+            assert_eq!(class(of.to_string().as_bytes()), Some(of));
+        }
+        assert_eq!((Verdict::of(b"passed"), class(b"-")), (None, None));
     }
 
     #[test]
