@@ -22,6 +22,7 @@ pub mod processor;
 pub mod server;
 pub mod start;
 pub mod table;
+pub mod written_log;
 
 use std::fmt;
 use std::process::{Command, exit};
