@@ -309,6 +309,30 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_other_programs_are_read_as_they_are() {
+        let sqlgrey: &[u8] = include_bytes!("../../../tests/data/lists/sqlgrey.regexp");
+        let s25r: &[u8] = include_bytes!("../../../tests/data/lists/s25r");
+        for (list, name, line) in [
+            (sqlgrey, "12.dsl-3.isp.example", Some(1)),
+            (sqlgrey, "cabcdef1.cablenet.example", Some(1)),
+            (sqlgrey, "s0106abcdefabcdef.wp.isp.example", Some(1)),
+            (sqlgrey, "mx.example.org", None),
+            (sqlgrey, "pdsl.isp.example", None),
+            (s25r, "p1-2.isp.example", Some(3)),
+            (s25r, "a12345.isp.example", Some(5)),
+            (s25r, "4.a.b.isp.example", Some(7)),
+            (s25r, "h1.pool2-3.isp.example", Some(9)),
+            (s25r, "h1.p2.a.isp.example", Some(11)),
+            (s25r, "adsl7.isp.example", Some(13)),
+            (s25r, "mx1.example.org", None),
+        ] {
+            let patterns = parse(list);
+            assert_eq!(patterns.decide(name).map(|(origin, _)| origin.line), line, "{name}");
+            assert_eq!(Patterns::warnings("/etc/x", list), [""; 0]);
+        }
+    }
+
+    #[test]
     fn all_lines_that_are_wrong_are_found() {
         let mistakes = Patterns::examine("/etc/x", b"good\nfoo(\n# x\n[\na\0b\n");
         let start = |finding: &Finding| match finding {
