@@ -1,65 +1,53 @@
 //! How many connections are held: the same mix of clients, replayed through the
 //! link before rblsmtpd and behind it, through rblsmtpd alone, and through the
-//! daemon, all at the same time.  The last daemon has so few slots (`--few`, of which
+//! daemon, all at the same time.  The last daemons have so few slots (`--few`, of which
 //! `--reserve` are for good ones) that delays shrink, and clients without a good name
-//! are turned away.  Needs root, for a DNS list on port 53 of a loopback address.
+//! are turned away.  The first of these knows no clients; the next two have a memory
+//! (`--known`), which is empty in one, and in the other has all hosts that return.  Needs
+//! root, for a DNS list on port 53 of a loopback address.
 //!
 //! `cargo bench --bench mix -- [--clients N] [--per-minute N] [--listed PERCENT]
-//! [--early PERCENT] [--impatient PERCENT] [--seed N] [--speed N] [--few N]
-//! [--reserve PERCENT] [--goal PERCENT]`
+//! [--early PERCENT] [--impatient PERCENT] [--returning PERCENT] [--seed N] [--speed N]
+//! [--few N] [--fewer N] [--reserve PERCENT] [--goal PERCENT] [--warm-goal PERCENT]`
 //!
 //! The rest of the clients are good.  Listed ones wait for the greeting as good
 //! ones do; impatient ones leave after 3 to 15 s without one.  Good clients have
-//! a mail server's name, the others a dynamic one or none, half and half.  With
-//! `--speed 10` every time is a tenth of what it would be.  It ends with 1 if a good
-//! client is not served, or waits for a second longer than its class says, or if the
-//! last daemon does not hold so much less than the better one of the two orders
-//! (`--goal`, 0 for any).
+//! a mail server's name, the others a dynamic one or none, half and half.  So many of
+//! the good ones (`--returning`) come from hosts that come four times on average, the
+//! others from one that comes once.  With `--speed 10` every time is a tenth of what it
+//! would be.
+//!
+//! It ends with 1 if a good client is not served, or waits for a second longer than its
+//! class says; if one that returns waits for more than a second where the memory has it;
+//! or if a daemon with few slots does not hold so much less than the better one of the two
+//! orders (`--goal` without memory, `--warm-goal` for the last row; 0 for any).
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
 use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
 use std::thread;
+use std::time::Duration;
 
 use lab::chain::Chain;
 use lab::command::{self, clean_command, words};
 use lab::dns::{EMPTY, FORWARD, Nsd};
 use lab::rbl::{Rbldnsd, ZONE};
-use support::planned_clients::{KINDS, Kind, Mix, Outcome};
+use lab::{directory, wait_until};
+use smtp_delay::known::asking::Asker;
+use smtp_delay::known::asking::message::{Answer, Request};
+use smtp_delay::known::key::Key;
+use support::mix_tables::{good_ones, print_held, print_waits};
+use support::planned_clients::{Host, Mix, Outcome, Plan};
 use support::{arguments, measure_what_is_installed};
 
 /// Where the list answers.
 const LIST: &str = "127.53.2.1";
-
-/// Names for all sources that have one.
-fn names(clients: u32) -> Nsd {
-    let mut reverse = String::from(EMPTY);
-    for number in 0..clients {
-        let (high, low) = (number / 250 % 250, 1 + number % 250);
-        let _ = writeln!(reverse, "{low}.{high}.10 PTR mx-{high}-{low}.example.org.");
-        for network in [20, 21] {
-            let name = format!("dsl-127-{network}-{high}-{low}.isp.example");
-            let _ = writeln!(reverse, "{low}.{high}.{network} PTR {name}.");
-        }
-    }
-    Nsd::start_with(&[("127.in-addr.arpa", reverse), ("example.org", FORWARD.into())])
-}
-
-/// The daemon with the same delays, and with or without the list.
-fn daemon(resolver: &str, speed: f64, clients: u32, more: &[&str], behind: &str) -> Chain {
-    let mut command = clean_command(env!("CARGO_BIN_EXE_smtp-delayd"));
-    command.args(["-1", "-l", "mx.test.example", "--local-nets", "none", "--per-ip", "0"]);
-    command.args(["-b", "500", "-c", &clients.to_string()]).args(more).env("DNSCACHEIP", LIST);
-    // The list's server refuses other questions, and the next one is asked.
-    command.args(["--resolver", &format!("{LIST}:53"), "--resolver", resolver]);
-    for (option, delay) in DELAYS {
-        command.args([option, &(delay / speed).to_string()]);
-    }
-    let behind = words(behind);
-    let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
-    Chain::printing_its_port(command, &[&["127.0.0.1", "0"], &behind[..]].concat())
-}
+/// What stands behind every arrangement.
+const SMTP: &str = "env PLUGINS=accept smtpfront-echo";
 
 /// What good clients wait.
 const GOOD_DELAY: f64 = 2.0;
@@ -72,24 +60,136 @@ const DELAYS: [(&str, f64); 4] = [
     ("--delay-unknown", 12.0),
 ];
 
-/// The chains to compare: what stands behind tcpserver.
-fn chains(resolver: &str, speed: f64) -> [(&'static str, Vec<String>); 3] {
-    let delays: Vec<String> = DELAYS
-        .iter()
-        .flat_map(|(option, delay)| [String::from(*option), (delay / speed).to_string()])
-        .collect();
+/// What an arrangement remembers of good clients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Without,
+    /// Nothing at the start.
+    Cold,
+    /// All hosts that return.
+    Warm,
+}
+
+/// A server, and how it is called in the table.
+struct Row {
+    name: &'static str,
+    server: Chain,
+    memory: Memory,
+}
+
+/// Names for all sources that have one.
+fn names(plan: &Plan) -> Nsd {
+    let mut reverse = String::from(EMPTY);
+    for number in 0..plan.addresses() {
+        let (high, low) = (number / 250 % 250, 1 + number % 250);
+        let _ = writeln!(reverse, "{low}.{high}.10 PTR mx-{high}-{low}.example.org.");
+        for network in [20, 21] {
+            let name = format!("dsl-127-{network}-{high}-{low}.isp.example");
+            let _ = writeln!(reverse, "{low}.{high}.{network} PTR {name}.");
+        }
+    }
+    Nsd::start_with(&[("127.in-addr.arpa", reverse), ("example.org", FORWARD.into())])
+}
+
+/// What stands behind tcpserver in each chain.
+fn chains(resolver: &str, plan: &Plan) -> [Row; 3] {
+    let delays = DELAYS.map(|(option, delay)| format!(" {option} {}", delay / plan.speed));
     let link = |option: &str| {
-        let ours =
-            words(&format!("{} {option} --local-nets none --resolver {resolver}", command::link()));
-        [ours, delays.clone()].concat()
+        let (link, delays) = (command::link(), delays.concat());
+        format!("{link} {option} --local-nets none --resolver {resolver}{delays}")
     };
-    let (rblsmtpd, smtp) =
-        (words(&format!("rblsmtpd -r {ZONE}")), words("env PLUGINS=accept smtpfront-echo"));
-    [
-        ("smtp-delay, rblsmtpd", [link("-v"), rblsmtpd.clone(), smtp.clone()].concat()),
-        ("rblsmtpd, smtp-delay -S", [rblsmtpd.clone(), link("-v -S"), smtp.clone()].concat()),
-        ("rblsmtpd alone", [rblsmtpd, smtp].concat()),
+    let rblsmtpd = format!("rblsmtpd -r {ZONE}");
+    let chains = [
+        ("smtp-delay, rblsmtpd", format!("{} {rblsmtpd} {SMTP}", link("-v"))),
+        ("rblsmtpd, smtp-delay -S", format!("{rblsmtpd} {} {SMTP}", link("-v -S"))),
+        ("rblsmtpd alone", format!("{rblsmtpd} {SMTP}")),
+    ];
+    chains.map(|(name, chain)| {
+        let chain = words(&chain);
+        let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
+        let options = format!("-RHl mx.test.example -c {} -b 500", plan.clients);
+        let server = Chain::tcpserver(&options, &[("DNSCACHEIP", LIST)], &chain);
+        Row { name, server, memory: Memory::Without }
+    })
+}
+
+/// The daemon with the same delays, and `options` of its own, in front of `behind`.
+fn daemon(resolver: &str, plan: &Plan, options: &str, behind: &str) -> Chain {
+    let mut command = clean_command(command::daemon());
+    command.args(["-1", "-l", "mx.test.example", "--local-nets", "none", "--per-ip", "0"]);
+    command.args(["-b", "500"]).args(words(options)).env("DNSCACHEIP", LIST);
+    // The list's server refuses other questions, and the next one is asked.
+    command.args(["--resolver", &format!("{LIST}:53"), "--resolver", resolver]);
+    for (option, delay) in DELAYS {
+        command.args([option, &(delay / plan.speed).to_string()]);
+    }
+    let behind = words(behind);
+    let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
+    Chain::printing_its_port(command, &[&["127.0.0.1", "0"], &behind[..]].concat())
+}
+
+/// How many slots the last daemons have, without memory and with one, and which part of
+/// them is the reserve.
+#[derive(Clone, Copy)]
+struct Slots {
+    few: u32,
+    fewer: u32,
+    reserve: u32,
+}
+
+fn daemons(resolver: &str, mix: &Mix, slots: Slots) -> Vec<Row> {
+    let plan = &mix.plan;
+    let Slots { few, fewer, reserve } = slots;
+    let many = format!("-c {}", plan.clients);
+    let limited = |slots: u32| format!("-c {slots} --reserve {reserve} --dnsbl {ZONE}");
+    let rblsmtpd = format!("rblsmtpd -r {ZONE} {SMTP}");
+    let without = |name, options: &str, behind| Row {
+        name,
+        server: daemon(resolver, plan, options, behind),
+        memory: Memory::Without,
+    };
+    let with = |name, memory| {
+        let home = private_directory();
+        let options = format!("{} --known {}", limited(fewer), home.display());
+        let server = daemon(resolver, plan, &options, SMTP);
+        if memory == Memory::Warm {
+            warm(&server, mix, &home);
+        }
+        Row { name, server, memory }
+    };
+    vec![
+        without("smtp-delayd, rblsmtpd", &many, &rblsmtpd),
+        without("smtp-delayd --dnsbl", &format!("{many} --dnsbl {ZONE}"), SMTP),
+        without("the same, few slots", &limited(few), SMTP),
+        with("with --known, cold", Memory::Cold),
+        with("with --known, warm", Memory::Warm),
     ]
+}
+
+/// A directory for a keeper.
+fn private_directory() -> PathBuf {
+    let home = directory();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    home
+}
+
+/// Lets the hosts that return wait once, some at a time, until all of them are known.
+fn warm(server: &Chain, mix: &Mix, home: &Path) {
+    let hosts: Vec<&str> = mix.returning_hosts().into_iter().collect();
+    for some in hosts.chunks(5) {
+        let clients: Vec<_> = some.iter().map(|host| server.client(host)).collect();
+        for mut client in clients {
+            assert!(client.read_line().0.starts_with("220"), "{}", server.text());
+        }
+    }
+    let asker = Asker::of_directory(home).unwrap();
+    for host in hosts {
+        let key = Key::of(host.parse().unwrap());
+        wait_until(host, || {
+            let answer = asker.exchange(Request::Ask(key), Duration::from_secs(1));
+            matches!(answer, Ok(Answer::Known(_))).then_some(())
+        });
+    }
 }
 
 fn main() -> ExitCode {
@@ -99,112 +199,93 @@ fn main() -> ExitCode {
         ("listed", 30),
         ("early", 20),
         ("impatient", 20),
+        ("returning", 80),
         ("seed", 1),
         ("speed", 1),
         ("few", 26),
+        ("fewer", 18),
         ("reserve", 40),
         ("goal", 40),
+        ("warm-goal", 60),
     ];
-    let [clients, per_minute, listed, early, impatient, seed, speed, few, reserve, goal] =
-        arguments(known, "cargo bench --bench mix --");
+    let [
+        clients,
+        per_minute,
+        shares @ ..,
+        returning,
+        seed,
+        speed,
+        few,
+        fewer,
+        reserve,
+        goal,
+        warm_goal,
+    ] = arguments(known, "cargo bench --bench mix --");
     measure_what_is_installed();
+    let [listed, early, impatient] = shares;
     if listed + early + impatient > 100 || !nix::unistd::geteuid().is_root() {
         eprintln!("mix: shares add up to 100 at most, and root is needed");
         exit(100);
     }
-    let good = 100 - listed - early - impatient;
-    let mix = Mix::new(clients, per_minute, [listed, early, impatient], seed, speed.into());
+    let plan = Plan { clients, per_minute, shares, returning, seed, speed: speed.into() };
     println!(
         "{clients} clients, {per_minute} a minute: {listed} % listed, {early} % early, {impatient} % \
-         impatient, {good} % good; seed {seed}, speed {speed}\n"
+         impatient, the rest good, {returning} % of which return; seed {seed}, speed {speed}\n"
     );
+    let mix = Mix::new(plan);
     let _list = Rbldnsd::start_with(LIST, &["127.21.0.0/16", "127.31.0.0/16"]);
-    let names = names(clients);
-    let servers = chains(&names.address.to_string(), speed.into()).map(|(name, chain)| {
-        let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
-        let options = format!("-RHl mx.test.example -c {clients} -b 500");
-        (name, Chain::tcpserver(&options, &[("DNSCACHEIP", LIST)], &chain))
-    });
-    let (resolver, speed) = (names.address.to_string(), speed.into());
-    let smtp = "env PLUGINS=accept smtpfront-echo";
-    let rblsmtpd = format!("rblsmtpd -r {ZONE} {smtp}");
-    let few = &["-c", &few.to_string(), "--reserve", &reserve.to_string(), "--dnsbl", ZONE];
-    let daemons = [
-        ("smtp-delayd, rblsmtpd", daemon(&resolver, speed, clients, &[], &rblsmtpd)),
-        ("smtp-delayd --dnsbl", daemon(&resolver, speed, clients, &["--dnsbl", ZONE], smtp)),
-        ("smtp-delayd --dnsbl, few", daemon(&resolver, speed, clients, few, smtp)),
-    ];
-    let servers: Vec<(&str, Chain)> = servers.into_iter().chain(daemons).collect();
-    let outcomes: Vec<Vec<Outcome>> = thread::scope(|scope| {
-        let mix = &mix;
+    let dns = names(&plan);
+    let resolver = dns.address.to_string();
+    let slots = Slots { few, fewer, reserve };
+    let rows: Vec<Row> =
+        chains(&resolver, &plan).into_iter().chain(daemons(&resolver, &mix, slots)).collect();
+    let outcomes = replay(&mix, &rows);
+    let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    let parts = print_held(&names, &outcomes, mix.last_arrival());
+    print_waits(&names, &outcomes);
+    let mut faults: Vec<String> =
+        rows.iter().zip(&outcomes).flat_map(|(row, all)| faults(row, all, &plan)).collect();
+    faults.extend(missed(&rows, &parts, Memory::Without, goal));
+    faults.extend(missed(&rows, &parts, Memory::Warm, warm_goal));
+    for fault in &faults {
+        eprintln!("mix: {fault}");
+    }
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Through all of them at the same time.
+fn replay(mix: &Mix, rows: &[Row]) -> Vec<Vec<Outcome>> {
+    thread::scope(|scope| {
         let replays: Vec<_> =
-            servers.iter().map(|(_, server)| scope.spawn(move || mix.replay(server))).collect();
+            rows.iter().map(|row| scope.spawn(move || mix.replay(&row.server))).collect();
         replays.into_iter().map(|replay| replay.join().unwrap()).collect()
-    });
-    let names: Vec<&str> = servers.iter().map(|(name, _)| *name).collect();
-    let held = print(&names, &outcomes, mix.last_arrival());
-    if !outcomes.iter().all(|all| good_ones(all).all(|one| one.served)) {
-        eprintln!("mix: a good client was not served");
-        return ExitCode::FAILURE;
-    }
-    let most = GOOD_DELAY + SLACK * speed;
-    let late = |all| good_ones(all).any(|one| one.greeted > most);
-    if let Some((name, _)) = names.iter().zip(&outcomes).find(|(_, all)| late(all)) {
-        eprintln!("mix: a good client waited for more than {most} s: {name}");
-        return ExitCode::FAILURE;
-    }
-    let less = (1.0 - held) * 100.0;
-    if goal > 0 && (less.is_nan() || less < f64::from(goal)) {
-        eprintln!("mix: {less:.0} % less are held, {goal} are asked for");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    })
 }
 
-fn good_ones(outcomes: &[Outcome]) -> impl Iterator<Item = &Outcome> {
-    outcomes.iter().filter(|one| one.kind == Kind::Good)
-}
-
-/// A row a chain, with the slowest greeting to a good client.  The mean is taken
-/// between the time when the first clients can have gone again and the last arrival;
-/// percentages are of the better one of the two orders of link and list.  What part
-/// of it the last row is.
-fn print(names: &[&str], outcomes: &[Vec<Outcome>], last: f64) -> f64 {
-    let first = 25.0_f64.min(last / 2.0);
-    let mean = |outcomes: &[Outcome], kind: Option<Kind>| {
-        let chosen = outcomes.iter().filter(|one| kind.is_none_or(|kind| one.kind == kind));
-        let inside = |(from, to): (f64, f64)| (to.min(last) - from.max(first)).max(0.0);
-        chosen.map(|one| inside(one.held)).sum::<f64>() / (last - first)
+/// What happened to good clients that should not.
+fn faults(row: &Row, outcomes: &[Outcome], plan: &Plan) -> Vec<String> {
+    let most = |host| {
+        let is_known = row.memory == Memory::Warm && host == Host::Returning;
+        SLACK * plan.speed + if is_known { 0.0 } else { GOOD_DELAY }
     };
-    print!("{:<24}  mean  peak", "connections held");
-    for (_, name) in KINDS {
-        print!("  {name:>9}");
+    let good: Vec<&Outcome> = good_ones(outcomes).collect();
+    let mut faults = Vec::new();
+    if good.iter().any(|one| !one.served) {
+        faults.push(format!("a good client was not served: {}", row.name));
     }
-    println!("  served  slowest good");
-    let base = mean(&outcomes[0], None).min(mean(&outcomes[1], None));
-    let mut part = 1.0;
-    for (name, outcomes) in names.iter().zip(outcomes) {
-        let all = mean(outcomes, None);
-        print!("{name:<24} {all:5.1} {:5}", peak(outcomes));
-        for (kind, _) in KINDS {
-            print!("  {:9.1}", mean(outcomes, Some(kind)));
-        }
-        let served = outcomes.iter().filter(|one| one.served).count();
-        part = all / base;
-        let slowest = good_ones(outcomes).map(|one| one.greeted).fold(0.0, f64::max);
-        println!("  {served:6}  {slowest:10.2} s  ({:+.0} %)", (part - 1.0) * 100.0);
+    if let Some(one) = good.iter().find(|one| one.greeted > most(one.host)) {
+        let (waited, most) = (one.greeted, most(one.host));
+        faults
+            .push(format!("a good client waited for {waited:.2} s, and not {most}: {}", row.name));
     }
-    part
+    faults
 }
 
-fn peak(outcomes: &[Outcome]) -> i32 {
-    let mut changes: Vec<(f64, i32)> =
-        outcomes.iter().flat_map(|one| [(one.held.0, 1), (one.held.1, -1)]).collect();
-    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut now = 0;
-    let counts = changes.iter().map(|(_, change)| {
-        now += change;
-        now
-    });
-    counts.max().unwrap_or(0)
+/// Whether the last row with such a memory holds less than the goal, in percent.
+fn missed(rows: &[Row], parts: &[f64], memory: Memory, goal: u32) -> Option<String> {
+    let last = rows.iter().rposition(|row| row.memory == memory)?;
+    let less = (1.0 - parts[last]) * 100.0;
+    let is_missed = goal > 0 && (less.is_nan() || less < f64::from(goal));
+    is_missed
+        .then(|| format!("{less:.0} % less are held, {goal} are asked for: {}", rows[last].name))
 }

@@ -15,6 +15,7 @@ pub mod first;
 pub mod load;
 pub mod loaded_server;
 pub mod memory;
+pub mod mix_tables;
 pub mod names;
 pub mod planned_clients;
 pub mod postscreen;
