@@ -7,7 +7,7 @@
 //!
 //! The parts are 1 hand-over, 2 refusal, 3 memory, 4 many clients held, 5 the link, 6 the
 //! system calls of a client, for which strace is needed, as chrt is for a load that goes
-//! first.
+//! first, 7 clients that are known.
 
 #![allow(clippy::unwrap_used, clippy::exit, clippy::similar_names)]
 
@@ -20,6 +20,8 @@ use lab::command;
 use support::calls;
 use support::cgroup::{Cgroup, Kind};
 use support::first::First;
+use support::keeper;
+use support::known_client::{self, Memory};
 use support::load::{AT_ONCE, Load, Manner, address};
 use support::loaded_server::LoadedServer;
 use support::memory::of_held;
@@ -203,23 +205,30 @@ impl Lab {
             [&own[..], more, &rest].concat().iter().map(ToString::to_string).collect()
         };
         let without = ours(&["-H"]);
-        let with = ours(&["--resolver", &resolver, "--local-nets", "none"]);
+        let judged = ["--resolver", &resolver, "--local-nets", "none"];
+        let with = ours(&judged);
+        let home = keeper::home();
+        let asked = ours(&[&judged[..], &["--known", home.to_str().unwrap()]].concat());
         let child = ["fork", "0", "3600000"].map(String::from);
         let child = [std::slice::from_ref(&self.prefork), &child[..]].concat();
         let chain = ["tcpserver", "-1RHl0", "-c", &slots, "-b", "1024", "127.0.0.1", "0"];
         let chain = [&chain[..], &[&self.plugin, "3600000", answer]].concat();
         let chain: Vec<String> = chain.into_iter().map(String::from).collect();
-        let figures = self.measure(&[without, with, child, chain], |words: &Vec<String>| {
+        let all = [without, with, asked, child, chain];
+        let figures = self.measure(&all, |words: &Vec<String>| {
             let words: Words<'_> = words.iter().map(String::as_str).collect();
             let server = Server::start(&words);
             of_held(&cgroup, (server.pid(), server.address), self.held, |number| {
                 address(10, number)
             })
         });
-        let [without, with, child, chain] = all_of(figures);
+        let [without, with, asked, child, chain] = all_of(figures);
         let what = "KiB of a client that is held";
         row(&format!("{what}, -RH, forked C child"), &without, &child, Bound::AtMost(1.2));
         row(&format!("{what}, its name judged, forked C child"), &with, &child, Bound::AtMost(1.3));
+        let asks = format!("{what}, its name judged, the keeper asked");
+        row(&format!("{asks}, forked C child"), &asked, &child, Bound::AtMost(1.3));
+        row(&format!("{asks}, without that"), &asked, &with, Bound::AtMost(1.02));
         let peer = "tcpserver + C plug-in";
         row(&format!("{what}, -RH, {peer}"), &without, &chain, Bound::Open);
     }
@@ -268,6 +277,24 @@ impl Lab {
         }
     }
 
+    /// Clients that are known, beside those that need not wait.
+    fn known(&self) {
+        let names = Names::start(Patience::AtOnce);
+        let home = keeper::home();
+        let peers = [Memory::Has(&home), Memory::None];
+        for (pause, clients) in [(Duration::ZERO, "1 client"), (PAUSE, "1 after a rest")] {
+            let time = |memory: &Memory<'_>| {
+                let server = known_client::server(memory, &names, &self.answer[0]);
+                let load = Load { server: server.address, at_once: 1, manner: Manner::Waiting };
+                load.burst(5, pause);
+                load.burst(BURSTS, pause).median()
+            };
+            let [known, without] = all_of(self.measure(&peers, time));
+            let what = format!("µs to the first byte, {clients}, known, --delay 0");
+            row(&what, &known, &without, Bound::AtMost(1.2));
+        }
+    }
+
     fn link(&self) {
         let peers = [vec![command::link()], vec![self.plugin.as_str(), "60000"]];
         let cpu = self.measure(&peers, |words: &Words<'_>| cpu_to_poll(words, self.starts));
@@ -299,7 +326,8 @@ fn main() {
     println!("{} rounds; medians, and the ratio of each round\n", lab.rounds);
     head();
     let calls = |lab: &Lab| calls::print(&lab.answer[1]);
-    let parts = [Lab::hand_over, Lab::refuse, Lab::memory, Lab::many_held, Lab::link, calls];
+    let parts =
+        [Lab::hand_over, Lab::refuse, Lab::memory, Lab::many_held, Lab::link, calls, Lab::known];
     for (number, run) in (1..).zip(parts) {
         if part == 0 || part == number {
             run(&lab);

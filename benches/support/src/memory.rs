@@ -18,6 +18,9 @@ const FEW: usize = 10;
 /// How long clients may take to be held, and what is freed late takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 const REST: Duration = Duration::from_millis(500);
+/// How often it is checked how many children poll, and the time between two checks.
+const LOOKS: u32 = 5;
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// KiB that each of `held` clients costs `server` (its process and its address), which lets
 /// them wait in poll(2) in a process each, and is moved into `cgroup`; client number N comes
@@ -34,15 +37,26 @@ pub fn of_held(
     for child in children_of(pid) {
         cgroup.enter(child.as_raw());
     }
+    let helpers = helpers(pid);
     let come = |number: usize| visit_from(source(number), address);
     let mut clients: Vec<Socket> = (0..FEW).map(come).collect();
-    settle(pid, FEW);
+    settle(pid, helpers + FEW);
     let before = cgroup.usage();
     clients.extend((FEW..FEW + held).map(come));
-    settle(pid, FEW + held);
+    settle(pid, helpers + FEW + held);
     let after = cgroup.usage();
     drop(clients);
     (after - before) / 1024.0 / held as f64
+}
+
+/// How many children poll without a client: the keeper of known clients does, between two
+/// moments in which it works.
+fn helpers(pid: Pid) -> usize {
+    let polling = |_| {
+        thread::sleep(INTERVAL);
+        children_of(pid).iter().filter(|pid| polls(**pid)).count()
+    };
+    (0..LOOKS).map(polling).max().unwrap_or_default()
 }
 
 /// Waits until so many children of the process block in poll(2), and half a second longer.
@@ -51,7 +65,7 @@ pub fn settle(pid: Pid, count: usize) {
     let until = std::time::Instant::now() + PATIENCE;
     while children_of(pid).iter().filter(|pid| polls(**pid)).count() != count {
         assert!(std::time::Instant::now() < until, "{count} clients are not held");
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(INTERVAL);
     }
     thread::sleep(REST);
 }

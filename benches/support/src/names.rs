@@ -1,5 +1,6 @@
-//! A name server for benchmarks: 127.10.0.0/16 has mail servers' names, and all
-//! others have none, which it says at once, late, or never.
+//! A name server for benchmarks: 127.5.0.0/16 and 127.10.0.0/16 have mail servers' names,
+//! and all others have none, which it says at once, late, or never.  It is a DNS list as
+//! well, which has 127.11.0.0/16.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use domain::base::iana::Rcode;
-use domain::base::{Message, MessageBuilder, Name};
-use domain::rdata::Ptr;
+use domain::base::{Message, MessageBuilder, Name, Rtype};
+use domain::rdata::{A, Ptr};
 
 /// How it answers for clients that have no name.
 #[derive(Clone, Copy, Debug)]
@@ -57,21 +58,51 @@ impl Names {
 
 /// The name of 127.0.0.1.
 const OWN: &str = "1.0.0.127.in-addr.arpa";
+/// The zone of the list.
+pub const LIST: &str = "list.example";
 
-/// The reply, and whether it is one that is never late: there is a name in it, or it is
+/// What it knows.
+enum Known {
+    HostName(Name<Vec<u8>>),
+    Listed,
+    Nothing,
+}
+
+impl Known {
+    fn about(asked: &str) -> Self {
+        let host = [".5.127", ".10.127"]
+            .iter()
+            .find_map(|network| asked.strip_suffix(".in-addr.arpa")?.strip_suffix(network));
+        let listed = asked.strip_suffix(LIST).is_some_and(|host| host.ends_with(".11.127."));
+        match host {
+            Some(host) => {
+                let name = format!("mx{}.example.org", host.replace('.', "-"));
+                Name::vec_from_str(&name).map_or(Self::Nothing, Self::HostName)
+            }
+            None if listed => Self::Listed,
+            None => Self::Nothing,
+        }
+    }
+}
+
+/// The reply, and whether it is one that is never late: there is something in it, or it is
 /// about 127.0.0.1, which every name server answers for itself (RFC 6303).
 fn answer(query: &[u8]) -> Option<(Vec<u8>, bool)> {
     let query = Message::from_octets(query).ok()?;
-    let asked = query.first_question()?.qname().to_string();
-    let host = asked.strip_suffix(".10.127.in-addr.arpa");
-    let rcode = if host.is_some() { Rcode::NOERROR } else { Rcode::NXDOMAIN };
+    let question = query.first_question()?;
+    let asked = question.qname().to_string();
+    let known = Known::about(&asked);
+    let is_known = !matches!(known, Known::Nothing);
+    let rcode = if is_known { Rcode::NOERROR } else { Rcode::NXDOMAIN };
     let mut reply = MessageBuilder::new_vec().start_answer(&query, rcode).ok()?;
     reply.header_mut().set_aa(true);
-    if let Some(host) = host {
-        let name =
-            Name::<Vec<u8>>::vec_from_str(&format!("mx{}.example.org", host.replace('.', "-")))
-                .ok()?;
-        reply.push((query.first_question()?.into_qname(), 60, Ptr::new(name))).ok()?;
+    let kind = question.qtype();
+    match known {
+        Known::HostName(name) => reply.push((question.into_qname(), 60, Ptr::new(name))).ok()?,
+        Known::Listed if kind == Rtype::A => {
+            reply.push((question.into_qname(), 60, A::from_octets(127, 0, 0, 2))).ok()?;
+        }
+        Known::Listed | Known::Nothing => (),
     }
-    Some((reply.finish(), host.is_some() || asked == OWN))
+    Some((reply.finish(), is_known || asked == OWN))
 }
