@@ -12,7 +12,8 @@
 //!
 //! - it takes longer than `--seconds`,
 //! - a client gets no answer, unless a child was killed,
-//! - the counters do not add up to the clients,
+//! - the counters do not add up to the clients, but for a few whose child was killed within
+//!   accept(2),
 //! - the supervisor has more descriptors or memory than after a tenth of the clients, or the
 //!   keeper than at its start,
 //! - a process is left that has ended, or a slot that no process has.
@@ -47,6 +48,10 @@ use support::{arguments, compile, measure_what_is_installed};
 const MOST_GROWN: u64 = 300;
 /// The same for the keeper, which caches pages of its store.
 const KEEPER_GROWN: u64 = 4096;
+
+/// One in so many children that are killed may have accepted a client, and not have run
+/// since: it has counted nothing.
+const KILLS_OF_UNCOUNTED: usize = 10;
 
 /// A part of the soak: how many clients in a hundred, and whether the keeper is harmed.
 /// The keeper is measured over the last part, through which it lives.
@@ -193,7 +198,8 @@ fn judge(
     println!("counted: {}; {} clients known", shown.join(", "), status["known_clients"]);
     let counted: u64 = verdicts.iter().map(|(_, count)| count).sum();
     let mut faults = Vec::new();
-    if counted != came as u64 {
+    let most = events.children_killed.div_ceil(KILLS_OF_UNCOUNTED);
+    if counted > came as u64 || counted < came.saturating_sub(most) as u64 {
         faults.push(format!("{came} clients came, and {counted} were counted"));
     }
     if unanswered > events.children_killed {
