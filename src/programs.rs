@@ -39,6 +39,7 @@ usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
        smtp-delayctl known [--known DIR] list | show IP | forget IP|NET |
                                          export [--all] [--zone]
        smtp-delayctl keep [--known-days N] [--known-size N] DIR
+       smtp-delayctl completions bash|zsh
        smtp-delayctl tcprules rules.cdb rules.tmp < rules
        smtp-delayctl tcprulescheck rules.cdb
 
@@ -52,6 +53,8 @@ classify       print the class that a client would have, and what decides it; th
 known          ask which clients are known, or make some unknown; export prints
                those with good names, for another host's list
 keep           keep the memory of known clients, for hosts without smtp-delayd
+completions    print what a shell completes behind smtp-delayd, smtp-delay and
+               smtp-delayctl
 tcprules       compile rules for smtp-delayd -x
 tcprulescheck  say which rule decides about $TCPREMOTEIP, $TCPREMOTEHOST and
                $TCPREMOTEINFO

@@ -14,6 +14,7 @@ mod background;
 mod chain;
 mod classes;
 mod command_line;
+mod completions;
 mod config;
 mod counters;
 mod demo;

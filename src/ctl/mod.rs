@@ -1,6 +1,7 @@
 //! The administrator's tools.
 
 pub mod classify;
+pub mod completions;
 pub mod failure;
 pub mod keep;
 pub mod known;
@@ -38,7 +39,7 @@ fn end_tool(result: Result<(), ToolError>) -> u8 {
 }
 
 /// The names of smtp-delayctl's commands.
-pub const COMMANDS: [&str; 9] = [
+pub const COMMANDS: [&str; 10] = [
     "status",
     "metrics",
     "pid",
@@ -46,6 +47,7 @@ pub const COMMANDS: [&str; 9] = [
     "report",
     "known",
     "keep",
+    "completions",
     "tcprules",
     "tcprulescheck",
 ];
@@ -55,6 +57,7 @@ pub const COMMANDS: [&str; 9] = [
 pub fn command(name: &str) -> Option<fn(&[OsString]) -> u8> {
     match name {
         "classify" => Some(|arguments| end(classify::run(arguments))),
+        "completions" => Some(|arguments| end(completions::run(arguments, &COMMANDS))),
         "keep" => Some(|arguments| end(keep::run(arguments))),
         "known" => Some(|arguments| end(known::run(arguments))),
         "metrics" => Some(|arguments| end(metrics::run(arguments))),
