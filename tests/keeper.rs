@@ -197,6 +197,12 @@ impl Keeper {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// Stops it, and waits for that.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        stop(self.pid());
+    }
+
     /// Kills it, and waits for that.
     pub(crate) fn kill(mut self) {
         kill(self.pid(), Signal::SIGKILL).unwrap();
@@ -243,6 +249,16 @@ fn written(home: &Path, ips: &[&str]) -> usize {
 pub(crate) fn wait_until_written(home: &Path, ips: &[&str]) {
     let all = || (written(home, ips) == ips.len()).then_some(());
     wait_until(&format!("{ips:?} in the store"), all);
+}
+
+/// Stops a process, and waits for that.
+#[track_caller]
+pub(crate) fn stop(pid: Pid) {
+    kill(pid, Signal::SIGSTOP).unwrap();
+    wait_until("a process that is stopped", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T').then_some(())
+    });
 }
 
 /// The process that has the lock.

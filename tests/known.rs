@@ -220,7 +220,7 @@ fn an_answer_that_comes_late_ends_the_wait() {
     keeper.wait_for_record("127.0.0.1");
     let dns = named();
     let daemon = daemon(&home, &dns).option("--delay-static 60").run(ANSWER);
-    keeper.signal(Signal::SIGSTOP);
+    keeper.stop();
     let client = daemon.client("127.0.0.1");
     wait_until("a client that is looked up", || (dns.queries() > 0).then_some(()));
     keeper.signal(Signal::SIGCONT);
@@ -281,7 +281,7 @@ fn status_shows_how_many_clients_are_known_and_where() {
     keeper.tell("192.0.2.8", STATIC);
     shows("2 known clients");
     wait_until_written(&home, &["192.0.2.8"]);
-    keeper.signal(Signal::SIGSTOP);
+    keeper.stop();
     shows("the keeper of known clients does not answer: every client counts as new");
     keeper.kill();
     wait_until("the daemon's own keeper", || keeper_of(&home));

@@ -17,7 +17,7 @@ use smtp_delay::known::key::Key;
 
 use crate::keeper::{
     ANSWER, Keeper, STATIC, assert_greeted, assert_waits_as_new, copy_for_all_users, daemon,
-    daemon_with_a_known_client, home, keeper_of, named, passes_at_once, wait_until_written,
+    daemon_with_a_known_client, home, keeper_of, named, passes_at_once, stop, wait_until_written,
     with_memory,
 };
 use crate::pool::limit_processes_of;
@@ -153,7 +153,7 @@ fn a_keeper_that_is_stopped_or_gone_delays_no_client() {
     keeper.learn("127.0.0.1");
     let dns = named();
     let daemon = daemon(&home, &dns).run(ANSWER);
-    keeper.signal(Signal::SIGSTOP);
+    keeper.stop();
     assert_waits_as_new(&daemon);
     let line = daemon.log(UNANSWERED);
     assert!(line.ends_with(": it does not answer: every client counts as new"), "{line}");
@@ -224,7 +224,7 @@ fn a_keeper_whose_queue_is_full_delays_no_client() {
     keeper.learn("127.0.0.1");
     let dns = named();
     let daemon = daemon(&home, &dns).run(ANSWER);
-    keeper.signal(Signal::SIGSTOP);
+    keeper.stop();
     let asker = Asker::of_directory(&home).unwrap();
     let request = Request::Tell(Key::of([192, 0, 2, 1].into()), STATIC);
     while asker.tell(request, Duration::ZERO).is_ok() {}
@@ -392,7 +392,7 @@ fn a_daemon_ends_its_keeper_even_if_that_is_stopped() {
     let dns = named();
     let mut daemon = daemon_with_a_known_client(&home, &dns);
     let keeper = keeper_of(&home).unwrap();
-    kill(keeper, Signal::SIGSTOP).unwrap();
+    stop(keeper);
     fs::remove_file(home.join("socket")).unwrap();
     assert_waits_as_new(&daemon);
     daemon.signal(Signal::SIGTERM);
@@ -406,7 +406,7 @@ fn a_daemon_ends_its_keeper_even_if_that_is_stopped() {
 fn what_a_keeper_was_told_before_its_end_is_not_lost() {
     let home = home();
     let keeper = Keeper::start(&home);
-    keeper.signal(Signal::SIGSTOP);
+    keeper.stop();
     let told = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
     for ip in told {
         keeper.tell(ip, STATIC);

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use nix::sys::signal::Signal;
 use smtp_delay::class::Class;
 
 use crate::keeper::{
@@ -112,7 +111,7 @@ fn links_without_a_keeper_say_so_once_a_minute() {
     let file = fs::File::options().write(true).open(home.join("unanswered")).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
     let keeper = Keeper::start(&home);
-    keeper.signal(Signal::SIGSTOP);
+    keeper.stop();
     let line = lab::only(told());
     assert!(line.ends_with(": it does not answer: every client counts as new"), "{line}");
     assert_eq!(told(), Vec::<String>::new());
