@@ -50,8 +50,10 @@ pub struct OfClass {
     pub pass: Histogram,
     /// The seconds that its clients waited, added up.
     pub seconds: f64,
-    /// How often each delay was given, in milliseconds, where the load had not made it
-    /// shorter.
+    /// Clients that passed as known ones, whose delay is not that of the class.
+    pub known: u64,
+    /// How often each delay was given, in milliseconds, where neither the load nor being
+    /// known had made it shorter.
     pub delays: BTreeMap<u32, u64>,
 }
 
@@ -233,6 +235,10 @@ impl OfClass {
             Verdict::Hangup => self.leave.add(client.waited, times),
             _ => (),
         }
+        if client.known.is_some() {
+            self.known += times;
+            return;
+        }
         if let (Some(delay), false) = (client.delay, client.shrunk) {
             *self.delays.entry((delay.min(86_400.0) * 1000.0) as u32).or_default() += times;
         }
@@ -249,6 +255,22 @@ impl OfClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::reading::line::{Read, read};
+
+    #[test]
+    fn the_delay_of_known_clients_is_not_that_of_their_class() {
+        let mut figures = Figures::new(TimeZone::UTC);
+        for (line, times) in [
+            ("pass ip=192.0.2.7 class=static delay=0 waited=0.01 known=1.50", 9),
+            ("pass ip=192.0.2.8 class=static delay=2 waited=2.00 known=-", 2),
+        ] {
+            let Read::Event(event) = read(line.as_bytes()) else { panic!("{line}") };
+            figures.add(None, times, &event);
+        }
+        let class = &figures.classes[row(Some(Class::Static))];
+        assert_eq!((class.usual_delay(), class.known), (Some(2.0), 9));
+        assert_eq!(class.clients[Verdict::Pass as usize], 11);
+    }
 
     #[test]
     fn every_class_has_a_row() {

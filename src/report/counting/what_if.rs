@@ -94,7 +94,9 @@ pub fn effect(of: &OfClass, delay: f64, other: f64) -> Effect {
     let before = |histogram: &Histogram| {
         if other < delay { histogram.below(other) } else { histogram.total() }
     };
-    let longer = (other - delay).max(0.0) * of.clients[Verdict::Pass as usize] as f64;
+    // Known clients do not wait for the delay of their class.
+    let waited = of.clients[Verdict::Pass as usize].saturating_sub(of.known);
+    let longer = (other - delay).max(0.0) * waited as f64;
     let held =
         [&of.talk, &of.leave, &of.pass].map(|histogram| histogram.sum_capped(other.max(0.0)));
     let held =
@@ -156,6 +158,15 @@ mod tests {
         let effect = effect(&of, 10.0, 12.0);
         assert_eq!((effect.early, effect.at_least), (10, true));
         assert!((effect.seconds - (5.0 + 48.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn known_clients_do_not_wait_longer() {
+        let mut of = class(&[], &[], 4, 10);
+        of.pass.add(0.0, 6);
+        of.clients[Verdict::Pass as usize] += 6;
+        of.known = 6;
+        assert!((effect(&of, 10.0, 12.0).seconds - 48.0).abs() < 1e-6);
     }
 
     #[test]
