@@ -273,6 +273,12 @@ fn classify_prints_the_class_and_what_decides_it() {
     let empty = empty.to_str().unwrap();
     let both = ["--static-file", empty, "--static-file", file, "192.0.2.7", line];
     assert_eq!(classify(&both).1, text, "all files are read");
+    let odd = directory().join("odd");
+    std::fs::write(&odd, "/^a/ REJECT\n^A b$\n").unwrap();
+    let odd = odd.to_str().unwrap();
+    let (code, text) = classify(&["--dynamic-file", odd, "192.0.2.7", line]);
+    let warning = format!("\nsmtp-delayctl: warning: {odd} line 2: ");
+    assert!(code == Some(0) && text.contains(&warning), "{text}");
     for (arguments, message) in [
         (&[][..], "IP is missing"),
         (&["mx.example.org"], "unable to use IP `mx.example.org'"),

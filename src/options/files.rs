@@ -9,15 +9,19 @@ use crate::file::{self, Refused};
 use crate::names::{Names, Patterns};
 
 impl Options {
-    /// What names are judged by in a program that reads the files once.
+    /// What names are judged by in a program that reads the files once; `warn` is told of
+    /// expressions that do not do what they seem to.
     ///
     /// # Errors
     /// A file that cannot be read, or that contains a mistake: 100.
-    pub fn names(&self) -> Result<Names, Fatal> {
+    pub fn names(&self, warn: impl Fn(&str)) -> Result<Names, Fatal> {
         let read = |(setting, path): (Setting<'_>, &Path)| {
             let text = read_once(self, setting, path, Patterns::LARGEST_FILE)?;
-            let patterns = Patterns::parse(&path.display().to_string(), &text);
-            patterns.map_err(Fatal::from)
+            let origin = path.display().to_string();
+            let patterns = Patterns::parse(&origin, &text).map_err(Fatal::from)?;
+            let warnings = Patterns::warnings(&origin, &text);
+            warnings.iter().chain(&patterns.slow_warning()).for_each(|warning| warn(warning));
+            Ok(patterns)
         };
         let read_all = |name, paths| Setting::each(name, paths).map(read).collect();
         let dynamic: Result<_, Fatal> = read_all("dynamic-file", &self.dynamic_files);

@@ -1,5 +1,6 @@
 //! What clients are classified by.
 
+use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::answer::Answer;
@@ -8,6 +9,7 @@ use crate::connection::decided::class::class_of;
 use crate::connection::lookup::host_name::{HostName, host_name_of};
 use crate::ctl::failure::Failure;
 use crate::dns::{Question, ask};
+use crate::escape::Message;
 use crate::names::Names;
 use crate::options::Options;
 
@@ -19,13 +21,18 @@ pub(super) struct Judge<'a> {
 }
 
 impl<'o> Judge<'o> {
-    /// With the files and the keeper that `options` name.
+    /// With the files and the keeper that `options` name; warnings about the files go to
+    /// standard error.
     ///
     /// # Errors
     /// A file that cannot be read, or that contains a mistake: 100; a keeper that cannot
     /// be asked.
     pub(super) fn new(options: &'o Options) -> Result<Self, Failure> {
-        Ok(Self { names: options.names()?, options, keeper: Keeper::of(options)? })
+        let names = options.names(|warning| {
+            let warning = Message(warning).to_string();
+            let _ = writeln!(io::stderr(), "smtp-delayctl: warning: {warning}");
+        })?;
+        Ok(Self { names, options, keeper: Keeper::of(options)? })
     }
 
     /// The class of the client with this address and name, and what decides it.
