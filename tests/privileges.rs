@@ -72,6 +72,7 @@ fn no_process_keeps_what_only_root_has() {
     if !is_root("no_process_keeps_what_only_root_has") {
         return;
     }
+    #[allow(clippy::disallowed_methods, reason = "this program is not static")]
     let nobody = User::from_name(USER).unwrap().unwrap();
     let (user, group) = (nobody.uid, nobody.gid);
     let daemon = Background::new();
