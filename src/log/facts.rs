@@ -16,20 +16,26 @@ pub const LINES: &[(&str, &[&str])] = &[
     (
         "early",
         &[
-            "ip", "port", "via", "host", "class", "delay", "waited", "bytes", "text", "action",
-            "would", "helo", "mail", "rcpt",
+            "ip", "port", "via", "host", "class", "delay", "shrunk", "waited", "bytes", "text",
+            "action", "would", "helo", "mail", "rcpt",
         ],
     ),
-    ("hangup", &["ip", "port", "via", "host", "class", "delay", "waited"]),
+    ("hangup", &["ip", "port", "via", "host", "class", "delay", "shrunk", "waited"]),
     ("deny", &["ip", "port", "via", "host", "waited", "rule"]),
     (
         "listed",
         &[
-            "ip", "port", "via", "host", "class", "delay", "waited", "zones", "score", "would",
-            "helo", "mail", "rcpt",
+            "ip", "port", "via", "host", "class", "delay", "shrunk", "waited", "zones", "score",
+            "would", "helo", "mail", "rcpt",
         ],
     ),
-    ("limit", &["ip", "port", "via", "host", "class", "delay", "waited", "kind", "held", "would"]),
+    (
+        "limit",
+        &[
+            "ip", "port", "via", "host", "class", "delay", "shrunk", "waited", "kind", "held",
+            "would",
+        ],
+    ),
     ("check", &["ip", "port"]),
     ("end", &["pid", "ip", "exit", "signal", "secs"]),
     ("forget", &["ip", "why"]),

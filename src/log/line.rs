@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::facts::LINES;
 use super::syslog::Wait;
 use super::value::Value;
 
@@ -31,6 +32,7 @@ impl Line {
 
     /// `value` is our own, or needs no escaping by its type.
     pub(super) fn plain(mut self, key: &str, value: impl fmt::Display) -> Self {
+        debug_assert!(is_key_of(&self.text, key), "no key {key} in LINES: {}", self.text);
         self.text.push(' ');
         self.text.push_str(key);
         self.text.push('=');
@@ -72,6 +74,12 @@ impl Line {
         bytes.push(b'\n');
         bytes
     }
+}
+
+/// Whether `LINES`, which the manual follows, has `key` for the event that `line` begins with.
+fn is_key_of(line: &str, key: &str) -> bool {
+    let event = line.split(' ').next().unwrap_or_default();
+    LINES.iter().any(|(name, keys)| *name == event && keys.contains(&key))
 }
 
 /// A client's address and its port, as far as they are known: neither is 0.

@@ -4,9 +4,11 @@
 //! These parts are the same for all clients, and are settled before the first one:
 //! - arguments, and where the program is searched: `Program::new`, from the command line
 //!   and `$PATH`;
-//! - user and groups: `Identity::assume` in `daemon/startup/privileges.rs`, before the pool
+//! - user and groups: `Identity::assume` in `daemon/process/privileges.rs`, before the pool
 //!   is forked (the link has those of its server);
 //! - the signal mask: a child of the pool blocks no signal (`daemon/child/mod.rs`);
+//! - descriptor 2: as at the start, but for a daemon in the background that logs to syslog,
+//!   whose relay reads it (`daemon/relay/standard_error.rs`);
 //! - descriptors from 3 on: those that were open at the start, since whatever we open is
 //!   closed by execve(2) (`O_CLOEXEC`);
 //! - session, working directory, umask, limits and niceness: as at the start, except that
