@@ -7,5 +7,6 @@ pub mod keeper;
 pub mod key;
 pub mod record;
 pub mod rules;
+pub mod share;
 pub mod store;
 pub mod unanswered;
