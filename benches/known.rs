@@ -254,7 +254,7 @@ impl Lab {
             }
         }
         let asker = Asker::of_directory(&home).unwrap();
-        let knows = |count: u64| matches!(asker.exchange(Request::Status, SLACK), Ok(Answer::Status(found, _)) if found == count);
+        let knows = |count: u64| matches!(asker.exchange(Request::Status, SLACK), Ok(Answer::Status(found, ..)) if found == count);
         wait_until("as many clients as there may be", || knows(self.clients.into()).then_some(()));
         let complaints: Vec<String> = server.lines("smtp-delayd: ");
         let holds = outcome.failed == 0 && complaints.is_empty() && keeper_of(&home) == keeper;

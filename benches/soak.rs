@@ -138,7 +138,7 @@ impl Soak {
         let asker = Asker::of_directory(&self.target.home).unwrap();
         wait_until("a keeper with its store", || {
             let answer = asker.exchange(Request::Status, PATIENCE).ok()?;
-            let is_open = matches!(answer, Answer::Status(_, Where::Disk));
+            let is_open = matches!(answer, Answer::Status(_, Where::Disk, _));
             keeper_of(&self.target.home).filter(|_| is_open)
         })
     }

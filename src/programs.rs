@@ -38,7 +38,8 @@ usage: smtp-delayctl status [--scoreboard FILE] [--json] [--watch]
                             [--tag NAME] [--top N] [--what-if DELAYS] [FILE ...]
        smtp-delayctl known [--known DIR] list | show IP | forget IP|NET |
                                          export [--all] [--zone]
-       smtp-delayctl keep [--known-days N] [--known-size N] DIR
+       smtp-delayctl keep [--known-days N] [--known-size N] [--known-share URL]
+                          [--known-share-prefix TEXT] [--known-share-auth FILE] DIR
        smtp-delayctl completions bash|zsh
        smtp-delayctl tcprules rules.cdb rules.tmp < rules
        smtp-delayctl tcprulescheck rules.cdb

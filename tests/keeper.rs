@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use smtp_delay::class::Class;
 use smtp_delay::file::lock::{Holder, owner_at};
 use smtp_delay::known::asking::Asker;
-use smtp_delay::known::asking::message::{Answer, Request, Where};
+use smtp_delay::known::asking::message::{Answer, Request, Where, Why};
 use smtp_delay::known::key::Key;
 use smtp_delay::known::record::Record;
 use smtp_delay::known::rules::Pass;
@@ -128,6 +128,13 @@ impl Keeper {
         self.wait_for_record(ip);
     }
 
+    /// Tells it to forget a client.
+    #[track_caller]
+    pub(crate) fn forget(&self, ip: &str) {
+        let key = Key::of(ip.parse().unwrap());
+        self.exchange(Request::Forget(key, Why::Administrator)).expect("no answer");
+    }
+
     /// What it remembers.
     #[track_caller]
     pub(crate) fn ask(&self, ip: &str) -> Option<Record> {
@@ -152,7 +159,7 @@ impl Keeper {
     #[track_caller]
     pub(crate) fn status(&self) -> (u64, Where) {
         match self.exchange(Request::Status) {
-            Some(Answer::Status(count, place)) => (count, place),
+            Some(Answer::Status(count, place, _)) => (count, place),
             other => panic!("{other:?}"),
         }
     }
@@ -160,6 +167,12 @@ impl Keeper {
     #[track_caller]
     pub(crate) fn log(&self, start: &str) -> String {
         self.log.wait_for(start)
+    }
+
+    /// Waits for so many lines.
+    #[track_caller]
+    pub(crate) fn log_lines(&self, start: &str, count: usize) -> Vec<String> {
+        self.log.wait_for_lines(start, count)
     }
 
     pub(crate) fn lines(&self, start: &str) -> Vec<String> {

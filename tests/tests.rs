@@ -41,6 +41,7 @@ mod relay;
 mod report;
 mod rules;
 mod service_manager;
+mod share;
 mod startup;
 mod stop;
 mod tcprules;

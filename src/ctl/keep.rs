@@ -12,17 +12,23 @@ use crate::error::{Fatal, Usage};
 use crate::known::keeper::{Life, Place, Process, keep};
 use crate::known::rules::Lifetimes;
 use crate::known::rules::Limits;
+use crate::known::share::engine::credentials::Credentials;
+use crate::known::share::settings::{PREFIX, Settings};
 use crate::log::{Log, Verbosity};
 use crate::options::suggest::hint;
-use crate::options::values::{Value, days, known_clients};
+use crate::options::values::{Value, days, known_clients, share_address, share_prefix};
 use crate::sys;
 
+/// Its options.
+const OPTIONS: [&str; 5] =
+    ["known-days", "known-size", "known-share", "known-share-prefix", "known-share-auth"];
 /// What ends it.
 const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
 
 struct Asked {
     directory: PathBuf,
     limits: Limits,
+    share: Option<Settings>,
 }
 
 /// Answers, until it is told to end.
@@ -34,7 +40,14 @@ pub fn run(arguments: &[OsString]) -> Result<(), Failure> {
     take_signals().map_err(|why| Fatal::unable("catch signals", why))?;
     let log = Log::new("smtp-delayctl", Verbosity::Normal);
     let place = Place::Directory(&asked.directory);
-    let process = Process { life: Life::Signals, log: &log, report: &|_, _| () };
+    if let Some(path) = asked.share.as_ref().and_then(|share| share.credentials.as_deref()) {
+        Credentials::read(path)?;
+        if let Some(warning) = Credentials::exposed(path) {
+            log.warning(warning);
+        }
+    }
+    let process =
+        Process { life: Life::Signals, log: &log, report: &|_, _, _| (), share: asked.share };
     Ok(keep(place, asked.limits, process)?)
 }
 
@@ -47,19 +60,30 @@ fn take_signals() -> nix::Result<()> {
 
 fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
     let (mut directory, mut limits) = (None, Limits::default());
+    let (mut address, mut prefix, mut credentials) = (None, PREFIX.to_string(), None);
     let mut parser = lexopt::Parser::from_args(arguments);
     let unreadable = |why: lexopt::Error| Usage::Unreadable(why.into());
     while let Some(argument) = parser.next().map_err(unreadable)? {
         match argument {
             Arg::Long("known-days") => {
-                let days = number("--known-days", &mut parser, days)?;
+                let days = value("--known-days", "N", &mut parser, days)?;
                 limits.lifetimes = Lifetimes::days(days);
             }
             Arg::Long("known-size") => {
-                limits.size = number("--known-size", &mut parser, known_clients)?;
+                limits.size = value("--known-size", "N", &mut parser, known_clients)?;
+            }
+            Arg::Long("known-share") => {
+                address = Some(value("--known-share", "URL", &mut parser, share_address)?);
+            }
+            Arg::Long("known-share-prefix") => {
+                prefix = value("--known-share-prefix", "TEXT", &mut parser, share_prefix)?;
+            }
+            Arg::Long("known-share-auth") => {
+                let path = |value: &OsStr| Value::Ok(PathBuf::from(value));
+                credentials = Some(value("--known-share-auth", "FILE", &mut parser, path)?);
             }
             Arg::Long(name) => {
-                let hint = hint(name, "--", ["known-days", "known-size"]);
+                let hint = hint(name, "--", OPTIONS);
                 return Err(Usage::UnknownOption { option: format!("--{name}"), hint });
             }
             Arg::Value(value) if directory.is_none() => directory = Some(value.into()),
@@ -67,16 +91,18 @@ fn read(arguments: &[OsString]) -> Result<Asked, Usage> {
         }
     }
     let missing = || Usage::Takes { what: "keep".into(), takes: "DIR" };
-    Ok(Asked { directory: directory.ok_or_else(missing)?, limits })
+    let share = address.map(|address| Settings { address, prefix, credentials });
+    Ok(Asked { directory: directory.ok_or_else(missing)?, limits, share })
 }
 
 /// The value of `option`, as `read` reads it.
-fn number<T>(
+fn value<T>(
     option: &str,
+    takes: &'static str,
     parser: &mut lexopt::Parser,
     read: impl FnOnce(&OsStr) -> Value<T>,
 ) -> Result<T, Usage> {
-    let missing = |_| Usage::MissingValue { option: option.into(), takes: "N" };
+    let missing = |_| Usage::MissingValue { option: option.into(), takes };
     let value = parser.value().map_err(missing)?;
     read(&value).map_err(|why| Usage::Wrong { option: option.into(), why: why.into() })
 }

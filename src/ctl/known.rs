@@ -16,12 +16,15 @@ use nix::sys::signal::Signal;
 use super::failure::Failure;
 use crate::class::Class;
 use crate::error::{Fatal, NotAnAddress, Usage};
-use crate::known::asking::message::{Answer, Request, Why};
+use crate::known::asking::message::{Answer, Engines, Request, Why};
 use crate::known::asking::{Asker, NoAnswer};
 use crate::known::directory::USUAL;
+use crate::known::entry::Entry;
 use crate::known::key::Key;
 use crate::known::record::{Record, Time};
 use crate::known::rules::DAY;
+use crate::known::share::decides;
+use crate::known::sharing::Sharing;
 use crate::options::suggest::hint;
 use crate::sys;
 
@@ -163,20 +166,30 @@ impl<'a> Keeper<'a> {
     }
 
     fn show(&self, key: Key) -> Result<(), Failure> {
-        match self.ask(Request::Ask(key))? {
-            Answer::Known(record) => print(&line(key, &record)),
-            _ => Err(Failure::NotKnown(key)),
-        }
+        let Answer::Shown(own, engines) = self.ask(Request::Show(key))? else {
+            return Err(Failure::NotKnown(key));
+        };
+        own.map_or(Ok(()), |record| print(&line(key, &record)))?;
+        engines_line(key, engines).map_or(Ok(()), |line| print(&line))?;
+        if is_known(own, engines) { Ok(()) } else { Err(Failure::NotKnown(key)) }
     }
 
     fn forget(&self, net: IpNet) -> Result<(), Failure> {
         let (first, last) = Key::range(net).into_inner();
         let mut forgotten = 0;
-        self.each(first, last, |key, _| {
+        let mut forget = |key| {
             let answer = self.ask(Request::Forget(key, Why::Administrator))?;
             forgotten += u64::from(matches!(answer, Answer::Forgotten(Some(_))));
             Ok(())
-        })?;
+        };
+        if first == last {
+            // Other hosts may know it: the keeper takes over what they have before it
+            // answers.
+            self.ask(Request::Ask(first))?;
+            forget(first)?;
+        } else {
+            self.each(first, last, |key, _| forget(key))?;
+        }
         print(&format!("forgotten: {forgotten}\n"))
     }
 
@@ -216,6 +229,30 @@ pub(super) fn unanswered(directory: &Path, why: NoAnswer) -> Failure {
 /// `ADDRESS class=CLASS count=N first=DAYS last=DAYS`: how long ago that was.
 fn line(key: Key, record: &Record) -> String {
     format!("{key} {}\n", facts(record))
+}
+
+/// `ADDRESS shared ...`: what the engine has by which clients are shared, if there is one.
+fn engines_line(key: Key, engines: Engines) -> Option<String> {
+    let what = match engines {
+        Engines::NotAsked(Sharing::Off) => return None,
+        Engines::NotAsked(Sharing::Up) => "slow".into(),
+        Engines::NotAsked(state @ Sharing::Down(_)) => state.word().into(),
+        Engines::Asked(None) => "-".into(),
+        Engines::Asked(Some(Entry::Known(record))) => facts(&record),
+        Engines::Asked(Some(Entry::Forgotten(time))) => format!("forgotten={:.2}", age(time)),
+    };
+    Some(format!("{key} shared {what}\n"))
+}
+
+/// Whether a client of which this is remembered is known.
+fn is_known(own: Option<Record>, engines: Engines) -> bool {
+    let own_entry = own.map(Entry::Known);
+    match engines {
+        Engines::Asked(Some(entry)) if decides(entry, own_entry) => {
+            matches!(entry, Entry::Known(_))
+        }
+        _ => own.is_some(),
+    }
 }
 
 /// `class=CLASS count=N first=DAYS last=DAYS`.

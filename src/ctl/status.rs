@@ -21,6 +21,7 @@ use crate::daemon::scoreboard::status::{self, ChildStatus};
 use crate::error::Usage;
 use crate::file::lock::Holder;
 use crate::known::asking::message::Where;
+use crate::known::sharing::Sharing;
 use crate::log::WOULD_REFUSE;
 use crate::options::suggest::hint;
 
@@ -140,6 +141,9 @@ fn table(board: &Scoreboard<'_>, supervisor: Holder) -> String {
     if let Some(keeper) = keeper_line(board.keeper()) {
         let _ = writeln!(text, "{keeper}");
     }
+    if let Some(sharing) = board.keeper().sharing().and_then(sharing_line) {
+        let _ = writeln!(text, "{sharing}");
+    }
     let would_refuse = [(WOULD_REFUSE, stats.would_refuse)];
     let verdicts = in_line(stats.by_verdict().chain(would_refuse));
     let _ = writeln!(text, "{verdicts}\n{}\n", in_line(stats.by_class()));
@@ -168,8 +172,8 @@ fn keeper_line(state: KeeperState) -> Option<String> {
         KeeperState::Silent => {
             Some("the keeper of known clients does not answer: every client counts as new".into())
         }
-        KeeperState::Knows(clients, Where::Disk) => Some(counted(clients, "known client")),
-        KeeperState::Knows(clients, Where::Memory) => {
+        KeeperState::Knows(clients, Where::Disk, _) => Some(counted(clients, "known client")),
+        KeeperState::Knows(clients, Where::Memory, _) => {
             Some(format!("{}, in memory alone", counted(clients, "known client")))
         }
     }
@@ -178,6 +182,17 @@ fn keeper_line(state: KeeperState) -> Option<String> {
 /// A number of things that are called `noun` if there is one.
 fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Whether known clients are shared, if they are to be.
+fn sharing_line(sharing: Sharing) -> Option<String> {
+    match sharing {
+        Sharing::Off => None,
+        Sharing::Up => Some("known clients are shared with other hosts".into()),
+        Sharing::Down(_) => {
+            Some(format!("known clients are not shared: the engine is {}", sharing.word()))
+        }
+    }
 }
 
 /// Counters on a line.
@@ -218,6 +233,7 @@ fn in_json(board: &Scoreboard<'_>, supervisor: Holder) -> String {
         "lost_log_lines": board.lost(),
         "known_clients": board.keeper().clients(),
         "keeper": board.keeper().word(),
+        "sharing": board.keeper().sharing().map(Sharing::word),
         "losing_log_lines_for": board.losing_for().map(|time| time.as_secs_f64()),
         "counters": counters,
         "children": children,
@@ -249,7 +265,8 @@ mod tests {
 
     #[test]
     fn one_known_client_is_one() {
-        let line = |clients, place| keeper_line(KeeperState::Knows(clients, place)).unwrap();
+        let line =
+            |clients, place| keeper_line(KeeperState::Knows(clients, place, Sharing::Off)).unwrap();
         assert_eq!(line(0, Where::Disk), "0 known clients");
         assert_eq!(line(1, Where::Disk), "1 known client");
         assert_eq!(line(1, Where::Memory), "1 known client, in memory alone");
@@ -260,7 +277,7 @@ mod tests {
     fn whatever_a_file_holds_is_shown_or_refused() {
         damaged::each(|board, slots| {
             let text = table(board, Holder::Unknown);
-            assert!(text.lines().count() <= 8 + slots, "{text}");
+            assert!(text.lines().count() <= 9 + slots, "{text}");
             let printable = |byte| (b' '..=b'~').contains(&byte) || byte == b'\n';
             assert!(text.bytes().all(printable), "{text}");
             let json = in_json(board, Holder::Process(1));

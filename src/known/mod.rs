@@ -3,10 +3,12 @@
 
 pub mod asking;
 pub mod directory;
+pub mod entry;
 pub mod keeper;
 pub mod key;
 pub mod record;
 pub mod rules;
 pub mod share;
+pub mod sharing;
 pub mod store;
 pub mod unanswered;

@@ -8,6 +8,7 @@ use syslog::Facility;
 
 use super::{Delays, EarlyTalk, Options, Origins, RefuseBy, Verbosity, values};
 use crate::dns::list::WantedLists;
+use crate::known::share::settings::PREFIX;
 
 /// The networks whose clients without a name count as `static`, unless `--local-nets` says
 /// otherwise.
@@ -47,6 +48,9 @@ impl Default for Options {
             known: None,
             known_days: 36,
             known_size: 1_000_000,
+            known_share: None,
+            known_share_prefix: PREFIX.into(),
+            known_share_auth: None,
             delay_known: Duration::ZERO,
             dns_timeout: Duration::from_secs(8),
             resolvers: Vec::new(),

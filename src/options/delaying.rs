@@ -1,10 +1,12 @@
 //! The options that the daemon and the chain link have in common: classes,
 //! delays, early talk and refusals.
 
+use std::path::PathBuf;
+
 use super::table::{Opt, flag, store, with};
 use super::values::{
-    choice, days, keepers_directory, known_clients, networks, proxy_networks, reply_text, resolver,
-    seconds_value,
+    Value, choice, days, keepers_directory, known_clients, networks, proxy_networks, reply_text,
+    resolver, seconds_value, share_address, share_prefix,
 };
 use super::{EarlyTalk, RefuseBy};
 
@@ -124,7 +126,7 @@ pub(super) static KNOWN: &[Opt] = &[
     ),
 ];
 
-/// For how long clients are remembered, and how many.
+/// For how long clients are remembered, how many, and with whom they are shared.
 pub(super) static KEEPER: &[Opt] = &[
     with(
         "known-days",
@@ -138,6 +140,27 @@ pub(super) static KEEPER: &[Opt] = &[
         "N",
         "remember N clients at most [1000000]",
         store!(known_clients => known_size),
+    )
+    .restart(),
+    with(
+        "known-share",
+        "URL",
+        "share them with other hosts by this Valkey or Redis",
+        store!(|v| share_address(v).map(Some) => known_share),
+    )
+    .restart(),
+    with(
+        "known-share-prefix",
+        "TEXT",
+        "what its keys begin with [smtp-delay:known:]",
+        store!(share_prefix => known_share_prefix),
+    )
+    .restart(),
+    with(
+        "known-share-auth",
+        "FILE",
+        "a file with [USER:]PASSWORD for it",
+        store!(|v| Value::Ok(Some(PathBuf::from(v))) => known_share_auth),
     )
     .restart(),
 ];

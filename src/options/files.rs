@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Options, Setting};
 use crate::error::{Advice, Fatal, Reader};
 use crate::file::{self, Refused};
+use crate::known::share::engine::credentials::Credentials;
 use crate::names::{Names, Patterns};
 
 impl Options {
@@ -29,6 +30,16 @@ impl Options {
         let (dynamic, exceptions) = (dynamic?, exceptions?);
         Ok(Names::new(self.builtin_patterns, dynamic, exceptions))
     }
+}
+
+/// Whether the password for the engine can be read, which is read for each connection.
+///
+/// # Errors
+/// A file that cannot be read, or whose contents are none: 100.
+pub(crate) fn check_credentials(options: &Options) -> Result<(), Fatal> {
+    let Some(path) = &options.known_share_auth else { return Ok(()) };
+    let checked = Credentials::read(path).map(drop);
+    checked.map_err(|why| options.with_origin("known-share-auth", why))
 }
 
 /// The contents of the file that a setting of `options` names, of up to `most` bytes, for

@@ -30,6 +30,8 @@ use syslog::Facility;
 
 use crate::dns::Resolvers;
 use crate::dns::list::WantedLists;
+use crate::known::share::engine::address::Address;
+use crate::known::share::settings::Settings;
 pub use crate::log::Verbosity;
 
 pub use origins::{Origins, Setting};
@@ -128,6 +130,12 @@ pub struct Options {
     pub known_days: u32,
     /// How many clients are remembered.
     pub known_size: u64,
+    /// The engine by which they are shared with other hosts.
+    pub known_share: Option<Address>,
+    /// What its keys begin with.
+    pub known_share_prefix: String,
+    /// The file with the password for it.
+    pub known_share_auth: Option<PathBuf>,
     /// The delay of a known client of class static.
     pub delay_known: Duration,
     /// The deadline of all look-ups of one connection.
@@ -241,6 +249,15 @@ impl Options {
     #[must_use]
     pub fn early_talk(&self) -> EarlyTalk {
         if self.dry_run { EarlyTalk::Log } else { self.early }
+    }
+
+    /// How known clients are shared with other hosts, if they are.
+    #[must_use]
+    pub fn share(&self) -> Option<Settings> {
+        let address = self.known_share.clone()?;
+        let (prefix, credentials) =
+            (self.known_share_prefix.clone(), self.known_share_auth.clone());
+        Some(Settings { address, prefix, credentials })
     }
 
     /// The name servers that the options name, else those of the system.

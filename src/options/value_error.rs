@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::dns::list::ListError;
 use crate::error::Hint;
+use crate::known::share::engine::address::AddressError;
 
 /// Why the argument of an option cannot be used.  Displayed as what would have been right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,10 @@ pub enum ValueError {
     },
     /// It is not a DNS list.
     List(ListError),
+    /// This is no engine.
+    Share(AddressError),
+    /// Keys of an engine cannot begin with this.
+    SharePrefix,
 }
 
 impl fmt::Display for ValueError {
@@ -107,6 +112,10 @@ impl fmt::Display for ValueError {
             Self::TagSlash => f.write_str("a `/' ends the name by which rsyslog files lines"),
             Self::Choice { words, hint } => write!(f, "it takes {}{hint}", words.join(" or ")),
             Self::List(why) => why.fmt(f),
+            Self::Share(why) => why.fmt(f),
+            Self::SharePrefix => {
+                f.write_str("it takes 1 to 100 printable characters, without spaces")
+            }
         }
     }
 }

@@ -15,11 +15,14 @@ use syslog::Facility;
 use super::suggest::hint;
 use super::value_error::ValueError;
 use crate::known::directory::socket_in;
+use crate::known::share::engine::address::Address;
 use crate::seconds::seconds;
 
 /// The most bytes of a reply text: RFC 5321, 4.5.3.1.5 allows 512 for the whole line, and
 /// the code, a host name and CR LF have to fit too.
 const LONGEST_TEXT: usize = 240;
+/// The most bytes that keys of an engine may begin with.
+const LONGEST_PREFIX: usize = 100;
 
 pub(crate) type Value<T> = Result<T, ValueError>;
 
@@ -59,6 +62,19 @@ pub(crate) fn days(value: &OsStr) -> Value<u32> {
 /// How many clients are remembered.
 pub(crate) fn known_clients(value: &OsStr) -> Value<u64> {
     Ok(number(value, 1..=100_000_000)?.into())
+}
+
+/// The engine by which known clients are shared.
+pub(crate) fn share_address(value: &OsStr) -> Value<Address> {
+    Address::parse(text(value)?).map_err(ValueError::Share)
+}
+
+/// What its keys begin with.
+pub(crate) fn share_prefix(value: &OsStr) -> Value<String> {
+    let text = text(value)?;
+    let fits = (1..=LONGEST_PREFIX).contains(&text.len());
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits && is_plain { Ok(text.into()) } else { Err(ValueError::SharePrefix) }
 }
 
 /// `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`.

@@ -6,12 +6,12 @@ use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use smtp_delay::known::entry::Entry;
 use smtp_delay::known::key::{self, Key};
 use smtp_delay::known::record::{self, Record, Time};
 use smtp_delay::known::rules::Limits;
 use smtp_delay::known::store::clock::Purge;
 use smtp_delay::known::store::disk::Disk;
-use smtp_delay::known::store::memory::Entry;
 use smtp_delay::known::store::order::Place;
 
 /// A store of clients.

@@ -16,12 +16,12 @@ use lab::{PATIENCE, command, directory};
 use smtp_delay::class::Class;
 use smtp_delay::known::asking::Asker;
 use smtp_delay::known::asking::message::{Answer, Request};
+use smtp_delay::known::entry::Entry;
 use smtp_delay::known::key::Key;
 use smtp_delay::known::record::{Record, Time};
 use smtp_delay::known::rules::{Limits, Pass};
 use smtp_delay::known::store::clock::Purge;
 use smtp_delay::known::store::disk::Disk;
-use smtp_delay::known::store::memory::Entry;
 
 /// Clients that a store is filled with in one transaction.
 const FILLED_AT_ONCE: u32 = 10_000;

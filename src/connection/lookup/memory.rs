@@ -66,9 +66,9 @@ impl Memory {
     /// Why the keeper has not answered, if it was asked and there is no more time for it.
     pub(in crate::connection) fn failure(&self) -> Option<NoAnswer> {
         match self {
-            Self::Asked(_) => Some(NoAnswer::Late),
+            Self::Asked(question) if !question.is_promised() => Some(NoAnswer::Late),
             Self::Settled(Outcome::Unanswered(why)) => Some(*why),
-            Self::NotAsked | Self::Settled(_) => None,
+            Self::NotAsked | Self::Asked(_) | Self::Settled(_) => None,
         }
     }
 }

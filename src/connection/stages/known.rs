@@ -118,8 +118,10 @@ fn key(watched: &Watched) -> Key {
 /// `usual`; a keeper that has not answered is not waited for.
 fn patience(watched: &Watched, usual: Duration) -> Duration {
     match watched.lookup().memory() {
-        Memory::Settled(Outcome::Known(_) | Outcome::NotKnown) => usual,
-        _ => Duration::ZERO,
+        Memory::Settled(Outcome::Unanswered(_)) | Memory::Asked(_) | Memory::NotAsked => {
+            Duration::ZERO
+        }
+        Memory::Settled(_) => usual,
     }
 }
 

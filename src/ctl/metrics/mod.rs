@@ -20,6 +20,7 @@ use crate::daemon::scoreboard::status;
 use crate::error::{Fatal, Usage};
 use crate::file::entry::Entry;
 use crate::file::lock::Holder;
+use crate::known::sharing::Sharing;
 use crate::options::suggest::hint;
 use families::{Families, Kind, Label};
 
@@ -126,6 +127,10 @@ fn up(board: &Scoreboard<'_>, label: Option<&Label>) -> String {
     if let Some(clients) = board.keeper().clients() {
         let help = "Clients that the keeper of known clients remembers.";
         families.one("known_clients", Kind::Gauge, help, clients);
+    }
+    if let Some(is_up) = board.keeper().sharing().and_then(Sharing::is_up) {
+        let help = "Whether known clients are shared with other hosts.";
+        families.one("share_up", Kind::Gauge, help, u8::from(is_up));
     }
     families.into_text()
 }

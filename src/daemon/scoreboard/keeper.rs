@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use crate::daemon::scoreboard::words::{Packed, Word};
 use crate::known::asking::message::Where;
+use crate::known::sharing::Sharing;
 use crate::sys::monotonic_micros as now;
 
 /// A keeper that has said nothing for so long does not answer: it does so once a second.
@@ -43,11 +44,22 @@ impl Packed for LastReport {
     }
 }
 
+impl Packed for Sharing {
+    fn encode(self) -> u64 {
+        self.byte().into()
+    }
+
+    fn decode(word: u64) -> Self {
+        u8::try_from(word).ok().and_then(Self::of_byte).unwrap_or(Self::Off)
+    }
+}
+
 /// The words of a scoreboard about the keeper.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub(in crate::daemon) struct KeeperRecord {
     last_report: Word<LastReport>,
+    sharing: Word<Sharing>,
     clients: AtomicU64,
     said_at: AtomicU64,
 }
@@ -59,8 +71,8 @@ pub enum KeeperState {
     Off,
     /// It has not said anything for a while, or not yet.
     Silent,
-    /// It knows so many clients, and keeps them here.
-    Knows(u64, Where),
+    /// It knows so many clients, keeps them here, and shares them or not.
+    Knows(u64, Where, Sharing),
 }
 
 impl KeeperState {
@@ -70,8 +82,8 @@ impl KeeperState {
         match self {
             Self::Off => "off",
             Self::Silent => "silent",
-            Self::Knows(_, Where::Disk) => "disk",
-            Self::Knows(_, Where::Memory) => "memory",
+            Self::Knows(_, Where::Disk, _) => "disk",
+            Self::Knows(_, Where::Memory, _) => "memory",
         }
     }
 
@@ -79,7 +91,16 @@ impl KeeperState {
     #[must_use]
     pub fn clients(self) -> Option<u64> {
         match self {
-            Self::Knows(clients, _) => Some(clients),
+            Self::Knows(clients, ..) => Some(clients),
+            Self::Off | Self::Silent => None,
+        }
+    }
+
+    /// Whether its clients are shared with other hosts.
+    #[must_use]
+    pub fn sharing(self) -> Option<Sharing> {
+        match self {
+            Self::Knows(_, _, sharing) => Some(sharing),
             Self::Off | Self::Silent => None,
         }
     }
@@ -91,9 +112,10 @@ impl KeeperRecord {
         self.last_report.store(LastReport::Expected, Ordering::Relaxed);
     }
 
-    /// The keeper knows so many clients.
-    pub(in crate::daemon) fn knows(&self, clients: u64, place: Where) {
+    /// The keeper knows so many clients, which are shared or not.
+    pub(in crate::daemon) fn knows(&self, clients: u64, place: Where, sharing: Sharing) {
         self.clients.store(clients, Ordering::Relaxed);
+        self.sharing.store(sharing, Ordering::Relaxed);
         self.said_at.store(now(), Ordering::Relaxed);
         self.last_report.store(LastReport::Knows(place), Ordering::Release);
     }
@@ -109,7 +131,8 @@ impl KeeperRecord {
         if Duration::from_micros(silence) > SILENCE {
             return KeeperState::Silent;
         }
-        KeeperState::Knows(self.clients.load(Ordering::Relaxed), place)
+        let sharing = self.sharing.load(Ordering::Relaxed);
+        KeeperState::Knows(self.clients.load(Ordering::Relaxed), place, sharing)
     }
 }
 
@@ -124,6 +147,7 @@ mod tests {
     fn every_value_has_a_word_of_its_own() {
         let [disk, memory] = [Where::Disk, Where::Memory].map(LastReport::Knows);
         assert_packs(&[LastReport::Nothing, LastReport::Expected, disk, memory]);
+        assert_packs(&Sharing::ALL);
     }
 
     #[test]
@@ -132,9 +156,10 @@ mod tests {
         assert_eq!(record.get(), KeeperState::Off);
         record.expect();
         assert_eq!(record.get(), KeeperState::Silent);
-        record.knows(7, Where::Memory);
-        assert_eq!(record.get(), KeeperState::Knows(7, Where::Memory));
-        record.knows(8, Where::Disk);
+        record.knows(7, Where::Memory, Sharing::Off);
+        assert_eq!(record.get(), KeeperState::Knows(7, Where::Memory, Sharing::Off));
+        record.knows(8, Where::Disk, Sharing::Up);
+        assert_eq!(record.get().sharing(), Some(Sharing::Up));
         assert_eq!((record.get().word(), record.get().clients()), ("disk", Some(8)));
         record.said_at.store(now().saturating_sub(6_000_000), Ordering::Relaxed);
         assert_eq!(record.get(), KeeperState::Silent);

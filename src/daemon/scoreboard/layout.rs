@@ -23,7 +23,7 @@ use crate::sys::monotonic_micros as now;
 /// The magic number of the file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smtpdely");
 /// The version of the layout; smtp-delayctl reads no other.
-pub const VERSION: u64 = 13;
+pub const VERSION: u64 = 14;
 
 /// Sets of slots: one for each stage, and the slots that move a client.
 const SETS: usize = Stage::ALL.len() + 1;
@@ -245,9 +245,9 @@ mod tests {
         assert_eq!(offset_of!(Header, last_logged), 112);
         assert_eq!(offset_of!(Header, classes), 280);
         assert_eq!(offset_of!(Header, keeper), 352);
-        assert_eq!(offset_of!(Header, local_names), 376);
-        assert_eq!(offset_of!(Header, refusals), 376 + 16 * 38 * 8);
-        assert_eq!(size_of::<Header>(), 376 + (16 * 38 + 4096) * 8);
+        assert_eq!(offset_of!(Header, local_names), 384);
+        assert_eq!(offset_of!(Header, refusals), 384 + 16 * 38 * 8);
+        assert_eq!(size_of::<Header>(), 384 + (16 * 38 + 4096) * 8);
         assert_eq!((offset_of!(Slot, client), offset_of!(Slot, tally)), (8, 136));
         assert_eq!(size_of::<Slot>(), 208);
         assert_eq!(size(100), size_of::<Header>() + 8 * (4 * 2 + 5 * 100) + (208 + 64) * 100);

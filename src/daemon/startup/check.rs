@@ -19,7 +19,7 @@ use crate::findings::{Extent, Finding};
 use crate::log::Log;
 use crate::mistakes::keep;
 use crate::names::Patterns;
-use crate::options::files::read;
+use crate::options::files::{check_credentials, read};
 use crate::options::{Options, Setting, config};
 use crate::rules::list::RuleList;
 
@@ -130,6 +130,7 @@ fn examine_each(options: &Options) -> Vec<Remark> {
         let text = read(options, "rules", path, RuleList::LARGEST_FILE);
         examine(text, |text| examine_rules(options, path, text), &mut remarks);
     }
+    remarks.extend(check_credentials(options).err().map(Remark::Mistake));
     if let Some(path) = compile::cdb_to_check(options) {
         match compile::check_cdb(options, path, Extent::All) {
             Ok(warnings) => remarks.extend(warnings.into_iter().map(Remark::Warning)),

@@ -34,6 +34,7 @@ use crate::error::{Fatal, NotForked};
 use crate::known::directory;
 use crate::log::Log;
 use crate::options::Options;
+use crate::options::files::check_credentials;
 use crate::sys::{self, Blocked};
 
 /// Runs the daemon in front of the program that the options name.
@@ -77,6 +78,7 @@ pub fn run(
     let Acquired { cleanup, pidfile, listener, local, mut scoreboard } =
         acquire_and_drop_privileges(options, &environment, &watched)?;
     warn(options, local, &watched);
+    check_credentials(options)?;
     let Some(checked) = read_files(options, &watched)? else {
         watched.warning("stopped during the start");
         return Ok(());

@@ -14,6 +14,7 @@ use crate::daemon::startup::descriptors;
 use crate::dns::Resolvers;
 use crate::dns::resolvers::ignored_word;
 use crate::escape::Printable;
+use crate::known::share::engine::credentials::Credentials;
 use crate::log::Log;
 use crate::options::Options;
 
@@ -45,6 +46,8 @@ pub(in crate::daemon) fn warn(options: &Options, local: SocketAddr, log: &Log) {
         local_name_warning(options),
         options.pidfile.as_deref().and_then(exposed_file_warning),
         options.scoreboard.as_deref().and_then(exposed_file_warning),
+        options.known_share_auth.as_deref().and_then(Credentials::exposed),
+        share_warning(options).map(String::from),
     ];
     let limits = limit_warnings(options).map(Some);
     of_delay
@@ -148,6 +151,16 @@ fn rejected_warning(variable: impl Fn(&str) -> Option<OsString>) -> Option<Strin
          to nothing"
             .into()
     })
+}
+
+/// Settings of sharing without what they are about.
+fn share_warning(options: &Options) -> Option<&'static str> {
+    let is_kept = options.known.is_some() || options.demo;
+    match (&options.known_share, &options.known_share_auth) {
+        (Some(_), _) if !is_kept => Some("--known-share has no effect without --known"),
+        (None, Some(_)) => Some("--known-share-auth has no effect without --known-share"),
+        _ => None,
+    }
 }
 
 /// tcpserver accepts any text.

@@ -21,6 +21,7 @@ use crate::known::directory::Directory;
 use crate::known::keeper::{Life, Place, Process, keep, nameless_socket};
 use crate::known::rules::Lifetimes;
 use crate::known::rules::Limits;
+use crate::known::share::settings::Settings;
 use crate::log::Log;
 use crate::options::Options;
 use crate::sys;
@@ -63,6 +64,7 @@ impl KeeperStorage {
 pub struct KeeperProcess {
     home: KeeperStorage,
     limits: Limits,
+    share: Option<Settings>,
     pid: Option<Pid>,
     /// A byte that is written to it tells the keeper to end.
     life: Option<File>,
@@ -89,8 +91,8 @@ impl KeeperProcess {
         };
         let limits =
             Limits { size: options.known_size, lifetimes: Lifetimes::days(options.known_days) };
-        let (started, pause) = (Instant::now(), FIRST_PAUSE);
-        let mut keeper = Self { home, limits, pid: None, life: None, started, pause };
+        let (started, pause, share) = (Instant::now(), FIRST_PAUSE, options.share());
+        let mut keeper = Self { home, limits, share, pid: None, life: None, started, pause };
         shown.expect();
         keeper.fork(log, shown);
         if keeper.pid.is_some() {
@@ -193,8 +195,9 @@ impl KeeperProcess {
                 Err(_) => return TROUBLE,
             },
         };
-        let report = |clients, place| shown.knows(clients, place);
-        let process = Process { life: Life::Supervisor(pipe, supervisor), log, report: &report };
+        let report = |clients, place, sharing| shown.knows(clients, place, sharing);
+        let (life, share) = (Life::Supervisor(pipe, supervisor), self.share.clone());
+        let process = Process { life, log, report: &report, share };
         match keep(place, self.limits, process) {
             Ok(()) => 0,
             Err(why) => {

@@ -105,7 +105,8 @@ fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str
     }
     keep!(daemon "daemon", pidfile "pidfile", scoreboard "scoreboard", log_to "log");
     keep!(tag "tag", syslog_socket "syslog-socket", known "known");
-    keep!(known_days "known-days", known_size "known-size");
+    keep!(known_days "known-days", known_size "known-size", known_share "known-share");
+    keep!(known_share_prefix "known-share-prefix", known_share_auth "known-share-auth");
     if old.facility as i32 != new.facility as i32 {
         new.facility = old.facility;
         changed.push("facility");
@@ -116,6 +117,7 @@ fn keep_what_needs_restart(old: &Options, new: &mut Options) -> Vec<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::known::share::engine::address::Address;
     use crate::options::LogTo;
     use crate::options::daemon::DAEMON;
 
@@ -150,6 +152,9 @@ mod tests {
             known: Some("/known".into()),
             known_days: old.known_days + 1,
             known_size: old.known_size + 1,
+            known_share: Address::parse("redis://192.0.2.1").ok(),
+            known_share_auth: Some("/auth".into()),
+            known_share_prefix: "other:".into(),
             log_to: Some(LogTo::Syslog),
             pidfile: Some("/pidfile".into()),
             scoreboard: Some("/scoreboard".into()),

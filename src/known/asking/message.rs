@@ -2,9 +2,11 @@
 //! for a page of a list.  Each begins with a version; messages of other versions are
 //! ignored.
 
+use crate::known::entry::Entry;
 use crate::known::key::{self, Key};
-use crate::known::record::{self, Record, class_byte, class_of};
+use crate::known::record::{self, Record, Time, class_byte, class_of};
 use crate::known::rules::Pass;
+use crate::known::sharing::Sharing;
 
 /// What every message begins with; the last byte is the version.
 const START: [u8; 4] = *b"SDK\x01";
@@ -35,6 +37,9 @@ pub enum Request {
     List(Key),
     /// How many clients are remembered, and where?
     Status,
+    /// What is remembered of this client here, and what does the engine have by which
+    /// clients are shared?
+    Show(Key),
 }
 
 /// Why a client is forgotten.
@@ -74,6 +79,7 @@ impl Request {
             Self::Forget(key, why) => (2, why as u8, key),
             Self::List(key) => (3, 0, key),
             Self::Status => (4, 0, Key::FIRST),
+            Self::Show(key) => (5, 0, key),
         };
         let mut bytes = [0; REQUEST];
         bytes[..4].copy_from_slice(&START);
@@ -97,6 +103,7 @@ impl Request {
             3 if rest == *Key::FIRST.bytes() => Self::List(Key::FIRST),
             3 => Self::List(key()?),
             4 => Self::Status,
+            5 => Self::Show(key()?),
             _ => return None,
         })
     }
@@ -111,6 +118,15 @@ pub enum Where {
     Memory,
 }
 
+/// What the engine says about a client by which clients are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engines {
+    /// It was not asked, or has not answered in time: its state.
+    NotAsked(Sharing),
+    /// What it has, if anything.
+    Asked(Option<Entry>),
+}
+
 /// The answers of the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -118,12 +134,19 @@ pub enum Answer {
     Known(Record),
     /// Nothing is remembered of the client.
     NotKnown,
+    /// The same, but other hosts, with which clients are shared, may know it.
+    NotKnownHere,
+    /// Nothing is remembered of the client here; another answer follows once the engine by
+    /// which clients are shared has answered.
+    NotYet,
     /// The client has been forgotten; this was remembered of it.
     Forgotten(Option<Record>),
     /// Clients, and where the next page begins, if there is one.
     Page(Vec<(Key, Record)>, Option<Key>),
-    /// This number of clients, stored here.
-    Status(u64, Where),
+    /// This number of clients, stored here, and whether they are shared.
+    Status(u64, Where, Sharing),
+    /// What is remembered of the client here, and what the engine says.
+    Shown(Option<Record>, Engines),
 }
 
 impl Answer {
@@ -139,9 +162,15 @@ impl Answer {
             Self::Known(record) => put(&one(0, Some(record))),
             Self::NotKnown => put(&one(1, None)),
             Self::Forgotten(record) => put(&one(2, record.as_ref())),
-            Self::Status(count, place) => {
-                put(&[3, u8::from(*place == Where::Memory)]);
+            Self::NotKnownHere => put(&one(5, None)),
+            Self::NotYet => put(&one(7, None)),
+            Self::Status(count, place, sharing) => {
+                put(&[3, u8::from(*place == Where::Memory), sharing.byte()]);
                 put(&count.to_be_bytes());
+            }
+            Self::Shown(own, engines) => {
+                put(&one(6, own.as_ref()));
+                put(&engines.bytes());
             }
             Self::Page(entries, next) => {
                 put(&[4]);
@@ -160,20 +189,27 @@ impl Answer {
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.strip_prefix(&START)?.split_first()?;
         match kind {
-            0..=2 => {
+            0..=2 | 5 | 7 => {
                 let record = Record::from_bytes(rest.try_into().ok()?);
                 match kind {
                     0 => record.map(Self::Known),
                     1 => Some(Self::NotKnown),
+                    5 => Some(Self::NotKnownHere),
+                    7 => Some(Self::NotYet),
                     _ => Some(Self::Forgotten(record)),
                 }
             }
             3 => {
-                let (place, count) = rest.split_first()?;
+                let ([place, sharing], count) = rest.split_first_chunk()?;
                 let place = if *place == 0 { Where::Disk } else { Where::Memory };
-                Some(Self::Status(u64::from_be_bytes(count.try_into().ok()?), place))
+                let count = u64::from_be_bytes(count.try_into().ok()?);
+                Some(Self::Status(count, place, Sharing::of_byte(*sharing)?))
             }
             4 => read_page(rest),
+            6 => {
+                let (own, engines) = rest.split_first_chunk()?;
+                Some(Self::Shown(Record::from_bytes(own), Engines::read(engines)?))
+            }
             _ => None,
         }
     }
@@ -187,6 +223,36 @@ fn one(kind: u8, record: Option<&Record>) -> [u8; ANSWER - START.len()] {
         bytes[1..].copy_from_slice(&record.bytes());
     }
     bytes
+}
+
+impl Engines {
+    fn bytes(self) -> [u8; 1 + record::LENGTH] {
+        let mut bytes = [0; 1 + record::LENGTH];
+        let (kind, rest) = match self {
+            Self::NotAsked(sharing) => (0, &[sharing.byte()][..]),
+            Self::Asked(None) => (1, &[][..]),
+            Self::Asked(Some(Entry::Known(record))) => (2, &record.bytes()[..]),
+            Self::Asked(Some(Entry::Forgotten(time))) => (3, &time.0.to_be_bytes()[..]),
+        };
+        bytes[0] = kind;
+        bytes[1..=rest.len()].copy_from_slice(rest);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 1 + record::LENGTH] = bytes.try_into().ok()?;
+        let (kind, rest) = bytes.split_first()?;
+        Some(match kind {
+            0 => Self::NotAsked(Sharing::of_byte(rest[0])?),
+            1 => Self::Asked(None),
+            2 => Self::Asked(Some(Entry::Known(Record::from_bytes(rest.try_into().ok()?)?))),
+            3 => {
+                let time = Time(u32::from_be_bytes(*rest.first_chunk()?));
+                Self::Asked(Some(Entry::Forgotten(time)))
+            }
+            _ => return None,
+        })
+    }
 }
 
 fn read_page(bytes: &[u8]) -> Option<Answer> {
@@ -206,7 +272,7 @@ fn read_page(bytes: &[u8]) -> Option<Answer> {
 mod tests {
     use super::*;
     use crate::class::Class;
-    use crate::known::record::Time;
+    use crate::known::sharing::Obstacle;
 
     fn keys() -> [Key; 2] {
         ["192.0.2.7", "2001:db8::1"].map(|ip| Key::of(ip.parse().unwrap()))
@@ -215,7 +281,7 @@ mod tests {
     fn requests() -> Vec<Request> {
         let mut all = vec![Request::Status, Request::List(Key::FIRST)];
         for key in keys() {
-            all.extend([Request::Ask(key), Request::List(key)]);
+            all.extend([Request::Ask(key), Request::List(key), Request::Show(key)]);
             all.push(Request::Tell(key, Pass::Renewal));
             all.extend(Class::JUDGED.map(|class| Request::Tell(key, Pass::Full(class))));
             all.extend(Why::ALL.map(|why| Request::Forget(key, why)));
@@ -231,8 +297,14 @@ mod tests {
             Answer::NotKnown,
             Answer::Forgotten(Some(record)),
             Answer::Forgotten(None),
-            Answer::Status(1_000_000, Where::Disk),
-            Answer::Status(0, Where::Memory),
+            Answer::NotKnownHere,
+            Answer::NotYet,
+            Answer::Status(1_000_000, Where::Disk, Sharing::Off),
+            Answer::Status(0, Where::Memory, Sharing::Up),
+            Answer::Shown(Some(record), Engines::NotAsked(Sharing::Down(Obstacle::Full))),
+            Answer::Shown(None, Engines::Asked(None)),
+            Answer::Shown(None, Engines::Asked(Some(Entry::Known(record)))),
+            Answer::Shown(Some(record), Engines::Asked(Some(Entry::Forgotten(Time(9))))),
             Answer::Page(Vec::new(), None),
             Answer::Page(page.clone(), Some(keys()[0].next())),
             Answer::Page(page.clone(), Some(keys()[1].next())),
@@ -253,7 +325,7 @@ mod tests {
 
     #[test]
     fn answers_about_one_client_have_one_size() {
-        for answer in &answers()[..4] {
+        for answer in &answers()[..6] {
             assert_eq!(answer.write(&mut [0; LONGEST]).len(), ANSWER);
         }
     }

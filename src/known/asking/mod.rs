@@ -95,8 +95,13 @@ impl Asker {
         socket.set_write_timeout(Some(patience))?;
         socket.send(&request.bytes())?;
         let mut room = [0; LONGEST];
-        let length = socket.recv(&mut room)?;
-        Answer::read(&room[..length]).ok_or(NoAnswer::OtherVersion)
+        loop {
+            let length = socket.recv(&mut room)?;
+            match Answer::read(&room[..length]) {
+                Some(Answer::NotYet) => (),
+                answer => return answer.ok_or(NoAnswer::OtherVersion),
+            }
+        }
     }
 
     /// A socket to which only the keeper can send: a connected one receives datagrams from

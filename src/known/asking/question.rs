@@ -17,6 +17,8 @@ pub enum Outcome {
     Known(Record),
     /// The keeper does not know the client.
     NotKnown,
+    /// The same, but others may, with which it shares its clients.
+    NotKnownHere,
     /// The keeper does not answer.
     Unanswered(NoAnswer),
 }
@@ -34,6 +36,8 @@ enum Stage {
     /// The keeper had no room for it.
     Unsent,
     Sent,
+    /// The keeper has said that it will answer.
+    Promised,
 }
 
 impl Question {
@@ -54,7 +58,7 @@ impl Question {
     pub fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
         let events = match self.stage {
             Stage::Unsent => PollFlags::POLLOUT,
-            Stage::Sent => PollFlags::POLLIN,
+            Stage::Sent | Stage::Promised => PollFlags::POLLIN,
         };
         (self.socket.as_fd(), events)
     }
@@ -65,6 +69,7 @@ impl Question {
         self.advance().map(|answer| match answer {
             Ok(Answer::Known(record)) => Outcome::Known(record),
             Ok(Answer::NotKnown) => Outcome::NotKnown,
+            Ok(Answer::NotKnownHere) => Outcome::NotKnownHere,
             Ok(_) => Outcome::Unanswered(NoAnswer::OtherVersion),
             Err(why) => Outcome::Unanswered(why),
         })
@@ -84,8 +89,20 @@ impl Question {
         match sys::take(&self.socket, &mut room) {
             Err(Errno::EAGAIN | Errno::EINTR) => None,
             Err(why) => Some(Err(why.into())),
-            Ok(length) => Some(Answer::read(&room[..length]).ok_or(NoAnswer::OtherVersion)),
+            Ok(length) => match Answer::read(&room[..length]) {
+                Some(Answer::NotYet) => {
+                    self.stage = Stage::Promised;
+                    self.advance()
+                }
+                answer => Some(answer.ok_or(NoAnswer::OtherVersion)),
+            },
         }
+    }
+
+    /// Whether the keeper has said that it will answer.
+    #[must_use]
+    pub fn is_promised(&self) -> bool {
+        self.stage == Stage::Promised
     }
 
     fn send(&mut self) -> nix::Result<()> {

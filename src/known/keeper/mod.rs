@@ -2,40 +2,43 @@
 
 mod events;
 mod life;
+mod lock;
 mod requests;
+mod shared;
+mod wait;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
 use std::panic::set_hook;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::SigSet;
+use nix::poll::PollFlags;
 use nix::sys::socket::{UnixAddr, bind};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::time::TimeSpec;
 
-use super::asking::Asker;
-use super::asking::message::{Answer, LONGEST, Request, Where};
-use super::directory::{Directory, Unfit, unbound_socket};
+use super::asking::message::{Answer, LONGEST, Request};
+use super::directory::{Directory, unbound_socket};
 use super::record::Time;
 use super::rules::Limits;
+use super::share::settings::Settings;
 use super::store::Store;
 use super::store::disk::panics_are_contained;
 use crate::error::{Cause, Fatal};
 use crate::log::Log;
 use crate::sys;
 use events::log_events;
+use lock::lock;
 use requests::{has_name, receive};
+use shared::Shared;
+use wait::wait;
 
 pub use life::Life;
+pub use lock::Report;
 
-/// How often it is tried to take the lock that another keeper holds.
-const STANDBY: Duration = Duration::from_millis(250);
 /// How often the directory and the supervisor are checked.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the store may take to open before requests are answered without it.
@@ -53,10 +56,6 @@ pub enum Place<'a> {
     Memory(UnixDatagram),
 }
 
-/// Who is told once a second how many clients are known, and where they are kept; by the
-/// keeper itself or by one that waits for its place.
-pub type Report<'a> = &'a dyn Fn(u64, Where);
-
 /// The process that is to be a keeper.
 pub struct Process<'a> {
     /// For how long.
@@ -65,6 +64,8 @@ pub struct Process<'a> {
     pub log: &'a Log,
     /// Who is told what it knows.
     pub report: Report<'a>,
+    /// How clients are shared with other hosts, if they are.
+    pub share: Option<Settings>,
 }
 
 /// Keeps the memory of known clients for as long as the process is to live: as soon as no
@@ -96,6 +97,7 @@ struct Keeper<'a> {
     home: Option<Home>,
     socket: UnixDatagram,
     store: Store,
+    shared: Shared,
     process: Process<'a>,
     look_at: Instant,
 }
@@ -111,7 +113,8 @@ struct Home {
 impl<'a> Keeper<'a> {
     fn in_memory(socket: UnixDatagram, limits: Limits, process: Process<'a>) -> Self {
         let store = Store::in_memory(limits);
-        Self { home: None, socket, store, process, look_at: Instant::now() }
+        let shared = Shared::new(process.share.clone(), limits.lifetimes);
+        Self { home: None, socket, store, shared, process, look_at: Instant::now() }
     }
 
     /// Waits for the lock; `None` if the process is to end by then.
@@ -121,7 +124,8 @@ impl<'a> Keeper<'a> {
         process: Process<'a>,
     ) -> Result<Option<Self>, Fatal> {
         let directory = Arc::new(Directory::open(path).map_err(|why| unable(path, why))?);
-        let lock = lock(&directory, &process).map_err(|why| unable(path, why))?;
+        let lock =
+            lock(&directory, &process.life, process.report).map_err(|why| unable(path, why))?;
         let Some(lock) = lock else { return Ok(None) };
         let store = Store::on_disk(Arc::clone(&directory), limits);
         let mut store = store.map_err(|why| unable(path, why))?;
@@ -132,25 +136,26 @@ impl<'a> Keeper<'a> {
         let socket = directory.bind().map_err(|why| unable(path, why))?;
         let identity = directory.socket_identity().map_err(|why| unable(path, why))?;
         let home = Some(Home { directory, _lock: lock, socket: identity });
-        Ok(Some(Self { home, socket, store, process, look_at: Instant::now() }))
+        let shared = Shared::new(process.share.clone(), limits.lifetimes);
+        Ok(Some(Self { home, socket, store, shared, process, look_at: Instant::now() }))
     }
 
     fn run(mut self) -> Result<(), Fatal> {
         while !self.process.life.is_over() {
             self.answer_some();
+            self.share();
             self.store.tick(Time::now(), Instant::now());
             self.log_events();
             if self.look_at <= Instant::now() {
                 self.look()?;
             }
-            let due = self.store.due().map_or(self.look_at, |due| due.min(self.look_at));
+            let due = [Some(self.look_at), self.store.due(), self.shared.due()];
+            let due = due.into_iter().flatten().min().unwrap_or(self.look_at);
             let left = due.saturating_duration_since(Instant::now());
-            let fds = [
-                Some(self.socket.as_fd()),
-                self.process.life.descriptor(),
-                self.store.descriptor(),
-            ];
-            wait(&fds, left);
+            let own = [self.process.life.descriptor(), self.store.descriptor()];
+            let own = own.into_iter().flatten().chain([self.socket.as_fd()]);
+            let own = own.map(|descriptor| (descriptor, PollFlags::POLLIN));
+            wait(own.chain(self.shared.interest()), left);
         }
         self.end();
         Ok(())
@@ -164,6 +169,7 @@ impl<'a> Keeper<'a> {
         }
         let until = Instant::now() + LAST_REQUESTS;
         while self.answer_some() > 0 && Instant::now() < until {}
+        self.shared.close(self.process.log);
         let left = self.store.close();
         if left > 0 {
             self.process.log.error(format_args!("unable to write all known clients: {left} lost"));
@@ -175,7 +181,7 @@ impl<'a> Keeper<'a> {
     fn look(&mut self) -> Result<(), Fatal> {
         self.look_at = Instant::now() + LOOK;
         let (count, place) = self.store.status();
-        (self.process.report)(count, place);
+        (self.process.report)(count, place, self.shared.state());
         let Some(home) = &mut self.home else { return Ok(()) };
         let path = home.directory.path().display();
         if !home.directory.is_there() {
@@ -217,24 +223,42 @@ impl<'a> Keeper<'a> {
     }
 
     fn answer(&mut self, request: Request, asker: &UnixAddr) {
-        let answer = self.act(request);
-        if let (Some(answer), true) = (answer, has_name(asker)) {
-            let mut room = [0; LONGEST];
-            let bytes = answer.write(&mut room);
-            let _ = sys::send_to(self.socket.as_fd(), bytes, asker, false);
+        let waits = has_name(asker);
+        if waits && self.shared.defer(request, asker, &mut self.store) {
+            return;
+        }
+        if let Some(answer) = self.act(request).filter(|_| waits) {
+            self.send(&answer, asker);
+        }
+    }
+
+    fn send(&self, answer: &Answer, asker: &UnixAddr) {
+        let mut room = [0; LONGEST];
+        let _ = sys::send_to(self.socket.as_fd(), answer.write(&mut room), asker, false);
+    }
+
+    /// Answers for which the engine was asked first.
+    fn share(&mut self) {
+        for (asker, answer) in self.shared.proceed(&mut self.store, self.process.log) {
+            self.send(&answer, &asker);
         }
     }
 
     fn act(&mut self, request: Request) -> Option<Answer> {
         let now = Time::now();
         Some(match request {
-            Request::Ask(key) => self.store.get(key, now).map_or(Answer::NotKnown, Answer::Known),
+            Request::Ask(key) | Request::Show(key) => {
+                self.shared.answer(request, self.store.get(key, now))
+            }
             Request::Tell(key, pass) => {
-                self.store.tell(key, pass, now);
+                if let Some(record) = self.store.tell(key, pass, now) {
+                    self.shared.tell_pass(key, record);
+                }
                 return None;
             }
             Request::Forget(key, why) => {
                 let forgotten = self.store.forget(key, now);
+                self.shared.tell_forgotten(key, forgotten, now);
                 if forgotten.is_some() {
                     self.process.log.forget(key, why.word());
                 }
@@ -246,7 +270,7 @@ impl<'a> Keeper<'a> {
             }
             Request::Status => {
                 let (count, place) = self.store.status();
-                Answer::Status(count, place)
+                Answer::Status(count, place, self.shared.state())
             }
         })
     }
@@ -254,33 +278,6 @@ impl<'a> Keeper<'a> {
 
 fn unable(path: &Path, why: impl Into<Cause>) -> Fatal {
     Fatal::because(format_args!("keep known clients in {}", path.display()), why)
-}
-
-/// The lock of `directory`, once no other keeper has it; `None` if the process is to end by
-/// then.  What the other one knows is reported.
-fn lock(directory: &Directory, process: &Process<'_>) -> Result<Option<File>, Unfit> {
-    let other = Asker::of_directory(directory.path());
-    loop {
-        if let Some(lock) = directory.lock()? {
-            return Ok(Some(lock));
-        }
-        let said = other.map(|other| other.exchange(Request::Status, STANDBY));
-        if let Ok(Ok(Answer::Status(count, place))) = said {
-            (process.report)(count, place);
-        }
-        wait(&[process.life.descriptor()], STANDBY);
-        if process.life.is_over() {
-            return Ok(None);
-        }
-    }
-}
-
-/// Waits until one of `descriptors` is ready, at most for this time, or for a signal that
-/// is blocked otherwise.
-fn wait(descriptors: &[Option<BorrowedFd<'_>>], most: Duration) {
-    let fds = descriptors.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-    let mut fds: Vec<PollFd<'_>> = fds.collect();
-    let _ = ppoll(&mut fds, Some(TimeSpec::from(most)), Some(SigSet::empty()));
 }
 
 /// A socket for a keeper without a directory, whose name is known only to processes that

@@ -7,13 +7,13 @@ use super::engine::connection::Connection;
 use super::engine::credentials::Credentials;
 use super::engine::resp::Reply;
 use super::engine::trouble::Trouble;
-use super::in_flight::{self, InFlight, Sent, Waiter};
+use super::in_flight::{self, InFlight, Late, Sent, Waiter};
 use super::outbound::{Change, Made, Number, Outbound, Scope};
 use super::value::{self, decides};
+use crate::known::entry::Entry;
 use crate::known::key::Key;
 use crate::known::record::Time;
 use crate::known::rules::Lifetimes;
-use crate::known::store::memory::Entry;
 
 /// How long an engine may take for any reply.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -85,14 +85,14 @@ impl Dialogue {
     pub(super) fn ask(
         &mut self,
         (key, waiter): (Key, Waiter),
-        patience: Option<Duration>,
+        late: Late,
         connection: &mut Connection,
         now: Instant,
     ) -> bool {
         let has_room = self.in_flight.len() < in_flight::MOST;
         if has_room {
             connection.put(&[b"GET", self.name(key).as_bytes()]);
-            self.in_flight.push_question(key, waiter, patience, now);
+            self.in_flight.push_question(key, waiter, late, now);
         }
         has_room
     }
@@ -230,8 +230,8 @@ impl Dialogue {
         self.in_flight.since().is_some_and(|since| since + SILENCE <= now)
     }
 
-    /// A client whose waiter has waited for long enough.
-    pub(super) fn take_late(&mut self, now: Instant) -> Option<(Key, Waiter)> {
+    /// A client whose waiter has waited for long enough, and what becomes of the waiter.
+    pub(super) fn take_late(&mut self, now: Instant) -> Option<(Key, Waiter, Late)> {
         self.in_flight.take_late(now)
     }
 

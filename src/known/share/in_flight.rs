@@ -12,7 +12,7 @@ use crate::known::key::Key;
 
 /// The most commands.  Further questions are answered without the engine.
 pub(super) const MOST: usize = 4096;
-/// How long a client that is known waits for what the engine says.
+/// How long a waiter is kept without a word.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A command.
@@ -25,6 +25,15 @@ pub(super) enum Sent {
     Compare(Key, Number),
     /// The engine was told something of a client.
     Tell(Key, Number),
+}
+
+/// What becomes of a waiter after [`PATIENCE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// It is answered without the engine.
+    Answered,
+    /// It is told that an answer follows.
+    Promised,
 }
 
 /// A process that waits for an answer of the keeper.
@@ -42,8 +51,8 @@ pub(super) struct InFlight {
     sent: VecDeque<(Sent, Instant)>,
     /// The number of the oldest.
     first: u64,
-    /// Numbers of questions whose waiters are answered by then.
-    patience: VecDeque<(u64, Instant)>,
+    /// Numbers of questions whose waiters hear something by then, and what.
+    patience: VecDeque<(u64, Instant, Late)>,
 }
 
 impl InFlight {
@@ -51,17 +60,10 @@ impl InFlight {
         self.sent.push_back((command, now));
     }
 
-    /// Adds a question, whose waiter waits no longer than for its `patience`, the same as
-    /// any other's.
-    pub(super) fn push_question(
-        &mut self,
-        key: Key,
-        waiter: Waiter,
-        patience: Option<Duration>,
-        now: Instant,
-    ) {
+    /// Adds a question, and what becomes of its waiter after [`PATIENCE`].
+    pub(super) fn push_question(&mut self, key: Key, waiter: Waiter, late: Late, now: Instant) {
         let number = self.first + self.sent.len() as u64;
-        self.patience.extend(patience.map(|patience| (number, now + patience)));
+        self.patience.push_back((number, now + PATIENCE, late));
         self.push(Sent::Ask(key, Some(waiter)), now);
     }
 
@@ -72,15 +74,23 @@ impl InFlight {
         Some(command)
     }
 
-    /// The waiter of a question that has waited for long enough, and the client.
-    pub(super) fn take_late(&mut self, now: Instant) -> Option<(Key, Waiter)> {
-        while let Some((number, _)) = self.patience.front().filter(|(_, until)| *until <= now) {
+    /// The waiter of a question that has waited for long enough, the client, and what
+    /// becomes of the waiter.
+    pub(super) fn take_late(&mut self, now: Instant) -> Option<(Key, Waiter, Late)> {
+        while let Some((number, until, late)) = self.patience.front().copied() {
+            if until > now {
+                break;
+            }
             let place = number.checked_sub(self.first).and_then(|place| place.try_into().ok());
             self.patience.pop_front();
             let found = place.and_then(|place: usize| self.sent.get_mut(place));
             if let Some((Sent::Ask(key, waiter), _)) = found {
-                if let Some(waiter) = waiter.take() {
-                    return Some((*key, waiter));
+                let heard = match late {
+                    Late::Answered => waiter.take(),
+                    Late::Promised => *waiter,
+                };
+                if let Some(waiter) = heard {
+                    return Some((*key, waiter, late));
                 }
             }
         }
@@ -89,7 +99,7 @@ impl InFlight {
 
     /// When [`take_late`](Self::take_late) is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.patience.front().map(|(_, until)| *until)
+        self.patience.front().map(|(_, until, _)| *until)
     }
 
     /// When the oldest command was sent.
@@ -121,10 +131,10 @@ impl InFlight {
 mod tests {
     use super::*;
 
-    fn ask(sent: &mut InFlight, number: u8, patience: Option<Duration>, now: Instant) {
+    fn ask(sent: &mut InFlight, number: u8, late: Late, now: Instant) {
         let address = UnixAddr::new_unnamed();
         let waiter = Waiter { address, request: Request::Ask(key(number)) };
-        sent.push_question(key(number), waiter, patience, now);
+        sent.push_question(key(number), waiter, late, now);
     }
 
     fn key(number: u8) -> Key {
@@ -134,13 +144,14 @@ mod tests {
     #[test]
     fn waiters_are_answered_in_time() {
         let (start, mut sent) = (Instant::now(), InFlight::default());
-        ask(&mut sent, 1, None, start);
-        ask(&mut sent, 2, Some(PATIENCE), start);
-        ask(&mut sent, 3, Some(PATIENCE), start + PATIENCE / 2);
+        ask(&mut sent, 1, Late::Promised, start);
+        ask(&mut sent, 2, Late::Answered, start);
+        ask(&mut sent, 3, Late::Answered, start + PATIENCE / 2);
         assert_eq!((sent.due(), sent.since()), (Some(start + PATIENCE), Some(start)));
         assert_eq!(sent.take_late(start), None);
-        let late = |sent: &mut InFlight, at| sent.take_late(at).map(|(key, _)| key);
-        assert_eq!(late(&mut sent, start + PATIENCE), Some(key(2)));
+        let late = |sent: &mut InFlight, at| sent.take_late(at).map(|(key, _, late)| (key, late));
+        assert_eq!(late(&mut sent, start + PATIENCE), Some((key(1), Late::Promised)));
+        assert_eq!(late(&mut sent, start + PATIENCE), Some((key(2), Late::Answered)));
         assert_eq!(late(&mut sent, start + PATIENCE), None);
         // The replies come all the same.
         assert!(matches!(sent.pop(), Some(Sent::Ask(_, Some(_)))));
@@ -155,14 +166,15 @@ mod tests {
     fn all_waiters_are_given_back() {
         let (start, mut sent) = (Instant::now(), InFlight::default());
         sent.push(Sent::Greeting, start);
-        ask(&mut sent, 1, None, start);
-        ask(&mut sent, 2, Some(PATIENCE), start);
-        sent.take_late(start + PATIENCE).unwrap();
-        ask(&mut sent, 3, Some(PATIENCE), start);
+        ask(&mut sent, 1, Late::Promised, start);
+        ask(&mut sent, 2, Late::Answered, start);
+        assert_eq!(sent.take_late(start + PATIENCE).unwrap().2, Late::Promised);
+        assert_eq!(sent.take_late(start + PATIENCE).unwrap().2, Late::Answered);
+        ask(&mut sent, 3, Late::Answered, start);
         let keys: Vec<Key> = sent.take_all().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, [key(1), key(3)]);
         assert!(sent.is_empty() && sent.due().is_none() && sent.take_all().is_empty());
-        ask(&mut sent, 4, Some(PATIENCE), start);
-        assert_eq!(sent.take_late(start + PATIENCE).map(|(key, _)| key), Some(key(4)));
+        ask(&mut sent, 4, Late::Answered, start);
+        assert_eq!(sent.take_late(start + PATIENCE).map(|(key, ..)| key), Some(key(4)));
     }
 }

@@ -8,7 +8,6 @@ mod in_flight;
 mod link;
 mod outbound;
 pub mod settings;
-pub mod state;
 mod value;
 
 use std::mem;
@@ -17,21 +16,21 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::entry::Entry;
 use super::key::Key;
 use super::record::Time;
 use super::rules::Lifetimes;
-use super::store::memory::Entry;
+use super::sharing::{Obstacle, Sharing};
 use crate::sys;
 use dialogue::{Dialogue, Found, Moment};
 use engine::backoff::BackOff;
 use engine::connection::Connection;
 use engine::credentials::Credentials;
 use engine::trouble::Trouble;
-use in_flight::PATIENCE;
+use in_flight::Late;
 use link::Link;
 use outbound::Made;
 use settings::Settings;
-use state::{Obstacle, Sharing};
 
 pub use in_flight::Waiter;
 pub use outbound::{Change, Scope};
@@ -47,6 +46,8 @@ pub enum Event {
     Answered(Key, Option<Entry>, Option<Waiter>),
     /// The engine has not answered in time.
     Unanswered(Key, Waiter),
+    /// The engine takes longer; an answer follows.
+    Late(Waiter),
     /// The engine can be used.
     Up,
     /// It cannot be used; why.
@@ -96,11 +97,11 @@ impl Share {
     }
 
     /// Asks about a client, on behalf of `waiter`.  One that is known already is not kept
-    /// waiting for more than 0.1 s.  Returns whether an event will follow.
+    /// waiting for more than 0.1 s, others longer.  Returns whether an event will follow.
     pub fn ask(&mut self, key: Key, waiter: Waiter, is_known: bool, now: Instant) -> bool {
         let Link::Up(connection, _) = &mut self.link else { return false };
-        let patience = is_known.then_some(PATIENCE);
-        self.dialogue.ask((key, waiter), patience, connection, now)
+        let late = if is_known { Late::Answered } else { Late::Promised };
+        self.dialogue.ask((key, waiter), late, connection, now)
     }
 
     /// Tells it what has changed, at once or once it can be used.
@@ -130,8 +131,11 @@ impl Share {
         if let Err(trouble) = self.advance(Moment { time, now }) {
             self.lose(&trouble, now);
         }
-        while let Some((key, waiter)) = self.dialogue.take_late(now) {
-            self.events.push(Event::Unanswered(key, waiter));
+        while let Some((key, waiter, late)) = self.dialogue.take_late(now) {
+            self.events.push(match late {
+                Late::Answered => Event::Unanswered(key, waiter),
+                Late::Promised => Event::Late(waiter),
+            });
         }
         mem::take(&mut self.events)
     }

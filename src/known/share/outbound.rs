@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::known::entry::Entry;
 use crate::known::key::Key;
-use crate::known::store::memory::Entry;
 
 /// The most changes: 2 MB.
 const MOST: usize = 10_000;

@@ -2,9 +2,9 @@
 //! `FIRST LAST COUNT CLASS`, or `forgotten TIME`.  Times are seconds since 1970.
 
 use crate::class::Class;
+use crate::known::entry::Entry;
 use crate::known::record::{Record, Time};
 use crate::known::rules::Lifetimes;
-use crate::known::store::memory::Entry;
 
 /// What a client is called that was forgotten.
 const FORGOTTEN: &str = "forgotten";

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::order::{Place, Queue, first_to_go, is_over};
+use crate::known::entry::Entry;
 use crate::known::key::Key;
 use crate::known::record::{Record, Time};
 use crate::known::rules::Lifetimes;
@@ -11,31 +12,12 @@ use crate::known::rules::Lifetimes;
 /// A change of a client since the last batch.
 pub type Changes = HashMap<Key, Entry>;
 
-/// What is remembered about one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// This is remembered.
-    Known(Record),
-    /// Nothing is remembered, whatever the disk has; since when.
-    Forgotten(Time),
-}
-
-impl Entry {
-    /// What is remembered, if anything.
-    #[must_use]
-    pub fn record(self) -> Option<Record> {
-        match self {
-            Self::Known(record) => Some(record),
-            Self::Forgotten(_) => None,
-        }
-    }
-
-    /// A client that was forgotten must not be remembered again because memory is full.
-    fn place(self, key: Key) -> Place {
-        match self {
-            Self::Known(record) => Place::of(key, &record),
-            Self::Forgotten(last) => Place { queue: Queue::RepeatedStatic, last, key },
-        }
+/// The place of an entry.  A client that was forgotten must not be remembered again because
+/// memory is full.
+fn place(entry: Entry, key: Key) -> Place {
+    match entry {
+        Entry::Known(record) => Place::of(key, &record),
+        Entry::Forgotten(last) => Place { queue: Queue::RepeatedStatic, last, key },
     }
 }
 
@@ -82,7 +64,7 @@ impl Memory {
     pub fn put(&mut self, key: Key, entry: Entry) {
         self.remove(key);
         self.entries.insert(key, entry);
-        self.places.insert(entry.place(key));
+        self.places.insert(place(entry, key));
         while self.len() > self.most {
             let Some(place) = first_to_go(self.fronts()) else { break };
             self.remove(place.key);
@@ -92,7 +74,7 @@ impl Memory {
     /// Removes the entry of `key`.
     pub fn remove(&mut self, key: Key) {
         if let Some(entry) = self.entries.remove(&key) {
-            self.places.remove(&entry.place(key));
+            self.places.remove(&place(entry, key));
         }
     }
 

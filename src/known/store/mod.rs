@@ -18,11 +18,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::asking::message::{PAGE, Where};
 use super::directory::Directory;
+use super::entry::Entry;
 use super::key::Key;
 use super::record::{Record, Time};
 use super::rules::{Limits, Pass};
 use clock::{Clock, Purge};
-use memory::{Changes, Entry, Memory};
+use memory::{Changes, Memory};
 use on_disk::{BATCH, OnDisk};
 
 pub use on_disk::Event;
@@ -93,12 +94,25 @@ impl Store {
         }
     }
 
-    /// Remembers a pass.
-    pub fn tell(&mut self, key: Key, pass: Pass, now: Time) {
+    /// The same, with when it was forgotten if that is not on the disk yet.
+    pub fn entry(&mut self, key: Key) -> Option<Entry> {
+        self.memory.get(key).or_else(|| self.any(key).map(Entry::Known))
+    }
+
+    /// Remembers a pass; returns what is remembered now, if the client is known.
+    pub fn tell(&mut self, key: Key, pass: Pass, now: Time) -> Option<Record> {
         let there = self.any(key);
         let before = there.filter(|record| !self.limits.lifetimes.have_ended(record, now));
-        if let Some(record) = pass.remembered(before, now) {
-            self.put(key, Entry::Known(record), there.is_some());
+        let record = pass.remembered(before, now)?;
+        self.put(key, Entry::Known(record), there.is_some());
+        Some(record)
+    }
+
+    /// Remembers what another host does, unless that is too old to count.
+    pub fn adopt(&mut self, key: Key, record: Record, now: Time) {
+        if !self.limits.lifetimes.have_ended(&record, now) {
+            let is_there = self.any(key).is_some();
+            self.put(key, Entry::Known(record), is_there);
         }
     }
 
@@ -371,7 +385,9 @@ mod tests {
         let home = Home::new("broken");
         let now = Time::now();
         let mut store = home.store();
-        (0..3000).for_each(|number| store.tell(key(number), STATIC, now));
+        for number in 0..3000 {
+            store.tell(key(number), STATIC, now);
+        }
         assert_eq!(store.close(), 0);
         let file = fs::File::options().write(true).open(home.0.join("store")).unwrap();
         file.set_len(20_000).unwrap();

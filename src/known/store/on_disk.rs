@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::clock::Purge;
 use super::disk::{Broken, Damage, Disk, Rest};
-use super::memory::{Changes, Entry, Memory};
+use super::memory::{Changes, Memory};
 use super::worker::{Done, Job, Worker};
 use crate::known::directory::Directory;
+use crate::known::entry::Entry;
 use crate::known::key::Key;
 use crate::known::record::{Record, Time};
 use crate::known::rules::Limits;

@@ -14,6 +14,7 @@ mod client;
 pub mod command;
 pub mod daemon;
 pub mod dns;
+pub mod engines;
 pub mod log;
 pub mod packages;
 pub mod program_process;

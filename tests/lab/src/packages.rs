@@ -46,6 +46,11 @@ pub fn path(program: &str) -> PathBuf {
     find(program).unwrap_or_else(|| panic!("the test lacks needs!({program:?})"))
 }
 
+/// Whether a program is there.
+pub fn has(program: &str) -> bool {
+    find(program).is_some()
+}
+
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/sbin", "/sbin", UNPACKED].map(PathBuf::from);

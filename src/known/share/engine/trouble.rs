@@ -4,7 +4,7 @@ use std::{error, fmt, io};
 
 use crate::error::{Fatal, Reason};
 use crate::escape::Quoted;
-use crate::known::share::state::Obstacle;
+use crate::known::sharing::Obstacle;
 
 /// Why an engine cannot be used.  Displayed as the reason, with what to do where that is
 /// not plain.

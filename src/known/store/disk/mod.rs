@@ -140,8 +140,8 @@ mod tests {
     use super::tables::PLACES;
     use super::*;
     use crate::class::Class;
+    use crate::known::entry::Entry;
     use crate::known::rules::Lifetimes;
-    use crate::known::store::memory::Entry;
     use crate::known::store::order::Place;
 
     const DAYS: std::time::Duration = std::time::Duration::from_secs(36 * 86_400);

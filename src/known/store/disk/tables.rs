@@ -3,10 +3,10 @@
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use super::broken::Broken;
+use crate::known::entry::Entry;
 use crate::known::key::{self, Key};
 use crate::known::record::{self, Record, Time};
 use crate::known::rules::Lifetimes;
-use crate::known::store::memory::Entry;
 use crate::known::store::order::{self, Place, Queue, first_to_go, is_over};
 
 /// Clients.  The names of the tables stand for their format: a program with another format

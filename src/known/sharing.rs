@@ -34,7 +34,7 @@ pub enum Obstacle {
 
 impl Sharing {
     /// All of them.
-    const ALL: [Self; 10] = [
+    pub const ALL: [Self; 10] = [
         Self::Off,
         Self::Up,
         Self::Down(Obstacle::Starting),
