@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use domain::base::iana::Rcode;
 use nix::sys::signal::Signal;
 use smtp_delay::class::Class;
 use smtp_delay::known::rules::Pass;
@@ -425,6 +426,25 @@ fn an_engine_that_is_slow_or_stopped_delays_no_client() {
         assert_waited(lab::waited(&line), 1.5..4.0);
     }
     assert!(daemon.lines("smtp-delayd: warning: unable to ask the keeper").is_empty());
+}
+
+#[test]
+fn a_known_client_is_not_refused_because_the_engine_is_slow() {
+    let Some(engine) = Engine::start("share::reserve", &[]) else { return };
+    let home = home();
+    let keeper = Keeper::start_with(&home, &["--known-share", &engine.url()]);
+    keeper.log(SHARED);
+    keeper.tell("127.0.0.1", STATIC);
+    engine.wait_for_value("127.0.0.1", |value| value.ends_with(" 1 static"));
+    let dns = FakeDns::start(Fault::Code(Rcode::SERVFAIL));
+    let setup = Daemon::setup().option("-c 10 --reserve 100 --delay-static 0.5");
+    let setup = setup.option(&dns.option()).option_with("--known", home.display());
+    let daemon = setup.run(ANSWER);
+    engine.signal(Signal::SIGSTOP);
+    assert_greeted(daemon.client("127.0.0.1"));
+    let line = daemon.log("pass ");
+    assert!(line.contains(" class=unknown ") && line.contains(" known=0.00 "), "{line}");
+    assert!(daemon.client("127.0.0.2").read_all().starts_with("421 4.3.2 "));
 }
 
 #[test]

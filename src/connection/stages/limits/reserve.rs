@@ -15,7 +15,13 @@ use crate::connection::stages::Step;
 use crate::connection::stages::judge::judge;
 use crate::connection::stages::known::is_known_host;
 use crate::connection::stages::name_server_health::NameServerHealth;
+use crate::connection::stages::watching::watch_until;
 use crate::connection::watched::Watched;
+use crate::connection::watched::watch::Until;
+
+/// How long the keeper is waited for if a client that it does not know is refused: longer
+/// than it waits for others about a client that it knows itself.
+const KEEPER_TIME: Duration = Duration::from_millis(200);
 
 /// A client that was refused for the reserve a moment ago, and would be again, is not
 /// looked up.  A dry run has refused none, and looks all of them up.
@@ -66,6 +72,24 @@ pub(in crate::connection::stages) fn admission(
     server.acceptor.limits.load().admit(class, trusts_unknown)
 }
 
+/// The same, if that may depend on whether the client is known: a keeper that shares its
+/// clients takes a moment longer to say so.
+fn admission_of_known(
+    server: Server<'_>,
+    watched: &mut Watched,
+    decided: &mut Decided,
+    class: Class,
+) -> Result<Admission, Verdict> {
+    let first = admission(server, watched, decided, class);
+    let may_be_known = class == Class::Unknown && !watched.lookup().memory().is_settled();
+    if first != Admission::Refuse || !may_be_known {
+        return Ok(first);
+    }
+    let until = Instant::now() + KEEPER_TIME;
+    watch_until(server, watched, decided, until, Until::Remembered)?;
+    Ok(admission(server, watched, decided, class))
+}
+
 /// Once the class is known: whether there is room for it, and which part of its
 /// delay the load leaves.  In a dry run that goes for all clients: delays shrink to
 /// nothing before the reserve is reached, so that it is not taken by waiting ones.
@@ -76,7 +100,7 @@ pub(in crate::connection) fn admit(
     class: Class,
     delay: Delay,
 ) -> Result<Wait, Verdict> {
-    let part = match admission(server, watched, decided, class) {
+    let part = match admission_of_known(server, watched, decided, class)? {
         Admission::Refuse => {
             NameServerHealth::of(server).note_answer(watched);
             judge(server, watched, decided, Judgement::NoRoom).inspect_err(|_| {
