@@ -3,7 +3,7 @@
 //! memory control group and for postscreen.
 //!
 //! `cargo bench --bench speed -- [--rounds N] [--millis N] [--held N] [--beside N]
-//! [--starts N] [--part N]`
+//! [--starts N] [--bursts N] [--part N]`
 //!
 //! The parts are 1 hand-over, 2 refusal, 3 memory, 4 many clients held, 5 the link, 6 the
 //! system calls of a client, for which strace is needed, as chrt is for a load that goes
@@ -35,8 +35,7 @@ use support::{Figures, arguments, compile, measure_what_is_installed};
 
 /// The slots of every server.
 const SLOTS: &str = "40";
-/// Bursts of clients in a round, and the pause between two.
-const BURSTS: u32 = 40;
+/// The pause between two bursts of clients.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many servers in a round there are whose first burst is measured.
 const FIRST: u32 = 3;
@@ -48,6 +47,8 @@ struct Lab {
     held: usize,
     beside: usize,
     starts: u32,
+    /// Bursts of clients in a round.
+    bursts: u32,
     /// A program that greets and ends, with the C library and without.
     answer: [String; 2],
     prefork: String,
@@ -57,7 +58,7 @@ struct Lab {
 type Words<'a> = Vec<&'a str>;
 
 impl Lab {
-    fn new([rounds, millis, held, beside, starts]: [u32; 5]) -> Self {
+    fn new([rounds, millis, held, beside, starts, bursts]: [u32; 6]) -> Self {
         let free = ["-O2", "-static", "-nostdlib", "-DFREESTANDING"];
         Self {
             rounds,
@@ -65,6 +66,7 @@ impl Lab {
             held: held as usize,
             beside: beside as usize,
             starts,
+            bursts,
             answer: [compile("answer.c", &["-O2", "-static"]), compile("answer.c", &free)],
             prefork: compile("prefork.c", &["-O2", "-static"]),
             plugin: compile("plugin.c", &["-O2", "-static"]),
@@ -126,7 +128,7 @@ impl Lab {
     }
 
     fn first_byte(&self, peers: &[Words<'_>], kind: &str) {
-        let warm = [1, 5, BURSTS];
+        let warm = [1, 5, self.bursts];
         let cases = [
             (1, Duration::ZERO, warm, "1 client", Bound::AtMost(0.9), false),
             (1, PAUSE, warm, "1 after a rest", Bound::AtMost(0.9), false),
@@ -287,7 +289,7 @@ impl Lab {
                 let server = known_client::server(memory, &names, &self.answer[0]);
                 let load = Load { server: server.address, at_once: 1, manner: Manner::Waiting };
                 load.burst(5, pause);
-                load.burst(BURSTS, pause).median()
+                load.burst(self.bursts, pause).median()
             };
             let [known, without] = all_of(self.measure(&peers, time));
             let what = format!("µs to the first byte, {clients}, known, --delay 0");
@@ -314,6 +316,7 @@ fn main() {
         ("held", 2000),
         ("beside", 10_000),
         ("starts", 50),
+        ("bursts", 40),
         ("part", 0),
     ];
     let [values @ .., part] = arguments(known, "cargo bench --bench speed --");
