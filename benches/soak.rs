@@ -49,6 +49,8 @@ const MOST_GROWN: u64 = 300;
 /// The same for the keeper, which caches pages of its store.
 const KEEPER_GROWN: u64 = 4096;
 
+/// How long a busy machine may need until processes that have ended are waited for.
+const REAPED_WITHIN: Duration = Duration::from_secs(10);
 /// One in so many children that are killed may have accepted a client, and not have run
 /// since: it has counted nothing.
 const KILLS_OF_UNCOUNTED: usize = 10;
@@ -143,8 +145,17 @@ impl Soak {
         })
     }
 
-    /// Processes that have ended and that nobody has waited for.
+    /// Processes that have ended and that the supervisor does not wait for; it takes a
+    /// second at most.
     fn zombies(&self) -> usize {
+        let until = Instant::now() + REAPED_WITHIN;
+        while self.unreaped() > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.unreaped()
+    }
+
+    fn unreaped(&self) -> usize {
         let is_zombie = |pid: &Pid| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
@@ -205,8 +216,9 @@ fn judge(
     if unanswered > events.children_killed {
         faults.push(format!("{unanswered} clients had no answer"));
     }
-    if soak.zombies() > 0 {
-        faults.push(format!("{} processes have ended and are still there", soak.zombies()));
+    let zombies = soak.zombies();
+    if zombies > 0 {
+        faults.push(format!("{zombies} processes have ended and are still there"));
     }
     let [_, [supervisor, _], [_, keeper]] = before else { return faults };
     let grown = [("supervisor", supervisor, MOST_GROWN), ("keeper", keeper, KEEPER_GROWN)];
