@@ -146,7 +146,7 @@ pub struct Options {
     pub dynamic_files: Vec<PathBuf>,
     /// Files of expressions for host names that are not dynamic, in order.
     pub static_files: Vec<PathBuf>,
-    /// Whether the built-in lists of words are used.
+    /// Whether the built-in rules for names are used.
     pub builtin_patterns: bool,
     /// Whether `smtp-delayctl classify` reads clients from standard input.
     pub stdin: bool,

@@ -71,7 +71,7 @@ pub enum ValueError {
     },
     /// It is not a DNS list.
     List(ListError),
-    /// This is no engine.
+    /// It is not the address of an engine.
     Share(AddressError),
     /// Keys of an engine cannot begin with this.
     SharePrefix,

@@ -23,10 +23,10 @@ pub enum SearchKey {
     Network(IpAddr),
 }
 
-/// What the rule for `subject` is searched for by, in this order: `info@ip`, `info@=host`, `ip`, `=host`,
-/// prefixes of the address that end in a dot (or colon) from the longest, networks,
-/// `=.suffixes` of the names from the longest, `=`, and the empty key.  Of several
-/// names all are tried for one kind of key before the next.
+/// What the rule for `subject` is searched for by, in this order: `info@ip`,
+/// `info@=host`, `ip`, `=host`, prefixes of the address that end in a dot (or colon) from
+/// the longest, networks, `=.suffixes` of the names from the longest, `=`, and the empty
+/// key.  Of several names all are tried for one kind of key before the next.
 #[must_use]
 pub fn search_keys(subject: &RuleSubject<'_>) -> Vec<SearchKey> {
     let RuleSubject { ip, hosts, info } = subject;

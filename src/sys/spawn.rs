@@ -29,8 +29,9 @@ fn fork() -> nix::Result<libc::pid_t> {
     // SAFETY: the C library sets it, and this process has a thread that could only if
     // it is zero already.
     let is_alone = unsafe { __libc_single_threaded } != 0;
-    // SAFETY: no thread but the caller exists, so the child may go on using the
-    // allocator and every lock, which nobody holds.
+    // SAFETY: a process without another thread may go on using the allocator and every lock
+    // in its child, since nobody holds one; else the C library's fork sees to its own, and
+    // the caller has promised that there is no other thread of ours.
     Errno::result(if is_alone { unsafe { _Fork() } } else { unsafe { libc::fork() } })
 }
 

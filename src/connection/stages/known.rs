@@ -78,8 +78,8 @@ pub(super) fn log_failure(server: Server<'_>, watched: &Watched) {
 }
 
 /// Tells the keeper of a client that is handed over to the process `pid`, which may be this
-/// one, and not only because this is a dry run.  A client that a list or a rule has
-/// rejected before us (`RBLSMTPD`) is handed over to be refused.
+/// one.  A client that passes only because this is a dry run is not remembered, and one that
+/// was rejected upstream (`RBLSMTPD`), which the program refuses, is forgotten.
 pub(super) fn tell_pass(server: Server<'_>, watched: &Watched, decided: &Decided, pid: Pid) {
     if decided.is_rejected_upstream() {
         return forget(server, watched, Why::Listed);

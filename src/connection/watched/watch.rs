@@ -127,12 +127,11 @@ fn wait(
     time: Duration,
     until: Until,
 ) -> Woken {
-    let own = own_interest(client, watch_for);
+    let mut own = own_interest(client, watch_for);
     // Most of the time nothing is looked up, and a list would take memory.
     if lookup.interests().next().is_none() {
-        let mut fds = own.clone();
-        let end = poll_until(fds.as_mut_slice(), time, until);
-        let by_client = fds.is_some_and(|fd| end == PollEnd::Ready && is_ready(&fd));
+        let end = poll_until(own.as_mut_slice(), time, until);
+        let by_client = own.is_some_and(|fd| end == PollEnd::Ready && is_ready(&fd));
         return Woken { by_client, by_signal: end == PollEnd::Signal, ready: Vec::new() };
     }
     let looked_up = lookup.interests().map(|(fd, flags)| PollFd::new(fd, flags));

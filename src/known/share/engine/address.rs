@@ -27,22 +27,22 @@ pub enum Address {
     Socket(PathBuf),
 }
 
-/// Why a text is no address of an engine.  Displayed as what would have been right.
+/// Why a text is not the address of an engine.  Displayed as what would have been right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {
-    /// It begins with neither of both words.
+    /// It does not begin with one of the two schemes.
     Scheme,
     /// It asks for TLS.
     Tls,
     /// It has a password, which other users would see on the command line.
     Password,
-    /// This is no host.
+    /// It has no valid host.
     Host,
-    /// This is no port.
+    /// It has no valid port.
     Port,
-    /// This is no database.
+    /// It has no valid database.
     Database,
-    /// This is no path of a socket.
+    /// It has no valid path of a socket.
     Path,
 }
 

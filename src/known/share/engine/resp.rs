@@ -20,7 +20,7 @@ pub(in crate::known::share) enum Reply {
     Refused(String),
 }
 
-/// What is no reply to a command of ours.
+/// Bytes that are not a reply to a command of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::known::share) struct Malformed;
 
