@@ -28,6 +28,11 @@ const UNANSWERED: &str = "smtp-delayd: warning: unable to ask the keeper of know
 /// What is logged once where the store cannot be written.
 const UNABLE_TO_WRITE: &str = "smtp-delayctl: warning: unable to write known clients to ";
 
+/// A shell that is alone with a file system of its own at `home`, and becomes what follows.
+fn on_a_file_system<'a>(home: &'a Path, mount: &'a str) -> [&'a str; 6] {
+    ["unshare", "-m", "sh", "-c", mount, home.to_str().unwrap()]
+}
+
 /// What a keeper says that cannot be one.
 #[track_caller]
 fn refused(home: &Path) -> String {
@@ -137,9 +142,8 @@ fn a_full_disk_costs_the_memory_nothing() {
         return;
     }
     let home = home();
-    let script = "mount -t tmpfs -o size=2m,mode=700 none \"$0\" && exec \"$@\"";
-    let shell = ["unshare", "-m", "sh", "-c", script, home.to_str().unwrap()];
-    let keeper = Keeper::start_in_private(&home, &shell);
+    let mount = "mount -t tmpfs -o size=2m,mode=700 none \"$0\" && exec \"$@\"";
+    let keeper = Keeper::start_in_private(&home, &on_a_file_system(&home, mount));
     keeper.tell("192.0.2.7", STATIC);
     keeper.log(UNABLE_TO_WRITE);
     keeper.wait_for_record("192.0.2.7");
@@ -276,11 +280,6 @@ fn a_store_with_another_name_is_not_written() {
     assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
 }
 
-/// A shell that is alone with a file system of its own at `home`, and becomes what follows.
-fn on_a_file_system<'a>(home: &'a Path, mount: &'a str) -> [&'a str; 6] {
-    ["unshare", "-m", "sh", "-c", mount, home.to_str().unwrap()]
-}
-
 #[test]
 fn a_full_disk_is_written_again_once_there_is_room() {
     if !is_root("a full disk") {
@@ -383,6 +382,22 @@ fn a_keeper_that_cannot_be_forked_delays_no_client() {
     assert!(line.contains("raise the limit of processes"), "{line}");
     assert_waits_as_new(&daemon);
     limit_processes_of(64_021, daemon.pid(), 1000);
+    wait_until("a known client", || passes_at_once(&daemon).then_some(()));
+}
+
+/// The first process that this daemon forks is its keeper.
+#[test]
+fn a_keeper_that_cannot_be_forked_at_the_start_is_forked_later() {
+    let (home, dns) = (home(), named());
+    let library = directory().join("first_fork_fails.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/first_fork_fails.c");
+    let done =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(done.expect("cc comes with rustc").success());
+    let preloaded = library.to_str().unwrap();
+    let daemon = daemon(&home, &dns).env("LD_PRELOAD", preloaded).run(ANSWER);
+    daemon.log("smtp-delayd: error: unable to fork the keeper of known clients: ");
+    assert_waits_as_new(&daemon);
     wait_until("a known client", || passes_at_once(&daemon).then_some(()));
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use smtp_delay::class::Class;
 use smtp_delay::known::key::Key;
 use smtp_delay::known::record::{Record, Time};
+use support::keeper::key;
 
 use crate::candidates::{Log, Redb, Sqlite, Store};
 
@@ -60,17 +61,6 @@ impl Task {
             "write" => write_on(&mut S::open(&self.home), self.clients),
             _ => open::<S>(&self.home),
         }
-    }
-}
-
-/// The client that has this number: those that follow each other are far apart.
-fn key(number: u32) -> Key {
-    let [a, b, c, d] = number.wrapping_mul(0x9e37_79b1).to_be_bytes();
-    if number % 4 == 3 {
-        let [high, low] = [[a, b], [c, d]].map(u16::from_be_bytes);
-        Key::of([0x2001, 0xdb8, high, low, 0, 0, 0, 1].into())
-    } else {
-        Key::of([a, b, c, d].into())
     }
 }
 

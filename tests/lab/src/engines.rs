@@ -71,12 +71,6 @@ impl Engine {
         })
     }
 
-    /// Kills it, and starts it again with nothing in it.
-    pub fn restart(&mut self) {
-        self.kill();
-        self.start_again();
-    }
-
     /// Kills it.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
